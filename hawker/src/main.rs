@@ -1,0 +1,2 @@
+//! hawker
+fn main() {}

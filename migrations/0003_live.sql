@@ -1,0 +1,147 @@
+-- Shows: streams, their numbered logs, flash sales and the holds in them.
+
+create table streams (
+    id                  uuid primary key,
+    seller_id           uuid        not null references sellers,
+    title               text        not null check (length(title) between 1 and 120),
+    description         text        not null default '' check (length(description) <= 2000),
+    cover_url           text        not null default '' check (length(cover_url) <= 2000),
+    status              text        not null default 'scheduled'
+        check (status in ('scheduled', 'live', 'ended', 'cancelled')),
+    scheduled_at        timestamptz not null,
+    started_at          timestamptz,
+    ended_at            timestamptz,
+    featured_product_id uuid references products,
+    featured_variant_id uuid references product_variants,
+    peak_viewers        int         not null default 0 check (peak_viewers >= 0),
+    created_at          timestamptz not null default now(),
+    check ((status = 'scheduled') = (started_at is null) or status = 'cancelled'),
+    check ((status = 'ended') = (ended_at is not null))
+);
+create index streams_seller_idx on streams (seller_id, id desc);
+create index streams_live_idx on streams (started_at desc, id) where status = 'live';
+create index streams_scheduled_idx on streams (scheduled_at, id) where status = 'scheduled';
+
+create table stream_products (
+    stream_id  uuid not null references streams,
+    product_id uuid not null references products,
+    position   int  not null default 0,
+    primary key (stream_id, product_id)
+);
+create index stream_products_product_idx on stream_products (product_id);
+comment on table stream_products is 'The line-up: what a show may feature, in order.';
+
+create table room_leases (
+    stream_id  uuid primary key references streams,
+    epoch      bigint      not null check (epoch > 0),
+    node_id    uuid        not null,
+    expires_at timestamptz not null
+);
+comment on table room_leases is
+    'Who owns a room. Taking it raises the epoch, and every write of a room is fenced by its epoch.';
+
+create table stream_chat_messages (
+    id         uuid        not null,
+    stream_id  uuid        not null references streams,
+    epoch      bigint      not null,
+    seq        bigint      not null check (seq > 0),
+    user_id    uuid        not null references users,
+    request_id uuid        not null,
+    reply_to   uuid,
+    text       text        not null check (length(text) between 1 and 500),
+    created_at timestamptz not null,
+    primary key (stream_id, epoch, seq)
+);
+create unique index stream_chat_messages_id_key on stream_chat_messages (id);
+create index stream_chat_messages_recent_idx on stream_chat_messages (stream_id, id desc);
+
+create table stream_events (
+    stream_id  uuid        not null references streams,
+    epoch      bigint      not null,
+    seq        bigint      not null check (seq > 0),
+    kind       text        not null,
+    payload    jsonb       not null,
+    created_at timestamptz not null,
+    primary key (stream_id, epoch, seq)
+);
+comment on table stream_events is
+    'Numbered events other than chat, as they were sent. With the chat rows an epoch''s numbers have no gap.';
+
+create table stream_reactions (
+    stream_id uuid        not null references streams,
+    kind      text        not null,
+    minute    timestamptz not null,
+    count     bigint      not null check (count > 0),
+    primary key (stream_id, kind, minute)
+);
+comment on table stream_reactions is 'Aggregates: accepted reactions per kind and minute. A crash may lose the last tick.';
+
+create table persist_rejects (
+    id         uuid primary key,
+    stream_id  uuid        not null,
+    epoch      bigint      not null,
+    seq        bigint      not null,
+    payload    jsonb       not null,
+    error      text        not null,
+    created_at timestamptz not null default now()
+);
+create index persist_rejects_stream_idx on persist_rejects (stream_id, epoch, seq);
+comment on table persist_rejects is
+    'Rows that the database refused, kept so that the batch around them could go on and nothing vanished.';
+
+create table spent_tickets (
+    id         uuid primary key,
+    expires_at timestamptz not null
+);
+create index spent_tickets_expiry_idx on spent_tickets (expires_at);
+comment on table spent_tickets is 'Ids of used tickets, until the tickets would have expired anyway.';
+
+create table flash_sales (
+    id           uuid primary key,
+    stream_id    uuid        not null references streams,
+    seller_id    uuid        not null references sellers,
+    product_id   uuid        not null references products,
+    variant_id   uuid        not null references product_variants,
+    quantity     int         not null check (quantity between 1 and 1000000),
+    price_minor  bigint      not null check (price_minor between 0 and 100000000000),
+    currency     text        not null check (currency ~ '^[A-Z]{3}$'),
+    per_buyer    int         not null check (per_buyer between 1 and 1000),
+    hold_seconds int         not null check (hold_seconds between 1 and 3600),
+    opens_at     timestamptz not null,
+    ends_at      timestamptz not null,
+    status       text        not null default 'open' check (status in ('open', 'closed')),
+    held         int         not null default 0 check (held >= 0),
+    sold         int         not null default 0 check (sold >= 0),
+    returned     int         not null default 0 check (returned >= 0),
+    version      bigint      not null default 1,
+    closed_at    timestamptz,
+    created_at   timestamptz not null default now(),
+    check (opens_at < ends_at),
+    -- No unit is promised twice.
+    constraint flash_sales_no_oversell check (held + sold + returned <= quantity),
+    check ((status = 'closed') = (closed_at is not null)),
+    check (status = 'closed' or returned = 0)
+);
+create index flash_sales_stream_idx on flash_sales (stream_id, id);
+create index flash_sales_open_idx on flash_sales (ends_at) where status = 'open';
+create index flash_sales_variant_idx on flash_sales (variant_id);
+comment on column flash_sales.returned is 'After closing: units given back to the variant.';
+comment on column flash_sales.version is 'Raised with every change of the counters; a room drops an older one.';
+
+create table reservations (
+    id         uuid primary key,
+    sale_id    uuid        not null references flash_sales,
+    user_id    uuid        not null references users,
+    request_id uuid        not null,
+    quantity   int         not null check (quantity between 1 and 1000),
+    status     text        not null default 'held'
+        check (status in ('held', 'paying', 'converted', 'expired', 'released')),
+    expires_at timestamptz not null,
+    created_at timestamptz not null default now(),
+    constraint reservations_request_key unique (user_id, request_id)
+);
+-- What a buyer holds or has bought counts against the limit.
+create index reservations_buyer_idx on reservations (sale_id, user_id)
+    where status in ('held', 'paying', 'converted');
+create index reservations_expiry_idx on reservations (sale_id, expires_at) where status = 'held';
+create index reservations_user_idx on reservations (user_id, id desc);

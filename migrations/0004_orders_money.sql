@@ -1,0 +1,205 @@
+-- From a priced checkout to money that balances.
+
+create table commission_rules (
+    id         uuid primary key,
+    seller_id  uuid references sellers,
+    rate_bps   int         not null check (rate_bps between 0 and 10000),
+    valid_from timestamptz not null default now()
+);
+create index commission_rules_lookup_idx on commission_rules (seller_id, valid_from desc);
+comment on table commission_rules is
+    'Basis points of an item''s base. The newest rule of the seller wins, else the newest without a seller.';
+
+create table checkouts (
+    id             uuid primary key,
+    user_id        uuid        not null references users,
+    address_id     uuid        not null references addresses,
+    stream_id      uuid references streams,
+    currency       text        not null check (currency ~ '^[A-Z]{3}$'),
+    status         text        not null default 'open' check (status in ('open', 'placed', 'expired', 'cancelled')),
+    items_minor    bigint      not null check (items_minor >= 0),
+    shipping_minor bigint      not null check (shipping_minor >= 0),
+    total_minor    bigint      not null,
+    expires_at     timestamptz not null,
+    created_at     timestamptz not null default now(),
+    check (total_minor = items_minor + shipping_minor)
+);
+create index checkouts_user_idx on checkouts (user_id, id desc);
+create index checkouts_expiry_idx on checkouts (expires_at) where status = 'open';
+
+create table checkout_items (
+    id               uuid primary key,
+    checkout_id      uuid   not null references checkouts,
+    variant_id       uuid   not null references product_variants,
+    reservation_id   uuid references reservations,
+    quantity         int    not null check (quantity between 1 and 1000),
+    unit_price_minor bigint not null check (unit_price_minor >= 0),
+    shipping_minor   bigint not null check (shipping_minor >= 0)
+);
+create index checkout_items_checkout_idx on checkout_items (checkout_id);
+create index checkout_items_reservation_idx on checkout_items (reservation_id) where reservation_id is not null;
+comment on column checkout_items.reservation_id is
+    'A flash hold keeps its own units and expiry; without one the line reserved its units from the variant.';
+
+create table orders (
+    id             uuid primary key,
+    number         bigint      not null generated always as identity,
+    user_id        uuid        not null references users,
+    checkout_id    uuid        not null references checkouts,
+    stream_id      uuid references streams,
+    status         text        not null default 'pending_payment'
+        check (status in ('pending_payment', 'paid', 'partially_shipped', 'shipped', 'delivered',
+                          'completed', 'cancelled', 'expired')),
+    currency       text        not null check (currency ~ '^[A-Z]{3}$'),
+    items_minor    bigint      not null check (items_minor >= 0),
+    shipping_minor bigint      not null check (shipping_minor >= 0),
+    total_minor    bigint      not null,
+    address        jsonb       not null check (jsonb_typeof(address) = 'object'),
+    expires_at     timestamptz not null,
+    paid_at        timestamptz,
+    created_at     timestamptz not null default now(),
+    check (total_minor = items_minor + shipping_minor)
+);
+create unique index orders_checkout_key on orders (checkout_id);
+create unique index orders_number_key on orders (number);
+create index orders_user_idx on orders (user_id, id desc);
+create index orders_expiry_idx on orders (expires_at) where status = 'pending_payment';
+comment on column orders.address is 'The address as it was when the order was placed.';
+comment on column orders.expires_at is 'Until when it may be paid.';
+
+create table order_items (
+    id                      uuid primary key,
+    order_id                uuid   not null references orders,
+    seller_id               uuid   not null references sellers,
+    product_id              uuid   not null references products,
+    variant_id              uuid   not null references product_variants,
+    reservation_id          uuid references reservations,
+    title                   text   not null,
+    sku                     text   not null,
+    options                 jsonb  not null,
+    image_url               text   not null,
+    quantity                int    not null check (quantity between 1 and 1000),
+    unit_price_minor        bigint not null check (unit_price_minor >= 0),
+    gross_minor             bigint not null,
+    seller_discount_minor   bigint not null default 0 check (seller_discount_minor >= 0),
+    platform_discount_minor bigint not null default 0 check (platform_discount_minor >= 0),
+    shipping_minor          bigint not null check (shipping_minor >= 0),
+    tax_minor               bigint not null default 0 check (tax_minor >= 0),
+    commission_bps          int    not null check (commission_bps between 0 and 10000),
+    commission_minor        bigint not null check (commission_minor >= 0),
+    check (gross_minor = unit_price_minor * quantity),
+    check (seller_discount_minor + platform_discount_minor <= gross_minor)
+);
+create index order_items_order_idx on order_items (order_id);
+create index order_items_seller_idx on order_items (seller_id, order_id);
+create index order_items_reservation_idx on order_items (reservation_id) where reservation_id is not null;
+
+create table order_status_history (
+    id         uuid primary key,
+    order_id   uuid        not null references orders,
+    status     text        not null,
+    actor_id   uuid references users,
+    created_at timestamptz not null default now()
+);
+create index order_status_history_order_idx on order_status_history (order_id, id);
+
+create table payments (
+    id           uuid primary key,
+    order_id     uuid        not null references orders,
+    provider     text        not null,
+    provider_ref text,
+    status       text        not null default 'created'
+        check (status in ('created', 'processing', 'requires_action', 'captured', 'failed', 'cancelled')),
+    amount_minor bigint      not null check (amount_minor > 0),
+    currency     text        not null check (currency ~ '^[A-Z]{3}$'),
+    method_token text        not null,
+    failure_code text,
+    captured_at  timestamptz,
+    created_at   timestamptz not null default now(),
+    updated_at   timestamptz not null default now(),
+    check ((status = 'captured') = (captured_at is not null))
+);
+create index payments_order_idx on payments (order_id, id);
+create index payments_unsettled_idx on payments (updated_at)
+    where status in ('created', 'processing', 'requires_action');
+-- A new attempt needs the former one terminal, and an order is captured once.
+create unique index payments_one_attempt_key on payments (order_id)
+    where status in ('created', 'processing', 'requires_action', 'captured');
+comment on column payments.id is 'Also the idempotency key with which the provider is called.';
+comment on column payments.method_token is 'The provider''s single-use token for the means of payment; no card data.';
+
+create table test_provider_intents (
+    id           uuid primary key,
+    payment_id   uuid        not null,
+    amount_minor bigint      not null,
+    currency     text        not null,
+    token        text        not null,
+    status       text        not null
+        check (status in ('processing', 'requires_action', 'succeeded', 'declined', 'cancelled')),
+    created_at   timestamptz not null default now(),
+    updated_at   timestamptz not null default now(),
+    unique (payment_id)
+);
+comment on table test_provider_intents is
+    'The built-in test provider''s own books, kept apart so that `hawker verify` can hold ours against them.';
+
+create table seller_earnings (
+    id               uuid primary key,
+    seller_id        uuid        not null references sellers,
+    order_item_id    uuid        not null references order_items,
+    kind             text        not null check (kind in ('sale', 'refund', 'dispute')),
+    base_minor       bigint      not null,
+    shipping_minor   bigint      not null,
+    commission_minor bigint      not null,
+    amount_minor     bigint      not null,
+    currency         text        not null check (currency ~ '^[A-Z]{3}$'),
+    created_at       timestamptz not null default now(),
+    check (amount_minor = base_minor + shipping_minor - commission_minor)
+);
+create index seller_earnings_seller_idx on seller_earnings (seller_id, id);
+create unique index seller_earnings_sale_key on seller_earnings (order_item_id) where kind = 'sale';
+create trigger seller_earnings_append_only before update or delete on seller_earnings
+    for each row execute function refuse_change();
+
+create table ledger_accounts (
+    id        uuid primary key,
+    kind      text not null check (kind in ('provider_clearing', 'seller_payable', 'platform_commission')),
+    seller_id uuid references sellers,
+    currency  text not null check (currency ~ '^[A-Z]{3}$'),
+    check ((kind = 'seller_payable') = (seller_id is not null))
+);
+create unique index ledger_accounts_platform_key on ledger_accounts (kind, currency) where seller_id is null;
+create unique index ledger_accounts_seller_key on ledger_accounts (kind, seller_id, currency)
+    where seller_id is not null;
+
+create table ledger_entries (
+    id             uuid primary key,
+    transaction_id uuid        not null,
+    account_id     uuid        not null references ledger_accounts,
+    amount_minor   bigint      not null check (amount_minor <> 0),
+    currency       text        not null check (currency ~ '^[A-Z]{3}$'),
+    payment_id     uuid references payments,
+    order_item_id  uuid references order_items,
+    created_at     timestamptz not null default now()
+);
+create index ledger_entries_transaction_idx on ledger_entries (transaction_id);
+create index ledger_entries_account_idx on ledger_entries (account_id, id);
+create index ledger_entries_payment_idx on ledger_entries (payment_id) where payment_id is not null;
+comment on column ledger_entries.amount_minor is 'Debits are positive, credits negative.';
+create trigger ledger_entries_append_only before update or delete on ledger_entries
+    for each row execute function refuse_change();
+
+-- Checked at commit, once the transaction's last entry is there.
+create function ledger_refuse_imbalance() returns trigger language plpgsql as $$
+begin
+    if exists (
+        select 1 from ledger_entries where transaction_id = new.transaction_id
+        group by currency having sum(amount_minor) <> 0
+    ) then
+        raise exception 'ledger transaction % does not balance', new.transaction_id
+            using errcode = 'check_violation', constraint = 'ledger_entries_balance';
+    end if;
+    return null;
+end $$;
+create constraint trigger ledger_entries_balance after insert on ledger_entries
+    deferrable initially deferred for each row execute function ledger_refuse_imbalance();

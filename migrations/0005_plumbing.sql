@@ -1,0 +1,42 @@
+-- What makes retries harmless and after-effects certain.
+
+create table outbox (
+    id           uuid primary key,
+    topic        text        not null,
+    stream_id    uuid references streams,
+    payload      jsonb       not null,
+    created_at   timestamptz not null default now(),
+    delivered_at timestamptz
+);
+-- Rows of a room are taken by the room's owner, all others by the relay.
+create index outbox_rooms_idx on outbox (stream_id, id) where delivered_at is null and stream_id is not null;
+create index outbox_relay_idx on outbox (id) where delivered_at is null and stream_id is null;
+comment on table outbox is
+    'Events of committed work, delivered at least once. Taken by the mark and not by position: ids commit out of order.';
+
+create table idempotency_keys (
+    user_id    uuid        not null references users,
+    key        uuid        not null,
+    operation  text        not null,
+    body_hash  bytea       not null,
+    status     smallint    not null,
+    response   jsonb       not null,
+    created_at timestamptz not null default now(),
+    primary key (user_id, key)
+);
+create index idempotency_keys_age_idx on idempotency_keys (created_at);
+comment on table idempotency_keys is
+    'Written in the work''s own transaction, so a crash leaves no key that blocks. Kept 24 hours; answers hold no secrets.';
+
+create table audit_log (
+    id         uuid primary key,
+    actor_id   uuid references users,
+    action     text        not null,
+    subject_id uuid        not null,
+    detail     jsonb       not null default '{}',
+    created_at timestamptz not null default now()
+);
+create index audit_log_subject_idx on audit_log (subject_id, id desc);
+create index audit_log_actor_idx on audit_log (actor_id, id desc);
+create trigger audit_log_append_only before update or delete on audit_log
+    for each row execute function refuse_change();

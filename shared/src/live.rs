@@ -1,0 +1,95 @@
+//! What core-api and live-engine say to each other: commands to a room, which the room
+//! answers, and notices of committed changes, which reach it through the outbox.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Refusal;
+use crate::ids::{OrderId, ProductId, RequestId, ReservationId, SaleId, StreamId, UserId};
+use crate::protocol::{HostCommand, Outcome, RoomEvent};
+use crate::status::OrderStatus;
+
+/// The bus topic on which the engine answers [`RoomRequest`]s with [`RoomReply`]s.
+pub const ROOM_REQUESTS: &str = "live.room";
+/// The bus topic that hints at new outbox rows. A hint may be lost; the rows are polled too.
+pub const OUTBOX_HINTS: &str = "outbox.hint";
+
+/// A host's command, authorised by core-api: `user` may act for the stream's seller.
+/// The room checks that again against its own state before it decides.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RoomRequest {
+    /// Whose room.
+    pub stream: StreamId,
+    /// Who commands.
+    pub user: UserId,
+    /// The act, the same when it is resent.
+    pub request_id: RequestId,
+    /// What to do.
+    pub command: HostCommand,
+}
+
+/// The room's answer.
+pub type RoomReply = Result<Outcome, Refusal>;
+
+/// A committed change that a room must hear of: the payload of an outbox row with a
+/// stream. Receivers are idempotent: they read the rows it names, or apply by version.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "notice", rename_all = "snake_case")]
+pub enum RoomNotice {
+    /// A host's command was committed with its rows: the event it causes. The room that
+    /// decided it sends it at once and marks the row with the event; a new owner finds
+    /// the row unmarked after a crash and sends it then.
+    Happened {
+        /// The event.
+        event: Box<RoomEvent>,
+    },
+    /// A product in the line-up has another price, stock, text or status.
+    ProductChanged {
+        /// It.
+        product: ProductId,
+    },
+    /// A flash sale's counters moved outside the room: a hold made over REST, a payment.
+    SaleChanged {
+        /// It.
+        sale: SaleId,
+    },
+    /// Holds of one person changed status outside the room.
+    ReservationsChanged {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        reservations: Vec<ReservationId>,
+    },
+    /// An order of this show has another status.
+    OrderChanged {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        order: OrderId,
+        /// Its status now.
+        status: OrderStatus,
+    },
+    /// Something was bought in this show.
+    Purchased {
+        /// The buyer's name, if they opted in.
+        name: Option<String>,
+        /// The product's title.
+        title: String,
+        /// Units.
+        quantity: u32,
+    },
+}
+
+impl RoomNotice {
+    /// The outbox row's topic.
+    #[must_use]
+    pub const fn topic(&self) -> &'static str {
+        match self {
+            Self::Happened { .. } => "happened",
+            Self::ProductChanged { .. } => "product_changed",
+            Self::SaleChanged { .. } => "sale_changed",
+            Self::ReservationsChanged { .. } => "reservations_changed",
+            Self::OrderChanged { .. } => "order_changed",
+            Self::Purchased { .. } => "purchased",
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The outbox: what must follow a commit is written in its transaction and sent after
+//! it, at least once.
+//!
+//! Rows with a stream are taken by that room's owner, who marks them in the transaction
+//! that stores the events they caused. [`hint`] after the commit makes that prompt; a
+//! lost hint costs at most the owner's polling interval.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::bus::Bus;
+use crate::ids::{ProductId, StreamId};
+use crate::live::{OUTBOX_HINTS, RoomNotice};
+
+/// Adds a notice for one room.
+///
+/// # Errors
+/// When the database fails.
+pub async fn push(conn: &mut PgConnection, stream: StreamId, notice: &RoomNotice) -> Result<(), sqlx::Error> {
+    let payload = serde_json::to_value(notice).map_err(|e| sqlx::Error::Encode(e.into()))?;
+    sqlx::query!(
+        "insert into outbox (id, topic, stream_id, payload) values ($1, $2, $3, $4)",
+        Uuid::now_v7(),
+        notice.topic(),
+        stream.0,
+        payload
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Adds a notice for every room on air that has the product in its line-up.
+///
+/// # Errors
+/// When the database fails.
+pub async fn push_product_changed(conn: &mut PgConnection, product: ProductId) -> Result<(), sqlx::Error> {
+    let notice = RoomNotice::ProductChanged { product };
+    let payload = serde_json::to_value(&notice).map_err(|e| sqlx::Error::Encode(e.into()))?;
+    sqlx::query!(
+        "insert into outbox (id, topic, stream_id, payload)
+         select gen_random_uuid(), $1, s.id, $2
+           from stream_products sp join streams s on s.id = sp.stream_id
+          where sp.product_id = $3 and s.status = 'live'",
+        notice.topic(),
+        payload,
+        product.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Tells the owners of rooms to look, after the commit.
+pub async fn hint(bus: &dyn Bus) {
+    if let Err(error) = bus.publish(OUTBOX_HINTS, bytes::Bytes::new()).await {
+        tracing::debug!(%error, "outbox hint not sent; the rows will be polled");
+    }
+}
