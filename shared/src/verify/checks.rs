@@ -1,0 +1,276 @@
+//! The invariants themselves. Each query yields one row for each thing examined:
+//! `subject` names it, `broken` says whether it breaks the rule.
+
+use super::Invariant;
+
+/// Every invariant, in the order in which they are reported.
+pub const CHECKS: &[Invariant] = &[
+    Invariant {
+        name: "no_oversell",
+        proves: "no flash sale has promised more units than it set aside",
+        sql: "select id::text as subject,
+                     held + sold + returned > quantity
+                     or (status = 'closed' and held + sold + returned <> quantity) as broken
+                from flash_sales",
+    },
+    Invariant {
+        name: "holds_match_counters",
+        proves: "a sale's counters are the sums of its holds",
+        sql: "select s.id::text as subject,
+                     s.held <> coalesce(sum(r.quantity) filter (where r.status in ('held', 'paying')), 0)
+                     or s.sold <> coalesce(sum(r.quantity) filter (where r.status = 'converted'), 0) as broken
+                from flash_sales s left join reservations r on r.sale_id = s.id
+               group by s.id",
+    },
+    Invariant {
+        name: "purchase_limits",
+        proves: "no buyer holds and has bought more of a sale than its limit",
+        sql: "select s.id || ' buyer ' || r.user_id as subject, sum(r.quantity) > s.per_buyer as broken
+                from reservations r join flash_sales s on s.id = r.sale_id
+               where r.status in ('held', 'paying', 'converted')
+               group by s.id, r.user_id",
+    },
+    Invariant {
+        name: "reserved_stock",
+        proves: "a variant's reserved units are exactly what sales, checkouts and unpaid orders promise",
+        sql: "select v.id::text as subject,
+                     v.reserved <> coalesce(sales.units, 0) + coalesce(checkouts.units, 0) + coalesce(orders.units, 0)
+                     as broken
+                from product_variants v
+                left join (select variant_id, sum(quantity - sold - returned) as units
+                             from flash_sales group by variant_id) sales on sales.variant_id = v.id
+                left join (select i.variant_id, sum(i.quantity) as units
+                             from checkout_items i join checkouts c on c.id = i.checkout_id
+                            where c.status = 'open' and i.reservation_id is null
+                            group by i.variant_id) checkouts on checkouts.variant_id = v.id
+                left join (select i.variant_id, sum(i.quantity) as units
+                             from order_items i join orders o on o.id = i.order_id
+                            where o.status = 'pending_payment' and i.reservation_id is null
+                            group by i.variant_id) orders on orders.variant_id = v.id",
+    },
+    Invariant {
+        name: "stock_movements",
+        proves: "every unit in a shop's hands has a recorded reason",
+        sql: "select v.id::text as subject, v.on_hand <> coalesce(sum(m.on_hand), 0) as broken
+                from product_variants v left join inventory_movements m on m.variant_id = v.id
+               group by v.id",
+    },
+    Invariant {
+        name: "sold_units_left_stock",
+        proves: "every paid order took exactly its units out of stock, once",
+        sql: "select o.id || ' variant ' || i.variant_id as subject, i.units <> coalesce(m.units, 0) as broken
+                from orders o
+                join (select order_id, variant_id, sum(quantity) as units
+                        from order_items group by order_id, variant_id) i on i.order_id = o.id
+                left join (select order_id, variant_id, -sum(on_hand) as units
+                             from inventory_movements where reason = 'sold' group by order_id, variant_id) m
+                  on m.order_id = o.id and m.variant_id = i.variant_id
+               where o.paid_at is not null",
+    },
+    Invariant {
+        name: "unpaid_orders_took_nothing",
+        proves: "an order that was never paid took nothing out of stock",
+        sql: "select m.id::text as subject, o.id is null or o.paid_at is null as broken
+                from inventory_movements m left join orders o on o.id = m.order_id
+               where m.reason = 'sold'",
+    },
+    Invariant {
+        name: "holds_bought_once",
+        proves: "a converted hold is one line of one paid order, with its units and its price",
+        sql: "select r.id::text as subject,
+                     count(i.id) <> 1 or bool_or(o.paid_at is null)
+                     or bool_or(i.quantity <> r.quantity) or bool_or(i.unit_price_minor <> s.price_minor)
+                     or bool_or(o.user_id <> r.user_id) as broken
+                from reservations r
+                join flash_sales s on s.id = r.sale_id
+                left join (order_items i join orders o on o.id = i.order_id and o.paid_at is not null)
+                  on i.reservation_id = r.id
+               where r.status = 'converted' group by r.id",
+    },
+    Invariant {
+        name: "paid_lines_converted",
+        proves: "every flash line of a paid order has its hold converted",
+        sql: "select i.id::text as subject, r.status <> 'converted' as broken
+                from order_items i
+                join orders o on o.id = i.order_id
+                join reservations r on r.id = i.reservation_id
+               where o.paid_at is not null",
+    },
+    Invariant {
+        name: "order_sums",
+        proves: "an order's totals are the sums of its lines",
+        sql: "select o.id::text as subject,
+                     o.items_minor <> sum(i.gross_minor - i.seller_discount_minor - i.platform_discount_minor)
+                     or o.shipping_minor <> sum(i.shipping_minor) as broken
+                from orders o join order_items i on i.order_id = o.id group by o.id",
+    },
+    Invariant {
+        name: "order_has_lines",
+        proves: "every order has lines",
+        sql: "select o.id::text as subject,
+                     not exists (select 1 from order_items i where i.order_id = o.id) as broken
+                from orders o",
+    },
+    Invariant {
+        name: "one_capture",
+        proves: "a paid order was captured once, in full, in its currency; an unpaid one never",
+        sql: "select o.id::text as subject,
+                     case when o.paid_at is null then count(p.id) > 0
+                          when o.total_minor = 0 then count(p.id) > 0
+                          else count(p.id) <> 1 or bool_or(p.amount_minor <> o.total_minor)
+                               or bool_or(p.currency <> o.currency) end as broken
+                from orders o left join payments p on p.order_id = o.id and p.status = 'captured'
+               group by o.id",
+    },
+    Invariant {
+        name: "order_status",
+        proves: "an order's status agrees with whether it was paid",
+        sql: "select id::text as subject,
+                     (status in ('pending_payment', 'expired') and paid_at is not null)
+                     or (status in ('paid', 'partially_shipped', 'shipped', 'delivered', 'completed')
+                         and paid_at is null) as broken
+                from orders",
+    },
+    Invariant {
+        name: "ledger_balances",
+        proves: "every ledger transaction sums to zero in each currency",
+        sql: "select transaction_id || ' ' || currency as subject, sum(amount_minor) <> 0 as broken
+                from ledger_entries group by transaction_id, currency",
+    },
+    Invariant {
+        name: "ledger_currencies",
+        proves: "every ledger entry is in its account's currency",
+        sql: "select e.id::text as subject, e.currency <> a.currency as broken
+                from ledger_entries e join ledger_accounts a on a.id = e.account_id",
+    },
+    Invariant {
+        name: "captures_in_ledger",
+        proves: "every captured payment stands in the ledger once, to the cent",
+        sql: "select p.id::text as subject,
+                     coalesce(sum(e.amount_minor), 0) <> p.amount_minor or count(e.id) <> 1 as broken
+                from payments p
+                left join (ledger_entries e join ledger_accounts a
+                           on a.id = e.account_id and a.kind = 'provider_clearing')
+                  on e.payment_id = p.id
+               where p.status = 'captured' group by p.id",
+    },
+    Invariant {
+        name: "only_captures_in_ledger",
+        proves: "no payment stands in the ledger that was not captured",
+        sql: "select e.id::text as subject, p.status is distinct from 'captured' as broken
+                from ledger_entries e
+                join ledger_accounts a on a.id = e.account_id and a.kind = 'provider_clearing'
+                left join payments p on p.id = e.payment_id",
+    },
+    Invariant {
+        name: "provider_agrees",
+        proves: "what the test provider has captured is what we have, payment by payment",
+        sql: "select coalesce(p.id, t.payment_id)::text as subject,
+                     case when p.status = 'captured'
+                          then t.status is distinct from 'succeeded'
+                               or t.amount_minor <> p.amount_minor or t.currency <> p.currency
+                          -- The provider may be ahead of us for as long as our side is unsettled.
+                          when t.status = 'succeeded'
+                          then coalesce(p.status not in ('created', 'processing', 'requires_action'), true)
+                          else false end as broken
+                from (select * from payments where provider = 'test') p
+                full join test_provider_intents t on t.payment_id = p.id",
+    },
+    Invariant {
+        name: "earnings_per_line",
+        proves: "every line of a paid order earned its seller exactly once, and unpaid lines nothing",
+        sql: "select i.id::text as subject,
+                     case when o.paid_at is null then count(e.id) > 0
+                          else count(e.id) <> 1
+                               or bool_or(e.base_minor <> i.gross_minor - i.seller_discount_minor)
+                               or bool_or(e.shipping_minor <> i.shipping_minor)
+                               or bool_or(e.commission_minor <> i.commission_minor)
+                               or bool_or(e.seller_id <> i.seller_id)
+                               or bool_or(e.currency <> o.currency) end as broken
+                from order_items i
+                join orders o on o.id = i.order_id
+                left join seller_earnings e on e.order_item_id = i.id and e.kind = 'sale'
+               group by i.id, o.id",
+    },
+    Invariant {
+        name: "commission_rounding",
+        proves: "every commission is its rate of its base, rounded half up once",
+        sql: "select id::text as subject,
+                     commission_minor <> ((gross_minor - seller_discount_minor) * commission_bps + 5000) / 10000
+                     as broken
+                from order_items",
+    },
+    Invariant {
+        name: "sellers_are_owed_their_earnings",
+        proves: "what the ledger owes a seller is the sum of their earnings",
+        sql: "select s.seller_id || ' ' || s.currency as subject,
+                     coalesce(-l.amount, 0) <> coalesce(e.amount, 0) as broken
+                from (select seller_id, currency from seller_earnings
+                      union select seller_id, currency from ledger_accounts where seller_id is not null) s
+                left join (select seller_id, currency, sum(amount_minor) as amount
+                             from seller_earnings group by 1, 2) e using (seller_id, currency)
+                left join (select a.seller_id, a.currency, sum(n.amount_minor) as amount
+                             from ledger_accounts a join ledger_entries n on n.account_id = a.id
+                            where a.kind = 'seller_payable' group by 1, 2) l using (seller_id, currency)",
+    },
+    Invariant {
+        name: "checkout_sums",
+        proves: "an open checkout's totals are the sums of its lines",
+        sql: "select c.id::text as subject,
+                     c.items_minor <> coalesce(sum(i.unit_price_minor * i.quantity), 0)
+                     or c.shipping_minor <> coalesce(sum(i.shipping_minor), 0) as broken
+                from checkouts c left join checkout_items i on i.checkout_id = c.id
+               where c.status in ('open', 'placed') group by c.id",
+    },
+    Invariant {
+        name: "placed_checkouts",
+        proves: "a checkout was placed exactly when it has an order of the same buyer and total",
+        sql: "select c.id::text as subject,
+                     (c.status = 'placed') <> (o.id is not null)
+                     or o.user_id <> c.user_id or o.total_minor <> c.total_minor as broken
+                from checkouts c left join orders o on o.checkout_id = c.id",
+    },
+    Invariant {
+        name: "paying_holds_have_a_payment",
+        proves: "a hold is paying only while a payment of its order is under way",
+        sql: "select r.id::text as subject,
+                     not exists (select 1 from order_items i join payments p on p.order_id = i.order_id
+                                  where i.reservation_id = r.id
+                                    and p.status in ('created', 'processing', 'requires_action')) as broken
+                from reservations r where r.status = 'paying'",
+    },
+    Invariant {
+        name: "event_log_without_gaps",
+        proves: "what is stored of a room's epoch is numbered from 1 without a gap or a double",
+        sql: "select stream_id || ' epoch ' || epoch as subject,
+                     count(*) <> max(seq) or count(distinct seq) <> count(*) as broken
+                from (select stream_id, epoch, seq from stream_chat_messages
+                      union all select stream_id, epoch, seq from stream_events
+                      union all select stream_id, epoch, seq from persist_rejects) n
+               group by stream_id, epoch",
+    },
+    Invariant {
+        name: "epochs_were_leased",
+        proves: "no room wrote under an epoch that was never leased",
+        sql: "select n.stream_id || ' epoch ' || n.epoch as subject, l.epoch is null or n.epoch > l.epoch as broken
+                from (select distinct stream_id, epoch from stream_chat_messages
+                      union select distinct stream_id, epoch from stream_events) n
+                left join room_leases l on l.stream_id = n.stream_id",
+    },
+    Invariant {
+        name: "chat_said_once",
+        proves: "no chat message was stored twice under one request",
+        sql: "select stream_id || ' request ' || request_id as subject, count(*) > 1 as broken
+                from stream_chat_messages group by stream_id, user_id, request_id",
+    },
+    Invariant {
+        name: "category_tree",
+        proves: "every category hangs from a root",
+        sql: "with recursive down (id) as (
+                  select id from categories where parent_id is null
+                  union all select c.id from categories c join down on c.parent_id = down.id
+              )
+              select c.id::text as subject, d.id is null as broken
+                from categories c left join down d on d.id = c.id",
+    },
+];
