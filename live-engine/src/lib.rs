@@ -1,1 +1,3 @@
-//! live-engine
+//! Hawker's WebSocket engine: rooms, chat fan-out, reactions, featured products, flash-buy.
+
+pub mod types;

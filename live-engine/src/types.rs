@@ -1,0 +1,98 @@
+//! What the engine's parts hand to each other: connections by name, and the answers and
+//! reports that come back from the database's threads.
+//!
+//! Plain data and one trait; no IO and no rule lives here.
+
+use shared::Timestamp;
+use shared::error::Refusal;
+use shared::ids::{SaleId, StreamId, UserId};
+use shared::live::RoomNotice;
+use shared::protocol::Reservation;
+use shared::status::SaleStatus;
+use uuid::Uuid;
+
+/// A connection, from anywhere in the engine. The generation tells a slot's present
+/// owner from an earlier one, so that a late answer never reaches a stranger.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ConnId {
+    /// The worker it lives on.
+    pub worker: u16,
+    /// Its place in the worker's slab.
+    pub slot: u32,
+    /// Raised each time a place is taken.
+    pub generation: u32,
+}
+
+/// What became of a room's numbered events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PersistReport {
+    /// Everything of the epoch up to and including `up_to` is committed.
+    Committed {
+        /// The room.
+        stream: StreamId,
+        /// Its epoch.
+        epoch: i64,
+        /// The last committed seq.
+        up_to: u64,
+    },
+    /// Another epoch owns the room: nothing of this one is stored any more.
+    Fenced {
+        /// The room.
+        stream: StreamId,
+        /// The epoch that has ended.
+        epoch: i64,
+    },
+    /// The database refuses this one row for good; it is kept in `persist_rejects`.
+    Rejected {
+        /// The room.
+        stream: StreamId,
+        /// Its epoch.
+        epoch: i64,
+        /// The row's seq.
+        seq: u64,
+    },
+}
+
+/// The answer to a viewer's `buy` or `release`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HoldAnswer {
+    /// Who asked.
+    pub conn: ConnId,
+    /// The command's id.
+    pub id: u64,
+    /// The hold as committed (`released` for a `release`), or why not.
+    pub result: Result<Reservation, Refusal>,
+}
+
+/// A flash sale's counters after a committed change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SaleProgress {
+    /// The sale.
+    pub sale: SaleId,
+    /// Units neither held nor sold; 0 once it is closed.
+    pub remaining: u32,
+    /// Raised with every change; an older one is dropped.
+    pub version: i64,
+    /// Whether it is still open.
+    pub status: SaleStatus,
+    /// When the earliest hold lapses.
+    pub next_expiry: Option<Timestamp>,
+}
+
+/// Where answers and reports go: called from the database's threads, never blocks.
+pub trait Sink: Send + Sync + 'static {
+    /// Numbered events were stored, or cannot be.
+    fn persisted(&self, report: PersistReport);
+
+    /// Buyers are to be answered.
+    fn hold_answers(&self, answers: Vec<HoldAnswer>);
+
+    /// A sale's counters have moved.
+    fn sale_progress(&self, stream: StreamId, progress: SaleProgress);
+
+    /// Holds have lapsed, or were changed outside the room: their owners are to be told.
+    fn holds_changed(&self, stream: StreamId, holds: Vec<(UserId, Reservation)>);
+
+    /// Undelivered outbox rows of a room, oldest first. They come again until marked.
+    fn notices(&self, stream: StreamId, rows: Vec<(Uuid, RoomNotice)>);
+}
