@@ -44,7 +44,7 @@ create function reserve_flash_units(
     p_sale uuid, p_reservations uuid[], p_users uuid[], p_quantities int[], p_requests uuid[]
 ) returns table (
     "position" int, outcome text, reservation_id uuid, user_id uuid, quantity int, expires_at timestamptz,
-    sale_remaining int, sale_version bigint, next_expiry timestamptz
+    sale_remaining int, sale_version bigint, next_expiry timestamptz, sale_status text
 ) language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -72,7 +72,7 @@ begin
     select * into v_sale from flash_sales s where s.id = p_sale for update;
     if not found then
         return query select i, 'not_found', null::uuid, p_users[i], p_quantities[i], null::timestamptz,
-                            0, 0::bigint, null::timestamptz
+                            0, 0::bigint, null::timestamptz, 'closed'::text
                        from generate_series(1, v_count) i;
         return;
     end if;
@@ -171,7 +171,7 @@ begin
                     else 'request_id_reused' end,
                r.id, q.buyer, q.quantity, r.expires_at,
                case when v_sale.status = 'open' then v_sale.quantity - v_sale.held - v_sale.sold else 0 end,
-               v_sale.version, v_next
+               v_sale.version, v_next, v_sale.status
           from (
             select t.i::int, t.outcome, t.buyer, t.quantity,
                    case t.outcome when 'granted' then t.id
@@ -184,7 +184,7 @@ begin
         union all
         select null, 'expired', r.id, r.user_id, r.quantity, r.expires_at,
                case when v_sale.status = 'open' then v_sale.quantity - v_sale.held - v_sale.sold else 0 end,
-               v_sale.version, v_next
+               v_sale.version, v_next, v_sale.status
           from reservations r where r.id = any (v_lapsed)
          order by 1;
 end $$;
