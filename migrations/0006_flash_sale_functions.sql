@@ -166,8 +166,7 @@ begin
     return query
         select q.i,
                case when q.id is null then q.outcome
-                    when q.outcome in ('stored', 'same') then 'granted'
-                    when q.id = any (v_inserted) then 'granted'
+                    when q.outcome = 'stored' or q.id = any (v_inserted) then 'granted'
                     else 'request_id_reused' end,
                r.id, q.buyer, q.quantity, r.expires_at,
                case when v_sale.status = 'open' then v_sale.quantity - v_sale.held - v_sale.sold else 0 end,
