@@ -1,1 +1,11 @@
-//! loadtest
+//! Viewers, buyers and sellers as programs: clients of both services for tests, the
+//! demo show that measures and checks a whole sale, and the simulated show that keeps a
+//! page alive.
+//!
+//! Everything here goes through real sockets and real REST; nothing reaches into a
+//! service. Only the demo's last checks read the database, to hold what was
+//! acknowledged against what is there.
+
+pub mod live;
+pub mod rest;
+pub mod socket;
