@@ -287,7 +287,7 @@ fn last_words(log: &Path, from: u64) -> Option<String> {
     let lines = || text.lines().filter(|line| !line.trim().is_empty());
     let line = lines()
         .find(|line| line.contains("FATAL:"))
-        .or_else(|| lines().last())?;
+        .or_else(|| lines().next_back())?;
     let words = line.split_once("FATAL:").map_or(line, |(_, words)| words);
     Some(words.trim().to_owned())
 }
