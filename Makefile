@@ -1,0 +1,33 @@
+# Two commands: `make run` and `make test`. The rest is for those who change Hawker.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test demo lint sqlx-data bench ci
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build Hawker and start it with a simulated show on air
+	@scripts/ensure.sh run
+	@cargo run --release --locked -p hawker -- run --show
+
+test: ## get what the tests need, then run every test
+	@scripts/ensure.sh test
+	@scripts/test.sh
+
+demo: ## a whole show with 500 viewers for a minute, checked afterwards
+	@scripts/ensure.sh run
+	@cargo run --release --locked -p hawker -- demo --viewers 500 --seconds 60
+
+lint: ## formatting, clippy, and the dependencies' licences
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@scripts/deny.sh
+
+sqlx-data: ## write the checked queries' offline data anew
+	@scripts/sqlx-data.sh
+
+bench: ## micro-benchmarks of the hot paths
+	@cargo bench --locked -p benches
+
+ci: ## all that decides whether a change lands
+	@bash .ci/run

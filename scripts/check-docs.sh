@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The documents agree with the program: every relative link leads somewhere, and the
+# committed OpenAPI description is what the program prints.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+failed=0
+while IFS=: read -r file target; do
+    path=${target%%#*}
+    [ -z "$path" ] || [ -e "$(dirname "$file")/$path" ] || {
+        echo "$file: the link to $target leads nowhere" >&2
+        failed=1
+    }
+done < <(git ls-files '*.md' | xargs grep -oHP '\]\(\K(?!https?:|mailto:)[^)\s]+' | sed 's/:/:/')
+
+cargo build --quiet --locked --workspace
+if ! diff <(target/debug/hawker openapi) docs/openapi.json >/dev/null; then
+    echo "docs/openapi.json is stale: run target/debug/hawker openapi > docs/openapi.json" >&2
+    failed=1
+fi
+exit $failed

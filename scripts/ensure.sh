@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Makes sure that what Hawker needs beyond Rust is on this machine.
+#
+#   scripts/ensure.sh run     what `make run` needs
+#   scripts/ensure.sh test    what `make test` needs
+#
+# What is missing is named first and then installed through the system's package
+# manager. Where that is not possible, the exact command to run is printed and the
+# script fails: nothing is skipped in silence.
+set -euo pipefail
+
+purpose=${1:?usage: scripts/ensure.sh run|test}
+missing=()
+
+need() { # need PACKAGE CHECK...: PACKAGE is missing when CHECK fails
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+has_postgres() {
+    [ -n "${PG_BIN_DIR:-}" ] && [ -x "$PG_BIN_DIR/postgres" ] && return 0
+    command -v postgres && return 0
+    compgen -G '/usr/lib/postgresql/*/bin/postgres'
+}
+has_linker() { command -v cc; }
+has_chromium() { command -v chromium || [ -x "${CHROMIUM:-}" ]; }
+has_python_modules() { /usr/bin/python3 -c 'import websockets, msgpack'; }
+
+if ! command -v cargo >/dev/null; then
+    echo "Hawker is built with Rust, and there is no cargo here: install it from https://rustup.rs" >&2
+    exit 1
+fi
+
+need gcc has_linker
+need postgresql has_postgres
+if [ "$purpose" = test ]; then
+    need redis-server command -v redis-server
+    need chromium has_chromium
+    need nodejs command -v node
+    need npm command -v npm
+    need python3 command -v /usr/bin/python3
+    if ! has_python_modules 2>/dev/null; then
+        missing+=(python3-websockets python3-msgpack)
+    fi
+fi
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+echo "Missing on this machine: ${missing[*]}"
+install="apt-get install -y --no-install-recommends ${missing[*]}"
+if ! command -v apt-get >/dev/null; then
+    echo "Install them with this system's package manager and try again (names as in Debian)." >&2
+    exit 1
+fi
+if [ "$(id -u)" = 0 ]; then
+    as_root=()
+elif sudo -n true 2>/dev/null; then
+    as_root=(sudo -n)
+else
+    echo "They cannot be installed from here without a password. Run this, then try again:" >&2
+    echo "    sudo $install" >&2
+    exit 1
+fi
+echo "Installing them: $install"
+"${as_root[@]}" apt-get update -qq
+DEBIAN_FRONTEND=noninteractive "${as_root[@]}" $install
