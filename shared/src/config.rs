@@ -122,6 +122,16 @@ impl Settings {
         }
     }
 
+    /// Sets `key`, whatever the file and the environment say: for command lines.
+    pub fn set(&mut self, key: &str, value: impl Into<String>) {
+        self.values.insert(key.to_owned(), value.into());
+    }
+
+    /// Sets `key` where nothing else has: for programs whose defaults differ.
+    pub fn default(&mut self, key: &str, value: impl Into<String>) {
+        self.values.entry(key.to_owned()).or_insert_with(|| value.into());
+    }
+
     fn add(
         &mut self,
         source: Config,
@@ -241,6 +251,18 @@ mod tests {
         let keys: Vec<_> = error.0.iter().map(|fault| fault.key.as_str()).collect();
         assert_eq!(keys, ["port", "url"]);
         assert!(error.to_string().contains("HAWKER_URL"));
+    }
+
+    #[test]
+    fn a_command_line_wins_and_a_default_yields() {
+        let mut settings = Settings::from_pairs([("port", "1"), ("host", "a")]);
+        settings.set("port", "2");
+        settings.default("host", "b");
+        settings.default("path", "c");
+        let read = |settings: &mut Settings, key: &str| settings.optional::<String>(key);
+        assert_eq!(read(&mut settings, "port").as_deref(), Some("2"));
+        assert_eq!(read(&mut settings, "host").as_deref(), Some("a"));
+        assert_eq!(read(&mut settings, "path").as_deref(), Some("c"));
     }
 
     #[test]
