@@ -128,7 +128,7 @@ impl Settings {
     }
 
     /// Sets `key` where nothing else has: for programs whose defaults differ.
-    pub fn default(&mut self, key: &str, value: impl Into<String>) {
+    pub fn set_default(&mut self, key: &str, value: impl Into<String>) {
         self.values.entry(key.to_owned()).or_insert_with(|| value.into());
     }
 
@@ -257,8 +257,8 @@ mod tests {
     fn a_command_line_wins_and_a_default_yields() {
         let mut settings = Settings::from_pairs([("port", "1"), ("host", "a")]);
         settings.set("port", "2");
-        settings.default("host", "b");
-        settings.default("path", "c");
+        settings.set_default("host", "b");
+        settings.set_default("path", "c");
         let read = |settings: &mut Settings, key: &str| settings.optional::<String>(key);
         assert_eq!(read(&mut settings, "port").as_deref(), Some("2"));
         assert_eq!(read(&mut settings, "host").as_deref(), Some("a"));
