@@ -1,1 +1,22 @@
-//! core-api
+//! Hawker's REST service: identity, sellers, catalog, streams, checkout, orders, payments.
+//!
+//! The way of a request: a route on the one page of [`routes`], an extractor of [`http`]
+//! that says who calls and what they send, a feature's handler, its use case (one
+//! transaction), its store (all SQL of its tables). It holds no WebSockets and no live
+//! logic: commands to a room go over the bus to the engine, and what a room must hear of
+//! goes through the outbox.
+
+pub mod audit;
+pub mod config;
+mod docs;
+pub mod http;
+pub mod idempotency;
+pub mod identity;
+pub mod routes;
+mod server;
+mod state;
+
+pub use config::{Config, Limits};
+pub use docs::openapi;
+pub use server::{Pages, Service, start};
+pub use state::{Rates, State};

@@ -1,0 +1,85 @@
+//! How long purchases may take and what the platform keeps: the settings of checkout,
+//! orders and payments.
+
+use std::time::Duration;
+
+use shared::config::Settings;
+use shared::money::BasisPoints;
+
+/// Settings of buying.
+#[derive(Clone, Copy, Debug)]
+pub struct Commerce {
+    /// How long a checkout holds its stock.
+    pub checkout_life: Duration,
+    /// How long an order may stay unpaid.
+    pub order_life: Duration,
+    /// The commission where no rule says otherwise.
+    pub commission: BasisPoints,
+    /// How long a payment provider may take to answer before its outcome is unknown.
+    pub provider_timeout: Duration,
+    /// How long an unknown outcome rests before the provider is asked again.
+    pub reconcile_after: Duration,
+    /// How long the test provider takes over what succeeds late.
+    pub test_provider_delay: Duration,
+    /// How often jobs look for what is due.
+    pub job_interval: Duration,
+}
+
+impl Default for Commerce {
+    fn default() -> Self {
+        Self {
+            checkout_life: Duration::from_secs(10 * 60),
+            order_life: Duration::from_secs(15 * 60),
+            commission: const {
+                match BasisPoints::new(1_000) {
+                    Some(rate) => rate,
+                    None => panic!("ten percent is a rate"),
+                }
+            },
+            provider_timeout: Duration::from_secs(20),
+            reconcile_after: Duration::from_secs(5),
+            test_provider_delay: Duration::from_secs(5),
+            job_interval: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Commerce {
+    /// Reads the settings; what is wrong is left in `settings`, and then the answer is
+    /// `None`.
+    pub fn read(settings: &mut Settings) -> Option<Self> {
+        let default = Self::default();
+        let checkout = seconds(settings, "checkout_seconds", default.checkout_life);
+        let order = seconds(settings, "order_seconds", default.order_life);
+        let timeout = seconds(settings, "provider_timeout_seconds", default.provider_timeout);
+        let reconcile = seconds(settings, "reconcile_after_seconds", default.reconcile_after);
+        let jobs = seconds(settings, "job_interval_seconds", default.job_interval);
+        let commission = settings
+            .or("commission_basis_points", default.commission.get())
+            .and_then(|value| {
+                let rate = BasisPoints::new(value);
+                if rate.is_none() {
+                    settings.fault("commission_basis_points", "must be at most 10000");
+                }
+                rate
+            });
+        Some(Self {
+            checkout_life: checkout?,
+            order_life: order?,
+            commission: commission?,
+            provider_timeout: timeout?,
+            reconcile_after: reconcile?,
+            test_provider_delay: default.test_provider_delay,
+            job_interval: jobs?,
+        })
+    }
+}
+
+fn seconds(settings: &mut Settings, key: &str, default: Duration) -> Option<Duration> {
+    let value = settings.or(key, default.as_secs())?;
+    if value == 0 || value > 86_400 {
+        settings.fault(key, "must be from 1 to 86400");
+        return None;
+    }
+    Some(Duration::from_secs(value))
+}

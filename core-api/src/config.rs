@@ -1,0 +1,178 @@
+//! The service's configuration: typed, and read whole at start.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use shared::config::{Secret, Settings};
+use shared::token::TokenKey;
+
+/// How core-api runs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// Threads that serve requests.
+    pub workers: usize,
+    /// Signs and verifies tokens; the live engine has the same.
+    pub token_key: TokenKey,
+    /// Where sockets connect, given to clients with their tickets: `ws://host:port/ws`.
+    pub live_url: String,
+    /// Origins of pages that may call besides this server's own, such as `https://shop.example`.
+    pub allowed_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Session cookies go over HTTPS only. Off for plain HTTP on one's own machine.
+    pub cookie_secure: bool,
+    /// What callers may use up.
+    pub limits: Limits,
+}
+
+/// What callers may use up.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Registrations a minute from one address.
+    pub register_per_minute: NonZeroU32,
+    /// Attempts to sign in a minute from one address.
+    pub login_per_minute: NonZeroU32,
+    /// Attempts to sign in a minute to one account.
+    pub login_per_email_per_minute: NonZeroU32,
+    /// Renewals of sessions a minute from one address.
+    pub refresh_per_minute: NonZeroU32,
+    /// Passwords hashed at once: each takes 19 MiB and a core for some 20 ms.
+    pub password_hashes: usize,
+    /// How long a request waits for its turn to hash before it is refused.
+    pub password_wait: Duration,
+}
+
+const fn per_minute(count: u32) -> NonZeroU32 {
+    match NonZeroU32::new(count) {
+        Some(count) => count,
+        None => NonZeroU32::MIN,
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            register_per_minute: per_minute(10),
+            login_per_minute: per_minute(20),
+            login_per_email_per_minute: per_minute(10),
+            refresh_per_minute: per_minute(60),
+            password_hashes: cores(),
+            password_wait: Duration::from_secs(5),
+        }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZeroUsize::get)
+}
+
+impl Config {
+    /// The defaults, with what has none.
+    #[must_use]
+    pub fn new(bind: SocketAddr, token_key: TokenKey, live_url: String) -> Self {
+        Self {
+            bind,
+            workers: cores(),
+            token_key,
+            live_url,
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            cookie_secure: true,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Reads the configuration; what is wrong is left in `settings`, and then the answer
+    /// is `None`.
+    pub fn read(settings: &mut Settings) -> Option<Self> {
+        let bind = settings.or("http", SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
+        let token_key = token_key(settings);
+        let live_url = settings.or("live_url", "ws://127.0.0.1:8081/ws".to_owned());
+        let workers = settings.or("http_workers", cores());
+        let allowed_origins = origins(settings);
+        let trusted_proxies = settings.list("trusted_proxies");
+        let cookie_secure = settings.or("cookie_secure", true);
+        let limits = Limits::read(settings);
+        let workers = workers.filter(|count| {
+            if *count == 0 {
+                settings.fault("http_workers", "must be at least 1");
+            }
+            *count > 0
+        });
+        Some(Self {
+            workers: workers?,
+            allowed_origins,
+            trusted_proxies,
+            cookie_secure: cookie_secure?,
+            limits: limits?,
+            ..Self::new(bind?, token_key?, live_url?)
+        })
+    }
+}
+
+fn token_key(settings: &mut Settings) -> Option<TokenKey> {
+    let secret: Secret = settings.required("token_secret")?;
+    let key = TokenKey::new(secret.expose().as_bytes());
+    if key.is_none() {
+        settings.fault("token_secret", "must be at least 32 bytes");
+    }
+    key
+}
+
+/// Origins are compared as text, so they must be written as browsers write them.
+fn origins(settings: &mut Settings) -> Vec<String> {
+    let origins: Vec<String> = settings.list("allowed_origins");
+    for origin in &origins {
+        let rest = origin
+            .strip_prefix("https://")
+            .or_else(|| origin.strip_prefix("http://"));
+        if rest.is_none_or(|host| host.is_empty() || host.contains('/') || host.contains('*')) {
+            settings.fault(
+                "allowed_origins",
+                &format!("{origin:?} is no origin: write scheme, host and port, without a path"),
+            );
+        }
+    }
+    origins
+}
+
+impl Limits {
+    fn read(settings: &mut Settings) -> Option<Self> {
+        let default = Self::default();
+        let register = settings.or("limit_register_per_minute", default.register_per_minute);
+        let login = settings.or("limit_login_per_minute", default.login_per_minute);
+        let email = settings.or("limit_login_per_email_per_minute", default.login_per_email_per_minute);
+        let refresh = settings.or("limit_refresh_per_minute", default.refresh_per_minute);
+        let hashes = settings.or("limit_password_hashes", default.password_hashes);
+        let wait_ms = settings.or("limit_password_wait_ms", 5_000_u64);
+        Some(Self {
+            register_per_minute: register?,
+            login_per_minute: login?,
+            login_per_email_per_minute: email?,
+            refresh_per_minute: refresh?,
+            password_hashes: hashes?.max(1),
+            password_wait: Duration::from_millis(wait_ms?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_found_in_one_reading() {
+        let mut settings = Settings::from_pairs([
+            ("token_secret", "short"),
+            ("allowed_origins", "https://shop.example/path"),
+            ("http_workers", "0"),
+        ]);
+        let config = Config::read(&mut settings);
+        let error = settings.finish(config).expect_err("three faults");
+        let keys: Vec<_> = error.0.iter().map(|fault| fault.key.as_str()).collect();
+        assert_eq!(keys, ["token_secret", "allowed_origins", "http_workers"]);
+    }
+}

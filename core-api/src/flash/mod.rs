@@ -1,0 +1,207 @@
+//! Holds of flash sales over REST, and the steps by which an order's payment moves them.
+//!
+//! The rules of granting are one SQL function, the same that the live engine calls in
+//! batches; here is a batch of one. A room that shows the sale hears of the change
+//! through the outbox.
+
+pub mod handlers;
+pub mod model;
+mod store;
+
+use shared::bus::SharedBus;
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{RequestId, ReservationId, SaleId, StreamId, UserId};
+use shared::live::RoomNotice;
+use shared::outbox;
+use shared::status::ReservationStatus;
+use sqlx::{PgConnection, PgPool};
+
+use crate::http::Result;
+use model::Hold;
+
+/// Holds `quantity` units for `user`. The same request again gets its hold, whatever has
+/// become of it.
+///
+/// # Errors
+/// As the sale refuses: `sold_out`, `purchase_limit_reached`, `sale_closed`, …
+pub async fn hold(
+    db: &PgPool,
+    bus: &SharedBus,
+    user: UserId,
+    sale: SaleId,
+    request: RequestId,
+    quantity: i32,
+) -> Result<Hold> {
+    let mut tx = db.begin().await?;
+    let Some(stream) = store::stream_of(&mut tx, sale).await? else {
+        return Err(ErrorCode::NotFound.into());
+    };
+    let fresh = ReservationId::new();
+    let rows = store::reserve(&mut tx, sale, fresh, user, request, quantity).await?;
+    let mut changed: Vec<(UserId, ReservationId)> = Vec::new();
+    let mut answer = None;
+    for row in rows {
+        match row.position {
+            None => changed.extend(row.user_id.zip(row.reservation_id)),
+            Some(_) if row.outcome == "granted" => answer = row.reservation_id,
+            Some(_) => {
+                let code = ErrorCode::from_name(&row.outcome)
+                    .ok_or_else(|| anyhow::anyhow!("reserve_flash_units answers {:?}", row.outcome))?;
+                // What lapsed on the way is found again by the next call or sweep.
+                return Err(code.into());
+            }
+        }
+    }
+    let id = answer.ok_or_else(|| anyhow::anyhow!("reserve_flash_units answers nothing"))?;
+    if id == fresh {
+        changed.push((user, id));
+    }
+    let hold = store::hold(&mut tx, id, user)
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("a granted hold is not there"))?;
+    let news = !changed.is_empty();
+    if news {
+        outbox::push(&mut tx, stream, &RoomNotice::SaleChanged { sale }).await?;
+        tell_owners(&mut tx, stream, changed).await?;
+    }
+    tx.commit().await?;
+    if news {
+        outbox::hint(bus.as_ref()).await;
+    }
+    Ok(hold)
+}
+
+/// Gives a hold up. Doing it twice is no error.
+///
+/// # Errors
+/// `not_found`, `hold_expired`, or `wrong_state` when it is bought or being paid.
+pub async fn release(
+    db: &PgPool,
+    bus: &SharedBus,
+    user: UserId,
+    sale: SaleId,
+    reservation: ReservationId,
+) -> Result<()> {
+    let mut tx = db.begin().await?;
+    let Some(hold) = store::hold(&mut tx, reservation, user).await? else {
+        return Err(ErrorCode::NotFound.into());
+    };
+    if hold.sale != sale {
+        return Err(ErrorCode::NotFound.into());
+    }
+    if !store::release(&mut tx, reservation, user).await? {
+        let status = store::hold(&mut tx, reservation, user).await?.map(|h| h.status);
+        return match status {
+            Some(ReservationStatus::Released) => Ok(()),
+            Some(ReservationStatus::Expired) => Err(ErrorCode::HoldExpired.into()),
+            _ => Err(Refusal::new(ErrorCode::WrongState, "the hold is bought or being paid").into()),
+        };
+    }
+    notify(&mut tx, user, &[reservation]).await?;
+    tx.commit().await?;
+    outbox::hint(bus.as_ref()).await;
+    Ok(())
+}
+
+/// Step: locks the sales of these holds, before anything else of stock is locked.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_sales(conn: &mut PgConnection, holds: &[ReservationId]) -> Result<()> {
+    if !holds.is_empty() {
+        store::lock_sales(conn, holds).await?;
+    }
+    Ok(())
+}
+
+/// Step: held → paying for all of them, or `false`: one has lapsed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn start_paying(conn: &mut PgConnection, holds: &[ReservationId]) -> Result<bool> {
+    if holds.is_empty() {
+        return Ok(true);
+    }
+    Ok(store::start_paying(conn, holds).await?)
+}
+
+/// Step: paying → converted; the units leave the shop. The caller has locked sales and
+/// variants and writes the movements.
+///
+/// # Errors
+/// A fault when one of them was not being paid: the units are not there to be sold.
+pub async fn convert(conn: &mut PgConnection, holds: &[ReservationId]) -> Result<()> {
+    if holds.is_empty() {
+        return Ok(());
+    }
+    let moved = store::convert(conn, holds).await?;
+    if usize::try_from(moved).is_ok_and(|moved| moved == holds.len()) {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!("{moved} of {} holds were being paid", holds.len()).into())
+}
+
+/// Step: the payment has ended without money: paying → held while time is left, else
+/// released. The caller has locked sales and variants.
+///
+/// # Errors
+/// When the database fails.
+pub async fn payment_failed(conn: &mut PgConnection, holds: &[ReservationId]) -> Result<()> {
+    if !holds.is_empty() {
+        store::payment_failed(conn, holds).await?;
+    }
+    Ok(())
+}
+
+/// Step: tells the rooms that these holds of `user`, and so their sales, have changed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn notify(conn: &mut PgConnection, user: UserId, holds: &[ReservationId]) -> Result<()> {
+    if holds.is_empty() {
+        return Ok(());
+    }
+    for (stream, sale, reservations) in store::rooms_of(conn, holds).await? {
+        outbox::push(conn, stream, &RoomNotice::SaleChanged { sale }).await?;
+        outbox::push(conn, stream, &RoomNotice::ReservationsChanged { user, reservations }).await?;
+    }
+    Ok(())
+}
+
+/// Expires stale holds and closes sales whose time is over, where no room does it: the
+/// engine may be away, the show long ended. Returns how many sales were swept.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sweep(db: &PgPool, bus: &SharedBus, limit: i64) -> Result<u64> {
+    let mut swept = 0;
+    let due = store::due_sales(&mut *db.acquire().await?, limit).await?;
+    for (sale, stream) in due {
+        let mut tx = db.begin().await?;
+        let lapsed = store::sweep(&mut tx, sale).await?;
+        outbox::push(&mut tx, stream, &RoomNotice::SaleChanged { sale }).await?;
+        tell_owners(&mut tx, stream, lapsed).await?;
+        tx.commit().await?;
+        swept += 1;
+    }
+    if swept > 0 {
+        outbox::hint(bus.as_ref()).await;
+    }
+    Ok(swept)
+}
+
+async fn tell_owners(
+    conn: &mut PgConnection,
+    stream: StreamId,
+    mut changed: Vec<(UserId, ReservationId)>,
+) -> Result<()> {
+    changed.sort_unstable();
+    for of_one in changed.chunk_by(|a, b| a.0 == b.0) {
+        let notice = RoomNotice::ReservationsChanged {
+            user: of_one[0].0,
+            reservations: of_one.iter().map(|(_, id)| *id).collect(),
+        };
+        outbox::push(conn, stream, &notice).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! SQL of flash sales and holds: `flash_sales`, `reservations`, mostly through the
+//! functions that the live engine calls too.
+
+use shared::Timestamp;
+use shared::ids::{RequestId, ReservationId, SaleId, StreamId, UserId};
+use shared::status::ReservationStatus;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::Hold;
+
+/// One row of `reserve_flash_units`.
+pub struct Granted {
+    /// Of the request; null: a hold that lapsed on the way.
+    pub position: Option<i32>,
+    /// `granted`, `expired` or an error code.
+    pub outcome: String,
+    /// The hold.
+    pub reservation_id: Option<ReservationId>,
+    /// Whose.
+    pub user_id: Option<UserId>,
+}
+
+fn uuids(holds: &[ReservationId]) -> Vec<Uuid> {
+    holds.iter().map(|id| id.0).collect()
+}
+
+/// In whose room the sale is.
+pub async fn stream_of(conn: &mut PgConnection, sale: SaleId) -> sqlx::Result<Option<StreamId>> {
+    sqlx::query_scalar!(
+        r#"select stream_id as "id: StreamId" from flash_sales where id = $1"#,
+        sale.0
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A batch of one.
+pub async fn reserve(
+    conn: &mut PgConnection,
+    sale: SaleId,
+    fresh: ReservationId,
+    user: UserId,
+    request: RequestId,
+    quantity: i32,
+) -> sqlx::Result<Vec<Granted>> {
+    sqlx::query_as!(
+        Granted,
+        r#"select "position", outcome as "outcome!", reservation_id as "reservation_id: ReservationId",
+                  user_id as "user_id: UserId"
+             from reserve_flash_units($1, $2, $3, $4, $5)"#,
+        sale.0,
+        &[fresh.0],
+        &[user.0],
+        &[quantity],
+        &[request.0]
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A hold of `user`'s.
+pub async fn hold(conn: &mut PgConnection, id: ReservationId, user: UserId) -> sqlx::Result<Option<Hold>> {
+    sqlx::query_as!(
+        Hold,
+        r#"select id as "reservation: ReservationId", sale_id as "sale: SaleId", quantity,
+                  status as "status: ReservationStatus", expires_at as "expires_at: Timestamp"
+             from reservations where id = $1 and user_id = $2"#,
+        id.0,
+        user.0
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// `false`: not held any more.
+pub async fn release(conn: &mut PgConnection, id: ReservationId, user: UserId) -> sqlx::Result<bool> {
+    let sale = sqlx::query_scalar!("select release_flash_hold($1, $2)", id.0, user.0)
+        .fetch_one(conn)
+        .await?;
+    Ok(sale.is_some())
+}
+
+/// In the order of their ids.
+pub async fn lock_sales(conn: &mut PgConnection, holds: &[ReservationId]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select s.id from flash_sales s
+          where s.id in (select r.sale_id from reservations r where r.id = any($1))
+          order by s.id for update",
+        &uuids(holds)
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// held → paying, all or none.
+pub async fn start_paying(conn: &mut PgConnection, holds: &[ReservationId]) -> sqlx::Result<bool> {
+    let all = sqlx::query_scalar!("select flash_holds_start_paying($1)", &uuids(holds))
+        .fetch_one(conn)
+        .await?;
+    Ok(all == Some(true))
+}
+
+/// paying → converted; how many.
+pub async fn convert(conn: &mut PgConnection, holds: &[ReservationId]) -> sqlx::Result<i32> {
+    let moved = sqlx::query_scalar!("select flash_holds_convert($1)", &uuids(holds))
+        .fetch_one(conn)
+        .await?;
+    Ok(moved.unwrap_or_default())
+}
+
+/// paying → held or released.
+pub async fn payment_failed(conn: &mut PgConnection, holds: &[ReservationId]) -> sqlx::Result<()> {
+    sqlx::query_scalar!("select flash_holds_payment_failed($1)", &uuids(holds))
+        .fetch_one(conn)
+        .await?;
+    Ok(())
+}
+
+/// The holds by sale and room.
+pub async fn rooms_of(
+    conn: &mut PgConnection,
+    holds: &[ReservationId],
+) -> sqlx::Result<Vec<(StreamId, SaleId, Vec<ReservationId>)>> {
+    let rows = sqlx::query!(
+        r#"select s.stream_id as "stream: StreamId", s.id as "sale: SaleId",
+                  array_agg(r.id order by r.id) as "holds!"
+             from reservations r join flash_sales s on s.id = r.sale_id
+            where r.id = any($1) group by s.stream_id, s.id order by s.id"#,
+        &uuids(holds)
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            (
+                row.stream,
+                row.sale,
+                row.holds.into_iter().map(ReservationId).collect(),
+            )
+        })
+        .collect())
+}
+
+/// Sales with something to sweep, whose room has had two seconds to do it first.
+pub async fn due_sales(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<(SaleId, StreamId)>> {
+    let rows = sqlx::query!(
+        r#"select s.id as "sale: SaleId", s.stream_id as "stream: StreamId" from flash_sales s
+            where (s.status = 'open' and s.ends_at <= now() - interval '2 seconds')
+               or s.id in (select r.sale_id from reservations r
+                            where r.status = 'held' and r.expires_at <= now() - interval '2 seconds')
+            order by s.id limit $1"#,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.sale, row.stream)).collect())
+}
+
+/// The holds that lapsed, and whose they were.
+pub async fn sweep(conn: &mut PgConnection, sale: SaleId) -> sqlx::Result<Vec<(UserId, ReservationId)>> {
+    let rows = sqlx::query!(
+        r#"select reservation_id as "reservation: ReservationId", user_id as "user: UserId"
+             from sweep_flash_sale($1)"#,
+        sale.0
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| row.user.zip(row.reservation)).collect())
+}

@@ -1,0 +1,202 @@
+//! The one middleware around every route: cross-origin rules, the request's id, problem
+//! details for every error, security headers, and the request's metrics.
+
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ResourceDef, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use shared::error::{ErrorCode, Refusal};
+use utoipa::openapi::OpenApi;
+
+use super::error::{Error, problem};
+use super::origin;
+use crate::state::State;
+
+/// The header that names the request to whoever asks about it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Wraps the whole application.
+///
+/// # Errors
+/// What an inner middleware fails with; handlers' errors arrive as responses.
+pub async fn answer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> std::result::Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let request_id = request
+        .extensions()
+        .get::<tracing_actix_web::RequestId>()
+        .map(ToString::to_string);
+    let cross_origin = request
+        .app_data::<web::Data<State>>()
+        .and_then(|state| origin::allowed_header(request.head(), &state.config));
+    let response = if origin::is_preflight(request.head()) {
+        request.into_response(HttpResponse::NoContent().finish())
+    } else {
+        next.call(request).await?.map_into_boxed_body()
+    };
+    let mut response = with_problem(response, request_id.clone());
+    let headers = response.headers_mut();
+    if let Some(id) = request_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    origin::add_headers(headers, cross_origin, &method);
+    add_security_headers(headers);
+    count(&response, &method, started);
+    Ok(response)
+}
+
+/// Turns an error's response into problem details that carry the request's id, and logs
+/// a fault's cause, here and nowhere else.
+fn with_problem(response: ServiceResponse<BoxBody>, request_id: Option<String>) -> ServiceResponse<BoxBody> {
+    let refusal = match response.response().error() {
+        None => return response,
+        Some(error) => match error.as_error::<Error>() {
+            Some(Error::Refused(refusal)) => refusal.clone(),
+            Some(Error::Fault(cause)) => {
+                tracing::error!(error = format!("{cause:#}"), "request failed");
+                ErrorCode::Internal.into()
+            }
+            None => of_the_framework(response.status(), error),
+        },
+    };
+    let mut told = problem(&refusal, request_id);
+    let (request, _) = response.into_parts();
+    if refusal.code == ErrorCode::MethodNotAllowed
+        && let Some(allowed) = request.app_data::<web::Data<AllowedMethods>>()
+        && let Ok(value) = HeaderValue::from_str(&allowed.of(request.path()).join(", "))
+    {
+        told.headers_mut().insert(header::ALLOW, value);
+    }
+    ServiceResponse::new(request, told)
+}
+
+/// The refusal that an error of the web framework's own stands for.
+fn of_the_framework(status: StatusCode, error: &actix_web::Error) -> Refusal {
+    let code = match status {
+        StatusCode::NOT_FOUND => ErrorCode::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => ErrorCode::MethodNotAllowed,
+        StatusCode::REQUEST_TIMEOUT => ErrorCode::RequestTimeout,
+        StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::PayloadTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ErrorCode::UnsupportedMediaType,
+        status if status.is_client_error() => ErrorCode::Malformed,
+        _ => {
+            tracing::error!(%error, "request failed");
+            ErrorCode::Internal
+        }
+    };
+    code.into()
+}
+
+/// Headers that keep a browser from doing more with an answer than is meant. A page sets
+/// its own policy first; what is set stays.
+fn add_security_headers(headers: &mut HeaderMap) {
+    let is_data = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|media| media.starts_with("application/json") || media.starts_with(super::PROBLEM_JSON));
+    let mut set = |name: HeaderName, value: &'static str| {
+        if !headers.contains_key(&name) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+    };
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(header::REFERRER_POLICY, "same-origin");
+    if is_data {
+        set(header::CACHE_CONTROL, "no-store");
+        set(
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        );
+    }
+}
+
+fn count(response: &ServiceResponse<BoxBody>, method: &Method, started: Instant) {
+    // The pattern and not the path: a label must have few values.
+    let route = response
+        .request()
+        .match_pattern()
+        .unwrap_or_else(|| "unmatched".to_owned());
+    let labels = [
+        // Whatever a client calls its method, the labels stay few.
+        (
+            "method",
+            if known(method) { method.as_str() } else { "other" }.to_owned(),
+        ),
+        ("route", route),
+        ("status", response.status().as_u16().to_string()),
+    ];
+    metrics::counter!("http_requests_total", &labels).increment(1);
+    metrics::histogram!("http_request_seconds", &labels).record(started.elapsed().as_secs_f64());
+}
+
+fn known(method: &Method) -> bool {
+    [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::HEAD,
+    ]
+    .contains(method)
+}
+
+/// Which methods each path answers to, from the API's own description.
+pub struct AllowedMethods(Vec<(ResourceDef, Vec<&'static str>)>);
+
+impl AllowedMethods {
+    /// Reads them from `api`.
+    #[must_use]
+    pub fn new(api: &OpenApi) -> Self {
+        let methods = |item: &utoipa::openapi::PathItem| {
+            [
+                (item.get.is_some(), "GET"),
+                (item.post.is_some(), "POST"),
+                (item.put.is_some(), "PUT"),
+                (item.patch.is_some(), "PATCH"),
+                (item.delete.is_some(), "DELETE"),
+            ]
+            .into_iter()
+            .filter_map(|(there, name)| there.then_some(name))
+            .collect()
+        };
+        let mut paths: Vec<_> = api
+            .paths
+            .paths
+            .iter()
+            .map(|(path, item)| (ResourceDef::new(path.as_str()), methods(item)))
+            .collect();
+        // As in routing, a path without parameters goes before one that it also matches.
+        paths.sort_by_key(|(path, _)| path.pattern().is_some_and(|pattern| pattern.contains('{')));
+        Self(paths)
+    }
+
+    /// The methods of `path`; none when there is no such path.
+    #[must_use]
+    pub fn of(&self, path: &str) -> &[&'static str] {
+        self.0
+            .iter()
+            .find(|(pattern, _)| pattern.is_match(path))
+            .map_or(&[], |(_, methods)| methods)
+    }
+}
+
+/// What answers where no route does: 405 when another method would be answered, else 404.
+///
+/// # Errors
+/// Always.
+pub async fn no_route(request: HttpRequest, allowed: web::Data<AllowedMethods>) -> super::Result<HttpResponse> {
+    if allowed.of(request.path()).is_empty() {
+        return Err(Refusal::new(ErrorCode::NotFound, "There is nothing at this path").into());
+    }
+    Err(ErrorCode::MethodNotAllowed.into())
+}

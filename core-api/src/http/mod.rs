@@ -1,0 +1,21 @@
+//! How HTTP meets the features: who calls, what they send, and in which shape they are
+//! answered. No feature's rule lives here.
+
+mod answer;
+mod body;
+mod client;
+mod error;
+pub mod operations;
+mod origin;
+mod page;
+mod rate;
+mod who;
+
+pub use answer::{AllowedMethods, answer, no_route};
+pub use body::{Body, Id, IdempotencyKey, extractor_errors};
+pub use client::client_address;
+pub use error::{Error, PROBLEM_JSON, Problem, Result, problem};
+pub use origin::require_origin;
+pub use page::{Created, List, Page};
+pub use rate::{RateLimit, address_key};
+pub use who::{Admin, Caller, MaybeCaller, Shopkeeper};

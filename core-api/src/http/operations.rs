@@ -1,0 +1,73 @@
+//! What those who run the service ask: is it up, is it ready, how much does it do; and
+//! the API's description of itself.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, Responder, get, web};
+use serde::Serialize;
+use shared::error::ErrorCode;
+use utoipa::ToSchema;
+
+use super::Result;
+use crate::state::State;
+
+/// How long the database may take to answer before the service is not ready.
+const PING_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The service's own word on itself.
+#[derive(Serialize, ToSchema)]
+pub struct Health {
+    /// `ok`.
+    status: &'static str,
+}
+
+/// The process is up. Says nothing of what it depends on, so that a database that is
+/// away does not get every copy restarted.
+#[utoipa::path(tag = "operations", responses((status = 200, description = "Up", body = Health)))]
+#[get("/healthz")]
+pub async fn healthz() -> impl Responder {
+    web::Json(Health { status: "ok" })
+}
+
+/// The service can do its work: the database answers.
+#[utoipa::path(tag = "operations", responses((status = 200, description = "Ready", body = Health)))]
+#[get("/readyz")]
+pub async fn readyz(state: web::Data<State>) -> Result<web::Json<Health>> {
+    if state.stopping.is_cancelled() {
+        return Err(ErrorCode::Overloaded.into());
+    }
+    let ping = sqlx::Connection::ping;
+    let reached = tokio::time::timeout(PING_DEADLINE, async { ping(&mut *state.db.acquire().await?).await }).await;
+    match reached {
+        Ok(Ok(())) => Ok(web::Json(Health { status: "ok" })),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(ErrorCode::DatabaseUnavailable.into()),
+    }
+}
+
+/// Counters and histograms, as Prometheus text.
+#[utoipa::path(
+    tag = "operations",
+    responses((status = 200, description = "Prometheus text", body = String, content_type = "text/plain"))
+)]
+#[get("/metrics")]
+pub async fn metrics(state: web::Data<State>) -> impl Responder {
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(state.metrics.render())
+}
+
+/// The API's description, written once at start.
+pub struct Described(pub web::Bytes);
+
+/// This API, as OpenAPI 3.1.
+#[utoipa::path(
+    tag = "operations",
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"))
+)]
+#[get("/openapi.json")]
+pub async fn openapi_json(described: web::Data<Described>) -> impl Responder {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(described.0.clone())
+}

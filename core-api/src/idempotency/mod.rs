@@ -1,0 +1,159 @@
+//! Doing an act once, however often it is asked for. The key's row is written in the
+//! work's own transaction, together with the answer, so that a crash leaves either both
+//! or nothing: never a key that blocks. A refusal is not kept; the act may be tried again.
+
+mod store;
+
+use std::fmt::Debug;
+
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{RequestId, UserId};
+use sqlx::{Connection, PgConnection, PgPool};
+
+use crate::http::{Error, Result};
+
+/// How soon to ask again about a request that is under way.
+const IN_FLIGHT_RETRY_MS: u64 = 200;
+
+/// The answer to an act: the first one, whichever time it is asked for.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: T,
+    /// Whether it was given before.
+    pub replayed: bool,
+}
+
+impl<T: Serialize> Responder for Answer<T> {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
+        let mut response = HttpResponse::build(status);
+        if self.replayed {
+            response.insert_header(("Idempotency-Replayed", "true"));
+        }
+        response.json(self.body)
+    }
+}
+
+/// Runs `work` in one transaction with the key's row. `body` is everything that makes
+/// this act another one, ids in the path included.
+///
+/// # Errors
+/// `RequestIdReused` when the key stands for another operation or body,
+/// `RequestInFlight` while the same request is being worked on, and what `work` refuses.
+pub async fn once<T, W>(
+    db: &PgPool,
+    user: UserId,
+    key: RequestId,
+    operation: &'static str,
+    body: &impl Serialize,
+    status: u16,
+    work: W,
+) -> Result<Answer<T>>
+where
+    T: Serialize + DeserializeOwned,
+    W: AsyncFnOnce(&mut PgConnection) -> Result<T>,
+{
+    let hash = body_hash(body)?;
+    let mut connection = db.acquire().await?;
+    let mut tx = connection.begin().await?;
+    let done = attempt(&mut tx, user, key, operation, &hash, status, work).await;
+    match done {
+        Ok(answer) => {
+            tx.commit().await?;
+            Ok(answer)
+        }
+        Err(error) => {
+            // Now and not when the connection is next used: the caller may ask again at
+            // once and must not meet this transaction's locks.
+            tx.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn attempt<T, W>(
+    tx: &mut PgConnection,
+    user: UserId,
+    key: RequestId,
+    operation: &'static str,
+    hash: &[u8],
+    status: u16,
+    work: W,
+) -> Result<Answer<T>>
+where
+    T: Serialize + DeserializeOwned,
+    W: AsyncFnOnce(&mut PgConnection) -> Result<T>,
+{
+    let found = store::claim(tx, lock_key(user, key), user, key).await?;
+    if !found.locked {
+        return Err(in_flight());
+    }
+    if let Some(stored) = found.stored {
+        if stored.operation != operation || stored.body_hash != hash {
+            return Err(ErrorCode::RequestIdReused.into());
+        }
+        let body = serde_json::from_value(stored.response).map_err(anyhow::Error::new)?;
+        return Ok(Answer {
+            status: u16::try_from(stored.status).map_err(anyhow::Error::new)?,
+            body,
+            replayed: true,
+        });
+    }
+    let body = work(&mut *tx).await?;
+    let response = serde_json::to_value(&body).map_err(anyhow::Error::new)?;
+    let kept = store::keep(tx, user, key, operation, hash, status, response).await?;
+    if !kept {
+        // The same request was committed between our look and our lock. Nothing of ours
+        // stays, and the next attempt finds its answer.
+        return Err(in_flight());
+    }
+    Ok(Answer {
+        status,
+        body,
+        replayed: false,
+    })
+}
+
+fn in_flight() -> Error {
+    Refusal::from(ErrorCode::RequestInFlight)
+        .retry_after_ms(IN_FLIGHT_RETRY_MS)
+        .into()
+}
+
+fn body_hash(body: &impl Serialize) -> Result<Vec<u8>> {
+    let bytes = serde_json::to_vec(body).map_err(anyhow::Error::new)?;
+    Ok(Sha256::digest(bytes).to_vec())
+}
+
+/// The advisory lock that stands for a person's key. Two that collide only wait for each
+/// other's answer for nothing.
+fn lock_key(user: UserId, key: RequestId) -> i64 {
+    let mut hash = Sha256::new();
+    hash.update(b"idempotency");
+    hash.update(user.0.as_bytes());
+    hash.update(key.0.as_bytes());
+    let digest = hash.finalize();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    i64::from_be_bytes(first)
+}
+
+/// Forgets answers older than a day.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sweep(db: &PgPool) -> Result<()> {
+    store::delete_old(&mut *db.acquire().await?).await?;
+    Ok(())
+}

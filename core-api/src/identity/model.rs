@@ -1,0 +1,230 @@
+//! What callers send and get about accounts, and the rules of each field.
+
+use chrono::{DateTime, Utc};
+use garde::Validate;
+use serde::{Deserialize, Deserializer, Serialize};
+use shared::ids::{SellerId, UserId};
+use shared::money::Currency;
+use shared::status::SellerStatus;
+use utoipa::ToSchema;
+
+/// What an account may do beyond its own things.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Role {
+    /// Nothing.
+    User,
+    /// Run the market.
+    Admin,
+}
+
+/// An e-mail address as accounts are found by: trimmed, in lower case.
+#[derive(Clone, PartialEq, Eq, Debug, ToSchema)]
+#[schema(value_type = String, format = Email, example = "viewer@example.com")]
+pub struct Email(String);
+
+impl Email {
+    /// The address.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Email {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?.trim().to_lowercase();
+        if text.len() > 254 {
+            return Err(serde::de::Error::custom("not an e-mail address: longer than 254 bytes"));
+        }
+        garde::rules::email::parse_email(&text)
+            .map_err(|error| serde::de::Error::custom(format_args!("not an e-mail address: {error}")))?;
+        Ok(Self(text))
+    }
+}
+
+/// Where a client keeps its session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// The client keeps the refresh token itself.
+    #[default]
+    Token,
+    /// A browser keeps it in a cookie that scripts cannot read.
+    Cookie,
+}
+
+/// A new account.
+#[derive(Deserialize, Validate, ToSchema)]
+pub struct Register {
+    /// One account each.
+    #[garde(skip)]
+    pub email: Email,
+    /// From 8 to 128 characters.
+    #[garde(length(chars, min = 8, max = 128))]
+    #[schema(min_length = 8, max_length = 128, format = Password)]
+    pub password: String,
+    /// As others see it.
+    #[garde(custom(visible(1, 40)))]
+    #[schema(min_length = 1, max_length = 40)]
+    pub display_name: String,
+    /// Where the session is kept; `token` when absent.
+    #[garde(skip)]
+    #[serde(default)]
+    pub session: Keep,
+}
+
+/// Who signs in.
+#[derive(Deserialize, Validate, ToSchema)]
+pub struct Login {
+    /// The account's address.
+    #[garde(skip)]
+    pub email: Email,
+    /// Its password.
+    #[garde(length(chars, max = 128))]
+    #[schema(max_length = 128, format = Password)]
+    pub password: String,
+    /// Where the session is kept; `token` when absent.
+    #[garde(skip)]
+    #[serde(default)]
+    pub session: Keep,
+}
+
+/// A refresh token, unless the cookie holds it.
+#[derive(Deserialize, Validate, ToSchema)]
+pub struct Renew {
+    /// The token; absent: the cookie's.
+    #[garde(inner(length(max = 128)))]
+    #[serde(default)]
+    pub refresh_token: Option<String>,
+}
+
+/// A change of the profile; what is absent stays.
+#[derive(Deserialize, Validate, ToSchema)]
+pub struct Profile {
+    /// As others see it.
+    #[garde(inner(custom(visible(1, 40))))]
+    #[serde(default)]
+    pub display_name: Option<String>,
+    /// A few words.
+    #[garde(inner(length(chars, max = 500)))]
+    #[serde(default)]
+    pub bio: Option<String>,
+    /// Whether a purchase in a show names its buyer.
+    #[garde(skip)]
+    #[serde(default)]
+    pub show_purchases: Option<bool>,
+}
+
+/// A session. The access token is for memory only; it is renewed before it expires.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Session {
+    /// Send it as `Authorization: Bearer`.
+    pub access_token: String,
+    /// `Bearer`.
+    pub token_type: String,
+    /// Seconds until the access token expires.
+    pub expires_in: i64,
+    /// Good once, for the next session; absent when a cookie holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    /// Whose session it is.
+    pub user: Me,
+}
+
+/// An account as its owner sees it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Me {
+    /// The account.
+    pub id: UserId,
+    /// Its address.
+    pub email: String,
+    /// What it may do.
+    pub role: Role,
+    /// As others see it.
+    pub display_name: String,
+    /// A few words.
+    pub bio: String,
+    /// Whether a purchase in a show names its buyer.
+    pub show_purchases: bool,
+    /// Its shop.
+    pub seller: Option<MyShop>,
+    /// Since when it is there.
+    pub created_at: DateTime<Utc>,
+}
+
+/// One's own shop, in short.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct MyShop {
+    /// The shop.
+    pub id: SellerId,
+    /// Its name.
+    pub shop_name: String,
+    /// Its standing.
+    pub status: SellerStatus,
+}
+
+/// What an account may do now.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Its role.
+    pub role: Role,
+    /// Its shop.
+    pub shop: Option<Shop>,
+}
+
+/// A shop's standing.
+#[derive(Clone, Copy, Debug)]
+pub struct Shop {
+    /// The shop.
+    pub id: SellerId,
+    /// Whether it may sell.
+    pub status: SellerStatus,
+    /// What its prices are in.
+    pub currency: Currency,
+}
+
+/// A rule for names that people read: so many characters without the space around them,
+/// and none that moves or hides text.
+pub(crate) fn visible(min: usize, max: usize) -> impl Fn(&str, &()) -> garde::Result {
+    move |text, ()| {
+        let count = text.trim().chars().count();
+        if !(min..=max).contains(&count) {
+            return Err(garde::Error::new(format_args!("must have {min} to {max} characters")));
+        }
+        if text.chars().any(is_hidden) {
+            return Err(garde::Error::new("has characters that cannot be shown"));
+        }
+        Ok(())
+    }
+}
+
+/// Controls, and what turns the direction of text around.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_however_it_is_written() {
+        let email: Email = serde_json::from_str(r#"" Viewer@Example.COM ""#).expect("an address");
+        assert_eq!(email.as_str(), "viewer@example.com");
+        for bad in [r#""""#, r#""viewer""#, r#""a@b@c""#, r#""a b@example.com""#] {
+            assert!(serde_json::from_str::<Email>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_can_be_read() {
+        let rule = visible(1, 5);
+        assert!(rule("Münze", &()).is_ok());
+        for bad in ["", "   ", "sixsix", "a\u{202e}b", "a\nb"] {
+            assert!(rule(bad, &()).is_err(), "{bad:?}");
+        }
+    }
+}

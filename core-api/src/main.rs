@@ -1,0 +1,54 @@
+//! core-api as a program of its own: reads its configuration, starts the service, and
+//! stops it in order on Ctrl-C or SIGTERM.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Parser;
+use shared::bus::MemoryBus;
+use shared::config::{Secret, Settings};
+use shared::db::{self, DbOptions};
+use shared::telemetry::{self, LogFormat};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Hawker's REST service.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// A TOML file with settings. Variables of the environment (HAWKER_ and the key in
+    /// capitals) go over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let mut settings = Settings::load(arguments.config.as_deref())?;
+    let service = core_api::Config::read(&mut settings);
+    let database: Option<Secret> = settings.required("database_url");
+    let allow_unsafe = settings.or("allow_unsafe_database", false);
+    let format = settings.or("log_format", LogFormat::Text);
+    let all = service.zip(database).zip(allow_unsafe).zip(format);
+    let (((service, database), allow_unsafe), format) = settings.finish(all)?;
+
+    telemetry::init_logs(format, "info");
+    let metrics = telemetry::init_metrics();
+    let options = DbOptions {
+        allow_unsafe,
+        ..DbOptions::default()
+    };
+    let pool = db::connect(database.expose(), &options).await?;
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let service = core_api::start(service, pool.clone(), MemoryBus::shared(), metrics, None).await?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result.context("listening for Ctrl-C")?,
+        _ = terminate.recv() => {}
+    }
+    service.stop().await;
+    pool.close().await;
+    Ok(())
+}

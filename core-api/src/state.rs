@@ -1,0 +1,80 @@
+//! What every request can reach. Cheap to clone; nothing in it decides anything about a
+//! person, that is read from the database.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use shared::bus::SharedBus;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Limits};
+use crate::http::RateLimit;
+use crate::identity::Passwords;
+
+/// The service's state, as `web::Data<State>`.
+#[derive(Clone)]
+pub struct State {
+    /// The truth.
+    pub db: PgPool,
+    /// The way to rooms.
+    pub bus: SharedBus,
+    /// How the service runs.
+    pub config: Arc<Config>,
+    /// Hashes passwords, a bounded number at once.
+    pub passwords: Passwords,
+    /// Counts attempts.
+    pub rates: Arc<Rates>,
+    /// Renders the process's metrics.
+    pub metrics: PrometheusHandle,
+    /// Cancelled when the service stops.
+    pub stopping: CancellationToken,
+}
+
+/// Rate limits of what can be done without a session.
+pub struct Rates {
+    /// Registrations by address.
+    pub register: RateLimit<IpAddr>,
+    /// Attempts to sign in by address.
+    pub login: RateLimit<IpAddr>,
+    /// Attempts to sign in by account.
+    pub login_email: RateLimit<String>,
+    /// Renewals by address.
+    pub refresh: RateLimit<IpAddr>,
+}
+
+impl Rates {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            register: RateLimit::per_minute(limits.register_per_minute),
+            login: RateLimit::per_minute(limits.login_per_minute),
+            login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
+            refresh: RateLimit::per_minute(limits.refresh_per_minute),
+        }
+    }
+
+    /// Forgets who has been quiet.
+    pub fn tidy(&self) {
+        self.register.tidy();
+        self.login.tidy();
+        self.login_email.tidy();
+        self.refresh.tidy();
+    }
+}
+
+impl State {
+    /// The state of a service that is about to start.
+    #[must_use]
+    pub fn new(config: Config, db: PgPool, bus: SharedBus, metrics: PrometheusHandle) -> Self {
+        Self {
+            passwords: Passwords::new(config.limits.password_hashes, config.limits.password_wait),
+            rates: Arc::new(Rates::new(&config.limits)),
+            config: Arc::new(config),
+            db,
+            bus,
+            metrics,
+            stopping: CancellationToken::new(),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! SQL of stock: `product_variants.on_hand` and `reserved`, and `inventory_movements`.
+
+use shared::ids::{OrderId, ProductId, VariantId};
+use shared::live::RoomNotice;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Units;
+
+fn columns(units: &[Units]) -> (Vec<Uuid>, Vec<i32>) {
+    units.iter().map(|u| (u.variant.0, u.quantity)).unzip()
+}
+
+/// A statement of its own, so that the next one sees what it waited for.
+pub async fn lock(conn: &mut PgConnection, variants: &[Uuid]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select id from product_variants where id = any($1) order by id for no key update",
+        variants
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Which variants had that many free units. They are locked.
+pub async fn reserve(conn: &mut PgConnection, units: &[Units]) -> sqlx::Result<Vec<VariantId>> {
+    let (ids, quantities) = columns(units);
+    sqlx::query_scalar!(
+        r#"update product_variants v set reserved = v.reserved + q.n, updated_at = now()
+             from unnest($1::uuid[], $2::int[]) q (id, n)
+            where v.id = q.id and v.on_hand - v.reserved >= q.n
+           returning v.id as "id: VariantId""#,
+        &ids,
+        &quantities
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// They are locked.
+pub async fn release(conn: &mut PgConnection, units: &[Units]) -> sqlx::Result<()> {
+    let (ids, quantities) = columns(units);
+    sqlx::query!(
+        "update product_variants v set reserved = v.reserved - q.n, updated_at = now()
+           from unnest($1::uuid[], $2::int[]) q (id, n) where v.id = q.id",
+        &ids,
+        &quantities
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// They are locked.
+pub async fn sell(conn: &mut PgConnection, units: &[Units]) -> sqlx::Result<()> {
+    let (ids, quantities) = columns(units);
+    sqlx::query!(
+        "update product_variants v
+            set on_hand = v.on_hand - q.n, reserved = v.reserved - q.n, updated_at = now()
+           from unnest($1::uuid[], $2::int[]) q (id, n) where v.id = q.id",
+        &ids,
+        &quantities
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// One movement a variant.
+pub async fn insert_sold(conn: &mut PgConnection, order: OrderId, units: &[Units]) -> sqlx::Result<()> {
+    let (variants, quantities) = columns(units);
+    let ids: Vec<Uuid> = units.iter().map(|_| Uuid::now_v7()).collect();
+    sqlx::query!(
+        "insert into inventory_movements (id, variant_id, on_hand, reason, order_id)
+         select t.id, t.variant, -t.n, 'sold', $1 from unnest($2::uuid[], $3::uuid[], $4::int[]) t (id, variant, n)",
+        order.0,
+        &ids,
+        &variants,
+        &quantities
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// `shared::outbox::push_product_changed` for several products in one statement: a
+/// checkout has many lines, and most are in no show.
+pub async fn push_products_changed(conn: &mut PgConnection, products: &[ProductId]) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = products.iter().map(|p| p.0).collect();
+    let payloads = products
+        .iter()
+        .map(|&product| serde_json::to_value(RoomNotice::ProductChanged { product }))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| sqlx::Error::Encode(error.into()))?;
+    sqlx::query!(
+        "insert into outbox (id, topic, stream_id, payload)
+         select gen_random_uuid(), $1, s.id, t.payload
+           from unnest($2::uuid[], $3::jsonb[]) t (product, payload)
+           join stream_products sp on sp.product_id = t.product
+           join streams s on s.id = sp.stream_id and s.status = 'live'",
+        "product_changed",
+        &ids,
+        &payloads
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
