@@ -1,0 +1,225 @@
+//! What a client sends: commands, and how a frame of theirs is read.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Format, Position};
+use crate::error::{ErrorCode, Refusal};
+use crate::ids::{MessageId, ProductId, RequestId, ReservationId, SaleId, StreamId, VariantId};
+
+/// What a client sends: one command.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ClientFrame {
+    /// Correlates the reply; the client's own business.
+    pub id: u64,
+    /// Names the act, for commands that change something: the same when it is resent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+    /// The command.
+    #[serde(flatten)]
+    pub command: ClientCommand,
+}
+/// The commands, by the field `cmd`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "cmd", rename_all = "snake_case")]
+pub enum ClientCommand {
+    /// Proves who this is, when neither a ticket nor a header did; the first frame then.
+    Resume {
+        /// The resume token of an earlier `hello`.
+        token: String,
+    },
+    /// Enters the room of the stream that the ticket or token names.
+    Join {
+        /// The stream.
+        stream: StreamId,
+        /// Where to go on; without it a snapshot is sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Position>,
+    },
+    /// Leaves the room; the connection stays.
+    Leave,
+    /// Says something. Needs a request id.
+    Chat {
+        /// 1 to 500 characters.
+        text: String,
+        /// The message it answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reply_to: Option<MessageId>,
+    },
+    /// Reacts; a client sums up what its user tapped.
+    React {
+        /// One of [`REACTION_KINDS`].
+        kind: String,
+        /// 1 to 50.
+        count: u32,
+    },
+    /// Asks for a hold. Needs a request id.
+    Buy {
+        /// The flash sale.
+        sale: SaleId,
+        /// Units.
+        quantity: u32,
+    },
+    /// Gives a hold up. Needs a request id.
+    Release {
+        /// The hold.
+        reservation: ReservationId,
+    },
+    /// Renews the socket's time with a fresh access token or ticket.
+    Renew {
+        /// The token.
+        token: String,
+    },
+    /// Puts the show on air (host). Needs a request id.
+    Start,
+    /// Ends the show (host). Needs a request id.
+    End,
+    /// Shows a product (host). Needs a request id.
+    Feature(Feature),
+    /// Stops showing one (host). Needs a request id.
+    Unfeature,
+    /// Opens a flash sale (host). Needs a request id.
+    SaleOpen(SaleOpen),
+    /// Closes one (host). Needs a request id.
+    SaleClose {
+        /// The flash sale.
+        sale: SaleId,
+    },
+}
+
+/// A seller's command to a room: over the socket as part of [`ClientCommand`], over
+/// REST through the bus. Both end in the room.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "cmd", rename_all = "snake_case")]
+pub enum HostCommand {
+    /// Puts the show on air.
+    Start,
+    /// Ends the show.
+    End,
+    /// Shows a product.
+    Feature(Feature),
+    /// Stops showing one.
+    Unfeature,
+    /// Opens a flash sale.
+    SaleOpen(SaleOpen),
+    /// Closes one.
+    SaleClose {
+        /// The flash sale.
+        sale: SaleId,
+    },
+}
+
+/// Shows a product of the seller's, with one variant in front or all of them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Feature {
+    /// The product.
+    pub product: ProductId,
+    /// The variant held up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<VariantId>,
+}
+
+/// Opens a flash sale on a variant of the seller's.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SaleOpen {
+    /// What is sold.
+    pub variant: VariantId,
+    /// Units set aside for it, 1 to 1,000,000.
+    pub quantity: u32,
+    /// The price in minor units of the product's currency.
+    pub price_minor: i64,
+    /// The most one buyer may hold and have bought, 1 to 1,000.
+    pub per_buyer: u32,
+    /// How long a hold lasts, 1 to 3,600 s.
+    pub hold_seconds: u32,
+    /// How long the sale lasts once open, 1 to 86,400 s.
+    pub ends_in_seconds: u32,
+    /// In how many seconds it opens, at most 86,400; at once without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens_in_seconds: Option<u32>,
+}
+
+/// How a command is named and to whom it is open.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Addressed {
+    /// For the connection or as a viewer.
+    Viewer(ClientCommand),
+    /// For the show's host.
+    Host(HostCommand),
+}
+
+impl ClientCommand {
+    /// Separates what only a host may do from what every viewer may.
+    #[must_use]
+    pub fn address(self) -> Addressed {
+        match self {
+            Self::Start => Addressed::Host(HostCommand::Start),
+            Self::End => Addressed::Host(HostCommand::End),
+            Self::Feature(feature) => Addressed::Host(HostCommand::Feature(feature)),
+            Self::Unfeature => Addressed::Host(HostCommand::Unfeature),
+            Self::SaleOpen(sale) => Addressed::Host(HostCommand::SaleOpen(sale)),
+            Self::SaleClose { sale } => Addressed::Host(HostCommand::SaleClose { sale }),
+            viewer @ (Self::Resume { .. }
+            | Self::Join { .. }
+            | Self::Leave
+            | Self::Chat { .. }
+            | Self::React { .. }
+            | Self::Buy { .. }
+            | Self::Release { .. }
+            | Self::Renew { .. }) => Addressed::Viewer(viewer),
+        }
+    }
+}
+/// Reads a client's frame. What is no frame at all is [`ErrorCode::Malformed`] and ends
+/// the connection; a frame that names no known command, or one with wrong fields, is
+/// answered under its id.
+///
+/// # Errors
+/// The refusal, with the frame's id where it has one.
+pub fn read_client_frame(format: Format, bytes: &[u8]) -> Result<ClientFrame, (Option<u64>, Refusal)> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        id: Option<u64>,
+        cmd: Option<String>,
+    }
+
+    let error = match format.decode::<ClientFrame>(bytes) {
+        Ok(frame) => return Ok(frame),
+        Err(error) => error,
+    };
+    let Ok(envelope) = format.decode::<Envelope>(bytes) else {
+        return Err((None, Refusal::from(ErrorCode::Malformed)));
+    };
+    let refusal = match envelope.cmd {
+        None => Refusal::new(ErrorCode::InvalidBody, "a frame needs a command").at("cmd"),
+        Some(cmd) if !COMMANDS.contains(&cmd.as_str()) => Refusal::new(
+            ErrorCode::UnknownCommand,
+            format!("there is no command {:?}", truncated(&cmd)),
+        )
+        .at("cmd"),
+        Some(_) if envelope.id.is_none() => Refusal::new(ErrorCode::InvalidBody, "a frame needs an id").at("id"),
+        Some(_) => Refusal::new(ErrorCode::InvalidBody, truncated(&error.to_string())),
+    };
+    Err((envelope.id, refusal))
+}
+
+/// Every value of `cmd`.
+pub const COMMANDS: [&str; 14] = [
+    "resume",
+    "join",
+    "leave",
+    "chat",
+    "react",
+    "buy",
+    "release",
+    "renew",
+    "start",
+    "end",
+    "feature",
+    "unfeature",
+    "sale_open",
+    "sale_close",
+];
+
+fn truncated(text: &str) -> String {
+    text.chars().take(120).collect()
+}

@@ -1,0 +1,118 @@
+//! Both formats carry every frame, and a bad frame says what is wrong with it.
+
+use serde::{Deserialize, Serialize};
+
+use super::*;
+use crate::error::ErrorCode;
+use crate::ids::{MessageId, ProductId, RequestId, ReservationId, SaleId, StreamId};
+use crate::status::ReservationStatus;
+
+fn roundtrip<T: Serialize + for<'a> Deserialize<'a> + PartialEq + std::fmt::Debug>(value: &T) {
+    for format in Format::ALL {
+        let bytes = format.encode(value).expect("encodes");
+        assert_eq!(&format.decode::<T>(&bytes).expect("decodes"), value, "{format:?}");
+    }
+}
+
+#[test]
+fn commands_read_the_same_in_both_formats() {
+    for command in [
+        ClientCommand::Join {
+            stream: StreamId::new(),
+            since: Some(Position { epoch: 3, seq: 9 }),
+        },
+        ClientCommand::Leave,
+        ClientCommand::Chat {
+            text: "hello".into(),
+            reply_to: Some(MessageId::new()),
+        },
+        ClientCommand::Buy {
+            sale: SaleId::new(),
+            quantity: 2,
+        },
+        ClientCommand::Feature(Feature {
+            product: ProductId::new(),
+            variant: None,
+        }),
+        ClientCommand::End,
+    ] {
+        roundtrip(&ClientFrame {
+            id: 7,
+            request_id: Some(RequestId::new()),
+            command,
+        });
+    }
+}
+
+#[test]
+fn frames_are_told_apart_by_their_fields() {
+    let reservation = Reservation {
+        reservation: ReservationId::new(),
+        sale: SaleId::new(),
+        quantity: 1,
+        status: ReservationStatus::Held,
+        expires_at: 5,
+    };
+    for frame in [
+        ServerFrame::Numbered(NumberedFrame {
+            epoch: 1,
+            from: 1,
+            to: 1,
+            now: 0,
+            m: vec![RoomEvent::Unfeatured],
+        }),
+        ServerFrame::Ephemeral(EphemeralFrame {
+            now: 0,
+            m: vec![Ephemeral::Time],
+        }),
+        ServerFrame::Private(Private::Reply {
+            id: 1,
+            outcome: Outcome::Held(reservation.clone()),
+        }),
+        ServerFrame::Private(Private::Reply {
+            id: 1,
+            outcome: Outcome::Joined(Position { epoch: 1, seq: 0 }),
+        }),
+        ServerFrame::Private(Private::Reservation(reservation)),
+        ServerFrame::Private(Private::Resynced),
+        ServerFrame::Private(Private::Error {
+            id: None,
+            refusal: ErrorCode::SoldOut.into(),
+        }),
+    ] {
+        roundtrip(&frame);
+    }
+}
+
+#[test]
+fn a_bad_frame_says_what_is_wrong_with_it() {
+    let read = |text: &str| read_client_frame(Format::Json, text.as_bytes()).expect_err("refused");
+    assert_eq!(read("{").1.code, ErrorCode::Malformed);
+    assert_eq!(read("[]").1.code, ErrorCode::Malformed);
+    let (id, refusal) = read(r#"{"id":4,"cmd":"fly"}"#);
+    assert_eq!((id, refusal.code), (Some(4), ErrorCode::UnknownCommand));
+    let (id, refusal) = read(r#"{"id":5,"cmd":"buy","quantity":1}"#);
+    assert_eq!((id, refusal.code), (Some(5), ErrorCode::InvalidBody));
+    assert!(refusal.detail.contains("sale"), "{}", refusal.detail);
+}
+
+#[test]
+fn unknown_fields_are_ignored() {
+    let frame = read_client_frame(Format::Json, br#"{"id":1,"cmd":"leave","later":true}"#);
+    assert_eq!(frame.expect("read").command, ClientCommand::Leave);
+}
+
+#[test]
+fn every_command_is_listed() {
+    for cmd in COMMANDS {
+        let frame = format!(r#"{{"id":1,"cmd":"{cmd}"}}"#);
+        let Err((_, refusal)) = read_client_frame(Format::Json, frame.as_bytes()) else {
+            continue;
+        };
+        assert_eq!(
+            refusal.code,
+            ErrorCode::InvalidBody,
+            "{cmd} is a command, its fields are missing"
+        );
+    }
+}
