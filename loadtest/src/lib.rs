@@ -8,4 +8,5 @@
 
 pub mod live;
 pub mod rest;
+pub mod show;
 pub mod socket;

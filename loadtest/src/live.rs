@@ -256,6 +256,12 @@ impl LiveClient {
         }
     }
 
+    /// The connection, the greeting, and what has come and was not asked for.
+    #[must_use]
+    pub fn into_parts(self) -> (Socket, Hello, Vec<ServerFrame>) {
+        (self.socket, self.hello, self.queue.into())
+    }
+
     /// Says goodbye and drops the connection.
     pub async fn close(self) {
         self.socket.close().await;

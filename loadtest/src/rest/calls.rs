@@ -105,6 +105,14 @@ impl RestClient {
         self.post("/seller/products", product).await
     }
 
+    /// The caller's own products.
+    ///
+    /// # Errors
+    /// `forbidden` without an approved shop.
+    pub async fn my_products(&self) -> RestResult<List<Product>> {
+        self.get("/seller/products").await
+    }
+
     /// A product that is on sale.
     ///
     /// # Errors

@@ -1,0 +1,283 @@
+//! What a demo show came to, as figures and as a table for people.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use shared::ids::StreamId;
+use shared::money::{Currency, Money};
+use shared::protocol::Format;
+use shared::verify;
+
+use super::Credentials;
+use super::audit::Audit;
+use super::demo::{DemoOptions, format_of};
+use super::director::Show;
+use super::viewer::Seat;
+
+/// Percentiles of a latency, in milliseconds.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Latency {
+    /// Half are faster.
+    pub p50_ms: f64,
+    /// One in a hundred is slower.
+    pub p99_ms: f64,
+    /// How many there were.
+    pub count: u64,
+}
+
+impl Latency {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        let ms = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
+        Self {
+            p50_ms: ms(0.5),
+            p99_ms: ms(0.99),
+            count: histogram.len(),
+        }
+    }
+}
+
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p50 {:.1} ms, p99 {:.1} ms", self.p50_ms, self.p99_ms)
+    }
+}
+
+/// What a show moved on one account of the ledger.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LedgerLine {
+    /// The account: its kind, and the shop's name for a seller's.
+    pub account: String,
+    /// Debits less credits, as people write it.
+    pub balance: String,
+}
+
+/// The figures of a show.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Figures {
+    /// Viewers with accounts.
+    pub accounts: usize,
+    /// Viewers without.
+    pub guests: usize,
+    /// Viewers that spoke JSON.
+    pub json: usize,
+    /// Viewers that spoke MessagePack.
+    pub msgpack: usize,
+    /// Distinct numbered events.
+    pub events: usize,
+    /// Numbered events read from sockets, all viewers together.
+    pub events_read: u64,
+    /// Distinct payloads, each decoded once for all who got the same bytes.
+    pub payloads: u64,
+    /// Connections that ended early and were made again.
+    pub resumed: u64,
+    /// Chat messages sent.
+    pub sent: u64,
+    /// Of those, acknowledged as committed.
+    pub acknowledged: u64,
+    /// Chat messages refused, by code.
+    pub refused_chats: BTreeMap<&'static str, u64>,
+    /// Chat messages read from sockets, all viewers together.
+    pub delivered: u64,
+    /// From the author's send to each viewer's receipt.
+    pub delivery: Latency,
+    /// From the author's send to the acknowledgement.
+    pub acknowledgement: Latency,
+    /// Reactions accepted.
+    pub reactions: u64,
+    /// Reactions that one viewer heard of.
+    pub reactions_heard: u64,
+    /// Units set aside in flash sales.
+    pub units: u64,
+    /// Presses of buy.
+    pub buys: u64,
+    /// Of those, sent again under the same request id.
+    pub buys_again: u64,
+    /// Holds granted.
+    pub granted: u64,
+    /// Buys refused, by code.
+    pub refused_buys: BTreeMap<&'static str, u64>,
+    /// From the press of buy to its answer.
+    pub hold: Latency,
+    /// Holds left to lapse on purpose.
+    pub left: usize,
+    /// Orders paid.
+    pub paid: usize,
+}
+
+/// What a show came to.
+#[derive(Clone, Debug)]
+pub struct DemoReport {
+    /// The show's stream; still on air if it was asked to be.
+    pub stream: StreamId,
+    /// Whose it is.
+    pub host: Credentials,
+    /// How long it took, without registrations.
+    pub took: Duration,
+    /// The figures.
+    pub figures: Figures,
+    /// What it moved, by account of the ledger; absent without a database.
+    pub ledger: Option<Vec<LedgerLine>>,
+    /// Every invariant; absent without a database.
+    pub verify: Option<verify::Report>,
+    /// Whatever must not happen and did.
+    pub failures: Vec<String>,
+}
+
+/// Draws up the report.
+pub fn of(options: &DemoOptions, show: &Show, seats: &[Seat], took: Duration, audit: Option<Audit>) -> DemoReport {
+    let (ledger, verify) = match audit {
+        Some(Audit { ledger, verify }) => (Some(ledger.iter().map(ledger_line).collect()), Some(verify)),
+        None => (None, None),
+    };
+    DemoReport {
+        stream: show.stage.stream,
+        host: show.stage.host.credentials.clone(),
+        took,
+        figures: figures(options, show, seats),
+        ledger,
+        verify,
+        failures: show.hall.tally.faults(),
+    }
+}
+
+fn figures(options: &DemoOptions, show: &Show, seats: &[Seat]) -> Figures {
+    let (record, tally) = (&show.hall.record, &show.hall.tally);
+    let json = seats
+        .iter()
+        .filter(|seat| format_of(seat.index) == Format::Json)
+        .count();
+    let units = tally.sales().iter().map(|sale| u64::from(sale.quantity)).sum();
+    Figures {
+        accounts: show.buyers.len(),
+        guests: options.viewers - show.buyers.len(),
+        json,
+        msgpack: seats.len() - json,
+        events: record.count(|_| true),
+        events_read: tally.events.load(Ordering::Relaxed),
+        payloads: record.decoded(),
+        resumed: tally.resumed.load(Ordering::Relaxed),
+        sent: tally.sent.load(Ordering::Relaxed),
+        acknowledged: tally.acknowledged().len() as u64,
+        refused_chats: tally.refused_chats(),
+        delivered: tally.delivered.load(Ordering::Relaxed),
+        delivery: Latency::of(&tally.delivery_latency()),
+        acknowledgement: Latency::of(&tally.acknowledgement_latency()),
+        reactions: tally.reactions_sent.load(Ordering::Relaxed),
+        reactions_heard: tally.reactions_heard.load(Ordering::Relaxed),
+        units,
+        buys: tally.buys.load(Ordering::Relaxed),
+        buys_again: tally.buys_again.load(Ordering::Relaxed),
+        granted: tally.granted_count() as u64,
+        refused_buys: tally.refused_buys(),
+        hold: Latency::of(&tally.hold_latency()),
+        left: show.till.left.load(Ordering::Relaxed),
+        paid: tally.paid().len(),
+    }
+}
+
+fn ledger_line(account: &super::store::Account) -> LedgerLine {
+    let name = account.kind.replace('_', " ");
+    let account_name = match &account.shop {
+        Some(shop) => format!("{name} ({shop})"),
+        None => name,
+    };
+    let balance = match Currency::parse(&account.currency) {
+        Ok(currency) => Money::new(account.balance_minor, currency).to_string(),
+        Err(_) => format!("{} minor units of {}", account.balance_minor, account.currency),
+    };
+    LedgerLine {
+        account: account_name,
+        balance,
+    }
+}
+
+fn by_code(codes: &BTreeMap<&'static str, u64>) -> String {
+    let total: u64 = codes.values().sum();
+    let each: Vec<String> = codes.iter().map(|(code, count)| format!("{code} {count}")).collect();
+    match each.as_slice() {
+        [] => "0".into(),
+        each => format!("{total} ({})", each.join(", ")),
+    }
+}
+
+impl fmt::Display for DemoReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let it = &self.figures;
+        let mut row = |name: &str, text: String| writeln!(f, "  {name:<22} {text}");
+        let viewers = it.accounts + it.guests;
+        row(
+            "viewers",
+            format!(
+                "{viewers}: {} accounts, {} guests; {} JSON, {} MessagePack",
+                it.accounts, it.guests, it.json, it.msgpack
+            ),
+        )?;
+        row(
+            "numbered events",
+            format!(
+                "{}, read {} times; every viewer compared in full",
+                it.events, it.events_read
+            ),
+        )?;
+        row(
+            "payloads",
+            format!("{} distinct, each decoded once; {} resumes", it.payloads, it.resumed),
+        )?;
+        row(
+            "messages",
+            format!(
+                "{} sent, {} acknowledged, {} refused",
+                it.sent,
+                it.acknowledged,
+                by_code(&it.refused_chats)
+            ),
+        )?;
+        row(
+            "messages delivered",
+            format!("{} in {:.1} s", it.delivered, self.took.as_secs_f64()),
+        )?;
+        row("  author to viewer", it.delivery.to_string())?;
+        row("  author to commit", it.acknowledgement.to_string())?;
+        row(
+            "reactions",
+            format!("{} accepted, {} heard by one viewer", it.reactions, it.reactions_heard),
+        )?;
+        row(
+            "flash sales",
+            format!(
+                "{} units, {} buys, {} of them sent twice",
+                it.units, it.buys, it.buys_again
+            ),
+        )?;
+        row("  holds granted", format!("{} ({} left to lapse)", it.granted, it.left))?;
+        row("  holds refused", by_code(&it.refused_buys))?;
+        row("  press to answer", it.hold.to_string())?;
+        row("orders paid", it.paid.to_string())?;
+        match &self.ledger {
+            Some(ledger) => {
+                for line in ledger {
+                    row(&format!("  {}", line.account), line.balance.clone())?;
+                }
+            }
+            None => row("ledger", "not read: no database was given".into())?,
+        }
+        if let Some(verify) = &self.verify {
+            let examined: i64 = verify.checks.iter().map(|check| check.examined).sum();
+            let broken = verify.broken().count();
+            row(
+                "verify",
+                format!(
+                    "{} invariants on {examined} things, {broken} broken",
+                    verify.checks.len()
+                ),
+            )?;
+        }
+        for failure in &self.failures {
+            writeln!(f, "  FAILED: {failure}")?;
+        }
+        Ok(())
+    }
+}
