@@ -6,13 +6,16 @@
 //! logic: commands to a room go over the bus to the engine, and what a room must hear of
 //! goes through the outbox.
 
+pub mod addresses;
 pub mod audit;
+pub mod catalog;
 pub mod config;
 mod docs;
 pub mod http;
 pub mod idempotency;
 pub mod identity;
 pub mod routes;
+pub mod sellers;
 mod server;
 mod state;
 

@@ -3,8 +3,13 @@
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use crate::addresses::handlers as addresses;
+use crate::catalog::categories::handlers as categories;
+use crate::catalog::products::handlers as products;
+use crate::catalog::shipping::handlers as shipping;
 use crate::http::operations;
 use crate::identity::handlers as identity;
+use crate::sellers::handlers as sellers;
 
 /// Registers every route.
 pub fn all(config: &mut ServiceConfig<'_>) {
@@ -20,4 +25,35 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(identity::logout) // POST /auth/logout
         .service(identity::me) // GET /auth/me
         .service(identity::change_profile); // PATCH /auth/profile
+    config
+        .service(addresses::list) // GET /users/addresses
+        .service(addresses::add) // POST /users/addresses
+        .service(addresses::change) // PATCH /users/addresses/{id}
+        .service(addresses::delete) // DELETE /users/addresses/{id}
+        .service(addresses::make_default); // POST /users/addresses/{id}/default
+    config
+        .service(sellers::apply) // POST /sellers/apply
+        .service(sellers::get) // GET /sellers/{id}
+        .service(products::list_of_seller); // GET /sellers/{id}/products
+    config
+        .service(categories::tree) // GET /categories
+        .service(products::list) // GET /products
+        .service(products::get); // GET /products/{id}
+    config
+        .service(products::list_own) // GET /seller/products
+        .service(products::create) // POST /seller/products
+        .service(products::get_own) // GET /seller/products/{id}
+        .service(products::change) // PATCH /seller/products/{id}
+        .service(products::add_variant) // POST /seller/products/{id}/variants
+        .service(products::change_variant) // PATCH /seller/variants/{id}
+        .service(products::adjust_stock) // POST /seller/variants/{id}/stock
+        .service(shipping::list) // GET /seller/shipping-profiles
+        .service(shipping::create); // POST /seller/shipping-profiles
+    config
+        .service(sellers::list) // GET /admin/sellers
+        .service(sellers::approve) // POST /admin/sellers/{id}/approve
+        .service(sellers::reject) // POST /admin/sellers/{id}/reject
+        .service(sellers::suspend) // POST /admin/sellers/{id}/suspend
+        .service(sellers::reinstate) // POST /admin/sellers/{id}/reinstate
+        .service(categories::create); // POST /admin/categories
 }

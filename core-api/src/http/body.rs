@@ -36,7 +36,7 @@ where
             if media == Some(false) {
                 return Err(ErrorCode::UnsupportedMediaType.into());
             }
-            let bytes = bytes.await.map_err(unreadable)?;
+            let bytes = bytes.await.map_err(|error| unreadable(&error))?;
             match (bytes.is_empty(), media) {
                 (true, _) => parse(b"{}"),
                 (false, Some(_)) => parse(&bytes),
@@ -55,7 +55,7 @@ fn is_json(media: &str) -> bool {
         .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn unreadable(error: actix_web::Error) -> Error {
+fn unreadable(error: &actix_web::Error) -> Error {
     let code = match error.as_response_error().status_code().as_u16() {
         413 => ErrorCode::PayloadTooLarge,
         408 => ErrorCode::RequestTimeout,

@@ -9,6 +9,7 @@ pub mod operations;
 mod origin;
 mod page;
 mod rate;
+pub mod rules;
 mod who;
 
 pub use answer::{AllowedMethods, answer, no_route};

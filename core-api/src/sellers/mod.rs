@@ -1,0 +1,91 @@
+//! Shops: applying for one, what the public sees of it, and what admins decide.
+//!
+//! One shop a person. A decision is one guarded update with its line in the audit log.
+
+pub mod handlers;
+pub mod model;
+mod store;
+
+use serde_json::json;
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{SellerId, UserId};
+use shared::status::{Machine as _, SellerStatus};
+use sqlx::{Connection, PgPool};
+
+use model::{AdminSeller, Application, Decision};
+pub use model::{Seller, SellerRef};
+
+use crate::audit;
+use crate::http::{List, Page, Result};
+
+/// Applies for a shop. A rejected application may be made again.
+///
+/// # Errors
+/// `Conflict` when there is one already.
+pub(crate) async fn apply(db: &PgPool, user: UserId, application: Application) -> Result<Seller> {
+    let mut connection = db.acquire().await?;
+    let mut tx = connection.begin().await?;
+    let pending = SellerStatus::Pending;
+    let again = store::apply_again(&mut tx, user, &application, &SellerStatus::sources_of(pending)).await?;
+    let seller = match again {
+        Some(seller) => seller,
+        None => first_application(&mut tx, user, &application).await?,
+    };
+    audit::record(&mut tx, user, "seller.apply", seller.id.0, json!({})).await?;
+    tx.commit().await?;
+    Ok(seller)
+}
+
+async fn first_application(tx: &mut sqlx::PgConnection, user: UserId, application: &Application) -> Result<Seller> {
+    let id = SellerId::new();
+    for slug in model::slugs(&application.shop_name, id) {
+        if let Some(seller) = store::insert(tx, id, user, application, &slug).await? {
+            return Ok(seller);
+        }
+    }
+    // The last slug is unique by the shop's own id: what stood in the way is another shop
+    // of the same person.
+    Err(Refusal::new(ErrorCode::Conflict, "You have a shop or an application already").into())
+}
+
+/// An approved shop, as everybody sees it.
+///
+/// # Errors
+/// `NotFound`.
+pub async fn get(db: &PgPool, id: SellerId) -> Result<Seller> {
+    let seller = store::get(&mut *db.acquire().await?, id, SellerStatus::Approved).await?;
+    seller.ok_or(ErrorCode::NotFound.into())
+}
+
+/// Shops for an admin, of one status or all.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn list(db: &PgPool, status: Option<SellerStatus>, page: &Page) -> Result<List<AdminSeller>> {
+    let rows = store::list(&mut *db.acquire().await?, status, page).await?;
+    Ok(List::of(rows, page, |row| row.seller.id.0))
+}
+
+/// Carries out an admin's decision.
+///
+/// # Errors
+/// `NotFound`, `WrongState`.
+pub(crate) async fn decide(
+    db: &PgPool,
+    admin: UserId,
+    id: SellerId,
+    decision: Decision,
+    reason: &str,
+) -> Result<AdminSeller> {
+    let mut connection = db.acquire().await?;
+    let mut tx = connection.begin().await?;
+    let to = decision.to();
+    let decided = store::decide(&mut tx, id, &decision.sources(), to, admin, reason).await?;
+    let Some(decided) = decided else {
+        let status = store::status(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
+        return Err(Refusal::new(ErrorCode::WrongState, format!("The shop is {status}")).into());
+    };
+    audit::record(&mut tx, admin, decision.action(), id.0, json!({"reason": reason})).await?;
+    tx.commit().await?;
+    Ok(decided)
+}

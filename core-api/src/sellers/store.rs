@@ -1,0 +1,175 @@
+//! SQL of `sellers`.
+
+use shared::ids::{SellerId, UserId};
+use shared::status::{Machine as _, SellerStatus};
+use sqlx::PgConnection;
+
+use super::model::{AdminSeller, Application, Seller};
+use crate::http::Page;
+
+/// Makes a rejected application again; `None`: there is none that may be.
+pub(super) async fn apply_again(
+    tx: &mut PgConnection,
+    user: UserId,
+    application: &Application,
+    sources: &[String],
+) -> Result<Option<Seller>, sqlx::Error> {
+    sqlx::query_as!(
+        Seller,
+        r#"update sellers
+              set shop_name = $2, description = $3, country = $4, currency = $5, status = $6,
+                  decided_by = null, decided_at = null, decision_reason = ''
+            where user_id = $1 and status = any($7)
+           returning id as "id: SellerId", shop_name, slug, description, country, currency,
+                     status as "status: SellerStatus", created_at"#,
+        user.0,
+        application.shop_name.trim(),
+        application.description.trim(),
+        application.country,
+        application.currency.code(),
+        SellerStatus::Pending.as_str(),
+        sources
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Adds an application; `None`: the person or the slug has one.
+pub(super) async fn insert(
+    tx: &mut PgConnection,
+    id: SellerId,
+    user: UserId,
+    application: &Application,
+    slug: &str,
+) -> Result<Option<Seller>, sqlx::Error> {
+    sqlx::query_as!(
+        Seller,
+        r#"insert into sellers (id, user_id, shop_name, slug, description, country, currency, status)
+           values ($1, $2, $3, $4, $5, $6, $7, $8)
+           on conflict do nothing
+           returning id as "id: SellerId", shop_name, slug, description, country, currency,
+                     status as "status: SellerStatus", created_at"#,
+        id.0,
+        user.0,
+        application.shop_name.trim(),
+        slug,
+        application.description.trim(),
+        application.country,
+        application.currency.code(),
+        SellerStatus::Pending.as_str()
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+pub(super) async fn get(
+    conn: &mut PgConnection,
+    id: SellerId,
+    status: SellerStatus,
+) -> Result<Option<Seller>, sqlx::Error> {
+    sqlx::query_as!(
+        Seller,
+        r#"select id as "id: SellerId", shop_name, slug, description, country, currency,
+                  status as "status: SellerStatus", created_at
+             from sellers where id = $1 and status = $2"#,
+        id.0,
+        status.as_str()
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+pub(super) async fn status(conn: &mut PgConnection, id: SellerId) -> Result<Option<SellerStatus>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select status as "status: SellerStatus" from sellers where id = $1"#,
+        id.0
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A row of [`AdminSeller`], flat.
+struct Row {
+    id: SellerId,
+    shop_name: String,
+    slug: String,
+    description: String,
+    country: String,
+    currency: String,
+    status: SellerStatus,
+    created_at: shared::Timestamp,
+    user_id: UserId,
+    decided_by: Option<UserId>,
+    decided_at: Option<shared::Timestamp>,
+    decision_reason: String,
+}
+
+impl From<Row> for AdminSeller {
+    fn from(row: Row) -> Self {
+        Self {
+            seller: Seller {
+                id: row.id,
+                shop_name: row.shop_name,
+                slug: row.slug,
+                description: row.description,
+                country: row.country,
+                currency: row.currency,
+                status: row.status,
+                created_at: row.created_at,
+            },
+            user_id: row.user_id,
+            decided_by: row.decided_by,
+            decided_at: row.decided_at,
+            decision_reason: row.decision_reason,
+        }
+    }
+}
+
+pub(super) async fn list(
+    conn: &mut PgConnection,
+    status: Option<SellerStatus>,
+    page: &Page,
+) -> Result<Vec<AdminSeller>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id as "id: SellerId", shop_name, slug, description, country, currency,
+                  status as "status: SellerStatus", created_at, user_id as "user_id: UserId",
+                  decided_by as "decided_by: UserId", decided_at, decision_reason
+             from sellers
+            where ($1::text is null or status = $1) and ($2::uuid is null or id < $2)
+            order by id desc limit $3"#,
+        status.map(SellerStatus::as_str),
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// The guarded step; `None`: the shop is not there or not in one of `sources`.
+pub(super) async fn decide(
+    tx: &mut PgConnection,
+    id: SellerId,
+    sources: &[String],
+    to: SellerStatus,
+    admin: UserId,
+    reason: &str,
+) -> Result<Option<AdminSeller>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"update sellers set status = $3, decided_by = $4, decided_at = now(), decision_reason = $5
+            where id = $1 and status = any($2)
+           returning id as "id: SellerId", shop_name, slug, description, country, currency,
+                     status as "status: SellerStatus", created_at, user_id as "user_id: UserId",
+                     decided_by as "decided_by: UserId", decided_at, decision_reason"#,
+        id.0,
+        sources,
+        to.as_str(),
+        admin.0,
+        reason
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.map(Into::into))
+}

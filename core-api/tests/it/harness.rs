@@ -1,0 +1,324 @@
+//! A running service with a database of its own, and people who call it.
+
+#![allow(dead_code, reason = "each test module uses its part")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::sync::Once;
+
+use core_api::Config;
+use core_api::identity;
+use reqwest::{Method, StatusCode, header::HeaderMap};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use shared::bus::{MemoryBus, SharedBus};
+use shared::ids::{SellerId, UserId};
+use testkit::TestDb;
+use uuid::Uuid;
+
+/// The password of everybody here.
+pub const PASSWORD: &str = "correct horse";
+
+/// A service under test.
+pub struct App {
+    /// Its database, for a test's own looks.
+    pub db: TestDb,
+    /// What it is connected to.
+    pub bus: SharedBus,
+    service: core_api::Service,
+    client: reqwest::Client,
+}
+
+fn client() -> reqwest::Client {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(std::time::Duration::from_secs(30))
+        .build()
+        .expect("a client needs nothing")
+}
+
+impl App {
+    /// Starts with limits that no test reaches by accident.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts with another configuration.
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let db = testkit::database().await;
+        let pool = shared::db::connect(&db.url, &testkit::db_options())
+            .await
+            .expect("the database answers");
+        let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut config = Config::new(bind, testkit::token_key(), "ws://127.0.0.1:1/ws".to_owned());
+        let plenty = NonZeroU32::MAX;
+        config.workers = 2;
+        config.cookie_secure = false;
+        config.limits.register_per_minute = plenty;
+        config.limits.login_per_minute = plenty;
+        config.limits.login_per_email_per_minute = plenty;
+        config.limits.refresh_per_minute = plenty;
+        config.limits.password_wait = std::time::Duration::from_secs(60);
+        change(&mut config);
+        let bus = MemoryBus::shared();
+        let metrics = shared::telemetry::init_metrics();
+        let service = core_api::start(config, pool, bus.clone(), metrics, None)
+            .await
+            .expect("the service starts");
+        Self {
+            db,
+            bus,
+            service,
+            client: client(),
+        }
+    }
+
+    /// Where it answers: `http://127.0.0.1:port`.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.service.addr())
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.service.addr()
+    }
+
+    /// Stops it and waits; the database is left.
+    pub async fn stop(self) -> TestDb {
+        self.service.stop().await;
+        self.db
+    }
+
+    fn request(&self, method: Method, path: &str) -> Call {
+        let url = format!("{}{path}", self.origin());
+        Call(self.client.request(method, url))
+    }
+
+    /// A call by nobody in particular.
+    pub fn get(&self, path: &str) -> Call {
+        self.request(Method::GET, path)
+    }
+
+    /// A call by nobody in particular.
+    pub fn post(&self, path: &str) -> Call {
+        self.request(Method::POST, path)
+    }
+
+    /// A call by nobody in particular.
+    pub fn method(&self, method: Method, path: &str) -> Call {
+        self.request(method, path)
+    }
+
+    /// Somebody new, signed in.
+    pub async fn register(&self, name: &str) -> Session {
+        let email = format!("{}@test.hawker.example", Uuid::now_v7().simple());
+        let body = json!({"email": email, "password": PASSWORD, "display_name": name});
+        let opened: identity::Session = self.post("/auth/register").json(&body).send().await.created();
+        self.session(opened)
+    }
+
+    /// A session as its holder has it.
+    pub fn session(&self, opened: identity::Session) -> Session {
+        Session {
+            origin: self.origin(),
+            client: self.client.clone(),
+            id: opened.user.id,
+            email: opened.user.email,
+            token: opened.access_token,
+            refresh: opened.refresh_token.unwrap_or_default(),
+        }
+    }
+
+    /// A session of an account that [`testkit::fixtures`] made, which has no password.
+    pub fn session_of(&self, user: UserId) -> Session {
+        let access = shared::token::Access {
+            sub: user,
+            sid: Uuid::now_v7(),
+        };
+        let now = chrono::Utc::now().timestamp();
+        Session {
+            origin: self.origin(),
+            client: self.client.clone(),
+            id: user,
+            email: String::new(),
+            token: testkit::token_key().sign(access, now).expect("signed"),
+            refresh: String::new(),
+        }
+    }
+
+    /// A new admin, signed in.
+    pub async fn admin(&self) -> Session {
+        self.session_of(testkit::fixtures::admin(&self.db.pool).await)
+    }
+
+    /// A new approved shop in EUR, and its owner signed in.
+    pub async fn seller(&self, shop_name: &str) -> (Session, SellerId) {
+        let owner = self.register("Shop Owner").await;
+        let application = json!({"shop_name": shop_name, "country": "DE", "currency": "EUR"});
+        let shop: Value = owner.post("/sellers/apply", &application).await.created();
+        let id = shop["id"].as_str().expect("an id").to_owned();
+        let approve = format!("/admin/sellers/{id}/approve");
+        self.admin().await.post(&approve, &json!({})).await.ok::<Value>();
+        (owner, id.parse().expect("an id"))
+    }
+}
+
+/// A request on its way.
+pub struct Call(reqwest::RequestBuilder);
+
+impl Call {
+    /// Signed in as somebody.
+    pub fn by(self, session: &Session) -> Self {
+        Self(self.0.bearer_auth(&session.token))
+    }
+
+    /// With a JSON body.
+    pub fn json(self, body: &impl Serialize) -> Self {
+        Self(self.0.json(body))
+    }
+
+    /// With any body.
+    pub fn body(self, media: &str, body: impl Into<reqwest::Body>) -> Self {
+        Self(self.0.header("content-type", media).body(body))
+    }
+
+    /// With a header.
+    pub fn header(self, name: &str, value: &str) -> Self {
+        Self(self.0.header(name, value))
+    }
+
+    /// With an Idempotency-Key.
+    pub fn key(self, key: Uuid) -> Self {
+        self.header("Idempotency-Key", &key.to_string())
+    }
+
+    /// Sends it and reads the whole answer.
+    pub async fn send(self) -> Reply {
+        let response = self.0.send().await.expect("the service answers");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("a whole answer");
+        Reply { status, headers, text }
+    }
+}
+
+/// Somebody who is signed in.
+#[derive(Clone)]
+pub struct Session {
+    origin: String,
+    client: reqwest::Client,
+    /// The account.
+    pub id: UserId,
+    /// Its address.
+    pub email: String,
+    /// The access token.
+    pub token: String,
+    /// The refresh token.
+    pub refresh: String,
+}
+
+impl Session {
+    /// A call of theirs.
+    pub fn call(&self, method: Method, path: &str) -> Call {
+        Call(self.client.request(method, format!("{}{path}", self.origin))).by(self)
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Reply {
+        self.call(Method::GET, path).send().await
+    }
+
+    /// POST.
+    pub async fn post(&self, path: &str, body: &impl Serialize) -> Reply {
+        self.call(Method::POST, path).json(body).send().await
+    }
+
+    /// POST under an Idempotency-Key.
+    pub async fn post_once(&self, path: &str, key: Uuid, body: &impl Serialize) -> Reply {
+        self.call(Method::POST, path).key(key).json(body).send().await
+    }
+
+    /// PUT.
+    pub async fn put(&self, path: &str, body: &impl Serialize) -> Reply {
+        self.call(Method::PUT, path).json(body).send().await
+    }
+
+    /// PATCH.
+    pub async fn patch(&self, path: &str, body: &impl Serialize) -> Reply {
+        self.call(Method::PATCH, path).json(body).send().await
+    }
+
+    /// DELETE.
+    pub async fn delete(&self, path: &str) -> Reply {
+        self.call(Method::DELETE, path).send().await
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub text: String,
+}
+
+impl Reply {
+    /// The body, which must be JSON.
+    pub fn value(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+    }
+
+    /// The body of an answer with this status.
+    #[track_caller]
+    pub fn with<T: DeserializeOwned>(&self, status: u16) -> T {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    /// The body of a 200.
+    #[track_caller]
+    pub fn ok<T: DeserializeOwned>(&self) -> T {
+        self.with(200)
+    }
+
+    /// The body of a 201.
+    #[track_caller]
+    pub fn created<T: DeserializeOwned>(&self) -> T {
+        self.with(201)
+    }
+
+    /// A 204.
+    #[track_caller]
+    pub fn gone(&self) {
+        assert_eq!((self.status.as_u16(), self.text.as_str()), (204, ""));
+    }
+
+    /// Problem details with this status and code, whole and in the right shape.
+    #[track_caller]
+    pub fn refused(&self, status: u16, code: &str) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.value();
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status, "{problem}");
+        assert_eq!(problem["type"], format!("urn:hawker:problem:{code}"), "{problem}");
+        assert_eq!(problem["request_id"], self.header("x-request-id"), "{problem}");
+        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
+        problem
+    }
+
+    /// A header; empty when absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().expect("a header is text"))
+    }
+}
