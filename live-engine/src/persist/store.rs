@@ -1,0 +1,223 @@
+//! The persister's SQL. Every write is fenced: it joins the room's lease by epoch, and
+//! the lease is share-locked before, so that a new owner waits for a commit that was
+//! begun and the old one stores nothing after it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+use shared::Timestamp;
+use shared::ids::StreamId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::queue::ReactionKey;
+use super::{Entry, Row};
+use crate::db::Error;
+
+/// Locks the rooms' leases, in id order like everybody else, and tells their epochs.
+pub(super) async fn lock_leases(
+    conn: &mut PgConnection,
+    streams: &[Uuid],
+) -> Result<BTreeMap<StreamId, i64>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select stream_id as "stream: StreamId", epoch from room_leases
+            where stream_id = any($1) order by stream_id for share"#,
+        streams
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.stream, row.epoch)).collect())
+}
+
+/// Stores the chat messages among the entries. One that is there already (a commit
+/// whose answer was lost) stays as it is.
+pub(super) async fn insert_chat(conn: &mut PgConnection, entries: &[Entry]) -> Result<(), sqlx::Error> {
+    let mut columns = Columns::default();
+    let (mut ids, mut users, mut requests, mut replies, mut texts) = (vec![], vec![], vec![], vec![], vec![]);
+    for entry in entries {
+        if let Row::Chat { message, request_id } = &entry.row {
+            columns.push(entry);
+            ids.push(message.id.0);
+            users.push(message.author.id.0);
+            requests.push(request_id.0);
+            replies.push(message.reply_to.map(|id| id.0));
+            texts.push(message.text.clone());
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into stream_chat_messages
+                (id, stream_id, epoch, seq, user_id, request_id, reply_to, text, created_at)
+         select t.id, t.stream_id, t.epoch, t.seq, t.user_id, t.request_id, t.reply_to, t.text, t.at
+           from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::uuid[], $6::uuid[],
+                       $7::uuid[], $8::text[], $9::timestamptz[])
+                as t (id, stream_id, epoch, seq, user_id, request_id, reply_to, text, at)
+           join room_leases l on l.stream_id = t.stream_id and l.epoch = t.epoch
+         on conflict (stream_id, epoch, seq) do nothing",
+        &ids,
+        &columns.streams,
+        &columns.epochs,
+        &columns.seqs,
+        &users,
+        &requests,
+        &replies as &[Option<Uuid>],
+        &texts,
+        &columns.times
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Stores the other events.
+pub(super) async fn insert_events(conn: &mut PgConnection, entries: &[Entry]) -> Result<(), Error> {
+    let mut columns = Columns::default();
+    let (mut kinds, mut payloads) = (vec![], vec![]);
+    for entry in entries {
+        if let Row::Event(event) = &entry.row {
+            columns.push(entry);
+            kinds.push(event.kind().to_owned());
+            payloads.push(serde_json::to_value(event)?);
+        }
+    }
+    if kinds.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into stream_events (stream_id, epoch, seq, kind, payload, created_at)
+         select t.stream_id, t.epoch, t.seq, t.kind, t.payload, t.at
+           from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::jsonb[], $6::timestamptz[])
+                as t (stream_id, epoch, seq, kind, payload, at)
+           join room_leases l on l.stream_id = t.stream_id and l.epoch = t.epoch
+         on conflict (stream_id, epoch, seq) do nothing",
+        &columns.streams,
+        &columns.epochs,
+        &columns.seqs,
+        &kinds,
+        &payloads,
+        &columns.times
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Marks the outbox rows that caused the entries.
+pub(super) async fn mark_outbox(conn: &mut PgConnection, entries: &[Entry]) -> Result<(), sqlx::Error> {
+    let (mut ids, mut streams, mut epochs) = (vec![], vec![], vec![]);
+    for entry in entries {
+        for id in &entry.outbox {
+            ids.push(*id);
+            streams.push(entry.stream.0);
+            epochs.push(entry.epoch);
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update outbox o set delivered_at = now()
+           from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as t (id, stream_id, epoch)
+           join room_leases l on l.stream_id = t.stream_id and l.epoch = t.epoch
+          where o.id = t.id and o.stream_id = t.stream_id and o.delivered_at is null",
+        &ids,
+        &streams,
+        &epochs
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Keeps a row that the database refuses, and why.
+pub(super) async fn insert_reject(conn: &mut PgConnection, entry: &Entry, error: &str) -> Result<(), Error> {
+    let payload = match &entry.row {
+        Row::Chat { message, request_id } => {
+            serde_json::json!({ "type": "chat", "message": message, "request_id": request_id })
+        }
+        Row::Event(event) => serde_json::to_value(event)?,
+    };
+    sqlx::query!(
+        "insert into persist_rejects (id, stream_id, epoch, seq, payload, error)
+         select $1, $2, $3, $4, $5, $6
+          where exists (select from room_leases where stream_id = $2 and epoch = $3)
+            and not exists (select from persist_rejects where stream_id = $2 and epoch = $3 and seq = $4)",
+        Uuid::now_v7(),
+        entry.stream.0,
+        entry.epoch,
+        seq(entry),
+        without_nul(payload),
+        error.replace('\0', "\u{fffd}")
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Adds to the sums of reactions. In key order, so that two nodes cannot lock each other out.
+pub(super) async fn add_reactions(
+    conn: &mut PgConnection,
+    reactions: &HashMap<ReactionKey, u64>,
+) -> Result<(), sqlx::Error> {
+    let (mut streams, mut kinds, mut minutes, mut counts) = (vec![], vec![], vec![], vec![]);
+    for ((stream, kind, minute), count) in reactions {
+        streams.push(stream.0);
+        kinds.push(kind.clone());
+        minutes.push(*minute);
+        counts.push(i64::try_from(*count).unwrap_or(i64::MAX));
+    }
+    sqlx::query!(
+        "insert into stream_reactions (stream_id, kind, minute, count)
+         select t.stream_id, t.kind, t.minute, t.count
+           from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::bigint[]) as t (stream_id, kind, minute, count)
+          order by 1, 2, 3
+         on conflict (stream_id, kind, minute) do update set count = stream_reactions.count + excluded.count",
+        &streams,
+        &kinds,
+        &minutes as &[Timestamp],
+        &counts
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What every row of a room has.
+#[derive(Default)]
+struct Columns {
+    streams: Vec<Uuid>,
+    epochs: Vec<i64>,
+    seqs: Vec<i64>,
+    times: Vec<Timestamp>,
+}
+
+impl Columns {
+    fn push(&mut self, entry: &Entry) {
+        self.streams.push(entry.stream.0);
+        self.epochs.push(entry.epoch);
+        self.seqs.push(seq(entry));
+        self.times.push(entry.at);
+    }
+}
+
+/// 2^63 events are not reached in an epoch; were they, the check constraint would refuse.
+fn seq(entry: &Entry) -> i64 {
+    i64::try_from(entry.seq).unwrap_or(-1)
+}
+
+/// Postgres stores no NUL in text or jsonb, and a reject must always be storable.
+fn without_nul(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace('\0', "\u{fffd}")),
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nul).collect()),
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .map(|(name, value)| (name.replace('\0', "\u{fffd}"), without_nul(value)))
+                .collect(),
+        ),
+        other => other,
+    }
+}

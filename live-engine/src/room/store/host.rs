@@ -1,0 +1,337 @@
+//! A host's commands, carried out: each in one transaction with its idempotency key, its
+//! audit entry and the outbox row of the event it causes. What the room then tells its
+//! viewers is committed; if the room dies before it tells, its next owner finds the row.
+
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{ProductId, RequestId, SaleId, SellerId, StreamId, UserId, VariantId};
+use shared::live::RoomNotice;
+use shared::protocol::{Feature, HostCommand, Outcome, RoomEvent, SaleOpen};
+use shared::status::{Machine, SellerStatus, StreamStatus};
+use sqlx::{Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{load, once};
+use crate::db::Error;
+
+/// A host's command to a room.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HostAct {
+    /// Whose room.
+    pub stream: StreamId,
+    /// Who commands.
+    pub user: UserId,
+    /// The act, the same when it is resent.
+    pub request_id: RequestId,
+    /// What to do.
+    pub command: HostCommand,
+}
+
+/// What it brought.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HostDone {
+    /// The answer; of a resend, the first one.
+    pub outcome: Outcome,
+    /// What happened, in order, with the outbox row that keeps each. Nothing for a
+    /// resend: it was told the first time.
+    pub events: Vec<(Uuid, RoomEvent)>,
+}
+
+/// Carries a command out, once however often it is asked for.
+///
+/// # Errors
+/// `request_id_reused`, `request_in_flight`, `not_found` for a stream that is not this
+/// person's, `forbidden` for a shop that may not sell, and what the command's own state
+/// does not allow.
+pub async fn carry_out(pool: &PgPool, act: &HostAct) -> Result<HostDone, Error> {
+    let mut conn = pool.acquire().await?;
+    let mut tx = conn.begin().await?;
+    match attempt(&mut tx, act).await {
+        Ok(done) => {
+            tx.commit().await?;
+            Ok(done)
+        }
+        Err(error) => {
+            // Now and not when the connection is next used: a resend must not meet our locks.
+            tx.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn attempt(tx: &mut PgConnection, act: &HostAct) -> Result<HostDone, Error> {
+    let operation = operation(&act.command);
+    let hash = once::body_hash(&(act.stream, &act.command))?;
+    if let Some(stored) = once::claim(tx, act.user, act.request_id).await? {
+        if stored.operation != operation || stored.body_hash != hash {
+            return Err(ErrorCode::RequestIdReused.into());
+        }
+        let outcome = serde_json::from_value(stored.response)?;
+        return Ok(HostDone {
+            outcome,
+            events: Vec::new(),
+        });
+    }
+    let show = lock_show(tx, act).await?;
+    let (outcome, happened) = match &act.command {
+        HostCommand::Start => start(tx, &show).await?,
+        HostCommand::End => end(tx, &show).await?,
+        HostCommand::Feature(feature) => self::feature(tx, &show, feature).await?,
+        HostCommand::Unfeature => unfeature(tx, &show).await?,
+        HostCommand::SaleOpen(sale) => open_sale(tx, &show, sale).await?,
+        HostCommand::SaleClose { sale } => close_sale(tx, &show, *sale).await?,
+    };
+    let mut events = Vec::with_capacity(happened.len());
+    for event in happened {
+        events.push((push_happened(tx, act.stream, &event).await?, event));
+    }
+    audit(tx, act, operation).await?;
+    let answer = serde_json::to_value(&outcome)?;
+    once::keep(tx, act.user, act.request_id, operation, &hash, answer).await?;
+    Ok(HostDone { outcome, events })
+}
+
+/// A show whose row is locked until the transaction ends: its commands come one by one.
+struct Show {
+    stream: StreamId,
+    seller: SellerId,
+    status: StreamStatus,
+    featured: bool,
+}
+
+type Done = (Outcome, Vec<RoomEvent>);
+
+async fn lock_show(tx: &mut PgConnection, act: &HostAct) -> Result<Show, Error> {
+    let row = sqlx::query!(
+        r#"select s.status as "status: StreamStatus", s.featured_product_id is not null as "featured!",
+                  l.id as "seller: SellerId", l.status as "seller_status: SellerStatus"
+             from streams s join sellers l on l.id = s.seller_id
+            where s.id = $1 and l.user_id = $2 for no key update of s"#,
+        act.stream.0,
+        act.user.0
+    )
+    .fetch_optional(tx)
+    .await?;
+    let row = row.ok_or(ErrorCode::NotFound)?;
+    // A suspended shop may still stop what it has begun.
+    let stops = matches!(
+        act.command,
+        HostCommand::End | HostCommand::Unfeature | HostCommand::SaleClose { .. }
+    );
+    if row.seller_status != SellerStatus::Approved && !stops {
+        return Err(Refusal::new(ErrorCode::Forbidden, "the shop may not sell").into());
+    }
+    Ok(Show {
+        stream: act.stream,
+        seller: row.seller,
+        status: row.status,
+        featured: row.featured,
+    })
+}
+
+async fn start(tx: &mut PgConnection, show: &Show) -> Result<Done, Error> {
+    let moved = sqlx::query!(
+        "update streams set status = 'live', started_at = clock_timestamp() where id = $1 and status = any($2)",
+        show.stream.0,
+        &StreamStatus::sources_of(StreamStatus::Live)
+    )
+    .execute(tx)
+    .await?;
+    status_event(moved.rows_affected(), StreamStatus::Live)
+}
+
+async fn end(tx: &mut PgConnection, show: &Show) -> Result<Done, Error> {
+    // All sales before any variant, and variants in id order: the order of locks.
+    let sales = sqlx::query!(
+        r#"select id as "id: SaleId", variant_id, product_id as "product: ProductId" from flash_sales
+            where stream_id = $1 and status = 'open' order by id for update"#,
+        show.stream.0
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut sales: Vec<_> = sales
+        .into_iter()
+        .map(|row| (row.variant_id, row.id, row.product))
+        .collect();
+    sales.sort_unstable();
+    let mut events = Vec::new();
+    for (_, sale, product) in sales {
+        close(tx, sale).await?;
+        shared::outbox::push_product_changed(tx, product).await?;
+        events.push(RoomEvent::SaleClosed { sale });
+    }
+    let moved = sqlx::query!(
+        "update streams
+            set status = 'ended', ended_at = clock_timestamp(), featured_product_id = null, featured_variant_id = null
+          where id = $1 and status = any($2)",
+        show.stream.0,
+        &StreamStatus::sources_of(StreamStatus::Ended)
+    )
+    .execute(tx)
+    .await?;
+    let (outcome, ended) = status_event(moved.rows_affected(), StreamStatus::Ended)?;
+    events.extend(ended);
+    Ok((outcome, events))
+}
+
+fn status_event(moved: u64, status: StreamStatus) -> Result<Done, Error> {
+    if moved == 0 {
+        return Err(ErrorCode::WrongState.into());
+    }
+    Ok((Outcome::Done, vec![RoomEvent::StreamStatus { status }]))
+}
+
+async fn feature(tx: &mut PgConnection, show: &Show, feature: &Feature) -> Result<Done, Error> {
+    if show.status.is_final() {
+        return Err(ErrorCode::WrongState.into());
+    }
+    let shown = sqlx::query!(
+        "update streams s set featured_product_id = p.id, featured_variant_id = $3
+           from stream_products sp join products p on p.id = sp.product_id
+          where s.id = $1 and sp.stream_id = s.id and p.id = $2 and p.seller_id = s.seller_id and p.status = 'active'
+            and ($3::uuid is null or exists (select from product_variants v where v.id = $3 and v.product_id = p.id))",
+        show.stream.0,
+        feature.product.0,
+        feature.variant.map(|variant: VariantId| variant.0)
+    )
+    .execute(&mut *tx)
+    .await?;
+    let card = match shown.rows_affected() {
+        0 => None,
+        _ => load::featured_card(tx, show.stream, feature.product).await?,
+    };
+    let product = card.ok_or_else(|| {
+        Refusal::new(ErrorCode::NotFound, "no such active product in the show's line-up").at("product")
+    })?;
+    Ok((Outcome::Done, vec![RoomEvent::Featured { product }]))
+}
+
+async fn unfeature(tx: &mut PgConnection, show: &Show) -> Result<Done, Error> {
+    if !show.featured {
+        return Ok((Outcome::Done, Vec::new()));
+    }
+    sqlx::query!(
+        "update streams set featured_product_id = null, featured_variant_id = null where id = $1",
+        show.stream.0
+    )
+    .execute(tx)
+    .await?;
+    Ok((Outcome::Done, vec![RoomEvent::Unfeatured]))
+}
+
+async fn open_sale(tx: &mut PgConnection, show: &Show, open: &SaleOpen) -> Result<Done, Error> {
+    if show.status != StreamStatus::Live {
+        return Err(ErrorCode::StreamNotLive.into());
+    }
+    let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+    let opens_in = open.opens_in_seconds.unwrap_or(0);
+    let sale = SaleId::new();
+    let opened = sqlx::query_scalar!(
+        r#"select open_flash_sale($1, $2, $3, $4, $5, $6, $7, $8,
+                                  t.opens_at, t.opens_at + make_interval(secs => $10)) as "opened!"
+             from (select clock_timestamp() + make_interval(secs => $9) as opens_at) t"#,
+        sale.0,
+        show.stream.0,
+        show.seller.0,
+        open.variant.0,
+        whole(open.quantity),
+        open.price_minor,
+        whole(open.per_buyer),
+        whole(open.hold_seconds),
+        f64::from(opens_in),
+        f64::from(open.ends_in_seconds)
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    if !opened {
+        return Err(why_not_opened(tx, show, open.variant).await?);
+    }
+    // Inserted a moment ago in this very transaction.
+    let (card, ..) = load::sale_card(tx, sale).await?.ok_or(ErrorCode::Internal)?;
+    shared::outbox::push_product_changed(tx, card.product).await?;
+    Ok((Outcome::SaleOpened { sale }, vec![RoomEvent::SaleOpened { sale: card }]))
+}
+
+async fn why_not_opened(tx: &mut PgConnection, show: &Show, variant: VariantId) -> Result<Error, sqlx::Error> {
+    let free = sqlx::query_scalar!(
+        r#"select v.on_hand - v.reserved as "free!" from product_variants v join products p on p.id = v.product_id
+            where v.id = $1 and p.seller_id = $2 and p.status = 'active'"#,
+        variant.0,
+        show.seller.0
+    )
+    .fetch_optional(tx)
+    .await?;
+    let refusal = match free {
+        Some(free) => Refusal::new(
+            ErrorCode::InsufficientStock,
+            format!("{free} units are free to be sold"),
+        )
+        .at("quantity"),
+        None => Refusal::new(ErrorCode::NotFound, "no such variant of an active product of the shop").at("variant"),
+    };
+    Ok(refusal.into())
+}
+
+async fn close_sale(tx: &mut PgConnection, show: &Show, sale: SaleId) -> Result<Done, Error> {
+    let product = sqlx::query_scalar!(
+        r#"select product_id as "product: ProductId" from flash_sales where id = $1 and stream_id = $2"#,
+        sale.0,
+        show.stream.0
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let product = product.ok_or_else(|| Refusal::from(ErrorCode::NotFound).at("sale"))?;
+    if !close(tx, sale).await? {
+        // Its time had run out: it is closed, as was wished, and the room was told.
+        return Ok((Outcome::Done, Vec::new()));
+    }
+    shared::outbox::push_product_changed(tx, product).await?;
+    Ok((Outcome::Done, vec![RoomEvent::SaleClosed { sale }]))
+}
+
+async fn close(tx: &mut PgConnection, sale: SaleId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(r#"select close_flash_sale($1) as "closed!""#, sale.0)
+        .fetch_one(tx)
+        .await
+}
+
+async fn push_happened(tx: &mut PgConnection, stream: StreamId, event: &RoomEvent) -> Result<Uuid, Error> {
+    let id = Uuid::now_v7();
+    let notice = RoomNotice::Happened {
+        event: Box::new(event.clone()),
+    };
+    sqlx::query!(
+        "insert into outbox (id, topic, stream_id, payload) values ($1, $2, $3, $4)",
+        id,
+        notice.topic(),
+        stream.0,
+        serde_json::to_value(&notice)?
+    )
+    .execute(tx)
+    .await?;
+    Ok(id)
+}
+
+async fn audit(tx: &mut PgConnection, act: &HostAct, operation: &str) -> Result<(), Error> {
+    sqlx::query!(
+        "insert into audit_log (id, actor_id, action, subject_id, detail) values ($1, $2, $3, $4, $5)",
+        Uuid::now_v7(),
+        act.user.0,
+        operation,
+        act.stream.0,
+        serde_json::to_value(&act.command)?
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+const fn operation(command: &HostCommand) -> &'static str {
+    match command {
+        HostCommand::Start => "room.start",
+        HostCommand::End => "room.end",
+        HostCommand::Feature(_) => "room.feature",
+        HostCommand::Unfeature => "room.unfeature",
+        HostCommand::SaleOpen(_) => "room.sale_open",
+        HostCommand::SaleClose { .. } => "room.sale_close",
+    }
+}

@@ -1,0 +1,385 @@
+//! Reading what a room shows. Names join when read. Everything is read as it is now:
+//! versions and idempotent notices put in order what commits in between.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use shared::Timestamp;
+use shared::ids::{MessageId, OrderId, ProductId, RequestId, ReservationId, SaleId, StreamId, UserId, VariantId};
+use shared::live::RoomNotice;
+use shared::protocol::{Author, ChatMessage, ProductCard, Reservation, SaleCard, StreamCard, VariantCard};
+use shared::status::{ReservationStatus, SaleStatus, StreamStatus};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::db::Error;
+
+/// How far back a resent chat message is known after the room has changed hands.
+const SAID_MINUTES: i32 = 10;
+const SAID_AT_MOST: i64 = 5_000;
+
+/// A room from its rows.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LoadedRoom {
+    /// The show.
+    pub stream: StreamCard,
+    /// Whose show it is.
+    pub host: UserId,
+    /// The product shown.
+    pub featured: Option<ProductCard>,
+    /// Sales that are open or about to, with their earliest expiry.
+    pub sales: Vec<(SaleCard, Option<Timestamp>)>,
+    /// The last messages, oldest first.
+    pub chat: Vec<ChatMessage>,
+    /// What was said lately, oldest first, by its author's name for the act.
+    pub said: Vec<Said>,
+    /// Undelivered outbox rows, oldest first.
+    pub notices: Vec<(Uuid, RoomNotice)>,
+}
+
+/// A committed message, for the one who sends it again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Said {
+    /// Who.
+    pub user: UserId,
+    /// The act.
+    pub request_id: RequestId,
+    /// What, to tell another message under the same name.
+    pub text: String,
+    /// The message.
+    pub message: MessageId,
+    /// Where it stands.
+    pub epoch: i64,
+    /// Where it stands.
+    pub seq: u64,
+}
+
+/// Reads a room, with the last `messages` of its chat. None: no such stream.
+///
+/// # Errors
+/// When the database fails.
+pub async fn load_room(
+    conn: &mut PgConnection,
+    stream: StreamId,
+    messages: usize,
+) -> Result<Option<LoadedRoom>, Error> {
+    let row = sqlx::query!(
+        r#"select s.title, s.cover_url, s.status as "status: StreamStatus", s.started_at,
+                  s.featured_product_id as "featured: ProductId", l.shop_name, l.user_id as "host: UserId"
+             from streams s join sellers l on l.id = s.seller_id where s.id = $1"#,
+        stream.0
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let featured = match row.featured {
+        Some(product) => featured_card(conn, stream, product).await?,
+        None => None,
+    };
+    Ok(Some(LoadedRoom {
+        stream: StreamCard {
+            id: stream,
+            title: row.title,
+            shop: row.shop_name,
+            cover_url: row.cover_url,
+            status: row.status,
+            started_at: row.started_at.map(|at| at.timestamp_millis()),
+        },
+        host: row.host,
+        featured,
+        sales: open_sales(conn, stream).await?,
+        chat: last_messages(conn, stream, row.host, messages).await?,
+        said: said_lately(conn, stream).await?,
+        notices: notices(conn, stream).await?,
+    }))
+}
+
+async fn last_messages(
+    conn: &mut PgConnection,
+    stream: StreamId,
+    host: UserId,
+    count: usize,
+) -> Result<Vec<ChatMessage>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select m.id as "id: MessageId", m.user_id as "user: UserId", m.text,
+                  m.reply_to as "reply_to: MessageId", m.created_at, p.display_name as "name?"
+             from stream_chat_messages m left join profiles p on p.user_id = m.user_id
+            where m.stream_id = $1 order by m.epoch desc, m.seq desc limit $2"#,
+        stream.0,
+        i64::try_from(count).unwrap_or(i64::MAX)
+    )
+    .fetch_all(conn)
+    .await?;
+    let message = rows.into_iter().rev().map(|row| ChatMessage {
+        id: row.id,
+        author: Author {
+            id: row.user,
+            name: row.name.unwrap_or_default(),
+            host: row.user == host,
+        },
+        text: row.text,
+        reply_to: row.reply_to,
+        at: row.created_at.timestamp_millis(),
+    });
+    Ok(message.collect())
+}
+
+async fn said_lately(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<Said>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select user_id as "user: UserId", request_id as "request_id: RequestId", text,
+                  id as "id: MessageId", epoch, seq
+             from stream_chat_messages
+            where stream_id = $1 and created_at > now() - make_interval(mins => $2)
+            order by epoch desc, seq desc limit $3"#,
+        stream.0,
+        SAID_MINUTES,
+        SAID_AT_MOST
+    )
+    .fetch_all(conn)
+    .await?;
+    let said = rows.into_iter().rev().map(|row| Said {
+        user: row.user,
+        request_id: row.request_id,
+        text: row.text,
+        message: row.id,
+        epoch: row.epoch,
+        seq: u64::try_from(row.seq).unwrap_or(0),
+    });
+    Ok(said.collect())
+}
+
+async fn notices(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<(Uuid, RoomNotice)>, Error> {
+    let rows = sqlx::query!(
+        "select id, payload from outbox where stream_id = $1 and delivered_at is null order by id limit 500",
+        stream.0
+    )
+    .fetch_all(conn)
+    .await?;
+    // What this version cannot read stays for the one that can, as in the feed.
+    let read = |(id, payload): (Uuid, Value)| Some((id, serde_json::from_value(payload).ok()?));
+    Ok(rows.into_iter().filter_map(|row| read((row.id, row.payload))).collect())
+}
+
+/// A product with its variants, as rooms show it. None: no such product.
+///
+/// # Errors
+/// When the database fails.
+pub async fn product_card(conn: &mut PgConnection, product: ProductId) -> Result<Option<ProductCard>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select p.title, p.image_url, p.currency, p.version, v.id as "variant?: VariantId",
+                  v.options as "options?", v.price_minor as "price_minor?", v.on_hand - v.reserved as "available?"
+             from products p left join product_variants v on v.product_id = p.id
+            where p.id = $1 order by v.position, v.id"#,
+        product.0
+    )
+    .fetch_all(conn)
+    .await?;
+    let Some(first) = rows.first() else {
+        return Ok(None);
+    };
+    Ok(Some(ProductCard {
+        id: product,
+        title: first.title.clone(),
+        image_url: first.image_url.clone(),
+        currency: first.currency.clone(),
+        version: first.version,
+        variants: rows
+            .iter()
+            .filter_map(|row| {
+                Some(VariantCard {
+                    id: row.variant?,
+                    options: options(row.options.as_ref()?),
+                    price_minor: row.price_minor?,
+                    available: u32::try_from(row.available?).unwrap_or(0),
+                })
+            })
+            .collect(),
+        featured_variant: None,
+    }))
+}
+
+/// The product that a show presents, with the variant held up.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn featured_card(
+    conn: &mut PgConnection,
+    stream: StreamId,
+    product: ProductId,
+) -> Result<Option<ProductCard>, sqlx::Error> {
+    let variant = sqlx::query_scalar!(
+        r#"select featured_variant_id as "variant: VariantId" from streams where id = $1 and featured_product_id = $2"#,
+        stream.0,
+        product.0
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let card = product_card(conn, product).await?;
+    Ok(card.map(|card| ProductCard {
+        featured_variant: variant.flatten(),
+        ..card
+    }))
+}
+
+/// Option names and values; one that is no text is shown as JSON.
+fn options(value: &Value) -> BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let fields = value.as_object().into_iter().flatten();
+    fields.map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
+/// A sale as its room shows it, with its status and earliest expiry. None: no such sale.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sale_card(
+    conn: &mut PgConnection,
+    sale: SaleId,
+) -> Result<Option<(SaleCard, SaleStatus, Option<Timestamp>)>, sqlx::Error> {
+    let mut sales = sale_cards(conn, &[sale.0]).await?;
+    Ok(sales.pop())
+}
+
+async fn open_sales(
+    conn: &mut PgConnection,
+    stream: StreamId,
+) -> Result<Vec<(SaleCard, Option<Timestamp>)>, sqlx::Error> {
+    let ids = sqlx::query_scalar!(
+        "select id from flash_sales where stream_id = $1 and status = 'open' order by id",
+        stream.0
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let sales = sale_cards(conn, &ids).await?;
+    let open = sales.into_iter().filter(|(_, status, _)| *status == SaleStatus::Open);
+    Ok(open.map(|(card, _, next_expiry)| (card, next_expiry)).collect())
+}
+
+async fn sale_cards(
+    conn: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<Vec<(SaleCard, SaleStatus, Option<Timestamp>)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select s.id as "id: SaleId", s.product_id as "product: ProductId", s.variant_id as "variant: VariantId",
+                  p.title, p.image_url, s.price_minor, v.price_minor as usual_price_minor, s.currency, s.quantity,
+                  case when s.status = 'open' then s.quantity - s.held - s.sold else 0 end as "remaining!",
+                  s.per_buyer, s.hold_seconds, s.opens_at, s.ends_at, s.version, s.status as "status: SaleStatus",
+                  (select min(r.expires_at) from reservations r
+                    where r.sale_id = s.id and r.status = 'held') as next_expiry
+             from flash_sales s
+             join products p on p.id = s.product_id
+             join product_variants v on v.id = s.variant_id
+            where s.id = any($1) order by s.id"#,
+        ids
+    )
+    .fetch_all(conn)
+    .await?;
+    let unsigned = |n: i32| u32::try_from(n).unwrap_or(0);
+    let card = rows.into_iter().map(|row| {
+        let card = SaleCard {
+            id: row.id,
+            product: row.product,
+            variant: row.variant,
+            title: row.title,
+            image_url: row.image_url,
+            price_minor: row.price_minor,
+            usual_price_minor: row.usual_price_minor,
+            currency: row.currency,
+            quantity: unsigned(row.quantity),
+            remaining: unsigned(row.remaining),
+            per_buyer: unsigned(row.per_buyer),
+            hold_seconds: unsigned(row.hold_seconds),
+            opens_at: row.opens_at.timestamp_millis(),
+            ends_at: row.ends_at.timestamp_millis(),
+            version: row.version,
+        };
+        (card, row.status, row.next_expiry)
+    });
+    Ok(card.collect())
+}
+
+/// What of a person's business in a show is open: their holds and unpaid orders.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Own {
+    /// Holds that are held or paying.
+    pub reservations: Vec<Reservation>,
+    /// Orders that await payment.
+    pub orders: Vec<OrderId>,
+}
+
+/// Reads it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn own_holds_and_orders(conn: &mut PgConnection, user: UserId, stream: StreamId) -> Result<Own, sqlx::Error> {
+    let holds = sqlx::query!(
+        r#"select r.id as "id: ReservationId", r.sale_id as "sale: SaleId", r.quantity, r.expires_at,
+                  r.status as "status: ReservationStatus"
+             from reservations r join flash_sales s on s.id = r.sale_id
+            where r.user_id = $1 and s.stream_id = $2
+              and (r.status = 'paying' or (r.status = 'held' and r.expires_at > now()))
+            order by r.id"#,
+        user.0,
+        stream.0
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let orders = sqlx::query_scalar!(
+        r#"select id as "id: OrderId" from orders
+            where user_id = $1 and stream_id = $2 and status = 'pending_payment' and expires_at > now() order by id"#,
+        user.0,
+        stream.0
+    )
+    .fetch_all(conn)
+    .await?;
+    let reservations = holds
+        .into_iter()
+        .map(|row| hold(row.id, row.sale, row.quantity, row.status, row.expires_at));
+    Ok(Own {
+        reservations: reservations.collect(),
+        orders,
+    })
+}
+
+/// Holds of one person by their ids, as they are now: for a notice that they changed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn holds(
+    conn: &mut PgConnection,
+    user: UserId,
+    ids: &[ReservationId],
+) -> Result<Vec<Reservation>, sqlx::Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"select id as "id: ReservationId", sale_id as "sale: SaleId", quantity, expires_at,
+                  status as "status: ReservationStatus"
+             from reservations where user_id = $1 and id = any($2) order by id"#,
+        user.0,
+        &ids
+    )
+    .fetch_all(conn)
+    .await?;
+    let holds = rows
+        .into_iter()
+        .map(|row| hold(row.id, row.sale, row.quantity, row.status, row.expires_at));
+    Ok(holds.collect())
+}
+
+fn hold(
+    reservation: ReservationId,
+    sale: SaleId,
+    quantity: i32,
+    status: ReservationStatus,
+    expires_at: Timestamp,
+) -> Reservation {
+    Reservation {
+        reservation,
+        sale,
+        quantity: u32::try_from(quantity).unwrap_or(0),
+        status,
+        expires_at: expires_at.timestamp_millis(),
+    }
+}

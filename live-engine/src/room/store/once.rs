@@ -1,0 +1,96 @@
+//! Doing an act once, however often it is asked for: the same table, key and lock as
+//! over REST. The answer is written in the work's own transaction, so that a crash leaves
+//! both or nothing. A refusal is not kept; the act may be tried again.
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{RequestId, UserId};
+use sqlx::PgConnection;
+
+use crate::db::Error;
+
+/// How soon to ask again about a request that is under way.
+const IN_FLIGHT_RETRY_MS: u64 = 200;
+
+/// The answer that was given.
+pub(super) struct Stored {
+    pub(super) operation: String,
+    pub(super) body_hash: Vec<u8>,
+    pub(super) response: Value,
+}
+
+/// Locks the act's name until the transaction ends and reads what it was answered.
+pub(super) async fn claim(tx: &mut PgConnection, user: UserId, key: RequestId) -> Result<Option<Stored>, Error> {
+    let locked = sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock($1) as "locked!""#,
+        lock_key(user, key)
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    if !locked {
+        return Err(in_flight());
+    }
+    // A statement of its own: its snapshot is younger than the lock.
+    let stored = sqlx::query_as!(
+        Stored,
+        "select operation, body_hash, response from idempotency_keys where user_id = $1 and key = $2",
+        user.0,
+        key.0
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(stored)
+}
+
+/// Keeps the answer, in the work's own transaction.
+pub(super) async fn keep(
+    tx: &mut PgConnection,
+    user: UserId,
+    key: RequestId,
+    operation: &str,
+    hash: &[u8],
+    response: Value,
+) -> Result<(), Error> {
+    let kept = sqlx::query!(
+        "insert into idempotency_keys (user_id, key, operation, body_hash, status, response)
+         values ($1, $2, $3, $4, 200, $5) on conflict (user_id, key) do nothing",
+        user.0,
+        key.0,
+        operation,
+        hash,
+        response
+    )
+    .execute(tx)
+    .await?;
+    if kept.rows_affected() == 0 {
+        // Only somebody without the lock can have been faster.
+        return Err(in_flight());
+    }
+    Ok(())
+}
+
+fn in_flight() -> Error {
+    Refusal::from(ErrorCode::RequestInFlight)
+        .retry_after_ms(IN_FLIGHT_RETRY_MS)
+        .into()
+}
+
+/// What tells one act from another under the same name.
+pub(super) fn body_hash(body: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    Ok(Sha256::digest(serde_json::to_vec(body)?).to_vec())
+}
+
+/// The advisory lock that stands for a person's key, the same as over REST. Two that
+/// collide only wait for each other for nothing.
+fn lock_key(user: UserId, key: RequestId) -> i64 {
+    let mut hash = Sha256::new();
+    hash.update(b"idempotency");
+    hash.update(user.0.as_bytes());
+    hash.update(key.0.as_bytes());
+    let digest = hash.finalize();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    i64::from_be_bytes(first)
+}

@@ -1,0 +1,294 @@
+//! Flash-buy: holds by group commit. Buyers of one sale queue in its lane; one call to
+//! the database is in flight a lane, and what arrives meanwhile is the next batch, so
+//! that the pace sets itself. Everybody is answered within two seconds, whatever the
+//! database does, and nobody is told of a hold that is not committed.
+//!
+//! The desk also keeps the time of the sales whose rooms live here: it sweeps at the
+//! earliest expiry and at the end. It decides nothing: the functions in `migrations/`
+//! do, under the sale's row lock and by the database's clock.
+
+mod lane;
+mod memory;
+pub mod state;
+mod store;
+mod tend;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shared::Timestamp;
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{RequestId, ReservationId, SaleId, StreamId, UserId};
+use shared::protocol::SaleCard;
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::db::{CALL_DEADLINE, Db, Health, Spawner};
+use crate::types::{ConnId, HoldAnswer, Sink};
+use memory::Memory;
+use state::Ask;
+use store::SaleState;
+use tend::Watched;
+
+/// Buyers in one call at most.
+pub const MAX_BATCH: usize = 512;
+/// Buyers that may wait in one lane.
+const LANE_CAPACITY: usize = 16_384;
+/// Buyers that may wait in all lanes together.
+const TOTAL_CAPACITY: usize = 65_536;
+/// Lanes that are kept; idle ones beyond are forgotten.
+const LANES_KEPT: usize = 1024;
+/// Releases under way at most.
+const RELEASES: usize = 256;
+/// How long one call may take: longer than the database lets a statement run, so that
+/// only a connection that has gone silent is cut.
+const ATTEMPT_DEADLINE: Duration = Duration::from_secs(12);
+/// Units that one request may ask for: the table's limit.
+pub const MAX_QUANTITY: u32 = 1000;
+
+/// A viewer's `buy`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HoldRequest {
+    /// Who waits for the answer.
+    pub conn: ConnId,
+    /// The command's id.
+    pub id: u64,
+    /// The room it came from.
+    pub stream: StreamId,
+    /// The sale.
+    pub sale: SaleId,
+    /// The buyer.
+    pub user: UserId,
+    /// The buyer's name for the act.
+    pub request_id: RequestId,
+    /// Units.
+    pub quantity: u32,
+}
+
+/// A viewer's `release`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReleaseRequest {
+    /// Who waits for the answer.
+    pub conn: ConnId,
+    /// The command's id.
+    pub id: u64,
+    /// Whose hold.
+    pub user: UserId,
+    /// The hold. Its id is the act's name too: releasing twice is releasing once.
+    pub reservation: ReservationId,
+}
+
+/// Grants and releases holds, and keeps the sales' time. Cheap to clone.
+#[derive(Clone)]
+pub struct SaleDesk {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: PgPool,
+    health: Arc<Health>,
+    spawner: Spawner,
+    sink: Arc<dyn Sink>,
+    /// Calls of all lanes together: the pool's other users must find connections too.
+    calls: Semaphore,
+    releases: Arc<Semaphore>,
+    lanes: Mutex<Lanes>,
+    watched: Mutex<HashMap<SaleId, Watched>>,
+    stopping: CancellationToken,
+}
+
+#[derive(Default)]
+struct Lanes {
+    by_sale: HashMap<SaleId, Lane>,
+    waiting: usize,
+}
+
+#[derive(Default)]
+struct Lane {
+    queue: VecDeque<Pending>,
+    running: bool,
+    memory: Memory,
+}
+
+/// A buyer who waits.
+#[derive(Clone, Copy)]
+struct Pending {
+    conn: ConnId,
+    id: u64,
+    ask: Ask,
+    deadline: Instant,
+}
+
+impl Pending {
+    fn answer(&self, result: Result<shared::protocol::Reservation, Refusal>) -> HoldAnswer {
+        HoldAnswer {
+            conn: self.conn,
+            id: self.id,
+            result,
+        }
+    }
+}
+
+impl SaleDesk {
+    /// Opens the desk, on the database's threads; answers go to `sink`.
+    #[must_use]
+    pub fn start(db: &Db, sink: Arc<dyn Sink>) -> Self {
+        let inner = Arc::new(Inner {
+            pool: db.pool(),
+            health: db.health(),
+            spawner: db.spawner(),
+            sink,
+            calls: Semaphore::new((db.max_connections() / 4).max(1)),
+            releases: Arc::new(Semaphore::new(RELEASES)),
+            lanes: Mutex::default(),
+            watched: Mutex::default(),
+            stopping: db.stopping(),
+        });
+        db.spawn(tend::sweep_strays(inner.clone()));
+        Self { inner }
+    }
+
+    /// Asks for a hold. Never blocks; the answer goes to the sink within two seconds. One
+    /// that says `database_unavailable` leaves open whether the hold was granted: the
+    /// same request id, sent again, is answered truly.
+    ///
+    /// # Errors
+    /// What is known at once: `sold_out` from memory, `overloaded`, `invalid_body`.
+    pub fn reserve(&self, request: HoldRequest) -> Result<(), Refusal> {
+        if !(1..=MAX_QUANTITY).contains(&request.quantity) {
+            return Err(Refusal::new(ErrorCode::InvalidBody, "1 to 1000 units can be asked for").at("quantity"));
+        }
+        let now = Instant::now();
+        let mut lanes = self.inner.lanes();
+        if lanes.waiting >= TOTAL_CAPACITY {
+            return Err(crowded());
+        }
+        let lane = lanes.by_sale.entry(request.sale).or_default();
+        if lane.memory.refuses(request.user, now) {
+            metrics::counter!("engine_holds_refused_from_memory_total").increment(1);
+            return Err(ErrorCode::SoldOut.into());
+        }
+        if lane.queue.len() >= LANE_CAPACITY {
+            return Err(crowded());
+        }
+        lane.queue.push_back(Pending {
+            conn: request.conn,
+            id: request.id,
+            ask: Ask {
+                reservation: ReservationId::new(),
+                user: request.user,
+                request: request.request_id,
+                quantity: request.quantity,
+            },
+            deadline: now + CALL_DEADLINE,
+        });
+        let idle = !std::mem::replace(&mut lane.running, true);
+        lanes.waiting += 1;
+        drop(lanes);
+        if idle {
+            self.inner.spawner.spawn(lane::run(self.inner.clone(), request.sale));
+        }
+        Ok(())
+    }
+
+    /// Gives a hold up. Never blocks; the answer, a hold that is `released`, goes to the
+    /// sink within two seconds.
+    ///
+    /// # Errors
+    /// `overloaded`.
+    pub fn release(&self, request: ReleaseRequest) -> Result<(), Refusal> {
+        let Ok(permit) = self.inner.releases.clone().try_acquire_owned() else {
+            return Err(crowded());
+        };
+        let inner = self.inner.clone();
+        self.inner.spawner.spawn(async move {
+            let _permit = permit;
+            inner.release(request).await;
+        });
+        Ok(())
+    }
+
+    /// Keeps the time of a sale whose room is here: it is swept at once (counters that
+    /// are news are reported), at the earliest expiry and at its end. Call it again whenever the
+    /// room learns of a newer `next_expiry`.
+    pub fn watch(&self, stream: StreamId, card: &SaleCard, next_expiry: Option<Timestamp>) {
+        tend::watch(&self.inner, stream, card.id, next_expiry);
+    }
+
+    /// Looks at a sale's counters anew, because they were changed elsewhere; what is news
+    /// goes to the sink.
+    pub fn look(&self, stream: StreamId, sale: SaleId) {
+        tend::look(&self.inner, stream, sale);
+    }
+
+    /// Forgets the sales of a room that is not here any more.
+    pub fn unwatch(&self, stream: StreamId) {
+        self.inner.watched().retain(|_, watched| watched.stream != stream);
+    }
+}
+
+fn crowded() -> Refusal {
+    Refusal::from(ErrorCode::Overloaded).retry_after_ms(500)
+}
+
+impl Inner {
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watched(&self) -> MutexGuard<'_, HashMap<SaleId, Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in counters that were committed after `asked`, and passes them on if they
+    /// are news.
+    fn learn(&self, state: &SaleState, asked: Instant) {
+        let sale = state.progress.sale;
+        let news = {
+            let mut lanes = self.lanes();
+            let lane = lanes.by_sale.entry(sale).or_default();
+            lane.memory.learn(&state.progress, state.next_expiry_in, asked)
+        };
+        if let (Some(left), Some(watched)) = (state.next_expiry_in, self.watched().get(&sale)) {
+            watched.wake_in(left);
+        }
+        if news {
+            self.sink.sale_progress(state.stream, state.progress.clone());
+        }
+    }
+
+    async fn release(&self, request: ReleaseRequest) {
+        let asked = Instant::now();
+        let work = async {
+            let mut conn = self.pool.acquire().await?;
+            store::release(&mut conn, request.reservation, request.user).await
+        };
+        let result = match tokio::time::timeout(CALL_DEADLINE, work).await {
+            Ok(Ok(Ok((hold, state)))) => {
+                self.health.answered();
+                if let Some(state) = state {
+                    self.learn(&state, asked);
+                }
+                Ok(hold)
+            }
+            Ok(Ok(Err(code))) => Err(code.into()),
+            Ok(Err(error)) => Err(self.health.failed("releasing a hold", &error).code().into()),
+            Err(_) => Err(lane::outcome_unknown()),
+        };
+        let (conn, id) = (request.conn, request.id);
+        self.sink.hold_answers(vec![HoldAnswer { conn, id, result }]);
+    }
+
+    /// Forgets lanes that nobody queues in and that remember nothing of use.
+    fn forget_idle_lanes(&self) {
+        let now = Instant::now();
+        let mut lanes = self.lanes();
+        if lanes.by_sale.len() > LANES_KEPT {
+            let of_use = |lane: &Lane| lane.running || !lane.queue.is_empty() || !lane.memory.is_stale(now);
+            lanes.by_sale.retain(|_, lane| of_use(lane));
+        }
+    }
+}
