@@ -1,0 +1,46 @@
+// The line above the picture: whose show it is, whether it is on air, how many watch, and
+// who is signed in.
+
+import { h, icon, setText } from './dom.js';
+
+const STATUS = { live: 'Live', scheduled: 'Soon', ended: 'Ended', cancelled: 'Off' };
+const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
+
+/** @param {{onAccount: () => void}} options */
+export function createHeader({ onAccount }) {
+  const initial = h('span', { class: 'shop-mark', 'aria-hidden': 'true' });
+  const title = h('h1', { class: 'show-title' });
+  const shop = h('p', { class: 'shop-name' });
+  const badge = h('span', { class: 'badge' });
+  const count = h('span', {});
+  const viewers = h('span', { class: 'viewers' }, icon('eye'), count);
+  const who = h('span', { class: 'account-name' });
+  const account = h('button', { class: 'account', type: 'button', onclick: onAccount }, icon('person'), who);
+  const element = h(
+    'header',
+    { class: 'top' },
+    h('div', { class: 'shop' }, initial, h('div', { class: 'shop-words' }, title, shop)),
+    h('div', { class: 'top-end' }, badge, viewers, account),
+  );
+
+  return {
+    element,
+    render({ stream, viewers: watching }) {
+      if (!stream) return;
+      setText(initial, (stream.shop.trim()[0] ?? '?').toUpperCase());
+      setText(title, stream.title);
+      setText(shop, stream.shop);
+      setText(badge, STATUS[stream.status] ?? '');
+      badge.className = `badge badge-${stream.status}`;
+      setText(count, compact.format(watching));
+      viewers.setAttribute('title', `${watching} watching`);
+      viewers.setAttribute('aria-label', `${watching} watching`);
+      viewers.setAttribute('role', 'img');
+      document.title = `${stream.title} · ${stream.shop} · Hawker`;
+    },
+    renderUser(user) {
+      setText(who, user ? user.display_name : 'Sign in');
+      account.setAttribute('aria-label', user ? `Account of ${user.display_name}` : 'Sign in');
+    },
+  };
+}

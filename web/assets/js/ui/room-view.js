@@ -1,0 +1,150 @@
+// Puts a room together: the socket, the state, and the parts of the page that show it.
+
+import { createPurchases } from '../buying/purchase.js';
+import { createClock } from '../clock.js';
+import { words } from '../errors.js';
+import { createLive } from '../live.js';
+import { emptyRoom, reduce, unpaidOrders } from '../room.js';
+import { createStore } from '../store.js';
+import { uuid } from '../uuid.js';
+import { showAccount } from './account.js';
+import { createChat } from './chat.js';
+import { createComposer } from './composer.js';
+import { h } from './dom.js';
+import { createFloats } from './floats.js';
+import { createHeader } from './header.js';
+import { showList } from './lobby.js';
+import { createProduct } from './product.js';
+import { createSale } from './sale.js';
+import { createSheet } from './sheet.js';
+import { createStage } from './stage.js';
+
+const TICK_MS = 250;
+const MAX_CHAT_CHARS = 500;
+// A blink of the connection is nobody's business.
+const QUIET_MS = 1_200;
+
+const WAY_IN = { entering: 'Connecting', joining: 'Connecting', waiting: 'Connection lost. Coming back' };
+
+/** @param {{root: HTMLElement, stream: string, session, api, toast}} options */
+export function showRoom({ root, stream, session, api, toast }) {
+  const clock = createClock();
+  const store = createStore(reduce, emptyRoom);
+  const sheet = createSheet({ now: clock.now });
+  const floats = createFloats({ send: (kind, count) => live.call({ cmd: 'react', kind, count }).catch(() => null) });
+  const live = createLive({
+    stream,
+    clock,
+    ticket: () => api.ticket(stream),
+    renewal: async () => (await session.token()) ?? (await api.ticket(stream)).ticket,
+    dispatch: store.dispatch,
+    onReactions: floats.hear,
+    onState: showConnection,
+  });
+  const purchases = createPurchases({ sheet, session, api, live, store, clock, toast, stream });
+
+  const header = createHeader({ onAccount: account });
+  const stage = createStage(header.element, floats.element);
+  const product = createProduct({ onBuy: purchases.buy });
+  const sale = createSale({ now: clock.now, onGrab: purchases.grab, onCheckOut: purchases.checkOut, onRelease: release });
+  const chat = createChat({ onAgain: (entry) => say(entry.text, entry.key), onDrop: (entry) => store.dispatch({ type: 'unsay', key: entry.key }) });
+  const composer = createComposer({ onSay: (text) => sayAsSomebody(text), onReact: react, maxChars: MAX_CHAT_CHARS });
+  const unpaid = h('button', { class: 'unpaid', type: 'button', hidden: true, onclick: () => purchases.payLater(unpaidOrders(store.get())[0]) }, 'An order waits for your payment');
+  const offers = h('div', { class: 'offers' }, unpaid, sale.element, product.element);
+  root.replaceChildren(h('main', { class: 'room' }, stage.element, h('div', { class: 'panel' }, chat.element, offers, composer.element)));
+
+  let quiet = null;
+  function showConnection(state, why) {
+    clearTimeout(quiet);
+    const text = state === 'over' ? overWords(why) : (WAY_IN[state] ?? null);
+    // The first connection and a quick return show nothing.
+    if (text === null || state === 'over') stage.connection(text);
+    else quiet = setTimeout(() => stage.connection(text), QUIET_MS);
+  }
+
+  function overWords(why) {
+    if (why?.closeCode === 4501) return 'You can no longer take part in this show.';
+    if (why?.closeCode === 4502) return null;
+    return why?.code ? words(why) : 'The connection has ended. Reload the page to come back.';
+  }
+
+  async function account() {
+    if (purchases.running()) return;
+    if (session.user() === null) await purchases.signIn('Chat and buy under your name');
+    else await showAccount({ sheet, session, api, toast }, purchases.payLater);
+  }
+
+  function react(kind) {
+    floats.tap(kind);
+  }
+
+  async function release(held) {
+    try {
+      await live.call({ cmd: 'release', reservation: held.reservation, request_id: uuid() });
+      store.dispatch({ type: 'hold', reservation: { ...held, status: 'released' } });
+    } catch (error) {
+      toast(words(error), 'problem');
+    }
+  }
+
+  async function sayAsSomebody(text) {
+    if (session.user() === null) await purchases.signIn('To say something');
+    if (session.user() === null) return false;
+    say(text, uuid());
+    return true;
+  }
+
+  /** Says it under a key that stays the same if it has to be said again. */
+  async function say(text, key) {
+    store.dispatch({ type: 'unsay', key });
+    store.dispatch({ type: 'saying', key, text });
+    chat.toEnd();
+    try {
+      const { message } = await live.call({ cmd: 'chat', text, request_id: key });
+      store.dispatch({ type: 'said', key, message });
+    } catch (error) {
+      store.dispatch({ type: 'unsaid', key, error: error.code ?? 'internal' });
+    }
+  }
+
+  function showStatus(room, before) {
+    const status = room.stream?.status;
+    if (!status || status === before?.stream?.status) return;
+    if (status === 'live') stage.curtain(null);
+    else if (status === 'scheduled') stage.curtain(h('div', { class: 'curtain-words' }, h('p', { class: 'curtain-title' }, 'Starting soon'), h('p', {}, 'Stay here: the show begins by itself.')));
+    else showEnd();
+  }
+
+  async function showEnd() {
+    const next = h('div', {});
+    stage.curtain(h('div', { class: 'curtain-words' }, h('p', { class: 'curtain-title' }, 'The show is over'), h('p', {}, 'What you have bought is yours; what you hold can still be paid.'), next));
+    const { items } = await api.liveStreams().catch(() => ({ items: [] }));
+    const others = items.filter((other) => other.id !== stream);
+    if (others.length > 0) next.replaceChildren(h('p', { class: 'strong' }, 'On air now'), showList(others));
+  }
+
+  function tellOwn(room, action) {
+    if (action.type === 'hold' && action.reservation.status === 'expired') toast('Your hold ran out, and the item went back on the table.');
+    if (action.type === 'order' && action.status === 'paid' && !purchases.running()) toast('Paid. Thank you!');
+  }
+
+  store.view((room, before) => {
+    stage.render(room);
+    header.render(room);
+    product.render(room, before);
+    sale.render(room);
+    chat.render(room, before);
+    unpaid.hidden = unpaidOrders(room).length === 0;
+    showStatus(room, before);
+  });
+  store.listen(tellOwn);
+  header.renderUser(session.user());
+  session.onChange((user) => {
+    header.renderUser(user);
+    live.reidentify();
+  });
+  setInterval(sale.tick, TICK_MS);
+  addEventListener('online', live.nudge);
+  document.addEventListener('visibilitychange', () => !document.hidden && live.nudge());
+  live.start();
+}
