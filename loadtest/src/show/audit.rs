@@ -229,3 +229,155 @@ fn check_ledger(tally: &Tally, ledger: &[store::Account]) {
         tally.fault(format!("the show's ledger entries do not balance: {balance}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::ids::{MessageId, OrderId, RequestId, ReservationId};
+    use shared::money::{Currency, Money};
+    use shared::protocol::Reservation;
+    use shared::status::ReservationStatus;
+
+    use super::*;
+    use crate::show::tally::{Acknowledged, Granted, Paid, SaleHeld};
+
+    fn told_of_message() -> (Tally, store::Message) {
+        let (message, user, request_id) = (MessageId::new(), UserId::new(), RequestId::new());
+        let tally = Tally::new();
+        let told = Acknowledged {
+            user,
+            request_id,
+            text: "hello".into(),
+            message,
+            at: Position { epoch: 1, seq: 7 },
+        };
+        tally.acknowledge(told, std::time::Duration::ZERO);
+        let row = store::Message {
+            epoch: 1,
+            seq: 7,
+            id: message,
+            user,
+            request_id,
+            text: "hello".into(),
+        };
+        (tally, row)
+    }
+
+    #[test]
+    fn an_acknowledged_message_must_be_there_as_it_was() {
+        let (tally, row) = told_of_message();
+        check_messages(&tally, &[row]);
+        assert!(tally.faults().is_empty());
+
+        let (tally, _) = told_of_message();
+        check_messages(&tally, &[]);
+        assert_eq!(tally.faults().len(), 1, "it is missing");
+
+        let (tally, row) = told_of_message();
+        let text = "hallo".into();
+        check_messages(&tally, &[store::Message { text, ..row }]);
+        assert_eq!(tally.faults().len(), 1, "it says something else");
+    }
+
+    fn told_of_hold(units: u32) -> (Tally, store::Hold) {
+        let (sale, user, request_id) = (SaleId::new(), UserId::new(), RequestId::new());
+        let hold = Reservation {
+            reservation: ReservationId::new(),
+            sale,
+            quantity: 1,
+            status: ReservationStatus::Held,
+            expires_at: 0,
+        };
+        let row = store::Hold {
+            id: hold.reservation,
+            sale,
+            user,
+            request_id,
+            quantity: 1,
+            status: "converted".into(),
+        };
+        let tally = Tally::new();
+        tally.sale(SaleHeld {
+            sale,
+            quantity: units,
+            per_buyer: 1,
+        });
+        tally.pay(Paid {
+            user,
+            order: OrderId::new(),
+            total: Money::new(500, Currency::parse("EUR").expect("EUR is in ISO 4217")),
+            reservation: hold.reservation,
+        });
+        let granted = Granted { user, request_id, hold };
+        tally.grant(granted, std::time::Duration::ZERO);
+        (tally, row)
+    }
+
+    #[test]
+    fn a_granted_hold_must_be_there_and_within_the_limits() {
+        let (tally, row) = told_of_hold(1);
+        check_holds(&tally, &[row]);
+        assert!(tally.faults().is_empty(), "{:?}", tally.faults());
+
+        let (tally, _) = told_of_hold(1);
+        check_holds(&tally, &[]);
+        assert_eq!(tally.faults().len(), 1, "it is missing");
+
+        let (tally, row) = told_of_hold(1);
+        let status = "expired".into();
+        check_holds(&tally, &[store::Hold { status, ..row }]);
+        assert_eq!(tally.faults().len(), 1, "it was paid for and has lapsed");
+
+        let (tally, row) = told_of_hold(0);
+        check_holds(&tally, &[row]);
+        assert_eq!(tally.faults().len(), 1, "more was given away than there was");
+
+        let (tally, row) = told_of_hold(5);
+        let second = store::Hold {
+            id: ReservationId::new(),
+            request_id: RequestId::new(),
+            status: "held".into(),
+            ..row.clone()
+        };
+        check_holds(&tally, &[row, second]);
+        assert_eq!(
+            tally.faults().len(),
+            2,
+            "nobody was told of it, and it is beyond the limit"
+        );
+    }
+
+    #[test]
+    fn a_paid_order_and_its_money_must_be_there() {
+        let (tally, _) = told_of_hold(1);
+        let told = tally.paid().remove(0);
+        let order = |captured_minor| store::Order {
+            id: told.order,
+            user: told.user,
+            status: "paid".into(),
+            total_minor: 500,
+            captured_minor,
+            reservations: vec![told.reservation.0],
+        };
+        let account = |kind: &str, balance_minor| store::Account {
+            kind: kind.into(),
+            shop: None,
+            currency: "EUR".into(),
+            balance_minor,
+        };
+        check_orders(&tally, &[order(500)]);
+        check_ledger(
+            &tally,
+            &[account("provider_clearing", 500), account("seller_payable", -500)],
+        );
+        assert!(tally.faults().is_empty(), "{:?}", tally.faults());
+
+        check_orders(&tally, &[order(499)]);
+        assert_eq!(tally.faults().len(), 1, "a cent was not captured");
+        check_orders(&tally, &[]);
+        assert_eq!(tally.faults().len(), 2, "it is missing");
+        check_ledger(&tally, &[account("provider_clearing", 500)]);
+        assert_eq!(tally.faults().len(), 3, "the books do not balance");
+        check_ledger(&tally, &[]);
+        assert_eq!(tally.faults().len(), 4, "no money arrived");
+    }
+}

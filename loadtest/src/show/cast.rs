@@ -1,11 +1,13 @@
 //! Who takes part: the host with a shop, goods and a stream, and the viewers' accounts.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
+use shared::error::ErrorCode;
 use shared::ids::{RequestId, StreamId, UserId};
 use shared::status::ProductStatus;
 use tokio::time::Instant;
@@ -14,10 +16,12 @@ use super::demo::{DemoOptions, Host};
 use super::handles::handle;
 use super::progress::Phase;
 use super::{Credentials, lines};
-use crate::rest::{NewProduct, NewStream, NewVariant, Product, RestClient, RestResult};
+use crate::rest::{NewProduct, NewStream, NewVariant, Product, RestClient, RestError, RestResult};
 
 /// Accounts registered at once: each costs the server a slow password hash.
 const REGISTRATIONS_AT_ONCE: usize = 4;
+/// How long registrations may take in all.
+const REGISTRATION_BUDGET: Duration = Duration::from_secs(90);
 /// Access tokens live 15 minutes; they are replaced well before.
 const TOKEN_AGE: Duration = Duration::from_secs(10 * 60);
 /// Units of each variant: more than any sale here sets aside.
@@ -159,22 +163,31 @@ fn new_product(goods: &lines::Goods, run: &str) -> NewProduct {
     }
 }
 
-/// Registers `count` accounts, some at a time.
+/// Registers `count` accounts, some at a time; fewer when the server limits how many one
+/// address may register and the budget runs out.
+///
+/// # Errors
+/// When a registration fails for any other reason, or none succeeds.
 pub async fn register(rest: &RestClient, count: usize, run: &str, phase: &Phase) -> Result<Vec<Arc<Account>>> {
+    let by = Instant::now() + REGISTRATION_BUDGET;
     let one = |index: usize| async move {
         let credentials = Credentials {
             email: format!("viewer-{index:05}.{run}@example.com"),
             password: format!("{run}-{index:05}"),
         };
-        let account = Account::register(rest, credentials, &handle(index))
-            .await
-            .with_context(|| format!("viewer {index} registers"))?;
+        let rest = rest.patient(by.saturating_duration_since(Instant::now()));
+        let account = Account::register(&rest, credentials, &handle(index)).await?;
         phase.step();
-        Ok::<_, anyhow::Error>(Arc::new(account))
+        Ok::<_, RestError>(Arc::new(account))
     };
-    stream::iter(0..count)
-        .map(one)
-        .buffered(REGISTRATIONS_AT_ONCE)
-        .try_collect()
-        .await
+    let mut registering = pin!(stream::iter(0..count).map(one).buffered(REGISTRATIONS_AT_ONCE));
+    let mut accounts = Vec::with_capacity(count);
+    while let Some(account) = registering.next().await {
+        match account {
+            Ok(account) => accounts.push(account),
+            Err(error) if error.code() == Some(ErrorCode::RateLimited) && !accounts.is_empty() => break,
+            Err(error) => return Err(error).with_context(|| format!("viewer {} registers", accounts.len())),
+        }
+    }
+    Ok(accounts)
 }

@@ -83,6 +83,13 @@ pub async fn demo(options: DemoOptions, progress: Progress) -> Result<DemoReport
     let phase = progress.phase("accounts", count);
     let accounts = cast::register(&rest, count, &run, &phase).await?;
     drop(phase);
+    let mut notes = Vec::new();
+    if accounts.len() < count {
+        notes.push(format!(
+            "the server's limit on registrations allowed {} accounts of {count}; the others are guests",
+            accounts.len()
+        ));
+    }
 
     // Whoever pays takes holds as they come; the queue only smooths a rush.
     let (grants, granted) = mpsc::channel(1024);
@@ -131,7 +138,9 @@ pub async fn demo(options: DemoOptions, progress: Progress) -> Result<DemoReport
         Some(url) => Some(audit::run(url, &show, last_word).await.context("the audit")?),
         None => None,
     };
-    Ok(report::of(&options, &show, &seats, took, audit))
+    let mut report = report::of(&options, &show, &seats, took, audit);
+    report.notes = notes;
+    Ok(report)
 }
 
 /// Returns where the last acknowledged message is: everything up to there is committed.

@@ -122,6 +122,8 @@ pub struct DemoReport {
     pub ledger: Option<Vec<LedgerLine>>,
     /// Every invariant; absent without a database.
     pub verify: Option<verify::Report>,
+    /// What to know when reading the figures.
+    pub notes: Vec<String>,
     /// Whatever must not happen and did.
     pub failures: Vec<String>,
 }
@@ -139,6 +141,7 @@ pub fn of(options: &DemoOptions, show: &Show, seats: &[Seat], took: Duration, au
         figures: figures(options, show, seats),
         ledger,
         verify,
+        notes: Vec::new(),
         failures: show.hall.tally.faults(),
     }
 }
@@ -274,6 +277,9 @@ impl fmt::Display for DemoReport {
                     verify.checks.len()
                 ),
             )?;
+        }
+        for note in &self.notes {
+            writeln!(f, "  note: {note}")?;
         }
         for failure in &self.failures {
             writeln!(f, "  FAILED: {failure}")?;

@@ -32,6 +32,7 @@ pub struct Event {
 }
 
 /// A stored hold.
+#[derive(Clone)]
 pub struct Hold {
     /// Its id.
     pub id: ReservationId,
