@@ -11,7 +11,9 @@ use shared::ids::{
     StreamId, UserId, VariantId,
 };
 use shared::money::{Currency, Money};
-use shared::status::{CheckoutStatus, OrderStatus, PaymentStatus, ProductStatus, SellerStatus, StreamStatus};
+use shared::status::{
+    CheckoutStatus, OrderStatus, PaymentStatus, ProductStatus, ReservationStatus, SellerStatus, StreamStatus,
+};
 use uuid::Uuid;
 
 /// RFC 9457 problem details, with Hawker's fields.
@@ -322,7 +324,19 @@ pub struct Payment {
 }
 
 /// A hold made over REST.
-pub type Hold = shared::protocol::Reservation;
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Hold {
+    /// The hold.
+    pub reservation: ReservationId,
+    /// The sale.
+    pub sale: SaleId,
+    /// Units.
+    pub quantity: u32,
+    /// Its status.
+    pub status: ReservationStatus,
+    /// Until when it is held.
+    pub expires_at: Timestamp,
+}
 
 /// A message of a show's history.
 #[derive(Clone, PartialEq, Debug, Deserialize)]

@@ -2,6 +2,7 @@
 //! answered, and holds every numbered event against the one before it.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -176,13 +177,14 @@ impl Viewer {
         }
         // Not all at once, when their time comes.
         let age = CONNECTION_AGE + Duration::from_millis(rand::rng().random_range(0..60_000));
+        let mut renewal = pin!(tokio::time::sleep_until(self.connected + age));
         let mut whole = true;
         loop {
             let step = tokio::select! {
                 () = curtain.cancelled() => break,
                 received = self.socket.receive() => Step::Received(received),
                 Some(act) = acts.recv() => Step::Act(act),
-                () = tokio::time::sleep_until(self.connected + age) => Step::Renew,
+                () = &mut renewal => Step::Renew,
             };
             let done = match step {
                 Step::Received(Ok(payload)) => self.hear(&payload).await,
@@ -200,7 +202,10 @@ impl Viewer {
                 break;
             }
             match self.come_back(&curtain).await {
-                Ok(missed_nothing) => whole &= missed_nothing,
+                Ok(missed_nothing) => {
+                    whole &= missed_nothing;
+                    renewal.as_mut().reset(self.connected + age);
+                }
                 Err(_) if curtain.is_cancelled() => break,
                 Err(last) => {
                     self.hall
