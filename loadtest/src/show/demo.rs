@@ -61,7 +61,8 @@ pub struct DemoOptions {
     pub chat_per_second: u32,
     /// Whose show it is.
     pub host: Host,
-    /// The server's database, for the audit; without it nothing is compared with it.
+    /// The server's database, for the audit; without it nothing is proved, which is a
+    /// failure of its own.
     pub database_url: Option<String>,
     /// Leaves the stream on air; the report says which, and whose it is.
     pub keep_going: bool,
@@ -136,7 +137,11 @@ pub async fn demo(options: DemoOptions, progress: Progress) -> Result<DemoReport
     check_seats(&hall, &seats, last_word);
     let audit = match &options.database_url {
         Some(url) => Some(audit::run(url, &show, last_word).await.context("the audit")?),
-        None => None,
+        None => {
+            hall.tally
+                .fault("no database was given, so nothing is proved of what was acknowledged".into());
+            None
+        }
     };
     let mut report = report::of(&options, &show, &seats, took, audit);
     report.notes = notes;
