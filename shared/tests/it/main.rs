@@ -1,0 +1,3 @@
+//! What the shared types promise to the outside, in one binary.
+
+mod protocol_doc;
