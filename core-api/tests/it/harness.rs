@@ -311,7 +311,10 @@ impl Reply {
         assert_eq!(problem["status"], status, "{problem}");
         assert_eq!(problem["type"], format!("urn:hawker:problem:{code}"), "{problem}");
         assert_eq!(problem["request_id"], self.header("x-request-id"), "{problem}");
-        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
+        assert!(
+            problem["title"].is_string() && problem["detail"].is_string(),
+            "{problem}"
+        );
         problem
     }
 

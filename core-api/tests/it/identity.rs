@@ -1,0 +1,400 @@
+//! Accounts, sessions, addresses.
+
+use core_api::addresses::Address;
+use core_api::identity::{Me, Session as Opened};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::num::NonZeroU32;
+use uuid::Uuid;
+
+use crate::harness::{App, PASSWORD, Reply, Session};
+
+fn two() -> NonZeroU32 {
+    NonZeroU32::new(2).expect("two")
+}
+
+async fn login(app: &App, email: &str, password: &str) -> Reply {
+    let body = json!({"email": email, "password": password});
+    app.post("/auth/login").json(&body).send().await
+}
+
+async fn refresh(app: &App, token: &str) -> Reply {
+    let body = json!({"refresh_token": token});
+    app.post("/auth/refresh").json(&body).send().await
+}
+
+#[tokio::test]
+async fn an_account_is_made_signed_into_renewed_and_left() {
+    let app = App::start().await;
+    let body = json!({"email": " Viewer@Example.com ", "password": PASSWORD, "display_name": " Viewer One "});
+    let opened: Opened = app.post("/auth/register").json(&body).send().await.created();
+    assert_eq!((opened.token_type.as_str(), opened.expires_in), ("Bearer", 900));
+    assert_eq!(opened.user.display_name, "Viewer One");
+
+    let opened: Opened = login(&app, "viewer@EXAMPLE.com", PASSWORD).await.ok();
+    let session = app.session(opened);
+    let renewed: Opened = refresh(&app, &session.refresh).await.ok();
+    let renewed = app.session(renewed);
+    assert_ne!(renewed.refresh, session.refresh);
+    let me: Me = renewed.get("/auth/me").await.ok();
+    assert_eq!((me.id, me.email.as_str()), (session.id, "viewer@example.com"));
+
+    renewed.post("/auth/logout", &json!({})).await.gone();
+    renewed.get("/auth/me").await.refused(401, "unauthenticated");
+    refresh(&app, &renewed.refresh).await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn no_password_or_token_is_stored_as_it_is() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    let stored: String = sqlx::query_scalar("select password_hash from users where id = $1")
+        .bind(viewer.id.0)
+        .fetch_one(&app.db.pool)
+        .await
+        .expect("the account");
+    assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+    let hash: Vec<u8> = sqlx::query_scalar("select token_hash from refresh_tokens where user_id = $1")
+        .bind(viewer.id.0)
+        .fetch_one(&app.db.pool)
+        .await
+        .expect("the token");
+    assert_eq!(hash.len(), 32);
+    assert_ne!(hash, viewer.refresh.as_bytes());
+}
+
+#[tokio::test]
+async fn an_address_has_one_account() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    let body = json!({"email": viewer.email.to_uppercase(), "password": PASSWORD, "display_name": "Other"});
+    let problem = app.post("/auth/register").json(&body).send().await;
+    assert_eq!(problem.refused(409, "email_taken")["field"], "email");
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_address_are_told_alike() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    let wrong = login(&app, &viewer.email, "wrong horse").await;
+    let unknown = login(&app, "nobody@example.com", PASSWORD).await;
+    let (mut wrong, mut unknown) = (
+        wrong.refused(401, "invalid_credentials"),
+        unknown.refused(401, "invalid_credentials"),
+    );
+    for problem in [&mut wrong, &mut unknown] {
+        problem.as_object_mut().expect("an object").remove("request_id");
+    }
+    assert_eq!(wrong, unknown);
+}
+
+#[tokio::test]
+async fn a_spent_refresh_token_ends_the_session_for_whoever_has_it() {
+    let app = App::start().await;
+    let first = app.register("Viewer").await;
+    let second: Opened = refresh(&app, &first.refresh).await.ok();
+    let second = app.session(second);
+    refresh(&app, &first.refresh).await.refused(401, "unauthenticated");
+    // The one that was good until then, and the access tokens, are worthless too.
+    refresh(&app, &second.refresh).await.refused(401, "unauthenticated");
+    second.get("/auth/me").await.refused(401, "unauthenticated");
+    // Another session of the same person goes on.
+    login(&app, &first.email, PASSWORD).await.ok::<Opened>();
+}
+
+#[tokio::test]
+async fn of_racing_renewals_with_one_token_one_wins_and_the_session_ends() {
+    let app = App::start().await;
+    for _ in 0..5 {
+        let viewer = app.register("Viewer").await;
+        let (a, b, c) = tokio::join!(
+            refresh(&app, &viewer.refresh),
+            refresh(&app, &viewer.refresh),
+            refresh(&app, &viewer.refresh)
+        );
+        let winners: Vec<_> = [&a, &b, &c].into_iter().filter(|r| r.status == 200).collect();
+        assert_eq!(winners.len(), 1);
+        let winner = app.session(winners[0].ok());
+        refresh(&app, &winner.refresh).await.refused(401, "unauthenticated");
+        let alive: i64 =
+            sqlx::query_scalar("select count(*) from refresh_tokens where user_id = $1 and revoked_at is null")
+                .bind(viewer.id.0)
+                .fetch_one(&app.db.pool)
+                .await
+                .expect("a count");
+        assert_eq!(alive, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_expired_refresh_token_is_refused() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    sqlx::query("update refresh_tokens set expires_at = now() - interval '1 second' where user_id = $1")
+        .bind(viewer.id.0)
+        .execute(&app.db.pool)
+        .await
+        .expect("expired");
+    refresh(&app, &viewer.refresh).await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_browser_keeps_its_session_in_a_cookie_that_counts_on_our_pages_only() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    let body = json!({"email": viewer.email, "password": PASSWORD, "session": "cookie"});
+    let from = |origin: &str| app.post("/auth/login").json(&body).header("Origin", origin);
+    app.post("/auth/login")
+        .json(&body)
+        .send()
+        .await
+        .refused(403, "forbidden");
+    from("https://evil.example").send().await.refused(403, "forbidden");
+
+    let reply = from(&app.origin()).send().await;
+    let opened: Opened = reply.ok();
+    assert_eq!(opened.refresh_token, None);
+    let cookie = reply.header("set-cookie").to_owned();
+    for part in [
+        "hawker_refresh=",
+        "HttpOnly",
+        "SameSite=Strict",
+        "Path=/auth",
+        "Max-Age=",
+    ] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    let value = cookie.split(';').next().expect("a value").to_owned();
+    let renew = |origin: &str| {
+        app.post("/auth/refresh")
+            .header("Cookie", &value)
+            .header("Origin", origin)
+            .json(&json!({}))
+    };
+    renew("https://evil.example").send().await.refused(403, "forbidden");
+    let reply = renew(&app.origin()).send().await;
+    assert_eq!(reply.ok::<Opened>().refresh_token, None);
+    let next = reply
+        .header("set-cookie")
+        .split(';')
+        .next()
+        .expect("a value")
+        .to_owned();
+    assert_ne!(next, value);
+
+    let bye = app
+        .post("/auth/logout")
+        .header("Cookie", &next)
+        .header("Origin", &app.origin())
+        .send()
+        .await;
+    bye.gone();
+    assert!(bye.header("set-cookie").contains("Max-Age=0"), "{bye:?}");
+    let again = app
+        .post("/auth/refresh")
+        .header("Cookie", &next)
+        .header("Origin", &app.origin())
+        .send()
+        .await;
+    again.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_cookie_goes_over_https_only_where_that_is_configured() {
+    let app = App::start_with(|config| config.cookie_secure = true).await;
+    let body = json!({"email": "a@example.com", "password": PASSWORD, "display_name": "A", "session": "cookie"});
+    let reply = app
+        .post("/auth/register")
+        .json(&body)
+        .header("Origin", &app.origin())
+        .send()
+        .await;
+    reply.created::<Opened>();
+    assert!(reply.header("set-cookie").contains("Secure"), "{reply:?}");
+}
+
+#[tokio::test]
+async fn a_suspended_account_is_refused_at_once() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    viewer.get("/auth/me").await.ok::<Me>();
+    sqlx::query("update users set suspended_at = now() where id = $1")
+        .bind(viewer.id.0)
+        .execute(&app.db.pool)
+        .await
+        .expect("suspended");
+    viewer.get("/auth/me").await.refused(403, "account_suspended");
+    refresh(&app, &viewer.refresh).await.refused(403, "account_suspended");
+    login(&app, &viewer.email, PASSWORD)
+        .await
+        .refused(403, "account_suspended");
+    login(&app, &viewer.email, "wrong horse")
+        .await
+        .refused(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn attempts_are_counted_by_address_and_by_account() {
+    let app = App::start_with(|config| {
+        config.limits.register_per_minute = two();
+        config.limits.login_per_email_per_minute = two();
+    })
+    .await;
+    let (viewer, other) = (app.register("Viewer").await, app.register("Other").await);
+    let body = json!({"email": "third@example.com", "password": PASSWORD, "display_name": "Third"});
+    let limited = app.post("/auth/register").json(&body).send().await;
+    let problem = limited.refused(429, "rate_limited");
+    let wait: u64 = limited.header("retry-after").parse().expect("seconds");
+    assert!((1..=60).contains(&wait));
+    assert!(problem["retry_after_ms"].as_u64().is_some_and(|ms| ms <= wait * 1_000));
+
+    for _ in 0..2 {
+        login(&app, &viewer.email, "wrong horse")
+            .await
+            .refused(401, "invalid_credentials");
+    }
+    login(&app, &viewer.email.to_uppercase(), PASSWORD)
+        .await
+        .refused(429, "rate_limited");
+    login(&app, &other.email, PASSWORD).await.ok::<Opened>();
+}
+
+#[tokio::test]
+async fn a_forwarded_address_is_believed_only_from_a_configured_proxy() {
+    async fn third_of_one_host(app: &App) -> Reply {
+        let mut last = None;
+        for hop in ["9.9.9.1", "9.9.9.2", "9.9.9.3"] {
+            let body = json!({"email": "a@example.com", "password": PASSWORD});
+            let call = app.post("/auth/login").json(&body).header("X-Forwarded-For", hop);
+            last = Some(call.send().await);
+        }
+        last.expect("three")
+    }
+    let limits = |config: &mut core_api::Config| config.limits.login_per_minute = two();
+    let direct = App::start_with(limits).await;
+    third_of_one_host(&direct).await.refused(429, "rate_limited");
+    let behind_proxy = App::start_with(|config| {
+        limits(config);
+        config.trusted_proxies = vec!["127.0.0.1".parse().expect("an address")];
+    })
+    .await;
+    third_of_one_host(&behind_proxy)
+        .await
+        .refused(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn a_profile_changes_where_it_is_told_to() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    let me: Me = viewer
+        .patch("/auth/profile", &json!({"bio": "Collects mugs"}))
+        .await
+        .ok();
+    assert_eq!((me.display_name.as_str(), me.bio.as_str()), ("Viewer", "Collects mugs"));
+    let me: Me = viewer
+        .patch(
+            "/auth/profile",
+            &json!({"display_name": " Mug Fan ", "show_purchases": true}),
+        )
+        .await
+        .ok();
+    assert_eq!(me.display_name, "Mug Fan");
+    assert!(me.show_purchases && me.bio == "Collects mugs");
+    let problem = viewer
+        .patch("/auth/profile", &json!({"display_name": "a\u{202e}b"}))
+        .await;
+    assert_eq!(problem.refused(422, "invalid_body")["field"], "display_name");
+}
+
+fn address(line1: &str) -> Value {
+    json!({"recipient": "Demo Buyer", "line1": line1, "city": "Hamburg", "postal_code": "20095", "country": "DE"})
+}
+
+async fn add_address(who: &Session, line1: &str) -> Address {
+    who.post("/users/addresses", &address(line1)).await.created()
+}
+
+async fn defaults(who: &Session) -> (Vec<String>, Vec<String>) {
+    let list: Value = who.get("/users/addresses").await.ok();
+    let named = |flag: &str| {
+        let items = list["items"].as_array().expect("items").iter();
+        items
+            .filter(|a| a[flag] == true)
+            .map(|a| a["line1"].as_str().expect("line1").to_owned())
+            .collect()
+    };
+    (named("is_default_shipping"), named("is_default_billing"))
+}
+
+fn one(line1: &str) -> Vec<String> {
+    vec![line1.to_owned()]
+}
+
+#[tokio::test]
+async fn there_is_one_default_of_each_kind() {
+    let app = App::start().await;
+    let buyer = app.register("Buyer").await;
+    let first = add_address(&buyer, "First").await;
+    assert!(first.is_default_shipping && first.is_default_billing);
+    let second = add_address(&buyer, "Second").await;
+    add_address(&buyer, "Third").await;
+    let path = format!("/users/addresses/{}/default", second.id);
+    buyer.post(&path, &json!({"kind": "shipping"})).await.ok::<Address>();
+    assert_eq!(defaults(&buyer).await, (one("Second"), one("First")));
+
+    buyer.delete(&format!("/users/addresses/{}", first.id)).await.gone();
+    assert_eq!(defaults(&buyer).await, (one("Second"), one("Third")));
+    buyer
+        .post(
+            &format!("/users/addresses/{}/default", first.id),
+            &json!({"kind": "billing"}),
+        )
+        .await
+        .refused(404, "not_found");
+    let kept: i64 = sqlx::query_scalar("select count(*) from addresses where user_id = $1")
+        .bind(buyer.id.0)
+        .fetch_one(&app.db.pool)
+        .await
+        .expect("a count");
+    assert_eq!(kept, 3, "a deleted address stays for the orders sent there");
+}
+
+#[tokio::test]
+async fn racing_first_addresses_leave_one_default() {
+    let app = App::start().await;
+    let buyer = app.register("Buyer").await;
+    tokio::join!(
+        add_address(&buyer, "A"),
+        add_address(&buyer, "B"),
+        add_address(&buyer, "C"),
+        add_address(&buyer, "D")
+    );
+    let (shipping, billing) = defaults(&buyer).await;
+    assert_eq!((shipping.len(), billing.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn somebody_elses_address_is_not_there() {
+    let app = App::start().await;
+    let (owner, stranger) = (app.register("Owner").await, app.register("Stranger").await);
+    let address = add_address(&owner, "Mine").await;
+    let path = format!("/users/addresses/{}", address.id);
+    stranger
+        .patch(&path, &json!({"line1": "Yours"}))
+        .await
+        .refused(404, "not_found");
+    stranger.delete(&path).await.refused(404, "not_found");
+    stranger
+        .post(&format!("{path}/default"), &json!({"kind": "billing"}))
+        .await
+        .refused(404, "not_found");
+    let kept: Address = owner.patch(&path, &json!({"city": "Bremen"})).await.ok();
+    assert_eq!((kept.line1.as_str(), kept.city.as_str()), ("Mine", "Bremen"));
+    let unknown = format!("/users/addresses/{}", Uuid::now_v7());
+    owner.delete(&unknown).await.refused(404, "not_found");
+    app.method(Method::GET, "/users/addresses")
+        .send()
+        .await
+        .refused(401, "unauthenticated");
+}
