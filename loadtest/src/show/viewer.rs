@@ -464,3 +464,6 @@ impl Viewer {
         Ok(!joined.resynced)
     }
 }
+
+#[cfg(test)]
+mod tests;
