@@ -7,6 +7,8 @@ use std::time::Duration;
 use shared::config::{Secret, Settings};
 use shared::token::TokenKey;
 
+use crate::commerce::Commerce;
+
 /// How core-api runs.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -26,6 +28,8 @@ pub struct Config {
     pub cookie_secure: bool,
     /// What callers may use up.
     pub limits: Limits,
+    /// How buying runs.
+    pub commerce: Commerce,
 }
 
 /// What callers may use up.
@@ -82,6 +86,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             cookie_secure: true,
             limits: Limits::default(),
+            commerce: Commerce::default(),
         }
     }
 
@@ -96,6 +101,7 @@ impl Config {
         let trusted_proxies = settings.list("trusted_proxies");
         let cookie_secure = settings.or("cookie_secure", true);
         let limits = Limits::read(settings);
+        let commerce = Commerce::read(settings);
         let workers = workers.filter(|count| {
             if *count == 0 {
                 settings.fault("http_workers", "must be at least 1");
@@ -108,6 +114,7 @@ impl Config {
             trusted_proxies,
             cookie_secure: cookie_secure?,
             limits: limits?,
+            commerce: commerce?,
             ..Self::new(bind?, token_key?, live_url?)
         })
     }

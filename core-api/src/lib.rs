@@ -9,15 +9,24 @@
 pub mod addresses;
 pub mod audit;
 pub mod catalog;
+pub mod checkout;
+pub mod commerce;
 pub mod config;
 mod docs;
+pub mod flash;
 pub mod http;
 pub mod idempotency;
 pub mod identity;
+mod jobs;
+pub mod ledger;
+pub mod orders;
+pub mod payments;
 pub mod routes;
 pub mod sellers;
 mod server;
 mod state;
+pub mod stock;
+pub mod streams;
 
 pub use config::{Config, Limits};
 pub use docs::openapi;

@@ -7,9 +7,14 @@ use crate::addresses::handlers as addresses;
 use crate::catalog::categories::handlers as categories;
 use crate::catalog::products::handlers as products;
 use crate::catalog::shipping::handlers as shipping;
+use crate::checkout::handlers as checkout;
+use crate::flash::handlers as flash;
 use crate::http::operations;
 use crate::identity::handlers as identity;
+use crate::orders::handlers as orders;
+use crate::payments::handlers as payments;
 use crate::sellers::handlers as sellers;
+use crate::streams::handlers as streams;
 
 /// Registers every route.
 pub fn all(config: &mut ServiceConfig<'_>) {
@@ -49,6 +54,38 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(products::adjust_stock) // POST /seller/variants/{id}/stock
         .service(shipping::list) // GET /seller/shipping-profiles
         .service(shipping::create); // POST /seller/shipping-profiles
+    config
+        .service(streams::create) // POST /streams
+        .service(streams::live) // GET /streams/live
+        .service(streams::upcoming) // GET /streams/upcoming
+        .service(streams::list_own) // GET /seller/streams
+        .service(streams::get) // GET /streams/{id}
+        .service(streams::line_up) // GET /streams/{id}/products
+        .service(streams::set_line_up) // PUT /streams/{id}/products
+        .service(streams::start) // POST /streams/{id}/start
+        .service(streams::end) // POST /streams/{id}/end
+        .service(streams::cancel) // POST /streams/{id}/cancel
+        .service(streams::feature) // POST /streams/{id}/feature
+        .service(streams::unfeature) // DELETE /streams/{id}/feature
+        .service(streams::open_sale) // POST /streams/{id}/sales
+        .service(streams::close_sale) // POST /streams/{id}/sales/{sale}/close
+        .service(streams::ticket) // POST /streams/{id}/ticket
+        .service(streams::chat); // GET /streams/{id}/chat
+    config
+        .service(flash::hold) // POST /flash-sales/{id}/holds
+        .service(flash::release); // DELETE /flash-sales/{id}/holds/{reservation}
+    config
+        .service(checkout::create) // POST /orders/checkout
+        .service(checkout::get) // GET /orders/checkout/{id}
+        .service(checkout::cancel) // DELETE /orders/checkout/{id}
+        .service(orders::place) // POST /orders
+        .service(orders::list) // GET /orders
+        .service(orders::get) // GET /orders/{id}
+        .service(orders::cancel) // POST /orders/{id}/cancel
+        .service(orders::receipt) // GET /orders/{id}/receipt
+        .service(payments::pay) // POST /orders/{id}/payments
+        .service(payments::get) // GET /orders/{id}/payments/{payment}
+        .service(payments::confirm); // POST /orders/{id}/payments/{payment}/confirm
     config
         .service(sellers::list) // GET /admin/sellers
         .service(sellers::approve) // POST /admin/sellers/{id}/approve

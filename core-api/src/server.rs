@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::http::operations::Described;
 use crate::http::{AllowedMethods, answer, extractor_errors, no_route};
 use crate::state::State;
-use crate::{idempotency, identity, openapi, routes};
+use crate::{idempotency, identity, jobs, openapi, routes};
 
 /// Pages that the composing program serves beside the API.
 pub type Pages = fn(&mut web::ServiceConfig);
@@ -88,6 +88,7 @@ pub async fn start(
     let handle = server.handle();
     let tasks = TaskTracker::new();
     start_jobs(&tasks, &state);
+    jobs::start(&tasks, &state);
     tracing::info!(%addr, "core-api answers");
     Ok(Service {
         addr,

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Limits};
 use crate::http::RateLimit;
 use crate::identity::Passwords;
+use crate::payments::Till;
 
 /// The service's state, as `web::Data<State>`.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct State {
     pub passwords: Passwords,
     /// Counts attempts.
     pub rates: Arc<Rates>,
+    /// Takes payments.
+    pub till: Till,
     /// Renders the process's metrics.
     pub metrics: PrometheusHandle,
     /// Cancelled when the service stops.
@@ -70,6 +73,7 @@ impl State {
         Self {
             passwords: Passwords::new(config.limits.password_hashes, config.limits.password_wait),
             rates: Arc::new(Rates::new(&config.limits)),
+            till: Till::new(db.clone(), bus.clone(), &config.commerce),
             config: Arc::new(config),
             db,
             bus,

@@ -9,17 +9,17 @@ use uuid::Uuid;
 
 use crate::http::Result;
 
-/// Appends that `actor` did `action` to `subject`.
+/// Appends that `actor` did `action` to `subject`; without an actor the service did.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn record(
     tx: &mut PgConnection,
-    actor: UserId,
+    actor: impl Into<Option<UserId>>,
     action: &'static str,
     subject: Uuid,
     detail: Value,
 ) -> Result<()> {
-    store::append(tx, actor, action, subject, detail).await?;
+    store::append(tx, actor.into(), action, subject, detail).await?;
     Ok(())
 }

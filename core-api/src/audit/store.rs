@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 pub(super) async fn append(
     tx: &mut PgConnection,
-    actor: UserId,
+    actor: Option<UserId>,
     action: &str,
     subject: Uuid,
     detail: Value,
@@ -15,7 +15,7 @@ pub(super) async fn append(
     sqlx::query!(
         "insert into audit_log (id, actor_id, action, subject_id, detail) values ($1, $2, $3, $4, $5)",
         Uuid::now_v7(),
-        actor.0,
+        actor.map(|actor| actor.0),
         action,
         subject,
         detail

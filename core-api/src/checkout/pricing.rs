@@ -67,10 +67,7 @@ pub fn price(currency: Currency, lines: &[Line]) -> Result<Price, Refusal> {
     let mut totals = Vec::with_capacity(lines.len());
     let mut items = Money::zero(currency);
     for line in lines {
-        let total = line
-            .unit_price
-            .checked_mul(i64::from(line.quantity))
-            .map_err(refusal)?;
+        let total = line.unit_price.checked_mul(i64::from(line.quantity)).map_err(refusal)?;
         items = items.checked_add(total).map_err(refusal)?;
         totals.push(total);
     }
@@ -216,10 +213,7 @@ mod tests {
     #[test]
     fn a_sum_beyond_all_bounds_is_refused() {
         let lines = [line(SellerId::new(), 1000, i64::MAX / 2, None)];
-        assert_eq!(
-            price(eur(), &lines).expect_err("too much").code,
-            ErrorCode::InvalidBody
-        );
+        assert_eq!(price(eur(), &lines).expect_err("too much").code, ErrorCode::InvalidBody);
     }
 
     fn any_lines() -> impl Strategy<Value = Vec<Line>> {

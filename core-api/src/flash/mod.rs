@@ -173,9 +173,9 @@ pub async fn notify(conn: &mut PgConnection, user: UserId, holds: &[ReservationI
 ///
 /// # Errors
 /// When the database fails.
-pub async fn sweep(db: &PgPool, bus: &SharedBus, limit: i64) -> Result<u64> {
+pub async fn sweep(db: &PgPool, bus: &SharedBus, limit: u32) -> Result<u64> {
     let mut swept = 0;
-    let due = store::due_sales(&mut *db.acquire().await?, limit).await?;
+    let due = store::due_sales(&mut *db.acquire().await?, limit.into()).await?;
     for (sale, stream) in due {
         let mut tx = db.begin().await?;
         let lapsed = store::sweep(&mut tx, sale).await?;

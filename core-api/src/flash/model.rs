@@ -1,8 +1,8 @@
 //! Bodies of the flash routes.
 
+use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use shared::Timestamp;
 use shared::ids::{ReservationId, SaleId};
 use shared::status::ReservationStatus;
 use utoipa::ToSchema;
@@ -28,5 +28,5 @@ pub struct Hold {
     /// Its status.
     pub status: ReservationStatus,
     /// Until when it is held.
-    pub expires_at: Timestamp,
+    pub expires_at: DateTime<Utc>,
 }

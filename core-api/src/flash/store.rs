@@ -89,7 +89,7 @@ pub async fn lock_sales(conn: &mut PgConnection, holds: &[ReservationId]) -> sql
           order by s.id for update",
         &uuids(holds)
     )
-    .execute(conn)
+    .fetch_all(conn)
     .await?;
     Ok(())
 }
@@ -134,13 +134,7 @@ pub async fn rooms_of(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| {
-            (
-                row.stream,
-                row.sale,
-                row.holds.into_iter().map(ReservationId).collect(),
-            )
-        })
+        .map(|row| (row.stream, row.sale, row.holds.into_iter().map(ReservationId).collect()))
         .collect())
 }
 
@@ -168,5 +162,8 @@ pub async fn sweep(conn: &mut PgConnection, sale: SaleId) -> sqlx::Result<Vec<(U
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().filter_map(|row| row.user.zip(row.reservation)).collect())
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| row.user.zip(row.reservation))
+        .collect())
 }

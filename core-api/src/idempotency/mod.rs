@@ -149,6 +149,26 @@ fn lock_key(user: UserId, key: RequestId) -> i64 {
     i64::from_be_bytes(first)
 }
 
+/// Replaces the answer kept under a key, if it still is `before`: for work that commits an
+/// intention under the key and has its answer only later. Returns what is kept then,
+/// which is another's answer if theirs came first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn replace<T>(db: &PgPool, user: UserId, key: RequestId, before: &T, after: &T) -> Result<T>
+where
+    T: Serialize + DeserializeOwned,
+{
+    let mut conn = db.acquire().await?;
+    let before = serde_json::to_value(before).map_err(anyhow::Error::new)?;
+    let after = serde_json::to_value(after).map_err(anyhow::Error::new)?;
+    if store::replace(&mut conn, user, key, &before, &after).await? {
+        return Ok(serde_json::from_value(after).map_err(anyhow::Error::new)?);
+    }
+    let kept = store::kept(&mut conn, user, key).await?;
+    Ok(serde_json::from_value(kept.unwrap_or(after)).map_err(anyhow::Error::new)?)
+}
+
 /// Forgets answers older than a day.
 ///
 /// # Errors

@@ -80,6 +80,37 @@ pub(super) async fn keep(
     Ok(done.rows_affected() == 1)
 }
 
+/// Replaces an answer that still is `before`.
+pub(super) async fn replace(
+    conn: &mut PgConnection,
+    user: UserId,
+    key: RequestId,
+    before: &Value,
+    after: &Value,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update idempotency_keys set response = $4 where user_id = $1 and key = $2 and response = $3",
+        user.0,
+        key.0,
+        before,
+        after
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The answer that is kept.
+pub(super) async fn kept(conn: &mut PgConnection, user: UserId, key: RequestId) -> Result<Option<Value>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select response from idempotency_keys where user_id = $1 and key = $2",
+        user.0,
+        key.0
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Deletes what is older than a day, some at a time.
 pub(super) async fn delete_old(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(

@@ -17,7 +17,7 @@ pub async fn lock(conn: &mut PgConnection, variants: &[Uuid]) -> sqlx::Result<()
         "select id from product_variants where id = any($1) order by id for no key update",
         variants
     )
-    .execute(conn)
+    .fetch_all(conn)
     .await?;
     Ok(())
 }

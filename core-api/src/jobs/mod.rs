@@ -1,0 +1,95 @@
+//! What happens when time runs out, and what is cleared away: one task for each kind of
+//! work, in bounded batches, on every node at once without harm (rows are taken with
+//! `skip locked`). The steps are the features' own and can be called by themselves.
+
+use std::time::Duration;
+
+use rand::Rng as _;
+use tokio_util::task::TaskTracker;
+
+use crate::http::Result;
+use crate::state::State;
+use crate::{checkout, flash, orders, payments, streams};
+
+/// Rows of one transaction at most.
+const BATCH: u32 = 100;
+/// Rows of one deletion at most.
+const PRUNE_BATCH: u32 = 10_000;
+/// How often spent tickets are cleared away.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+
+/// Starts them all; they end when the service stops.
+pub(crate) fn start(tasks: &TaskTracker, state: &State) {
+    let interval = state.config.commerce.job_interval;
+    let job = |name, interval, batch| Job { name, interval, batch };
+    spawn(
+        tasks,
+        state,
+        job("expire checkouts", interval, BATCH),
+        |state| async move { checkout::expire(&state.db, &state.bus, BATCH).await },
+    );
+    spawn(
+        tasks,
+        state,
+        job("expire orders", interval, BATCH),
+        |state| async move { orders::expire(&state.db, &state.bus, BATCH).await },
+    );
+    spawn(
+        tasks,
+        state,
+        job("reconcile payments", interval, BATCH),
+        |state| async move { payments::reconcile(&state.till, BATCH).await },
+    );
+    spawn(
+        tasks,
+        state,
+        job("sweep flash sales", interval, BATCH),
+        |state| async move { flash::sweep(&state.db, &state.bus, BATCH).await },
+    );
+    spawn(
+        tasks,
+        state,
+        job("prune tickets", PRUNE_EVERY, PRUNE_BATCH),
+        |state| async move { streams::prune_tickets(&state.db, PRUNE_BATCH).await },
+    );
+}
+
+/// How a job runs.
+struct Job {
+    name: &'static str,
+    interval: Duration,
+    /// A step that does as many finds more to do.
+    batch: u32,
+}
+
+/// Runs `step` at each interval, and again at once while it finds a full batch. A
+/// failure is logged, and the next turn tries again.
+fn spawn<F>(tasks: &TaskTracker, state: &State, job: Job, step: impl Fn(State) -> F + Send + 'static)
+where
+    F: Future<Output = Result<u64>> + Send,
+{
+    let state = state.clone();
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = state.stopping.cancelled() => return,
+                () = tokio::time::sleep(jittered(job.interval)) => {}
+            }
+            while !state.stopping.is_cancelled() {
+                match step(state.clone()).await {
+                    Ok(done) if done < u64::from(job.batch) => break,
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(job = job.name, %error, "a job failed");
+                        break;
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Within a fifth of the interval, so that nodes that started together drift apart.
+fn jittered(interval: Duration) -> Duration {
+    interval.mul_f64(rand::rng().random_range(0.8..1.2))
+}

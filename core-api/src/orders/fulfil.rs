@@ -1,0 +1,126 @@
+//! What being paid means for an order: its units leave the shop, the shops have earned,
+//! the books say so, and the show hears of it. One step, in the caller's transaction,
+//! under the locks of payment and order.
+
+use shared::ids::{PaymentId, ReservationId};
+use shared::live::RoomNotice;
+use shared::money::Money;
+use shared::outbox;
+use shared::status::OrderStatus;
+use sqlx::PgConnection;
+
+use super::model::{Ending, Locked, SoldLine, status_before_shipping};
+use super::store;
+use crate::http::Result;
+use crate::ledger;
+use crate::ledger::model::Earning;
+use crate::stock::{self, Reserved, Units};
+use crate::{flash, orders};
+
+/// Whether an order could be made paid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fulfilled {
+    /// It is.
+    Paid,
+    /// It had ended, and not all of it can be had any more at the price agreed. The
+    /// caller rolls back.
+    Gone,
+}
+
+/// Makes a locked order paid by `payment`, or without one when it costs nothing.
+///
+/// An order that has expired is taken up again if every unit of it can be: cart lines
+/// from free stock, flash lines by their holds if those still hold.
+///
+/// # Errors
+/// A fault when stock, books and order do not agree.
+pub async fn fulfil(conn: &mut PgConnection, order: &Locked, payment: Option<PaymentId>) -> Result<Fulfilled> {
+    let ending = match order.status {
+        OrderStatus::PendingPayment => None,
+        OrderStatus::Expired => Some(Ending::Expired),
+        _ => return Ok(Fulfilled::Gone),
+    };
+    let lines = store::sold_lines(conn, order.id).await?;
+    let holds: Vec<ReservationId> = lines.iter().filter_map(|l| l.reservation).collect();
+    // A payment has its holds paying since before it was made.
+    let holds_wait = payment.is_none() || ending.is_some();
+    if !take_out_stock(conn, order, &lines, &holds, holds_wait, ending.is_some()).await? {
+        return Ok(Fulfilled::Gone);
+    }
+
+    let quantities: Vec<i32> = lines.iter().map(|l| l.quantity).collect();
+    let to = status_before_shipping(true, ending, &quantities);
+    if !store::step(conn, order.id, to, None).await? {
+        return Err(anyhow::anyhow!("order {} is {} under its lock", order.id, order.status).into());
+    }
+    let earnings: Vec<Earning> = lines
+        .iter()
+        .map(SoldLine::earning)
+        .collect::<std::result::Result<_, _>>()
+        .map_err(anyhow::Error::from)?;
+    match payment {
+        Some(payment) => ledger::post_capture(conn, payment, order.total, &earnings).await?,
+        None if order.total == Money::zero(order.total.currency) => ledger::record_earnings(conn, &earnings).await?,
+        None => return Err(anyhow::anyhow!("order {} costs {}", order.id, order.total).into()),
+    }
+    tell_rooms(conn, order, to, &lines, &holds).await?;
+    Ok(Fulfilled::Paid)
+}
+
+/// The units leave the shop, in the order of locks: sales, holds, variants. `false`:
+/// what had to be taken again could not.
+async fn take_out_stock(
+    conn: &mut PgConnection,
+    order: &Locked,
+    lines: &[SoldLine],
+    holds: &[ReservationId],
+    holds_wait: bool,
+    retake: bool,
+) -> Result<bool> {
+    let units = |of: &[&SoldLine]| {
+        stock::summed(of.iter().map(|l| Units {
+            variant: l.variant,
+            quantity: l.quantity,
+        }))
+    };
+    let cart: Vec<&SoldLine> = lines.iter().filter(|l| l.reservation.is_none()).collect();
+    let cart = units(&cart);
+    flash::lock_sales(conn, holds).await?;
+    if holds_wait && !flash::start_paying(conn, holds).await? {
+        return Ok(false);
+    }
+    stock::lock(conn, lines.iter().map(|l| l.variant)).await?;
+    if retake && stock::reserve(conn, &cart).await? != Reserved::All {
+        return Ok(false);
+    }
+    flash::convert(conn, holds).await?;
+    stock::sell(conn, &cart).await?;
+    let all: Vec<&SoldLine> = lines.iter().collect();
+    stock::record_sold(conn, order.id, &units(&all)).await?;
+    Ok(true)
+}
+
+async fn tell_rooms(
+    conn: &mut PgConnection,
+    order: &Locked,
+    status: OrderStatus,
+    lines: &[SoldLine],
+    holds: &[ReservationId],
+) -> Result<()> {
+    flash::notify(conn, order.buyer, holds).await?;
+    orders::tell_room(conn, order, status).await?;
+    let Some(stream) = order.stream else {
+        return Ok(());
+    };
+    let name = store::shown_name(conn, order.buyer).await?;
+    let host = store::seller_of(conn, stream).await?;
+    for line in lines.iter().filter(|l| Some(l.seller) == host) {
+        let notice = RoomNotice::Purchased {
+            name: name.clone(),
+            title: line.title.clone(),
+            quantity: u32::try_from(line.quantity).unwrap_or_default(),
+        };
+        outbox::push(conn, stream, &notice).await?;
+    }
+    Ok(())
+}

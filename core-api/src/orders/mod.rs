@@ -1,0 +1,335 @@
+//! Orders: a placed checkout becomes a purchase, which waits for its payment, is
+//! cancelled, or runs out of time.
+//!
+//! Placing freezes what was agreed: the address, titles and prices, the commission. The
+//! units stay promised (`reserved`) until a capture takes them out of the shop or the
+//! order ends. An order is never ended while a payment of it is under way, so that money
+//! that arrives always finds its goods.
+
+mod fulfil;
+pub mod handlers;
+pub mod model;
+mod store;
+
+use std::collections::HashMap;
+
+use shared::bus::SharedBus;
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{CheckoutId, OrderId, OrderItemId, RequestId, ReservationId, UserId};
+use shared::live::RoomNotice;
+use shared::money::Money;
+use shared::outbox;
+use shared::status::OrderStatus;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::checkout;
+use crate::checkout::model::Line;
+use crate::commerce::Commerce;
+use crate::flash;
+use crate::http::{List, Page, Result};
+use crate::idempotency::{self, Answer};
+use crate::payments;
+use crate::sellers::SellerRef;
+use crate::stock::{self, Units};
+use model::{Ending, Head, Locked, NewOrder, Order, OrderItem, Receipt};
+
+pub use fulfil::{Fulfilled, fulfil};
+
+/// Places an open checkout as an order. One that costs nothing is paid at once.
+///
+/// # Errors
+/// `not_found`, `checkout_expired`, `hold_expired`, `wrong_state`.
+pub async fn place(
+    db: &PgPool,
+    bus: &SharedBus,
+    settings: &Commerce,
+    buyer: UserId,
+    key: RequestId,
+    new: &NewOrder,
+) -> Result<Answer<Order>> {
+    let answer = idempotency::once(db, buyer, key, "order.place", new, 201, async |conn| {
+        place_in(conn, settings, buyer, new.checkout_id).await
+    })
+    .await?;
+    if !answer.replayed && answer.body.status == OrderStatus::Paid {
+        outbox::hint(bus.as_ref()).await;
+    }
+    Ok(answer)
+}
+
+async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, checkout: CheckoutId) -> Result<Order> {
+    let (agreed, lines) = checkout::claim(conn, buyer, checkout).await?;
+    let holds: Vec<ReservationId> = lines.iter().filter_map(|l| l.reservation).collect();
+    if agreed.total().minor == 0 {
+        // Paid at once, below: sales are locked before holds.
+        flash::lock_sales(conn, &holds).await?;
+    }
+    if !holds.is_empty() && store::holds_are_ordered(conn, &holds).await? {
+        return Err(Refusal::new(ErrorCode::WrongState, "a flash hold is in another order").into());
+    }
+    let new_lines = with_commission(conn, settings, &lines).await?;
+    let row = store::NewRow {
+        id: OrderId::new(),
+        buyer,
+        checkout,
+        stream: agreed.stream,
+        currency: agreed.currency,
+        items_minor: agreed.items_minor,
+        shipping_minor: agreed.shipping_minor,
+        address: &agreed.address,
+        life: settings.order_life,
+        lines: &new_lines,
+    };
+    let (number, created_at, expires_at) = store::insert(conn, &row).await?;
+    let id = row.id;
+    if agreed.total().minor == 0 {
+        give_away(conn, buyer, id).await?;
+        return view(conn, buyer, id).await;
+    }
+    let items = lines.iter().zip(&new_lines).map(|(line, new)| item(line, new.id));
+    let head = Head {
+        id,
+        number,
+        status: OrderStatus::PendingPayment,
+        currency: agreed.currency,
+        items_minor: agreed.items_minor,
+        shipping_minor: agreed.shipping_minor,
+        address: agreed.address.clone(),
+        stream: agreed.stream,
+        created_at,
+        paid_at: None,
+        expires_at,
+    };
+    Ok(head.view(items.collect(), Vec::new()))
+}
+
+/// Each line with an id and the commission, at the rate of now.
+async fn with_commission(conn: &mut PgConnection, settings: &Commerce, lines: &[Line]) -> Result<Vec<store::NewLine>> {
+    let mut sellers: Vec<Uuid> = lines.iter().map(|l| l.offer.seller.0).collect();
+    sellers.sort_unstable();
+    sellers.dedup();
+    let rates = store::commission_rates(conn, &sellers).await?;
+    lines
+        .iter()
+        .map(|line| {
+            let rate = rates.get(&line.offer.seller).copied().unwrap_or(settings.commission);
+            let none = Money::zero(line.unit_price.currency);
+            Ok(store::NewLine {
+                id: OrderItemId::new(),
+                checkout_line: line.id,
+                rate,
+                commission: model::commission(line.total(), none, none, rate).map_err(anyhow::Error::from)?,
+            })
+        })
+        .collect()
+}
+
+fn item(line: &Line, id: OrderItemId) -> OrderItem {
+    OrderItem {
+        id,
+        seller: SellerRef {
+            id: line.offer.seller,
+            shop_name: line.shop_name.clone(),
+        },
+        variant_id: line.offer.variant,
+        product_id: line.offer.product,
+        title: line.offer.title.clone(),
+        sku: line.offer.sku.clone(),
+        options: line.offer.options.clone(),
+        image_url: line.offer.image_url.clone(),
+        quantity: line.quantity,
+        unit_price: line.unit_price,
+        total: line.total(),
+        shipping: line.shipping,
+        reservation_id: line.reservation,
+    }
+}
+
+/// A total of zero is paid without a payment.
+async fn give_away(conn: &mut PgConnection, buyer: UserId, id: OrderId) -> Result<()> {
+    let order = lock(conn, id, Some(buyer)).await?;
+    match fulfil(conn, &order, None).await? {
+        Fulfilled::Paid => Ok(()),
+        Fulfilled::Gone => Err(ErrorCode::HoldExpired.into()),
+    }
+}
+
+/// An order of `buyer`'s.
+///
+/// # Errors
+/// `not_found`.
+pub async fn get(db: &PgPool, buyer: UserId, id: OrderId) -> Result<Order> {
+    view(&mut *db.acquire().await?, buyer, id).await
+}
+
+async fn view(conn: &mut PgConnection, buyer: UserId, id: OrderId) -> Result<Order> {
+    let head = store::head(conn, id, buyer).await?.ok_or(ErrorCode::NotFound)?;
+    let mut views = views(conn, vec![head]).await?;
+    Ok(views.pop().ok_or(ErrorCode::NotFound)?)
+}
+
+/// Orders of `buyer`'s, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(db: &PgPool, buyer: UserId, page: &Page) -> Result<List<Order>> {
+    let mut conn = db.acquire().await?;
+    let heads = store::heads(&mut conn, buyer, page.cursor, page.rows()).await?;
+    let List { items, next_cursor } = List::of(heads, page, |head| head.id.0);
+    Ok(List {
+        items: views(&mut conn, items).await?,
+        next_cursor,
+    })
+}
+
+async fn views(conn: &mut PgConnection, heads: Vec<Head>) -> Result<Vec<Order>> {
+    let ids: Vec<Uuid> = heads.iter().map(|head| head.id.0).collect();
+    let mut items: HashMap<OrderId, Vec<OrderItem>> = HashMap::new();
+    for (order, item) in store::items(conn, &ids).await? {
+        items.entry(order).or_default().push(item);
+    }
+    let mut attempts = payments::of_orders(conn, &ids).await?;
+    Ok(heads
+        .into_iter()
+        .map(|head| {
+            let id = head.id;
+            head.view(
+                items.remove(&id).unwrap_or_default(),
+                attempts.remove(&id).unwrap_or_default(),
+            )
+        })
+        .collect())
+}
+
+/// The receipt of a paid order.
+///
+/// # Errors
+/// `not_found`, `wrong_state` before it is paid.
+pub async fn receipt(db: &PgPool, buyer: UserId, id: OrderId) -> Result<Receipt> {
+    let order = get(db, buyer, id).await?;
+    let Some(paid_at) = order.paid_at else {
+        return Err(Refusal::new(ErrorCode::WrongState, "the order is not paid").into());
+    };
+    Ok(Receipt {
+        order_id: order.id,
+        number: order.number,
+        items: order.items,
+        items_total: order.items_total,
+        shipping_total: order.shipping_total,
+        total: order.total,
+        address: order.address,
+        paid_at,
+        payment_id: payments::captured(&order.payments),
+    })
+}
+
+/// Calls an unpaid order off; its stock is free again, its flash holds are the buyer's
+/// until they lapse. Doing it twice is no error.
+///
+/// # Errors
+/// `not_found`, `payment_in_progress`, `already_paid`, `wrong_state`.
+pub async fn cancel(db: &PgPool, bus: &SharedBus, buyer: UserId, id: OrderId) -> Result<Order> {
+    let mut tx = db.begin().await?;
+    let order = lock(&mut tx, id, Some(buyer)).await?;
+    match order.status {
+        OrderStatus::PendingPayment => {}
+        OrderStatus::Cancelled => return view(&mut tx, buyer, id).await,
+        OrderStatus::Expired => return Err(ErrorCode::OrderExpired.into()),
+        _ => return Err(ErrorCode::AlreadyPaid.into()),
+    }
+    // A new payment needs the order's lock, which is ours: none begins after this look.
+    if payments::is_under_way(&mut tx, id).await? {
+        return Err(ErrorCode::PaymentInProgress.into());
+    }
+    let to = model::status_before_shipping(false, Some(Ending::Cancelled), &[]);
+    if !store::step(&mut tx, id, to, Some(buyer)).await? {
+        return Err(ErrorCode::WrongState.into());
+    }
+    release(&mut tx, &[id.0]).await?;
+    tell_room(&mut tx, &order, to).await?;
+    let cancelled = view(&mut tx, buyer, id).await?;
+    tx.commit().await?;
+    outbox::hint(bus.as_ref()).await;
+    Ok(cancelled)
+}
+
+/// Expires a batch of unpaid orders whose time is over; their stock is free again, flash
+/// holds are left to their sale. Returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn expire(db: &PgPool, bus: &SharedBus, limit: u32) -> Result<u64> {
+    let mut tx = db.begin().await?;
+    let due = store::lock_due(&mut tx, limit.into()).await?;
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let expired = store::expire(&mut tx, &due).await?;
+    let ids: Vec<Uuid> = expired.iter().map(|(id, ..)| id.0).collect();
+    release(&mut tx, &ids).await?;
+    for (order, user, stream) in &expired {
+        if let Some(stream) = *stream {
+            let notice = RoomNotice::OrderChanged {
+                user: *user,
+                order: *order,
+                status: OrderStatus::Expired,
+            };
+            outbox::push(&mut tx, stream, &notice).await?;
+        }
+    }
+    tx.commit().await?;
+    outbox::hint(bus.as_ref()).await;
+    Ok(expired.len() as u64)
+}
+
+async fn release(conn: &mut PgConnection, orders: &[Uuid]) -> Result<()> {
+    let lines = store::reserved_units(conn, orders).await?;
+    let units = lines.iter().map(|&(variant, quantity, _)| Units { variant, quantity });
+    stock::release(conn, &stock::summed(units)).await?;
+    stock::notify(conn, lines.iter().map(|&(.., product)| product)).await
+}
+
+async fn tell_room(conn: &mut PgConnection, order: &Locked, status: OrderStatus) -> Result<()> {
+    if let Some(stream) = order.stream {
+        let notice = RoomNotice::OrderChanged {
+            user: order.buyer,
+            order: order.id,
+            status,
+        };
+        outbox::push(conn, stream, &notice).await?;
+    }
+    Ok(())
+}
+
+/// Step: locks an order, of `buyer` where one is given.
+///
+/// # Errors
+/// `not_found`.
+pub async fn lock(conn: &mut PgConnection, id: OrderId, buyer: Option<UserId>) -> Result<Locked> {
+    Ok(store::lock(conn, id, buyer).await?.ok_or(ErrorCode::NotFound)?)
+}
+
+/// Step: locks an order that may be paid now.
+///
+/// # Errors
+/// `not_found`, `order_expired`, `already_paid`, `wrong_state`.
+pub async fn lock_payable(conn: &mut PgConnection, id: OrderId, buyer: UserId) -> Result<Locked> {
+    let order = lock(conn, id, Some(buyer)).await?;
+    match order.status {
+        OrderStatus::PendingPayment if order.overdue => Err(ErrorCode::OrderExpired.into()),
+        OrderStatus::PendingPayment => Ok(order),
+        OrderStatus::Expired => Err(ErrorCode::OrderExpired.into()),
+        OrderStatus::Cancelled => Err(Refusal::new(ErrorCode::WrongState, "the order was cancelled").into()),
+        _ => Err(ErrorCode::AlreadyPaid.into()),
+    }
+}
+
+/// Step: the order's flash holds, and the variants they are of.
+///
+/// # Errors
+/// When the database fails.
+pub async fn holds(conn: &mut PgConnection, id: OrderId) -> Result<(Vec<ReservationId>, Vec<shared::ids::VariantId>)> {
+    let lines = store::sold_lines(conn, id).await?;
+    Ok(lines.iter().filter_map(|l| Some((l.reservation?, l.variant))).unzip())
+}

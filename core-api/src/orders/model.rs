@@ -1,0 +1,421 @@
+//! Bodies of the order routes, and what an order's status is derived from.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use shared::ids::{
+    CheckoutId, OrderId, OrderItemId, PaymentId, ProductId, ReservationId, SellerId, StreamId, UserId, VariantId,
+};
+use shared::money::{BasisPoints, Currency, Money, MoneyError};
+use shared::status::OrderStatus;
+use utoipa::ToSchema;
+
+use crate::checkout::model::PostalAddress;
+use crate::ledger::model::Earning;
+use crate::payments::model::Payment;
+use crate::sellers::SellerRef;
+
+/// What to order.
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+pub struct NewOrder {
+    /// An open checkout of the caller's.
+    #[garde(skip)]
+    pub checkout_id: CheckoutId,
+}
+
+/// A purchase.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Order {
+    /// Its id.
+    pub id: OrderId,
+    /// Its number, for people.
+    pub number: i64,
+    /// Its status.
+    pub status: OrderStatus,
+    /// Its lines, as they were when it was placed.
+    pub items: Vec<OrderItem>,
+    /// The goods.
+    pub items_total: Money,
+    /// Getting them there.
+    pub shipping_total: Money,
+    /// What it costs.
+    pub total: Money,
+    /// Where it goes, as it was when it was placed.
+    pub address: PostalAddress,
+    /// The show that it was bought in.
+    pub stream_id: Option<StreamId>,
+    /// When it was placed.
+    pub created_at: DateTime<Utc>,
+    /// When it was paid.
+    pub paid_at: Option<DateTime<Utc>>,
+    /// Until when it may be paid.
+    pub expires_at: DateTime<Utc>,
+    /// The attempts to pay it, oldest first.
+    pub payments: Vec<Payment>,
+}
+
+/// A line of a purchase.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct OrderItem {
+    /// Its id.
+    pub id: OrderItemId,
+    /// Whose goods.
+    pub seller: SellerRef,
+    /// What.
+    pub variant_id: VariantId,
+    /// Of which product.
+    pub product_id: ProductId,
+    /// The product's title then.
+    pub title: String,
+    /// Stock keeping unit.
+    pub sku: String,
+    /// Option names and values.
+    pub options: BTreeMap<String, String>,
+    /// The product's picture then.
+    pub image_url: String,
+    /// How many.
+    pub quantity: i32,
+    /// The price of one.
+    pub unit_price: Money,
+    /// Of all of them, without shipping.
+    pub total: Money,
+    /// The line's share of the shipping.
+    pub shipping: Money,
+    /// The flash hold that it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reservation_id: Option<ReservationId>,
+}
+
+/// What was paid, for what, and when.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Receipt {
+    /// The order.
+    pub order_id: OrderId,
+    /// Its number, for people.
+    pub number: i64,
+    /// The lines that were paid.
+    pub items: Vec<OrderItem>,
+    /// The goods.
+    pub items_total: Money,
+    /// Getting them there.
+    pub shipping_total: Money,
+    /// What was paid.
+    pub total: Money,
+    /// Where it goes.
+    pub address: PostalAddress,
+    /// When it was paid.
+    pub paid_at: DateTime<Utc>,
+    /// The payment; null when it cost nothing.
+    pub payment_id: Option<PaymentId>,
+}
+
+/// An order that is locked, for the steps that change it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Locked {
+    /// Its id.
+    pub id: OrderId,
+    /// Whose.
+    pub buyer: UserId,
+    /// Its status.
+    pub status: OrderStatus,
+    /// The show.
+    pub stream: Option<StreamId>,
+    /// What it costs.
+    pub total: Money,
+    /// Its time to be paid is over.
+    pub overdue: bool,
+}
+
+/// A line as the steps of payment need it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SoldLine {
+    /// Its id.
+    pub id: OrderItemId,
+    /// Whose goods.
+    pub seller: SellerId,
+    /// What.
+    pub variant: VariantId,
+    /// The flash hold.
+    pub reservation: Option<ReservationId>,
+    /// The product's title then.
+    pub title: String,
+    /// How many.
+    pub quantity: i32,
+    /// Unit price times quantity.
+    pub gross: Money,
+    /// What the shop takes off.
+    pub seller_discount: Money,
+    /// Tax within the price.
+    pub tax: Money,
+    /// Share of the shipping.
+    pub shipping: Money,
+    /// The platform's part, frozen when the order was placed.
+    pub commission: Money,
+}
+
+impl SoldLine {
+    /// What the line brings its shop.
+    ///
+    /// # Errors
+    /// When the sum does not fit.
+    pub fn earning(&self) -> Result<Earning, MoneyError> {
+        let base = commission_base(self.gross, self.seller_discount, self.tax)?;
+        Earning::new(self.id, self.seller, base, self.shipping, self.commission)
+    }
+}
+
+/// What commission is taken of: never shipping, never tax.
+///
+/// # Errors
+/// When the difference does not fit.
+pub fn commission_base(gross: Money, seller_discount: Money, tax: Money) -> Result<Money, MoneyError> {
+    gross.checked_sub(seller_discount)?.checked_sub(tax)
+}
+
+/// The platform's part of a line: one multiplication, rounded half up once.
+///
+/// # Errors
+/// When the base does not fit.
+pub fn commission(gross: Money, seller_discount: Money, tax: Money, rate: BasisPoints) -> Result<Money, MoneyError> {
+    Ok(commission_base(gross, seller_discount, tax)?.rate(rate))
+}
+
+/// How an order ended before it was paid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// Called off.
+    Cancelled,
+    /// Not paid in time.
+    Expired,
+}
+
+/// What became of a line's units. `delivered ≤ shipped`, `shipped + cancelled ≤ quantity`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fulfilment {
+    /// Units ordered.
+    pub quantity: i32,
+    /// Units called off after payment.
+    pub cancelled: i32,
+    /// Units sent.
+    pub shipped: i32,
+    /// Units that arrived.
+    pub delivered: i32,
+}
+
+/// Everything that an order's status follows from.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// A payment was captured, or there was nothing to pay.
+    pub paid: bool,
+    /// How it ended unpaid, if it did. A capture after that counts: it is paid.
+    pub ending: Option<Ending>,
+    /// Its lines.
+    pub items: &'a [Fulfilment],
+    /// The time for returns is over.
+    pub settled: bool,
+}
+
+/// An order's status, from its items and payments alone.
+#[must_use]
+pub fn derive_status(facts: &Facts<'_>) -> OrderStatus {
+    match (facts.paid, facts.ending) {
+        (false, None) => return OrderStatus::PendingPayment,
+        (false, Some(Ending::Expired)) => return OrderStatus::Expired,
+        (false, Some(Ending::Cancelled)) => return OrderStatus::Cancelled,
+        (true, _) => {}
+    }
+    let sum = |of: fn(&Fulfilment) -> i32| facts.items.iter().map(|item| i64::from(of(item))).sum::<i64>();
+    let due = sum(|item| item.quantity - item.cancelled);
+    let (shipped, delivered) = (sum(|item| item.shipped), sum(|item| item.delivered));
+    if due == 0 {
+        OrderStatus::Cancelled
+    } else if delivered >= due && facts.settled {
+        OrderStatus::Completed
+    } else if delivered >= due {
+        OrderStatus::Delivered
+    } else if shipped >= due {
+        OrderStatus::Shipped
+    } else if shipped > 0 {
+        OrderStatus::PartiallyShipped
+    } else {
+        OrderStatus::Paid
+    }
+}
+
+/// The status of an order of which nothing has been sent, from its lines' quantities.
+#[must_use]
+pub fn status_before_shipping(paid: bool, ending: Option<Ending>, quantities: &[i32]) -> OrderStatus {
+    let items: Vec<Fulfilment> = quantities
+        .iter()
+        .map(|&quantity| Fulfilment {
+            quantity,
+            cancelled: 0,
+            shipped: 0,
+            delivered: 0,
+        })
+        .collect();
+    derive_status(&Facts {
+        paid,
+        ending,
+        items: &items,
+        settled: false,
+    })
+}
+
+/// The head of an order, as it is stored.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Its id.
+    pub id: OrderId,
+    /// Its number.
+    pub number: i64,
+    /// Its status.
+    pub status: OrderStatus,
+    /// Its currency.
+    pub currency: Currency,
+    /// Goods, in minor units.
+    pub items_minor: i64,
+    /// Shipping, in minor units.
+    pub shipping_minor: i64,
+    /// Where it goes.
+    pub address: PostalAddress,
+    /// The show.
+    pub stream: Option<StreamId>,
+    /// When it was placed.
+    pub created_at: DateTime<Utc>,
+    /// When it was paid.
+    pub paid_at: Option<DateTime<Utc>>,
+    /// Until when it may be paid.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Head {
+    /// The answer that shows it.
+    #[must_use]
+    pub fn view(self, items: Vec<OrderItem>, payments: Vec<Payment>) -> Order {
+        Order {
+            id: self.id,
+            number: self.number,
+            status: self.status,
+            items,
+            items_total: Money::new(self.items_minor, self.currency),
+            shipping_total: Money::new(self.shipping_minor, self.currency),
+            total: Money::new(self.items_minor + self.shipping_minor, self.currency),
+            address: self.address,
+            stream_id: self.stream,
+            created_at: self.created_at,
+            paid_at: self.paid_at,
+            expires_at: self.expires_at,
+            payments,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shared::status::Machine;
+
+    use super::*;
+
+    fn item(quantity: i32, cancelled: i32, shipped: i32, delivered: i32) -> Fulfilment {
+        Fulfilment {
+            quantity,
+            cancelled,
+            shipped,
+            delivered,
+        }
+    }
+
+    fn paid(items: &[Fulfilment], settled: bool) -> OrderStatus {
+        derive_status(&Facts {
+            paid: true,
+            ending: None,
+            items,
+            settled,
+        })
+    }
+
+    #[test]
+    fn an_unpaid_order_waits_or_has_ended() {
+        assert_eq!(status_before_shipping(false, None, &[1]), OrderStatus::PendingPayment);
+        assert_eq!(
+            status_before_shipping(false, Some(Ending::Expired), &[1]),
+            OrderStatus::Expired
+        );
+        assert_eq!(
+            status_before_shipping(false, Some(Ending::Cancelled), &[1]),
+            OrderStatus::Cancelled
+        );
+    }
+
+    #[test]
+    fn a_capture_after_the_order_expired_makes_it_paid() {
+        assert_eq!(
+            status_before_shipping(true, Some(Ending::Expired), &[1]),
+            OrderStatus::Paid
+        );
+    }
+
+    #[test]
+    fn a_paid_order_is_as_far_as_its_units_are() {
+        assert_eq!(paid(&[item(2, 0, 0, 0)], false), OrderStatus::Paid);
+        assert_eq!(
+            paid(&[item(2, 0, 2, 0), item(1, 0, 0, 0)], false),
+            OrderStatus::PartiallyShipped
+        );
+        assert_eq!(paid(&[item(2, 0, 2, 1), item(1, 1, 0, 0)], false), OrderStatus::Shipped);
+        assert_eq!(paid(&[item(2, 0, 2, 2)], false), OrderStatus::Delivered);
+        assert_eq!(paid(&[item(2, 0, 2, 2)], true), OrderStatus::Completed);
+        assert_eq!(paid(&[item(2, 2, 0, 0)], false), OrderStatus::Cancelled);
+    }
+
+    /// One unit moves on: shipped, delivered or called off, as far as it may.
+    fn step(items: &mut [Fulfilment], at: usize, kind: u8) {
+        let len = items.len();
+        let item = &mut items[at % len];
+        match kind {
+            0 if item.shipped + item.cancelled < item.quantity => item.shipped += 1,
+            1 if item.delivered < item.shipped => item.delivered += 1,
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn units_on_their_way_never_take_a_status_that_is_no_step(
+            quantities in prop::collection::vec(1..4_i32, 1..4),
+            steps in prop::collection::vec((0..4_usize, 0..2_u8), 0..40),
+        ) {
+            let mut items: Vec<_> = quantities.iter().map(|&q| item(q, 0, 0, 0)).collect();
+            let mut status = paid(&items, false);
+            prop_assert_eq!(status, OrderStatus::Paid);
+            for (at, kind) in steps {
+                step(&mut items, at, kind);
+                let next = paid(&items, false);
+                prop_assert!(next == status || status.may_become(next), "{} to {}", status, next);
+                status = next;
+            }
+        }
+
+        #[test]
+        fn a_line_is_shared_between_shop_and_platform_to_the_cent(
+            gross in 0..1_000_000_000_i64, discount in 0..1_000_i64, shipping in 0..10_000_i64, bps in 0..=10_000_u16,
+        ) {
+            let eur = |minor| Money::new(minor, Currency::parse("EUR").expect("EUR is in ISO 4217"));
+            let discount = discount.min(gross);
+            let rate = BasisPoints::new(bps).expect("a rate");
+            let commission = commission(eur(gross), eur(discount), eur(0), rate).expect("computed");
+            let line = SoldLine {
+                id: OrderItemId::new(), seller: SellerId::new(), variant: VariantId::new(), reservation: None,
+                title: String::new(), quantity: 1, gross: eur(gross), seller_discount: eur(discount), tax: eur(0),
+                shipping: eur(shipping), commission,
+            };
+            let earning = line.earning().expect("computed");
+            prop_assert_eq!(earning.amount.minor + commission.minor, gross - discount + shipping);
+            prop_assert!(commission.minor <= gross - discount);
+        }
+    }
+}

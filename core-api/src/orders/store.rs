@@ -1,0 +1,403 @@
+//! SQL of `orders`, `order_items`, `order_status_history`, and the commission that a
+//! line is placed with.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use shared::Timestamp;
+use shared::ids::{CheckoutId, OrderId, OrderItemId, ProductId, ReservationId, SellerId, StreamId, UserId, VariantId};
+use shared::money::{BasisPoints, Currency, Money};
+use shared::status::{Machine, OrderStatus};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::model::{Head, Locked, OrderItem, SoldLine};
+use crate::checkout::model::{Options, PostalAddress};
+use crate::sellers::SellerRef;
+
+fn currency(code: &str) -> sqlx::Result<Currency> {
+    Currency::parse(code).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// The rate of each seller that a rule names, its own or everybody's.
+pub async fn commission_rates(
+    conn: &mut PgConnection,
+    sellers: &[Uuid],
+) -> sqlx::Result<HashMap<SellerId, BasisPoints>> {
+    let rows = sqlx::query!(
+        r#"select t.id as "seller!: SellerId", r.rate_bps
+             from unnest($1::uuid[]) t (id)
+             cross join lateral (
+                select rate_bps from commission_rules c
+                 where (c.seller_id = t.id or c.seller_id is null) and c.valid_from <= now()
+                 order by c.seller_id nulls last, c.valid_from desc limit 1) r"#,
+        sellers
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((row.seller, BasisPoints::new(u16::try_from(row.rate_bps).ok()?)?)))
+        .collect())
+}
+
+/// An order to be written, from the lines of a placed checkout.
+pub struct NewRow<'a> {
+    pub id: OrderId,
+    pub buyer: UserId,
+    pub checkout: CheckoutId,
+    pub stream: Option<StreamId>,
+    pub currency: Currency,
+    pub items_minor: i64,
+    pub shipping_minor: i64,
+    pub address: &'a PostalAddress,
+    pub life: Duration,
+    pub lines: &'a [NewLine],
+}
+
+/// One of its lines.
+pub struct NewLine {
+    pub id: OrderItemId,
+    pub checkout_line: Uuid,
+    pub rate: BasisPoints,
+    pub commission: Money,
+}
+
+/// Writes an unpaid order with its lines, as the catalog has them now, and its history.
+pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> sqlx::Result<(i64, Timestamp, Timestamp)> {
+    let ids: Vec<Uuid> = new.lines.iter().map(|l| l.id.0).collect();
+    let lines: Vec<Uuid> = new.lines.iter().map(|l| l.checkout_line).collect();
+    let rates: Vec<i32> = new.lines.iter().map(|l| i32::from(l.rate.get())).collect();
+    let commissions: Vec<i64> = new.lines.iter().map(|l| l.commission.minor).collect();
+    let row = sqlx::query!(
+        r#"with placed as (
+               insert into orders (id, user_id, checkout_id, stream_id, status, currency,
+                                   items_minor, shipping_minor, total_minor, address, expires_at)
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $7::bigint + $8::bigint, $9, clock_timestamp() + make_interval(secs => $10))
+               returning number, created_at, expires_at
+           ), lines as (
+               insert into order_items (id, order_id, seller_id, product_id, variant_id, reservation_id, title, sku,
+                                        options, image_url, quantity, unit_price_minor, gross_minor, shipping_minor,
+                                        commission_bps, commission_minor)
+               select t.id, $1, p.seller_id, p.id, v.id, c.reservation_id, p.title, v.sku, v.options, p.image_url,
+                      c.quantity, c.unit_price_minor, c.unit_price_minor * c.quantity, c.shipping_minor,
+                      t.rate, t.commission
+                 from unnest($11::uuid[], $12::uuid[], $13::int[], $14::bigint[]) t (id, line, rate, commission)
+                 join checkout_items c on c.id = t.line
+                 join product_variants v on v.id = c.variant_id
+                 join products p on p.id = v.product_id
+           ), history as (
+               insert into order_status_history (id, order_id, status, actor_id) values ($15, $1, $5, $2)
+           )
+           select number, created_at, expires_at from placed"#,
+        new.id.0,
+        new.buyer.0,
+        new.checkout.0,
+        new.stream.map(|s| s.0),
+        OrderStatus::PendingPayment.as_str(),
+        new.currency.code(),
+        new.items_minor,
+        new.shipping_minor,
+        Json(new.address) as _,
+        new.life.as_secs_f64(),
+        &ids,
+        &lines,
+        &rates,
+        &commissions,
+        Uuid::now_v7()
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok((row.number, row.created_at, row.expires_at))
+}
+
+/// Whether another order that is unpaid or paid has one of these holds.
+pub async fn holds_are_ordered(conn: &mut PgConnection, holds: &[ReservationId]) -> sqlx::Result<bool> {
+    let holds: Vec<Uuid> = holds.iter().map(|hold| hold.0).collect();
+    // Locked first, in a statement of its own: two orders of one hold come one after
+    // the other, and the second sees the first.
+    sqlx::query!(
+        "select id from reservations where id = any($1) order by id for no key update",
+        &holds
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let ordered = sqlx::query_scalar!(
+        r#"select exists (select 1 from order_items i join orders o on o.id = i.order_id
+                           where i.reservation_id = any($1) and o.status not in ('cancelled', 'expired')) as "e!""#,
+        &holds
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(ordered)
+}
+
+struct HeadRow {
+    id: OrderId,
+    number: i64,
+    status: OrderStatus,
+    currency: String,
+    items_minor: i64,
+    shipping_minor: i64,
+    address: Json<PostalAddress>,
+    stream: Option<StreamId>,
+    created_at: Timestamp,
+    paid_at: Option<Timestamp>,
+    expires_at: Timestamp,
+}
+
+impl HeadRow {
+    fn head(self) -> sqlx::Result<Head> {
+        Ok(Head {
+            id: self.id,
+            number: self.number,
+            status: self.status,
+            currency: currency(&self.currency)?,
+            items_minor: self.items_minor,
+            shipping_minor: self.shipping_minor,
+            address: self.address.0,
+            stream: self.stream,
+            created_at: self.created_at,
+            paid_at: self.paid_at,
+            expires_at: self.expires_at,
+        })
+    }
+}
+
+/// An order of `buyer`'s.
+pub async fn head(conn: &mut PgConnection, id: OrderId, buyer: UserId) -> sqlx::Result<Option<Head>> {
+    sqlx::query_as!(
+        HeadRow,
+        r#"select id as "id: OrderId", number, status as "status: OrderStatus", currency, items_minor, shipping_minor,
+                  address as "address: Json<PostalAddress>", stream_id as "stream: StreamId", created_at, paid_at,
+                  expires_at
+             from orders where id = $1 and user_id = $2"#,
+        id.0,
+        buyer.0
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(HeadRow::head)
+    .transpose()
+}
+
+/// Orders of `buyer`'s, newest first.
+pub async fn heads(
+    conn: &mut PgConnection,
+    buyer: UserId,
+    before: Option<Uuid>,
+    limit: i64,
+) -> sqlx::Result<Vec<Head>> {
+    sqlx::query_as!(
+        HeadRow,
+        r#"select id as "id: OrderId", number, status as "status: OrderStatus", currency, items_minor, shipping_minor,
+                  address as "address: Json<PostalAddress>", stream_id as "stream: StreamId", created_at, paid_at,
+                  expires_at
+             from orders where user_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3"#,
+        buyer.0,
+        before,
+        limit
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(HeadRow::head)
+    .collect()
+}
+
+/// The lines of these orders, in the order of their ids.
+pub async fn items(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<(OrderId, OrderItem)>> {
+    let rows = sqlx::query!(
+        r#"select i.order_id as "order: OrderId", i.id as "id: OrderItemId", i.seller_id as "seller: SellerId",
+                  s.shop_name, i.variant_id as "variant: VariantId", i.product_id as "product: ProductId", i.title,
+                  i.sku, i.options as "options: Options", i.image_url, i.quantity, i.unit_price_minor, i.gross_minor,
+                  i.shipping_minor, i.reservation_id as "reservation: ReservationId", o.currency
+             from order_items i
+             join orders o on o.id = i.order_id
+             join sellers s on s.id = i.seller_id
+            where i.order_id = any($1) order by i.id"#,
+        orders
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let currency = currency(&row.currency)?;
+            let item = OrderItem {
+                id: row.id,
+                seller: SellerRef {
+                    id: row.seller,
+                    shop_name: row.shop_name,
+                },
+                variant_id: row.variant,
+                product_id: row.product,
+                title: row.title,
+                sku: row.sku,
+                options: row.options.0,
+                image_url: row.image_url,
+                quantity: row.quantity,
+                unit_price: Money::new(row.unit_price_minor, currency),
+                total: Money::new(row.gross_minor, currency),
+                shipping: Money::new(row.shipping_minor, currency),
+                reservation_id: row.reservation,
+            };
+            Ok((row.order, item))
+        })
+        .collect()
+}
+
+/// Locks an order; `buyer`, where given, must be its own.
+pub async fn lock(conn: &mut PgConnection, id: OrderId, buyer: Option<UserId>) -> sqlx::Result<Option<Locked>> {
+    let row = sqlx::query!(
+        r#"select id as "id: OrderId", user_id as "buyer: UserId", status as "status: OrderStatus",
+                  stream_id as "stream: StreamId", total_minor, currency,
+                  expires_at <= clock_timestamp() as "overdue!"
+             from orders where id = $1 and ($2::uuid is null or user_id = $2) for no key update"#,
+        id.0,
+        buyer.map(|b| b.0)
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        Ok(Locked {
+            id: row.id,
+            buyer: row.buyer,
+            status: row.status,
+            stream: row.stream,
+            total: Money::new(row.total_minor, currency(&row.currency)?),
+            overdue: row.overdue,
+        })
+    })
+    .transpose()
+}
+
+/// An order's lines, as the steps of payment need them.
+pub async fn sold_lines(conn: &mut PgConnection, order: OrderId) -> sqlx::Result<Vec<SoldLine>> {
+    let rows = sqlx::query!(
+        r#"select i.id as "id: OrderItemId", i.seller_id as "seller: SellerId", i.variant_id as "variant: VariantId",
+                  i.reservation_id as "reservation: ReservationId", i.title, i.quantity, i.gross_minor,
+                  i.seller_discount_minor, i.tax_minor, i.shipping_minor, i.commission_minor, o.currency
+             from order_items i join orders o on o.id = i.order_id where i.order_id = $1 order by i.id"#,
+        order.0
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let currency = currency(&row.currency)?;
+            Ok(SoldLine {
+                id: row.id,
+                seller: row.seller,
+                variant: row.variant,
+                reservation: row.reservation,
+                title: row.title,
+                quantity: row.quantity,
+                gross: Money::new(row.gross_minor, currency),
+                seller_discount: Money::new(row.seller_discount_minor, currency),
+                tax: Money::new(row.tax_minor, currency),
+                shipping: Money::new(row.shipping_minor, currency),
+                commission: Money::new(row.commission_minor, currency),
+            })
+        })
+        .collect()
+}
+
+/// One step of an order, with its history; `false`: its status does not allow it.
+pub async fn step(conn: &mut PgConnection, id: OrderId, to: OrderStatus, actor: Option<UserId>) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "with stepped as (
+             update orders set status = $2, paid_at = case when $2 = 'paid' then clock_timestamp() else paid_at end
+              where id = $1 and status = any($3) returning id
+         )
+         insert into order_status_history (id, order_id, status, actor_id)
+         select $4, s.id, $2, $5 from stepped s",
+        id.0,
+        to.as_str(),
+        &OrderStatus::sources_of(to),
+        Uuid::now_v7(),
+        actor.map(|a| a.0)
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Locks unpaid orders whose time is over, at most `limit`; which.
+pub async fn lock_due(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "select o.id from orders o
+          where o.status = 'pending_payment' and o.expires_at <= clock_timestamp()
+            and not exists (select 1 from payments p where p.order_id = o.id
+                             and p.status in ('created', 'processing', 'requires_action', 'captured'))
+          order by o.expires_at limit $1 for no key update skip locked",
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Expires locked orders, with their history. A payment may have begun before the lock
+/// was ours, and is seen only by a statement that starts after it: so it is asked again.
+pub async fn expire(
+    conn: &mut PgConnection,
+    orders: &[Uuid],
+) -> sqlx::Result<Vec<(OrderId, UserId, Option<StreamId>)>> {
+    let rows = sqlx::query!(
+        r#"with stepped as (
+               update orders o set status = $2
+                where o.id = any($1) and o.status = any($3)
+                  and not exists (select 1 from payments p where p.order_id = o.id
+                                   and p.status in ('created', 'processing', 'requires_action', 'captured'))
+               returning o.id, o.user_id, o.stream_id
+           ), history as (
+               insert into order_status_history (id, order_id, status)
+               select gen_random_uuid(), s.id, $2 from stepped s
+           )
+           select id as "id: OrderId", user_id as "buyer: UserId", stream_id as "stream: StreamId" from stepped"#,
+        orders,
+        OrderStatus::Expired.as_str(),
+        &OrderStatus::sources_of(OrderStatus::Expired)
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.buyer, row.stream)).collect())
+}
+
+/// What these orders took from free stock, line by line, and of which products.
+pub async fn reserved_units(
+    conn: &mut PgConnection,
+    orders: &[Uuid],
+) -> sqlx::Result<Vec<(VariantId, i32, ProductId)>> {
+    let rows = sqlx::query!(
+        r#"select variant_id as "variant: VariantId", quantity, product_id as "product: ProductId"
+             from order_items where order_id = any($1) and reservation_id is null"#,
+        orders
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.variant, row.quantity, row.product))
+        .collect())
+}
+
+/// The buyer's name, if purchases may show it.
+pub async fn shown_name(conn: &mut PgConnection, buyer: UserId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "select display_name from profiles where user_id = $1 and show_purchases",
+        buyer.0
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Whose show it is.
+pub async fn seller_of(conn: &mut PgConnection, stream: StreamId) -> sqlx::Result<Option<SellerId>> {
+    sqlx::query_scalar!(
+        r#"select seller_id as "id: SellerId" from streams where id = $1"#,
+        stream.0
+    )
+    .fetch_optional(conn)
+    .await
+}

@@ -1,0 +1,292 @@
+//! Paying an order: the intention is committed, then the provider is asked, then the
+//! outcome is written. A crash at any point leaves a payment that a retry or the
+//! reconciler carries on.
+//!
+//! No money without goods, by construction: an order ends only while no payment of it is
+//! under way; a payment ends without money only on the provider's word; and a provider
+//! that has cancelled a payment, even one it had never heard of, never charges it later.
+//! Should a success meet an ended order all the same, the order is taken up again if
+//! every item still can be had; else the success is voided before it is recorded, so
+//! that nothing captured is ever without an order. (A capture of record is given back by
+//! a refund, which is a document of its own.)
+
+pub mod handlers;
+pub mod model;
+pub mod provider;
+mod settle;
+mod store;
+mod test_provider;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::bus::SharedBus;
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{OrderId, PaymentId, RequestId, UserId};
+use shared::status::{Machine, PaymentStatus};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::commerce::Commerce;
+use crate::http::Result;
+use crate::idempotency::{self, Answer};
+use crate::{audit, flash, orders};
+use model::{Attempt, Kept, Payment};
+use provider::{Charge, Intent, Provider, ProviderError};
+
+pub use test_provider::TestProvider;
+
+/// The reason kept with a payment whose money goes back, because its order had ended.
+const ORDER_GONE: &str = "order_gone";
+
+/// Everything it takes to be paid. Cheap to clone.
+#[derive(Clone)]
+pub struct Till {
+    /// The truth.
+    pub db: PgPool,
+    /// For hints to rooms.
+    pub bus: SharedBus,
+    /// Who moves the money.
+    pub provider: Arc<dyn Provider>,
+    /// How long the provider may take to answer.
+    pub timeout: Duration,
+    /// How long an unknown outcome rests before the provider is asked again.
+    pub reconcile_after: Duration,
+}
+
+impl Till {
+    /// A till with the built-in test provider.
+    #[must_use]
+    pub fn new(db: PgPool, bus: SharedBus, settings: &Commerce) -> Self {
+        Self {
+            provider: Arc::new(TestProvider::new(db.clone(), settings.test_provider_delay)),
+            db,
+            bus,
+            timeout: settings.provider_timeout,
+            reconcile_after: settings.reconcile_after,
+        }
+    }
+
+    /// Waits for the provider, but not for ever.
+    async fn ask<T>(
+        &self,
+        answer: impl Future<Output = std::result::Result<T, ProviderError>>,
+    ) -> std::result::Result<T, ProviderError> {
+        tokio::time::timeout(self.timeout, answer)
+            .await
+            .unwrap_or(Err(ProviderError::Timeout))
+    }
+}
+
+/// Pays an order of `buyer`'s. A decline is an answer, not an error.
+///
+/// # Errors
+/// `not_found`, `invalid_body`, `order_expired`, `already_paid`, `payment_in_progress`,
+/// `hold_expired`, `wrong_state`.
+pub async fn pay(till: &Till, buyer: UserId, order: OrderId, key: RequestId, token: &str) -> Result<Answer<Payment>> {
+    if !till.provider.knows(token) {
+        return Err(Refusal::new(ErrorCode::InvalidBody, "no such means of payment")
+            .at("token")
+            .into());
+    }
+    let act = (order, token);
+    let kept = idempotency::once(&till.db, buyer, key, "payment.create", &act, 201, async |conn| {
+        intend(conn, till, buyer, order, token).await.map(Kept::Intended)
+    })
+    .await?;
+    answer(till, buyer, key, kept, async |id| charge(till, id).await).await
+}
+
+/// The buyer has taken a payment's second step.
+///
+/// # Errors
+/// `not_found`, `already_paid`, `payment_in_progress`, `wrong_state`.
+pub async fn confirm(
+    till: &Till,
+    buyer: UserId,
+    order: OrderId,
+    id: PaymentId,
+    key: RequestId,
+) -> Result<Answer<Payment>> {
+    let act = (order, id);
+    let kept = idempotency::once(&till.db, buyer, key, "payment.confirm", &act, 200, async |conn| {
+        let payment = store::of_buyer(conn, id, order, buyer)
+            .await?
+            .ok_or(ErrorCode::NotFound)?;
+        match payment.status {
+            PaymentStatus::RequiresAction => Ok(Kept::Intended(id)),
+            PaymentStatus::Captured => Err(ErrorCode::AlreadyPaid.into()),
+            PaymentStatus::Created | PaymentStatus::Processing => Err(ErrorCode::PaymentInProgress.into()),
+            PaymentStatus::Failed | PaymentStatus::Cancelled => {
+                Err(Refusal::new(ErrorCode::WrongState, "the payment has ended").into())
+            }
+        }
+    })
+    .await?;
+    answer(till, buyer, key, kept, async |id| second_step(till, id).await).await
+}
+
+/// Carries the kept intention out, unless it was answered before, and keeps the answer.
+async fn answer(
+    till: &Till,
+    buyer: UserId,
+    key: RequestId,
+    kept: Answer<Kept>,
+    carry_out: impl AsyncFnOnce(PaymentId) -> Result<Payment>,
+) -> Result<Answer<Payment>> {
+    let Answer { status, body, replayed } = kept;
+    let body = match body {
+        Kept::Answered(payment) => payment,
+        Kept::Intended(id) => {
+            let payment = carry_out(id).await?;
+            let before = Kept::Intended(id);
+            // Of two that carried out the same intention, the first to get here answers.
+            match idempotency::replace(&till.db, buyer, key, &before, &Kept::Answered(payment.clone())).await? {
+                Kept::Answered(first) => first,
+                Kept::Intended(_) => payment,
+            }
+        }
+    };
+    Ok(Answer { status, body, replayed })
+}
+
+/// Writes the intention: the payment, and its order's flash holds are being paid.
+async fn intend(conn: &mut PgConnection, till: &Till, buyer: UserId, order: OrderId, token: &str) -> Result<PaymentId> {
+    let order = orders::lock_payable(conn, order, buyer).await?;
+    let (holds, _) = orders::holds(conn, order.id).await?;
+    // A look first: the insert would wait for an attempt that is just being settled,
+    // whose outcome waits for the order's lock, which is ours.
+    if store::is_under_way(conn, order.id).await? {
+        return Err(ErrorCode::PaymentInProgress.into());
+    }
+    if !flash::start_paying(conn, &holds).await? {
+        return Err(ErrorCode::HoldExpired.into());
+    }
+    let id = store::insert(conn, order.id, till.provider.name(), order.total, token)
+        .await?
+        .ok_or(ErrorCode::PaymentInProgress)?;
+    audit::record(conn, buyer, "payment.created", id.0, serde_json::json!({})).await?;
+    Ok(id)
+}
+
+fn charge_of(attempt: &Attempt) -> Charge {
+    Charge {
+        payment: attempt.view.id,
+        amount: attempt.view.amount,
+        token: attempt.token.clone(),
+    }
+}
+
+/// Asks the provider for the money, and again after a crash: under the payment's id it
+/// is one charge.
+async fn charge(till: &Till, id: PaymentId) -> Result<Payment> {
+    let attempt = store::attempt(&mut *till.db.acquire().await?, id).await?;
+    if !matches!(attempt.view.status, PaymentStatus::Created | PaymentStatus::Processing) {
+        return Ok(attempt.view);
+    }
+    let told = till.ask(till.provider.charge(&charge_of(&attempt))).await;
+    outcome(till, id, told).await
+}
+
+async fn second_step(till: &Till, id: PaymentId) -> Result<Payment> {
+    let attempt = store::attempt(&mut *till.db.acquire().await?, id).await?;
+    if attempt.view.status.is_final() {
+        return Ok(attempt.view);
+    }
+    let told = till.ask(till.provider.confirm(id)).await;
+    outcome(till, id, told).await
+}
+
+async fn outcome(till: &Till, id: PaymentId, told: std::result::Result<Intent, ProviderError>) -> Result<Payment> {
+    match told {
+        Ok(intent) => settle::record(till, id, &intent).await,
+        Err(error) => {
+            tracing::warn!(payment = %id, %error, "a payment's outcome is not known");
+            settle::unknown(till, id).await
+        }
+    }
+}
+
+/// A payment of an order of `buyer`'s.
+///
+/// # Errors
+/// `not_found`.
+pub async fn get(db: &PgPool, buyer: UserId, order: OrderId, id: PaymentId) -> Result<Payment> {
+    let payment = store::of_buyer(&mut *db.acquire().await?, id, order, buyer).await?;
+    Ok(payment.ok_or(ErrorCode::NotFound)?)
+}
+
+/// Asks the provider about payments whose outcome is not known, and calls off those
+/// whose time is over: a second step at the deadline of the order or of a flash hold,
+/// anything else at the order's. The units come back only on the provider's word.
+/// Returns how many were asked about.
+///
+/// # Errors
+/// When the database fails.
+pub async fn reconcile(till: &Till, limit: u32) -> Result<u64> {
+    let due = {
+        let mut conn = till.db.acquire().await?;
+        store::take_unsettled(&mut conn, till.reconcile_after, till.timeout, limit.into()).await?
+    };
+    for id in &due {
+        // One that cannot be settled must not keep the others from it.
+        if let Err(error) = reconcile_one(till, *id).await {
+            tracing::warn!(payment = %id, %error, "a payment could not be reconciled");
+        }
+    }
+    Ok(due.len() as u64)
+}
+
+async fn reconcile_one(till: &Till, id: PaymentId) -> Result<()> {
+    let attempt = store::attempt(&mut *till.db.acquire().await?, id).await?;
+    let status = attempt.view.status;
+    if status.is_final() {
+        return Ok(());
+    }
+    let waits_for_buyer = status == PaymentStatus::RequiresAction;
+    let give_up = attempt.order_overdue || (attempt.hold_overdue && waits_for_buyer);
+    let charge = charge_of(&attempt);
+    let told = if attempt.view.failure_code.as_deref() == Some(ORDER_GONE) {
+        till.ask(till.provider.give_back(id)).await
+    } else if give_up {
+        till.ask(till.provider.cancel(&charge)).await
+    } else {
+        match till.ask(till.provider.find(id)).await {
+            Ok(Some(intent)) => Ok(intent),
+            // It was written and never got there. Nobody waits for it any more.
+            Ok(None) => till.ask(till.provider.cancel(&charge)).await,
+            Err(error) => Err(error),
+        }
+    };
+    outcome(till, id, told).await?;
+    Ok(())
+}
+
+/// Step: the payments of these orders, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_orders(conn: &mut PgConnection, orders: &[Uuid]) -> Result<HashMap<OrderId, Vec<Payment>>> {
+    let mut by_order: HashMap<OrderId, Vec<Payment>> = HashMap::new();
+    for payment in store::of_orders(conn, orders).await? {
+        by_order.entry(payment.order_id).or_default().push(payment);
+    }
+    Ok(by_order)
+}
+
+/// The one that was captured.
+#[must_use]
+pub fn captured(payments: &[Payment]) -> Option<PaymentId> {
+    let captured = payments.iter().find(|p| p.status == PaymentStatus::Captured);
+    captured.map(|p| p.id)
+}
+
+/// Step: whether an attempt to pay the order is under way or has succeeded. Under the
+/// order's lock the answer stays true of what begins.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_under_way(conn: &mut PgConnection, order: OrderId) -> Result<bool> {
+    Ok(store::is_under_way(conn, order).await?)
+}

@@ -1,0 +1,87 @@
+//! What a payment provider can do, whoever it is.
+//!
+//! A provider is never called inside a transaction of ours, and always with the id of
+//! our payment, under which it does everything once. An error means that the outcome is
+//! not known: the payment stays `processing` until [`Provider::find`] tells.
+
+use async_trait::async_trait;
+use shared::ids::PaymentId;
+use shared::money::Money;
+
+/// What is to be paid.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Charge {
+    /// Our payment: the idempotency key.
+    pub payment: PaymentId,
+    /// How much.
+    pub amount: Money,
+    /// The means of payment.
+    pub token: String,
+}
+
+/// What the provider has of a payment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Intent {
+    /// The provider's own name for it.
+    pub reference: String,
+    /// How much, in the provider's books.
+    pub amount: Money,
+    /// How far it is.
+    pub state: IntentState,
+}
+
+/// How far a payment is at the provider.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IntentState {
+    /// The outcome is to come.
+    Processing,
+    /// The buyer owes a second step.
+    RequiresAction,
+    /// The money is ours.
+    Succeeded,
+    /// Refused, with the reason.
+    Declined(&'static str),
+    /// Called off, and it stays so: no money moves under this payment any more.
+    Cancelled,
+}
+
+/// The provider did not answer; what it did is not known.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// Not in time.
+    #[error("the payment provider did not answer in time")]
+    Timeout,
+    /// It failed.
+    #[error("the payment provider failed: {0}")]
+    Failed(String),
+}
+
+/// A payment provider.
+#[async_trait]
+pub trait Provider: Send + Sync + 'static {
+    /// Its name, kept with each payment.
+    fn name(&self) -> &'static str;
+
+    /// Whether `token` can be one of its tokens at all.
+    fn knows(&self, token: &str) -> bool;
+
+    /// Takes the money, or begins to. Asked again for the same payment, it answers with
+    /// what became of it.
+    async fn charge(&self, charge: &Charge) -> Result<Intent, ProviderError>;
+
+    /// The buyer has taken the second step.
+    async fn confirm(&self, payment: PaymentId) -> Result<Intent, ProviderError>;
+
+    /// What became of a payment; `None`: it has never heard of it.
+    async fn find(&self, payment: PaymentId) -> Result<Option<Intent>, ProviderError>;
+
+    /// Calls a payment off if no money has moved. One that it has never heard of is
+    /// remembered as cancelled, so that a charge still on its way moves nothing. Answers
+    /// how it stands then: `Succeeded` means that it came too late.
+    async fn cancel(&self, charge: &Charge) -> Result<Intent, ProviderError>;
+
+    /// Voids a success that has no order: the money goes back, and the payment is
+    /// `Cancelled` in the provider's books too. Only for a payment that was not recorded
+    /// as captured; what was captured is refunded.
+    async fn give_back(&self, payment: PaymentId) -> Result<Intent, ProviderError>;
+}

@@ -1,0 +1,232 @@
+//! SQL of `payments`.
+
+use std::time::Duration;
+
+use shared::Timestamp;
+use shared::ids::{OrderId, PaymentId, UserId};
+use shared::money::{Currency, Money};
+use shared::status::{Machine, PaymentStatus};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::{Attempt, Payment};
+
+struct Row {
+    id: PaymentId,
+    order_id: OrderId,
+    status: PaymentStatus,
+    amount_minor: i64,
+    currency: String,
+    failure_code: Option<String>,
+    created_at: Timestamp,
+}
+
+impl Row {
+    fn view(self) -> sqlx::Result<Payment> {
+        let currency = Currency::parse(&self.currency).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        Ok(Payment {
+            id: self.id,
+            order_id: self.order_id,
+            status: self.status,
+            amount: Money::new(self.amount_minor, currency),
+            failure_code: self.failure_code,
+            created_at: self.created_at,
+        })
+    }
+}
+
+/// Writes the intention to pay; `None`: another attempt is under way or has succeeded.
+pub async fn insert(
+    conn: &mut PgConnection,
+    order: OrderId,
+    provider: &str,
+    amount: Money,
+    token: &str,
+) -> sqlx::Result<Option<PaymentId>> {
+    sqlx::query_scalar!(
+        r#"insert into payments (id, order_id, provider, amount_minor, currency, method_token)
+           values ($1, $2, $3, $4, $5, $6)
+           on conflict (order_id) where status in ('created', 'processing', 'requires_action', 'captured') do nothing
+           returning id as "id: PaymentId""#,
+        PaymentId::new().0,
+        order.0,
+        provider,
+        amount.minor,
+        amount.currency.code(),
+        token
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A payment of an order of `buyer`'s.
+pub async fn of_buyer(
+    conn: &mut PgConnection,
+    id: PaymentId,
+    order: OrderId,
+    buyer: UserId,
+) -> sqlx::Result<Option<Payment>> {
+    sqlx::query_as!(
+        Row,
+        r#"select p.id as "id: PaymentId", p.order_id as "order_id: OrderId", p.status as "status: PaymentStatus",
+                  p.amount_minor, p.currency, p.failure_code, p.created_at
+             from payments p join orders o on o.id = p.order_id
+            where p.id = $1 and p.order_id = $2 and o.user_id = $3"#,
+        id.0,
+        order.0,
+        buyer.0
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(Row::view)
+    .transpose()
+}
+
+/// The payments of these orders, oldest first.
+pub async fn of_orders(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<Payment>> {
+    sqlx::query_as!(
+        Row,
+        r#"select id as "id: PaymentId", order_id as "order_id: OrderId", status as "status: PaymentStatus",
+                  amount_minor, currency, failure_code, created_at
+             from payments where order_id = any($1) order by id"#,
+        orders
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(Row::view)
+    .collect()
+}
+
+/// Whether an attempt to pay the order is under way or has succeeded.
+pub async fn is_under_way(conn: &mut PgConnection, order: OrderId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select 1 from payments where order_id = $1
+                           and status in ('created', 'processing', 'requires_action', 'captured')) as "e!""#,
+        order.0
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// A payment and what is overdue about its order, not locked.
+pub async fn attempt(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Attempt> {
+    let row = sqlx::query!(
+        r#"select p.id as "id: PaymentId", p.order_id as "order_id: OrderId", p.status as "status: PaymentStatus",
+                  p.amount_minor, p.currency, p.failure_code, p.created_at, p.method_token,
+                  o.expires_at <= clock_timestamp() as "order_overdue!",
+                  exists (select 1 from order_items i join reservations r on r.id = i.reservation_id
+                           where i.order_id = o.id and r.status = 'paying'
+                             and r.expires_at <= clock_timestamp()) as "hold_overdue!"
+             from payments p join orders o on o.id = p.order_id where p.id = $1"#,
+        id.0
+    )
+    .fetch_one(conn)
+    .await?;
+    let view = Row {
+        id: row.id,
+        order_id: row.order_id,
+        status: row.status,
+        amount_minor: row.amount_minor,
+        currency: row.currency,
+        failure_code: row.failure_code,
+        created_at: row.created_at,
+    };
+    Ok(Attempt {
+        view: view.view()?,
+        token: row.method_token,
+        order_overdue: row.order_overdue,
+        hold_overdue: row.hold_overdue,
+    })
+}
+
+/// Locks a payment: the first lock of its outcome.
+pub async fn lock(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Payment> {
+    sqlx::query_as!(
+        Row,
+        r#"select id as "id: PaymentId", order_id as "order_id: OrderId", status as "status: PaymentStatus",
+                  amount_minor, currency, failure_code, created_at
+             from payments where id = $1 for no key update"#,
+        id.0
+    )
+    .fetch_one(conn)
+    .await?
+    .view()
+}
+
+/// One step of a payment; `None`: its status does not allow it.
+pub async fn step(
+    conn: &mut PgConnection,
+    id: PaymentId,
+    to: PaymentStatus,
+    reference: Option<&str>,
+    failure_code: Option<&str>,
+) -> sqlx::Result<Option<Payment>> {
+    sqlx::query_as!(
+        Row,
+        r#"update payments
+              set status = $2, provider_ref = coalesce($4, provider_ref),
+                  failure_code = coalesce($5, failure_code), updated_at = clock_timestamp(),
+                  captured_at = case when $2 = 'captured' then clock_timestamp() end
+            where id = $1 and status = any($3)
+           returning id as "id: PaymentId", order_id as "order_id: OrderId", status as "status: PaymentStatus",
+                     amount_minor, currency, failure_code, created_at"#,
+        id.0,
+        to.as_str(),
+        &PaymentStatus::sources_of(to),
+        reference,
+        failure_code
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(Row::view)
+    .transpose()
+}
+
+/// Decides, for good, that the money of an unsettled payment goes back.
+pub async fn mark(conn: &mut PgConnection, id: PaymentId, failure_code: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update payments set failure_code = $2, updated_at = clock_timestamp() where id = $1",
+        id.0,
+        failure_code
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes unsettled payments that have rested, or whose second step is overdue, to ask
+/// the provider; they rest again from now on, whoever else looks.
+///
+/// One that is only written may still be on its way to the provider: it rests until
+/// that call has timed out.
+pub async fn take_unsettled(
+    conn: &mut PgConnection,
+    after: Duration,
+    call_timeout: Duration,
+    limit: i64,
+) -> sqlx::Result<Vec<PaymentId>> {
+    sqlx::query_scalar!(
+        r#"with due as (
+               select p.id from payments p join orders o on o.id = p.order_id
+                where p.status in ('created', 'processing', 'requires_action')
+                  and p.updated_at <= clock_timestamp() - make_interval(secs => $1)
+                  and case p.status
+                      when 'created' then p.updated_at <= clock_timestamp() - make_interval(secs => $1 + $2)
+                      when 'processing' then true
+                      else o.expires_at <= clock_timestamp()
+                           or exists (select 1 from order_items i join reservations r on r.id = i.reservation_id
+                                       where i.order_id = o.id and r.status = 'paying'
+                                         and r.expires_at <= clock_timestamp())
+                      end
+                order by p.updated_at limit $3 for no key update of p skip locked
+           )
+           update payments p set updated_at = clock_timestamp() from due where p.id = due.id
+           returning p.id as "id: PaymentId""#,
+        after.as_secs_f64(),
+        call_timeout.as_secs_f64(),
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,250 @@
+//! Shows: scheduled here, run by their rooms. What a host does while on air goes over the
+//! bus to the room, which decides, and is answered with the room's word.
+
+pub mod handlers;
+pub mod model;
+mod room;
+mod store;
+
+use chrono::DateTime;
+use shared::bus::SharedBus;
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{GuestId, ProductId, RequestId, SellerId, StreamId, UserId};
+use shared::live::RoomRequest;
+use shared::protocol::{HostCommand, Outcome};
+use shared::status::StreamStatus;
+use shared::token::{Claims as _, Ticket as TicketClaims, Viewer};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::audit;
+use crate::catalog::products::{self, Product};
+use crate::config::Config;
+use crate::http::{List, Page, Result, Shopkeeper};
+use model::{ChatLine, NewStream, Role, Stream, Ticket};
+
+/// Schedules a show, and starts it if that is asked for. One that cannot start is not
+/// left behind.
+///
+/// # Errors
+/// `not_found` for a product that is not an active one of the shop's, `room_unavailable`.
+pub async fn create(db: &PgPool, bus: &SharedBus, shop: &Shopkeeper, new: &NewStream) -> Result<Stream> {
+    let id = StreamId::new();
+    let mut tx = db.begin().await?;
+    store::insert(&mut tx, id, shop.seller, new).await?;
+    set_line_up_in(&mut tx, id, shop.seller, &new.product_ids).await?;
+    audit::record(&mut tx, shop.user, "stream.create", id.0, serde_json::json!({})).await?;
+    tx.commit().await?;
+    if new.start {
+        let started = command(db, bus, shop, id, RequestId::new(), HostCommand::Start).await;
+        if let Err(error) = started
+            // A room that was slow to answer may have started it: then it is on air.
+            && cancel_quietly(db, shop, id).await?
+        {
+            return Err(error);
+        }
+    }
+    get(db, id).await
+}
+
+async fn cancel_quietly(db: &PgPool, shop: &Shopkeeper, id: StreamId) -> Result<bool> {
+    Ok(store::cancel(&mut *db.acquire().await?, id, shop.seller).await?)
+}
+
+/// Any show.
+///
+/// # Errors
+/// `not_found`.
+pub async fn get(db: &PgPool, id: StreamId) -> Result<Stream> {
+    let stream = store::get(&mut *db.acquire().await?, id).await?;
+    Ok(stream.ok_or(ErrorCode::NotFound)?)
+}
+
+/// Shows on air, the latest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn live(db: &PgPool, page: &Page) -> Result<List<Stream>> {
+    let rows = store::live(&mut *db.acquire().await?, page).await?;
+    Ok(List::of(rows, page, |stream| stream.id.0))
+}
+
+/// Shows to come, the next first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn upcoming(db: &PgPool, page: &Page) -> Result<List<Stream>> {
+    let rows = store::upcoming(&mut *db.acquire().await?, page).await?;
+    Ok(List::of(rows, page, |stream| stream.id.0))
+}
+
+/// A shop's shows, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_seller(db: &PgPool, seller: SellerId, page: &Page) -> Result<List<Stream>> {
+    let rows = store::of_seller(&mut *db.acquire().await?, seller, page).await?;
+    Ok(List::of(rows, page, |stream| stream.id.0))
+}
+
+/// A show's line-up, in order.
+///
+/// # Errors
+/// `not_found`.
+pub async fn line_up(db: &PgPool, id: StreamId) -> Result<List<Product>> {
+    let mut conn = db.acquire().await?;
+    if store::get(&mut conn, id).await?.is_none() {
+        return Err(ErrorCode::NotFound.into());
+    }
+    let ids = store::line_up(&mut conn, id).await?;
+    Ok(List::whole(products::many(&mut conn, &ids).await?))
+}
+
+/// Replaces the line-up of a show that is not over.
+///
+/// # Errors
+/// `not_found`, also for a product that is not an active one of the shop's; `wrong_state`.
+pub async fn set_line_up(
+    db: &PgPool,
+    shop: &Shopkeeper,
+    id: StreamId,
+    products: &[ProductId],
+) -> Result<List<Product>> {
+    let mut tx = db.begin().await?;
+    match store::lock_own(&mut tx, id, shop.seller).await? {
+        None => return Err(ErrorCode::NotFound.into()),
+        Some(StreamStatus::Scheduled | StreamStatus::Live) => {}
+        Some(StreamStatus::Ended | StreamStatus::Cancelled) => return Err(ErrorCode::WrongState.into()),
+    }
+    set_line_up_in(&mut tx, id, shop.seller, products).await?;
+    tx.commit().await?;
+    line_up(db, id).await
+}
+
+async fn set_line_up_in(conn: &mut PgConnection, id: StreamId, seller: SellerId, products: &[ProductId]) -> Result<()> {
+    let mut seen: Vec<ProductId> = Vec::with_capacity(products.len());
+    for (i, product) in products.iter().enumerate() {
+        if seen.contains(product) {
+            let refusal = Refusal::new(ErrorCode::InvalidBody, "a product is in the line-up once");
+            return Err(refusal.at(format!("product_ids.{i}")).into());
+        }
+        seen.push(*product);
+    }
+    let set = store::set_line_up(conn, id, seller, products).await?;
+    if set != products.len() as u64 {
+        return Err(
+            Refusal::new(ErrorCode::NotFound, "not every one is an active product of the shop")
+                .at("product_ids")
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+/// Calls a show to come off. Doing it twice is no error.
+///
+/// # Errors
+/// `not_found`, `wrong_state` once it has begun.
+pub async fn cancel(db: &PgPool, shop: &Shopkeeper, id: StreamId) -> Result<Stream> {
+    let mut tx = db.begin().await?;
+    match store::lock_own(&mut tx, id, shop.seller).await? {
+        None => return Err(ErrorCode::NotFound.into()),
+        Some(StreamStatus::Cancelled) => {}
+        Some(_) if store::cancel(&mut tx, id, shop.seller).await? => {
+            audit::record(&mut tx, shop.user, "stream.cancel", id.0, serde_json::json!({})).await?;
+        }
+        Some(_) => return Err(ErrorCode::WrongState.into()),
+    }
+    tx.commit().await?;
+    get(db, id).await
+}
+
+/// Passes a host's command to the room and answers with the room's word. The room keeps
+/// the request id: the same command again has the same outcome.
+///
+/// # Errors
+/// `not_found` for somebody else's show, `room_unavailable`, and what the room refuses.
+pub async fn command(
+    db: &PgPool,
+    bus: &SharedBus,
+    shop: &Shopkeeper,
+    stream: StreamId,
+    request_id: RequestId,
+    command: HostCommand,
+) -> Result<Outcome> {
+    if !store::is_own(&mut *db.acquire().await?, stream, shop.seller).await? {
+        return Err(ErrorCode::NotFound.into());
+    }
+    let request = RoomRequest {
+        stream,
+        user: shop.user,
+        request_id,
+        command,
+    };
+    room::ask(bus, &request).await
+}
+
+/// A way into a show's room: for an account or a guest, as a viewer or its host.
+///
+/// # Errors
+/// `not_found`, `wrong_state` when the show is over, `unauthenticated` or `forbidden` for
+/// a host's without being one.
+pub async fn ticket(
+    db: &PgPool,
+    config: &Config,
+    caller: Option<UserId>,
+    stream: StreamId,
+    part: Role,
+) -> Result<Ticket> {
+    let mut conn = db.acquire().await?;
+    let show = store::get(&mut conn, stream).await?.ok_or(ErrorCode::NotFound)?;
+    if matches!(show.status, StreamStatus::Ended | StreamStatus::Cancelled) {
+        return Err(Refusal::new(ErrorCode::WrongState, "the show is over").into());
+    }
+    let viewer = match (caller, part) {
+        (None, Role::Host) => return Err(ErrorCode::Unauthenticated.into()),
+        (Some(user), Role::Host) if !store::is_host(&mut conn, stream, user).await? => {
+            return Err(Refusal::new(ErrorCode::Forbidden, "it is another shop's show").into());
+        }
+        (Some(id), _) => Viewer::User {
+            id,
+            name: store::display_name(&mut conn, id).await?.unwrap_or_default(),
+        },
+        (None, Role::Viewer) => Viewer::Guest { id: GuestId::new() },
+    };
+    let now = chrono::Utc::now().timestamp();
+    let claims = TicketClaims {
+        jti: Uuid::now_v7(),
+        viewer,
+        stream,
+        part: part.into(),
+    };
+    let expires_at = DateTime::from_timestamp(now + TicketClaims::SECONDS, 0);
+    Ok(Ticket {
+        ticket: config.token_key.sign(claims, now)?,
+        url: config.live_url.clone(),
+        expires_at: expires_at.ok_or_else(|| anyhow::anyhow!("the clock is out of range"))?,
+        part,
+    })
+}
+
+/// Committed messages of a show, newest first.
+///
+/// # Errors
+/// `not_found`.
+pub async fn chat(db: &PgPool, id: StreamId, page: &Page) -> Result<List<ChatLine>> {
+    let mut conn = db.acquire().await?;
+    if store::get(&mut conn, id).await?.is_none() {
+        return Err(ErrorCode::NotFound.into());
+    }
+    let rows = store::chat(&mut conn, id, page).await?;
+    Ok(List::of(rows, page, |line| line.id.0))
+}
+
+/// Forgets a batch of spent tickets that would not be good any more; how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn prune_tickets(db: &PgPool, limit: u32) -> Result<u64> {
+    Ok(store::delete_spent_tickets(&mut *db.acquire().await?, limit.into()).await?)
+}

@@ -1,0 +1,282 @@
+//! SQL of `streams` as core-api changes them, `stream_products`, and what it reads of a
+//! show's chat. Going on air, ending and featuring are the room's.
+
+use shared::Timestamp;
+use shared::ids::{MessageId, ProductId, SellerId, StreamId, UserId};
+use shared::status::{Machine, StreamStatus};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::{ChatAuthor, ChatLine, NewStream, Stream};
+use crate::http::Page;
+use crate::sellers::SellerRef;
+
+struct Row {
+    id: StreamId,
+    seller_id: SellerId,
+    shop_name: String,
+    title: String,
+    description: String,
+    cover_url: String,
+    status: StreamStatus,
+    scheduled_at: Timestamp,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    featured: Option<ProductId>,
+}
+
+impl From<Row> for Stream {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
+            seller: SellerRef {
+                id: row.seller_id,
+                shop_name: row.shop_name,
+            },
+            title: row.title,
+            description: row.description,
+            cover_url: row.cover_url,
+            status: row.status,
+            scheduled_at: row.scheduled_at,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+            featured_product_id: row.featured,
+        }
+    }
+}
+
+fn views(rows: Vec<Row>) -> Vec<Stream> {
+    rows.into_iter().map(Into::into).collect()
+}
+
+/// A show to come.
+pub async fn insert(conn: &mut PgConnection, id: StreamId, seller: SellerId, new: &NewStream) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into streams (id, seller_id, title, description, cover_url, scheduled_at)
+         values ($1, $2, $3, $4, $5, coalesce($6, now()))",
+        id.0,
+        seller.0,
+        new.title.trim(),
+        new.description,
+        new.cover_url,
+        new.scheduled_at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Any show.
+pub async fn get(conn: &mut PgConnection, id: StreamId) -> sqlx::Result<Option<Stream>> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"select t.id as "id: StreamId", t.seller_id as "seller_id: SellerId", s.shop_name, t.title, t.description,
+                  t.cover_url, t.status as "status: StreamStatus", t.scheduled_at, t.started_at, t.ended_at,
+                  t.featured_product_id as "featured: ProductId"
+             from streams t join sellers s on s.id = t.seller_id where t.id = $1"#,
+        id.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(Into::into))
+}
+
+/// Shows on air of shops that may sell, the latest first.
+pub async fn live(conn: &mut PgConnection, page: &Page) -> sqlx::Result<Vec<Stream>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select t.id as "id: StreamId", t.seller_id as "seller_id: SellerId", s.shop_name, t.title, t.description,
+                  t.cover_url, t.status as "status: StreamStatus", t.scheduled_at, t.started_at, t.ended_at,
+                  t.featured_product_id as "featured: ProductId"
+             from streams t join sellers s on s.id = t.seller_id
+            where t.status = 'live' and s.status = 'approved'
+              and ($1::uuid is null
+                   or (t.started_at, t.id) < (select c.started_at, c.id from streams c where c.id = $1))
+            order by t.started_at desc, t.id desc limit $2"#,
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(views(rows))
+}
+
+/// Shows to come of shops that may sell, the next first.
+pub async fn upcoming(conn: &mut PgConnection, page: &Page) -> sqlx::Result<Vec<Stream>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select t.id as "id: StreamId", t.seller_id as "seller_id: SellerId", s.shop_name, t.title, t.description,
+                  t.cover_url, t.status as "status: StreamStatus", t.scheduled_at, t.started_at, t.ended_at,
+                  t.featured_product_id as "featured: ProductId"
+             from streams t join sellers s on s.id = t.seller_id
+            where t.status = 'scheduled' and s.status = 'approved'
+              and ($1::uuid is null
+                   or (t.scheduled_at, t.id) > (select c.scheduled_at, c.id from streams c where c.id = $1))
+            order by t.scheduled_at, t.id limit $2"#,
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(views(rows))
+}
+
+/// A shop's shows, newest first.
+pub async fn of_seller(conn: &mut PgConnection, seller: SellerId, page: &Page) -> sqlx::Result<Vec<Stream>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select t.id as "id: StreamId", t.seller_id as "seller_id: SellerId", s.shop_name, t.title, t.description,
+                  t.cover_url, t.status as "status: StreamStatus", t.scheduled_at, t.started_at, t.ended_at,
+                  t.featured_product_id as "featured: ProductId"
+             from streams t join sellers s on s.id = t.seller_id
+            where t.seller_id = $1 and ($2::uuid is null or t.id < $2) order by t.id desc limit $3"#,
+        seller.0,
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(views(rows))
+}
+
+/// The status of a show of `seller`'s, locked; `None`: it has none such.
+pub async fn lock_own(conn: &mut PgConnection, id: StreamId, seller: SellerId) -> sqlx::Result<Option<StreamStatus>> {
+    sqlx::query_scalar!(
+        r#"select status as "status: StreamStatus" from streams where id = $1 and seller_id = $2 for no key update"#,
+        id.0,
+        seller.0
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Whether the show is `seller`'s.
+pub async fn is_own(conn: &mut PgConnection, id: StreamId, seller: SellerId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select 1 from streams where id = $1 and seller_id = $2) as "e!""#,
+        id.0,
+        seller.0
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Whether `user` owns the show's shop, and it may sell.
+pub async fn is_host(conn: &mut PgConnection, id: StreamId, user: UserId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select 1 from streams t join sellers s on s.id = t.seller_id
+                           where t.id = $1 and s.user_id = $2 and s.status = 'approved') as "e!""#,
+        id.0,
+        user.0
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Calls a show to come off.
+pub async fn cancel(conn: &mut PgConnection, id: StreamId, seller: SellerId) -> sqlx::Result<bool> {
+    let to = StreamStatus::Cancelled;
+    let done = sqlx::query!(
+        "update streams set status = $3 where id = $1 and seller_id = $2 and status = any($4)",
+        id.0,
+        seller.0,
+        to.as_str(),
+        &StreamStatus::sources_of(to)
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The line-up, in order.
+pub async fn line_up(conn: &mut PgConnection, id: StreamId) -> sqlx::Result<Vec<ProductId>> {
+    sqlx::query_scalar!(
+        r#"select product_id as "id: ProductId" from stream_products where stream_id = $1 order by position, product_id"#,
+        id.0
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Replaces the line-up by those of `products` that are active and `seller`'s; how many.
+pub async fn set_line_up(
+    conn: &mut PgConnection,
+    id: StreamId,
+    seller: SellerId,
+    products: &[ProductId],
+) -> sqlx::Result<u64> {
+    let ids: Vec<Uuid> = products.iter().map(|p| p.0).collect();
+    sqlx::query!(
+        "delete from stream_products where stream_id = $1 and product_id <> all($2)",
+        id.0,
+        &ids
+    )
+    .execute(&mut *conn)
+    .await?;
+    let done = sqlx::query!(
+        "insert into stream_products (stream_id, product_id, position)
+         select $1, p.id, t.i
+           from unnest($3::uuid[]) with ordinality t (id, i)
+           join products p on p.id = t.id and p.seller_id = $2 and p.status = 'active'
+         on conflict (stream_id, product_id) do update set position = excluded.position",
+        id.0,
+        seller.0,
+        &ids
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// What a person is called.
+pub async fn display_name(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!("select display_name from profiles where user_id = $1", user.0)
+        .fetch_optional(conn)
+        .await
+}
+
+/// Committed messages, newest first.
+pub async fn chat(conn: &mut PgConnection, id: StreamId, page: &Page) -> sqlx::Result<Vec<ChatLine>> {
+    let rows = sqlx::query!(
+        r#"select m.id as "id: MessageId", m.user_id as "user: UserId", coalesce(p.display_name, '') as "name!",
+                  coalesce(s.user_id = m.user_id, false) as "host!", m.text, m.reply_to as "reply_to: MessageId",
+                  m.created_at
+             from stream_chat_messages m
+             join streams t on t.id = m.stream_id
+             join sellers s on s.id = t.seller_id
+             left join profiles p on p.user_id = m.user_id
+            where m.stream_id = $1 and ($2::uuid is null or m.id < $2) order by m.id desc limit $3"#,
+        id.0,
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ChatLine {
+            id: row.id,
+            author: ChatAuthor {
+                id: row.user,
+                name: row.name,
+                host: row.host,
+            },
+            text: row.text,
+            reply_to: row.reply_to,
+            created_at: row.created_at,
+        })
+        .collect())
+}
+
+/// Forgets spent tickets that would not be good any more, at most `limit`; how many.
+pub async fn delete_spent_tickets(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "delete from spent_tickets where id in (
+             select id from spent_tickets where expires_at < now() - interval '1 minute'
+              order by expires_at limit $1 for update skip locked)",
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
