@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { CHAT_KEPT, currentSale, emptyRoom, ownHold, reduce, salePhase, unpaidOrders, variantName } from '../assets/js/room.js';
+import { CHAT_KEPT, currentSale, emptyRoom, hasOpenBusiness, ownHold, reduce, salePhase, unpaidOrders, variantName } from '../assets/js/room.js';
 
 const card = (version, extra = {}) => ({
   id: 'p1', title: 'Mug', image_url: '', currency: 'EUR', version,
@@ -133,7 +133,9 @@ test('holds and orders follow what the server says of them', () => {
   assert.equal(ownHold(room, 's1', 2_000)?.reservation, 'h1');
   room = reduce(room, { type: 'hold', reservation: { ...own, status: 'expired' } });
   assert.equal(ownHold(room, 's1', 2_000), null);
+  assert.equal(hasOpenBusiness(room), false);
   room = reduce(room, { type: 'order', order: 'o1', status: 'pending_payment' });
+  assert.equal(hasOpenBusiness(room), true);
   room = reduce(room, { type: 'order', order: 'o1', status: 'paid' });
   assert.deepEqual(unpaidOrders(room), []);
 });

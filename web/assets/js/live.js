@@ -27,12 +27,13 @@ const LOST = { code: 1006 };
  * @param {string} options.stream
  * @param {() => Promise<{ticket: string, url: string}>} options.ticket a fresh ticket
  * @param {() => Promise<string>} options.renewal a token that renews the socket's time
+ * @param {() => boolean} options.hasOwn whether this viewer has holds or orders that may have changed while away
  * @param {{hear: (ms: number) => void, now: () => number}} options.clock
  * @param {(action: object) => void} options.dispatch
  * @param {(counts: Record<string, number>) => void} options.onReactions
  * @param {(state: string, why?: object) => void} options.onState
  */
-export function createLive({ stream, ticket, renewal, clock, dispatch, onReactions, onState }) {
+export function createLive({ stream, ticket, renewal, hasOwn, clock, dispatch, onReactions, onState }) {
   let state = 'idle';
   let socket = null;
   let address = null;
@@ -128,6 +129,8 @@ export function createLive({ stream, ticket, renewal, clock, dispatch, onReactio
   async function join() {
     become('joining');
     const mine = socket;
+    // What is replayed leaves out this viewer's own holds and orders; a snapshot tells them.
+    if (hasOwn()) position = null;
     const since = position;
     try {
       const joined = await calls.start({ cmd: 'join', stream, ...(since && { since }) }, { atOnce: true });

@@ -207,6 +207,11 @@ export function unpaidOrders(room) {
   return Object.keys(room.orders).filter((order) => room.orders[order] === 'pending_payment');
 }
 
+/** Whether this viewer has a hold or an order that may still become something else. */
+export function hasOpenBusiness(room) {
+  return unpaidOrders(room).length > 0 || Object.values(room.holds).some((own) => ['held', 'paying'].includes(own.status));
+}
+
 /** `{size: "M", glaze: "Ash"}` → `"Ash, M"`, in a fixed order; empty for a product's only form. */
 export function variantName(variant) {
   return Object.keys(variant.options)

@@ -4,7 +4,7 @@ import { createPurchases } from '../buying/purchase.js';
 import { createClock } from '../clock.js';
 import { words } from '../errors.js';
 import { createLive } from '../live.js';
-import { emptyRoom, reduce, unpaidOrders } from '../room.js';
+import { emptyRoom, hasOpenBusiness, reduce, unpaidOrders } from '../room.js';
 import { createStore } from '../store.js';
 import { uuid } from '../uuid.js';
 import { showAccount } from './account.js';
@@ -37,6 +37,7 @@ export function showRoom({ root, stream, session, api, toast }) {
     clock,
     ticket: () => api.ticket(stream),
     renewal: async () => (await session.token()) ?? (await api.ticket(stream)).ticket,
+    hasOwn: () => hasOpenBusiness(store.get()),
     dispatch: store.dispatch,
     onReactions: floats.hear,
     onState: showConnection,

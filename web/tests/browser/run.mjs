@@ -1,0 +1,36 @@
+// Runs the browser test: against BASE_URL if it is set, else against a server of its own
+// that it starts with a show on air and stops again.
+//
+//   HAWKER_BIN     the program to start (default: target/debug/hawker)
+//   BASE_URL       a running server with a show on air, instead of starting one
+//   CHROMIUM       the browser (default: /usr/bin/chromium)
+//   SCREENSHOTS    where pictures go (default: target/screenshots)
+
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { launch } from './browser.mjs';
+import { startServer } from './server.mjs';
+import { watchAndBuy } from './watch-and-buy.mjs';
+
+const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
+const program = process.env.HAWKER_BIN ?? path.join(top, 'target/debug/hawker');
+const screenshots = path.resolve(process.env.SCREENSHOTS ?? path.join(top, 'target/screenshots'));
+
+await mkdir(screenshots, { recursive: true });
+const server = process.env.BASE_URL ? { baseUrl: process.env.BASE_URL, stop: async () => {} } : await startServer(program);
+try {
+  const browser = await launch(process.env.CHROMIUM ?? '/usr/bin/chromium');
+  try {
+    await watchAndBuy({ browser, baseUrl: server.baseUrl, screenshots });
+  } finally {
+    await browser.close();
+  }
+  console.log(`the browser test has passed; pictures are in ${screenshots}`);
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+} finally {
+  await server.stop();
+}
