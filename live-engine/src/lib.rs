@@ -1,3 +1,35 @@
 //! Hawker's WebSocket engine: rooms, chat fan-out, reactions, featured products, flash-buy.
+//!
+//! The map:
+//!
+//! - `engine` starts and stops everything; `config` is what it is told, `limits` what is
+//!   too much.
+//! - `net` owns sockets: a worker is one thread with its own listener and connections,
+//!   a connection has one writer. `auth` says who is there, `commands` what they ask.
+//! - `room` owns what happens: one actor a room decides and numbers (`room::state` is its
+//!   pure core), one shard a room and worker keeps the recent frames and writes them to
+//!   its viewers.
+//! - `db` keeps Postgres on threads of its own; `persist` stores numbered events, `sale`
+//!   grants holds, `tickets` spends tickets, `feed` brings committed changes.
+//!
+//! Workers share nothing but what `types` and `router` pass between them, and no worker
+//! ever waits for another.
 
+pub mod auth;
+mod commands;
+pub mod config;
+pub mod db;
+mod engine;
+pub mod feed;
+pub mod limits;
+mod metrics;
+pub mod net;
+pub mod persist;
+pub mod room;
+mod router;
+pub mod sale;
+pub mod tickets;
 pub mod types;
+
+pub use config::{Config, Limits, Rate};
+pub use engine::{Engine, start};

@@ -111,8 +111,8 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn sold_out_is_believed_for_a_second_and_never_past_the_earliest_expiry() {
+    #[test]
+    fn sold_out_is_believed_for_a_second_and_never_past_the_earliest_expiry() {
         let (now, stranger) = (Instant::now(), UserId::new());
         let mut memory = Memory::default();
         assert!(memory.learn(&progress(0, 5), None, now));
@@ -125,8 +125,8 @@ mod tests {
         assert!(!memory.refuses(stranger, now + Duration::from_millis(299)));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_holder_is_never_refused_from_memory() {
+    #[test]
+    fn a_holder_is_never_refused_from_memory() {
         let (now, holder, stranger) = (Instant::now(), UserId::new(), UserId::new());
         let mut memory = Memory::default();
         memory.learn(&progress(0, 5), None, now);
@@ -138,8 +138,8 @@ mod tests {
         assert!(!memory.refuses(stranger, now), "sold out anew, perhaps to a stranger");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn news_of_a_free_unit_counts_at_once_and_old_news_never() {
+    #[test]
+    fn news_of_a_free_unit_counts_at_once_and_old_news_never() {
         let (now, stranger) = (Instant::now(), UserId::new());
         let mut memory = Memory::default();
         memory.learn(&progress(0, 5), None, now);

@@ -1,0 +1,204 @@
+//! Who is there: tickets, access tokens and resume tokens, and for how long they hold.
+//!
+//! Verifying is local; a ticket is also spent in Postgres, so that it opens one socket
+//! once. A resume token needs no query, so that ten thousand can come back at once.
+
+mod store;
+
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{StreamId, UserId};
+use shared::protocol::{Hello, Millis};
+use shared::token::{Access, Part, RESUME_SECONDS, Resume, Ticket, TokenKey, Viewer};
+use uuid::Uuid;
+
+use crate::db::Db;
+use crate::engine::Shared;
+
+/// What a client brings to say who it is.
+pub enum Proof {
+    /// A ticket in the query.
+    Ticket(String),
+    /// An access token in a header.
+    Bearer(String),
+    /// Nothing yet: a resume token comes as the first frame.
+    Later,
+}
+
+/// Who is there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// The account or guest.
+    pub viewer: Viewer,
+    /// The one room that the ticket was for; an access token opens any.
+    pub stream: Option<StreamId>,
+    /// What they may do there.
+    pub part: Part,
+}
+
+impl Identity {
+    /// The account's id; none for guests.
+    #[must_use]
+    pub const fn user(&self) -> Option<UserId> {
+        self.viewer.user()
+    }
+
+    /// By what a person's rates are counted.
+    #[must_use]
+    pub const fn person(&self) -> Uuid {
+        match &self.viewer {
+            Viewer::User { id, .. } => id.0,
+            Viewer::Guest { id } => id.0,
+        }
+    }
+}
+
+/// A proof that holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Proven {
+    /// Who.
+    pub identity: Identity,
+    /// Until when, in seconds since the Unix epoch.
+    pub expires_at: i64,
+}
+
+/// Checks a ticket and spends it.
+///
+/// # Errors
+/// `TicketInvalid`, or that it cannot be spent now.
+pub async fn ticket(shared: &Shared, token: &str) -> Result<Proven, Refusal> {
+    let ticket = shared
+        .config
+        .token_key
+        .verify::<Ticket>(token)
+        .map_err(|_| ErrorCode::TicketInvalid)?;
+    let expires_at = chrono::DateTime::from_timestamp(ticket.expires_at, 0).ok_or(ErrorCode::TicketInvalid)?;
+    if !shared.tickets.spend(ticket.claims.jti, expires_at).await? {
+        return Err(ErrorCode::TicketInvalid.into());
+    }
+    Ok(Proven {
+        identity: Identity {
+            viewer: ticket.claims.viewer,
+            stream: Some(ticket.claims.stream),
+            part: ticket.claims.part,
+        },
+        // The ticket lasts for a moment; the socket as long as the way back to it.
+        expires_at: chrono::Utc::now().timestamp() + RESUME_SECONDS,
+    })
+}
+
+/// Checks an access token. Such a connection may enter any room; whether it hosts the
+/// show there, the room knows.
+///
+/// # Errors
+/// `TicketInvalid` for a token that does not hold, `AccountSuspended`, or that the
+/// database cannot be asked.
+pub async fn bearer(shared: &Shared, token: &str) -> Result<Proven, Refusal> {
+    let access = shared
+        .config
+        .token_key
+        .verify::<Access>(token)
+        .map_err(|_| ErrorCode::TicketInvalid)?;
+    let (user, name) = account(&shared.db, access.claims.sub).await?;
+    Ok(Proven {
+        identity: Identity {
+            viewer: Viewer::User { id: user, name },
+            stream: None,
+            part: Part::Host,
+        },
+        expires_at: access.expires_at,
+    })
+}
+
+/// Checks a resume token.
+///
+/// # Errors
+/// `TicketInvalid`.
+pub fn resume(key: &TokenKey, token: &str) -> Result<Proven, Refusal> {
+    let resume = key.verify::<Resume>(token).map_err(|_| ErrorCode::TicketInvalid)?;
+    Ok(Proven {
+        identity: Identity {
+            viewer: resume.claims.viewer,
+            stream: Some(resume.claims.stream),
+            part: resume.claims.part,
+        },
+        expires_at: resume.expires_at,
+    })
+}
+
+/// Checks a fresh token of somebody who is connected: a ticket to the same room for the
+/// same person, or their access token.
+///
+/// # Errors
+/// `TicketInvalid`, `AccountSuspended`, or that it cannot be checked now.
+pub async fn renew(shared: &Shared, now: &Identity, token: &str) -> Result<Proven, Refusal> {
+    let key = &shared.config.token_key;
+    if let Ok(access) = key.verify::<Access>(token) {
+        if now.user() != Some(access.claims.sub) {
+            return Err(ErrorCode::Unauthenticated.into());
+        }
+        account(&shared.db, access.claims.sub).await?;
+        return Ok(Proven {
+            identity: now.clone(),
+            expires_at: access.expires_at,
+        });
+    }
+    let held = key.verify::<Ticket>(token).map_err(Refusal::from)?;
+    let same = match (&held.claims.viewer, &now.viewer) {
+        (Viewer::User { id, .. }, Viewer::User { id: known, .. }) => id == known,
+        (Viewer::Guest { .. }, Viewer::Guest { .. }) => true,
+        (Viewer::User { .. }, Viewer::Guest { .. }) | (Viewer::Guest { .. }, Viewer::User { .. }) => false,
+    };
+    if !same || now.stream.is_some_and(|stream| stream != held.claims.stream) {
+        return Err(ErrorCode::Unauthenticated.into());
+    }
+    let mut proven = ticket(shared, token).await.map_err(|refusal| match refusal.code {
+        // A refused renewal leaves the connection its time.
+        ErrorCode::TicketInvalid => Refusal::new(ErrorCode::Unauthenticated, "the ticket was used before"),
+        _ => refusal,
+    })?;
+    proven.identity = Identity {
+        part: proven.identity.part,
+        ..now.clone()
+    };
+    Ok(proven)
+}
+
+async fn account(db: &Db, user: UserId) -> Result<(UserId, String), Refusal> {
+    let name = db
+        .call(async move |pool: sqlx::PgPool| {
+            let mut conn = pool.acquire().await?;
+            Ok(store::name_of(&mut conn, user).await?)
+        })
+        .await?;
+    match name {
+        Some(name) => Ok((user, name)),
+        None => Err(ErrorCode::AccountSuspended.into()),
+    }
+}
+
+/// Greets a connection; without `proven` it still has to say who it is.
+#[must_use]
+pub fn hello(shared: &Shared, proven: Option<&Proven>, now: Millis) -> Hello {
+    let identity = proven.map(|proven| &proven.identity);
+    let resume = proven.and_then(|proven| {
+        let claims = Resume {
+            viewer: proven.identity.viewer.clone(),
+            stream: proven.identity.stream?,
+            part: proven.identity.part,
+        };
+        // A way back lasts as long as what it renews, so coming back often gains nothing.
+        let issued_at = proven.expires_at - RESUME_SECONDS;
+        shared.config.token_key.sign(claims, issued_at).ok()
+    });
+    Hello {
+        node: shared.node,
+        now,
+        resume,
+        user: identity.and_then(Identity::user),
+        guest: identity.and_then(|identity| match identity.viewer {
+            Viewer::Guest { id } => Some(id),
+            Viewer::User { .. } => None,
+        }),
+        limits: shared.config.limits.announced(),
+    }
+}

@@ -1,0 +1,265 @@
+//! What a viewer's frame asks for, checked and passed on: to the shard, the room or the
+//! sale desk. Every command is answered once, by a `reply` or an `error` with its id.
+//!
+//! Only what has to ask the database is awaited, and only by the connection that asked.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{RequestId, ReservationId, SaleId, StreamId, UserId};
+use shared::protocol::{
+    Addressed, ClientCommand, ClientFrame, HostCommand, MAX_REACTION_COUNT, Outcome, Position, Private, REACTION_KINDS,
+};
+use shared::token::{Part, Viewer};
+
+use crate::auth::{self, Identity};
+use crate::limits::Act;
+use crate::metrics;
+use crate::net::conn::Conn;
+use crate::net::worker::Worker;
+use crate::room::shard::Shard;
+use crate::room::store::load::{self, Own};
+use crate::room::{Host, Say};
+use crate::sale::{HoldRequest, ReleaseRequest};
+
+/// How long a join may wait for its room to open.
+const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a command came to for now.
+enum Done {
+    /// It is answered with this.
+    Now(Outcome),
+    /// Whoever works on it answers.
+    Later,
+}
+
+type Result = std::result::Result<Done, Refusal>;
+
+/// Carries out one command of a connection.
+pub async fn handle(worker: &Rc<Worker>, conn: &Rc<Conn>, frame: ClientFrame) {
+    let id = frame.id;
+    let kind = kind(&frame.command);
+    let result = match (worker.shared.guards.command(&conn.commands), conn.identity()) {
+        (Err(refusal), _) => Err(refusal),
+        (Ok(()), None) => Err(ErrorCode::Unauthenticated.into()),
+        (Ok(()), Some(who)) => {
+            let command = Command {
+                worker,
+                conn,
+                who: &who,
+                id,
+                request_id: frame.request_id,
+            };
+            command.run(frame.command).await
+        }
+    };
+    metrics::command(kind, result.is_err());
+    match result {
+        Ok(Done::Now(outcome)) => conn.answer(id, Ok(outcome)),
+        Ok(Done::Later) => {}
+        Err(refusal) => conn.answer(id, Err(refusal)),
+    }
+}
+
+struct Command<'a> {
+    worker: &'a Rc<Worker>,
+    conn: &'a Rc<Conn>,
+    who: &'a Identity,
+    id: u64,
+    request_id: Option<RequestId>,
+}
+
+impl Command<'_> {
+    async fn run(&self, command: ClientCommand) -> Result {
+        match command.address() {
+            Addressed::Host(command) => self.host(command),
+            Addressed::Viewer(command) => match command {
+                ClientCommand::Join { stream, since } => Box::pin(self.join(stream, since)).await,
+                ClientCommand::Renew { token } => Box::pin(self.renew(&token)).await,
+                ClientCommand::Leave => self.leave(),
+                ClientCommand::Chat { text, reply_to } => self.chat(text, reply_to),
+                ClientCommand::React { kind, count } => self.react(&kind, count),
+                ClientCommand::Buy { sale, quantity } => self.buy(sale, quantity),
+                ClientCommand::Release { reservation } => self.release(reservation),
+                ClientCommand::Resume { .. } => Err(Refusal::new(ErrorCode::Conflict, "who is there is known already")),
+                ClientCommand::Start
+                | ClientCommand::End
+                | ClientCommand::Feature(_)
+                | ClientCommand::Unfeature
+                | ClientCommand::SaleOpen(_)
+                | ClientCommand::SaleClose { .. } => Err(ErrorCode::UnknownCommand.into()),
+            },
+        }
+    }
+
+    async fn join(&self, stream: StreamId, since: Option<Position>) -> Result {
+        if self.conn.shard().is_some() {
+            return Err(ErrorCode::AlreadyJoined.into());
+        }
+        if self.who.stream.is_some_and(|own| own != stream) {
+            return Err(Refusal::new(ErrorCode::Forbidden, "the ticket is for another stream").at("stream"));
+        }
+        let shard = self.worker.shard(stream);
+        let joining = shard.expect(self.conn);
+        let opened = tokio::time::timeout(OPEN_DEADLINE, shard.ready()).await;
+        opened.unwrap_or_else(|_| Err(ErrorCode::RoomUnavailable.into()))?;
+        let replayed = since.is_some_and(|since| shard.has_all_after(since));
+        let own = match self.who.user() {
+            // What is replayed needs no query, so that everybody can come back at once.
+            Some(user) if !replayed => self.own(user, stream).await?,
+            Some(_) | None => Own::default(),
+        };
+        joining.admit(self.id, since, (own.reservations, own.orders), now_ms())?;
+        Ok(Done::Later)
+    }
+
+    async fn own(&self, user: UserId, stream: StreamId) -> std::result::Result<Own, Refusal> {
+        let read = async move |pool: sqlx::PgPool| {
+            let mut conn = pool.acquire().await?;
+            Ok(load::own_holds_and_orders(&mut conn, user, stream).await?)
+        };
+        self.worker.shared.db.call(read).await
+    }
+
+    fn leave(&self) -> Result {
+        self.shard()?;
+        self.worker.leave(self.conn);
+        Ok(Done::Now(Outcome::Done))
+    }
+
+    fn chat(&self, text: String, reply_to: Option<shared::ids::MessageId>) -> Result {
+        let shard = self.shard()?;
+        let request_id = self.act()?;
+        let Viewer::User { id: user, name } = &self.who.viewer else {
+            return Err(Refusal::new(
+                ErrorCode::Unauthenticated,
+                "guests may watch and react; sign in to chat",
+            ));
+        };
+        self.worker.shared.guards.act(Act::Chat, user.0)?;
+        let (room, _) = shard.room()?;
+        let say = Say {
+            conn: self.conn.id,
+            id: self.id,
+            user: *user,
+            name: name.clone(),
+            request_id,
+            text,
+            reply_to,
+        };
+        room.try_send(say).map_err(|_| ErrorCode::Overloaded)?;
+        Ok(Done::Later)
+    }
+
+    fn react(&self, kind: &str, count: u32) -> Result {
+        let shard = self.shard()?;
+        let Some(kind) = REACTION_KINDS.into_iter().find(|known| *known == kind) else {
+            return Err(Refusal::new(ErrorCode::InvalidBody, "there is no such reaction").at("kind"));
+        };
+        if !(1..=MAX_REACTION_COUNT).contains(&count) {
+            let detail = format!("count must be from 1 to {MAX_REACTION_COUNT}");
+            return Err(Refusal::new(ErrorCode::InvalidBody, detail).at("count"));
+        }
+        self.worker.shared.guards.act(Act::React, self.who.person())?;
+        shard.react(kind, count);
+        Ok(Done::Now(Outcome::Done))
+    }
+
+    fn buy(&self, sale: SaleId, quantity: u32) -> Result {
+        let shard = self.shard()?;
+        let (user, request_id) = (self.buyer()?, self.act()?);
+        self.worker.shared.guards.act(Act::Buy, user.0)?;
+        self.worker.shared.desk.reserve(HoldRequest {
+            conn: self.conn.id,
+            id: self.id,
+            stream: shard.stream(),
+            sale,
+            user,
+            request_id,
+            quantity,
+        })?;
+        Ok(Done::Later)
+    }
+
+    fn release(&self, reservation: ReservationId) -> Result {
+        self.shard()?;
+        let user = self.buyer()?;
+        self.act()?;
+        self.worker.shared.guards.act(Act::Buy, user.0)?;
+        self.worker.shared.desk.release(ReleaseRequest {
+            conn: self.conn.id,
+            id: self.id,
+            user,
+            reservation,
+        })?;
+        Ok(Done::Later)
+    }
+
+    async fn renew(&self, token: &str) -> Result {
+        let proven = auth::renew(&self.worker.shared, self.who, token).await?;
+        let outcome = Outcome::Renewed {
+            expires_at: proven.expires_at.saturating_mul(1000),
+        };
+        self.conn.answer(self.id, Ok(outcome));
+        let hello = auth::hello(&self.worker.shared, Some(&proven), now_ms());
+        self.conn.identify(proven.identity, proven.expires_at);
+        // Carries the new way back.
+        self.conn.send(&Private::Hello(hello));
+        Ok(Done::Later)
+    }
+
+    fn host(&self, command: HostCommand) -> Result {
+        let shard = self.shard()?;
+        let request_id = self.act()?;
+        let (room, host) = shard.room()?;
+        let user = self
+            .who
+            .user()
+            .filter(|user| self.who.part == Part::Host && *user == host);
+        let Some(user) = user else {
+            return Err(Refusal::new(ErrorCode::Forbidden, "only the show's host may do this"));
+        };
+        let host = Host::from_socket(self.conn.id, self.id, user, request_id, command);
+        room.try_send(host).map_err(|_| ErrorCode::Overloaded)?;
+        Ok(Done::Later)
+    }
+
+    fn shard(&self) -> std::result::Result<Rc<Shard>, Refusal> {
+        self.conn.shard().ok_or_else(|| ErrorCode::NotJoined.into())
+    }
+
+    fn buyer(&self) -> std::result::Result<UserId, Refusal> {
+        let guest = || Refusal::new(ErrorCode::Unauthenticated, "guests may watch and react; sign in to buy");
+        self.who.user().ok_or_else(guest)
+    }
+
+    /// The name of the act, which commands that change something need.
+    fn act(&self) -> std::result::Result<RequestId, Refusal> {
+        let missing = || Refusal::new(ErrorCode::IdempotencyKeyMissing, "the command needs a request_id");
+        self.request_id.ok_or_else(|| missing().at("request_id"))
+    }
+}
+
+const fn kind(command: &ClientCommand) -> &'static str {
+    match command {
+        ClientCommand::Resume { .. } => "resume",
+        ClientCommand::Join { .. } => "join",
+        ClientCommand::Leave => "leave",
+        ClientCommand::Chat { .. } => "chat",
+        ClientCommand::React { .. } => "react",
+        ClientCommand::Buy { .. } => "buy",
+        ClientCommand::Release { .. } => "release",
+        ClientCommand::Renew { .. } => "renew",
+        ClientCommand::Start => "start",
+        ClientCommand::End => "end",
+        ClientCommand::Feature(_) => "feature",
+        ClientCommand::Unfeature => "unfeature",
+        ClientCommand::SaleOpen(_) => "sale_open",
+        ClientCommand::SaleClose { .. } => "sale_close",
+    }
+}
+
+fn now_ms() -> shared::protocol::Millis {
+    chrono::Utc::now().timestamp_millis()
+}

@@ -1,0 +1,243 @@
+//! The engine's configuration: typed, and read whole at start.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use shared::config::{Secret, Settings};
+use shared::db::DbOptions;
+use shared::protocol::{MAX_CHAT_CHARS, MAX_CLIENT_FRAME_BYTES, MAX_REACTION_COUNT};
+use shared::token::TokenKey;
+
+use crate::room::log::LogLimits;
+
+/// Everything the engine is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens; port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// How many workers serve connections.
+    pub workers: usize,
+    /// The database.
+    pub database_url: Secret,
+    /// How it is used.
+    pub db: DbOptions,
+    /// Verifies tickets and access tokens, signs resume tokens.
+    pub token_key: TokenKey,
+    /// Browsers' origins that may connect, such as `https://shop.example`; `*` for all.
+    /// A client that sends no Origin is no browser and may.
+    pub allowed_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// What is too much.
+    pub limits: Limits,
+}
+
+/// A rate: so many in a second on average, and so many at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// On average, in a second.
+    pub per_second: NonZeroU32,
+    /// At once.
+    pub burst: NonZeroU32,
+}
+
+impl Rate {
+    const fn new(per_second: u32, burst: u32) -> Self {
+        Self {
+            per_second: at_least_one(per_second),
+            burst: at_least_one(burst),
+        }
+    }
+}
+
+const fn at_least_one(n: u32) -> NonZeroU32 {
+    match NonZeroU32::new(n) {
+        Some(n) => n,
+        None => NonZeroU32::MIN,
+    }
+}
+
+impl std::str::FromStr for Rate {
+    type Err = String;
+
+    /// `per_second/burst`, such as `2/10`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split_once('/').and_then(|(rate, burst)| {
+            Some(Self {
+                per_second: rate.trim().parse().ok()?,
+                burst: burst.trim().parse().ok()?,
+            })
+        });
+        parts.ok_or_else(|| format!("{text:?} is not a rate; write so many a second and so many at once, as in 2/10"))
+    }
+}
+
+/// What is too much. Every queue, buffer and rate of the engine has its limit here or,
+/// where nobody needs to change it, beside its use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections from one address.
+    pub connections_per_address: usize,
+    /// Rooms open at once.
+    pub rooms: usize,
+    /// How long a handshake may take, and then the proof of who it is.
+    pub handshake: Duration,
+    /// How often a connection is pinged.
+    pub ping_interval: Duration,
+    /// How long after a ping something must have come.
+    pub pong_deadline: Duration,
+    /// What may wait for one connection alone, in bytes.
+    pub private_bytes: usize,
+    /// What a room keeps of its recent frames.
+    pub log: LogLimits,
+    /// How long a room without viewers, off air, stays open.
+    pub room_idle: Duration,
+    /// Commands of one connection.
+    pub commands: Rate,
+    /// Messages of one person.
+    pub chat: Rate,
+    /// Attempts to buy of one person.
+    pub buys: Rate,
+    /// Reaction commands of one person.
+    pub reactions: Rate,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 50_000,
+            connections_per_address: 10_000,
+            rooms: 10_000,
+            handshake: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(25),
+            pong_deadline: Duration::from_secs(20),
+            private_bytes: 64 * 1024,
+            log: LogLimits {
+                bytes: 2 * 1024 * 1024,
+                age: Duration::from_secs(120),
+            },
+            room_idle: Duration::from_secs(60),
+            commands: Rate::new(20, 60),
+            chat: Rate::new(2, 10),
+            buys: Rate::new(5, 20),
+            reactions: Rate::new(5, 20),
+        }
+    }
+}
+
+impl Limits {
+    /// What a client is told of them.
+    #[must_use]
+    pub fn announced(&self) -> shared::protocol::Limits {
+        let ms = u32::try_from(self.ping_interval.as_millis()).unwrap_or(u32::MAX);
+        shared::protocol::Limits {
+            frame_bytes: MAX_CLIENT_FRAME_BYTES as u32,
+            chat_chars: MAX_CHAT_CHARS as u32,
+            reaction_count: MAX_REACTION_COUNT,
+            ping_interval_ms: ms,
+        }
+    }
+
+    fn read(settings: &mut Settings) -> Option<Self> {
+        let default = Self::default();
+        let connections = settings.or("limit_connections", default.connections);
+        let per_address = settings.or("limit_connections_per_address", default.connections_per_address);
+        let rooms = settings.or("limit_rooms", default.rooms);
+        let ping = settings.or("limit_ping_interval_seconds", default.ping_interval.as_secs());
+        let log_bytes = settings.or("limit_room_log_bytes", default.log.bytes);
+        let mut rate = |key: &str, default: Rate| match settings.optional::<Rate>(key) {
+            Some(rate) => rate,
+            // A value that cannot be read is a fault by now, and the whole is refused.
+            None => default,
+        };
+        let (commands, chat) = (
+            rate("limit_commands", default.commands),
+            rate("limit_chat", default.chat),
+        );
+        let (buys, reactions) = (
+            rate("limit_buys", default.buys),
+            rate("limit_reactions", default.reactions),
+        );
+        Some(Self {
+            connections: connections?,
+            connections_per_address: per_address?,
+            rooms: rooms?,
+            ping_interval: Duration::from_secs(ping?.max(1)),
+            log: LogLimits {
+                bytes: log_bytes?,
+                ..default.log
+            },
+            commands,
+            chat,
+            buys,
+            reactions,
+            ..default
+        })
+    }
+}
+
+impl Config {
+    /// Reads it; what is wrong is recorded in `settings`.
+    pub fn read(settings: &mut Settings) -> Option<Self> {
+        let bind = settings.or("live", SocketAddr::from(([127, 0, 0, 1], 8081)));
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let workers = settings.or("live_workers", cores);
+        if workers.is_some_and(|n| !(1..=1024).contains(&n)) {
+            settings.fault("live_workers", "must be from 1 to 1024");
+        }
+        let database_url = settings.required::<Secret>("database_url");
+        let defaults = DbOptions::default();
+        let max_connections = settings.or("live_database_connections", defaults.max_connections);
+        let allow_unsafe = settings.or("allow_unsafe_database", defaults.allow_unsafe);
+        let token_key = settings.required::<Secret>("token_secret").and_then(|secret| {
+            let key = TokenKey::new(secret.expose().as_bytes());
+            if key.is_none() {
+                settings.fault("token_secret", "must have at least 32 bytes");
+            }
+            key
+        });
+        let allowed_origins = settings.list("allowed_origins");
+        let trusted_proxies = settings.list("trusted_proxies");
+        let limits = Limits::read(settings);
+        Some(Self {
+            bind: bind?,
+            workers: workers?,
+            database_url: database_url?,
+            db: DbOptions {
+                max_connections: max_connections?,
+                allow_unsafe: allow_unsafe?,
+                ..defaults
+            },
+            token_key: token_key?,
+            allowed_origins,
+            trusted_proxies,
+            limits: limits?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_says_how_many_a_second_and_how_many_at_once() {
+        assert_eq!("2/10".parse(), Ok(Rate::new(2, 10)));
+        for text in ["", "2", "0/1", "2/0", "a/b"] {
+            assert!(text.parse::<Rate>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_fault_is_found_in_one_reading() {
+        let mut settings =
+            Settings::from_pairs([("live", "nowhere"), ("token_secret", "short"), ("limit_chat", "often")]);
+        let config = Config::read(&mut settings);
+        let error = settings.finish(config).expect_err("faults");
+        let keys: Vec<_> = error.0.iter().map(|fault| fault.key.as_str()).collect();
+        assert_eq!(keys, ["live", "database_url", "token_secret", "limit_chat"]);
+    }
+}

@@ -1,0 +1,219 @@
+//! Starting and stopping: the database's threads, the workers' threads, and the bus.
+//!
+//! A panic on a worker's thread ends the process: what a worker holds is not to be
+//! trusted after it, and rooms are taken over by whoever starts next.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::{Arc, Once};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use shared::bus::{Request, Requests, SharedBus};
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::NodeId;
+use shared::live::{ROOM_REQUESTS, RoomReply, RoomRequest};
+use tokio::sync::{Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::db::Db;
+use crate::feed::Feed;
+use crate::limits::Guards;
+use crate::net::{listener, worker};
+use crate::persist::Persister;
+use crate::room::leases::Leases;
+use crate::router::{Router, ToWorker};
+use crate::sale::SaleDesk;
+use crate::tickets::Tickets;
+use crate::types::Sink;
+
+/// How long rooms may take to close.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
+/// Requests from the bus under way at once.
+const REQUESTS: usize = 256;
+
+/// What every worker and room knows.
+pub struct Shared {
+    /// What the engine was told.
+    pub config: Config,
+    /// This process.
+    pub node: NodeId,
+    /// The limits that all share.
+    pub guards: Arc<Guards>,
+    /// How others are reached.
+    pub router: Arc<Router>,
+    /// The database.
+    pub db: Db,
+    /// Stores numbered events.
+    pub persister: Persister,
+    /// Grants holds.
+    pub desk: SaleDesk,
+    /// Spends tickets.
+    pub tickets: Tickets,
+    /// Brings committed changes.
+    pub feed: Feed,
+    /// Keeps rooms ours.
+    pub leases: Leases,
+}
+
+/// A running engine.
+pub struct Engine {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    stopping: CancellationToken,
+}
+
+/// Starts the engine: it listens when this returns.
+///
+/// # Errors
+/// When it cannot listen, or the database does not answer or is not fit to be used.
+pub async fn start(config: Config, bus: SharedBus) -> anyhow::Result<Engine> {
+    let listeners =
+        listener::open(config.bind, config.workers).with_context(|| format!("cannot listen on {}", config.bind))?;
+    let addr = match listeners.first() {
+        Some(listener) => listener.local_addr()?,
+        None => anyhow::bail!("an engine needs a worker"),
+    };
+    let db = Db::start(config.database_url.expose(), config.db.clone()).await?;
+    let (router, inboxes) = Router::new(config.workers);
+    let (node, sink) = (NodeId::new(), router.clone() as Arc<dyn Sink>);
+    let shared = Arc::new(Shared {
+        node,
+        guards: Guards::new(&config.limits),
+        persister: Persister::start(&db, sink.clone()),
+        desk: SaleDesk::start(&db, sink.clone()),
+        tickets: Tickets::start(&db),
+        feed: Feed::start(&db, bus.clone(), sink.clone()),
+        leases: Leases::start(&db, node, sink),
+        router,
+        config,
+        db,
+    });
+    abort_on_worker_panic();
+    let mut threads = Vec::with_capacity(inboxes.len());
+    for (index, (listener, inbox)) in listeners.into_iter().zip(inboxes).enumerate() {
+        let index = u16::try_from(index).context("at most 65,535 workers")?;
+        let shared = shared.clone();
+        let thread = std::thread::Builder::new().name(format!("engine-{index}"));
+        threads.push(thread.spawn(move || {
+            IS_WORKER.set(true);
+            let system = actix::System::new();
+            if let Err(error) = system.block_on(worker::run(index, shared, listener, inbox)) {
+                tracing::error!(%error, index, "a worker could not start");
+            }
+        })?);
+    }
+    let stopping = CancellationToken::new();
+    let requests = bus.serve(ROOM_REQUESTS).await.context("cannot serve the bus")?;
+    shared
+        .db
+        .spawn(serve_bus(shared.router.clone(), requests, stopping.clone()));
+    tracing::info!(%addr, workers = threads.len(), %node, "the engine listens");
+    Ok(Engine {
+        addr,
+        shared,
+        threads,
+        stopping,
+    })
+}
+
+impl Engine {
+    /// Where it listens.
+    #[must_use]
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Connections at present.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.guards.connections()
+    }
+
+    /// Stops: nobody new comes in, rooms store and acknowledge what was said and give
+    /// their leases back, viewers are sent away with 1012, threads end.
+    pub async fn stop(self) {
+        let router = &self.shared.router;
+        let workers = || (0..router.workers()).filter_map(|index| u16::try_from(index).ok());
+        self.stopping.cancel();
+        for worker in workers() {
+            router.send_when_possible(worker, ToWorker::Refuse).await;
+        }
+        let mut closing = Vec::new();
+        for worker in workers() {
+            let (done, closed) = oneshot::channel();
+            router.send_when_possible(worker, ToWorker::CloseRooms(done)).await;
+            closing.push(closed);
+        }
+        let closed = futures_util::future::join_all(closing);
+        if tokio::time::timeout(CLOSE_DEADLINE, closed).await.is_err() {
+            tracing::warn!("some rooms did not close in time");
+        }
+        for worker in workers() {
+            router.send_when_possible(worker, ToWorker::Stop).await;
+        }
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok()));
+        if !joined.await.unwrap_or(false) {
+            tracing::error!("a worker ended badly");
+        }
+        self.shared.db.stop().await;
+        tracing::info!("the engine has stopped");
+    }
+}
+
+/// Answers commands that come over the bus.
+async fn serve_bus(router: Arc<Router>, mut requests: Requests, stopping: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(REQUESTS));
+    loop {
+        let request = tokio::select! {
+            request = requests.next() => request,
+            () = stopping.cancelled() => return,
+        };
+        let Some(request) = request else { return };
+        // Never closed, so it is always got; what waits for a slot waits in the bus.
+        let slot = slots.clone().acquire_owned().await;
+        let router = router.clone();
+        tokio::spawn(async move {
+            answer(&router, request).await;
+            drop(slot);
+        });
+    }
+}
+
+async fn answer(router: &Router, request: Request) {
+    let reply: RoomReply = match serde_json::from_slice::<RoomRequest>(&request.message) {
+        Ok(asked) => router.ask(asked).await,
+        Err(error) => {
+            tracing::error!(%error, "a request from the bus cannot be read");
+            Err(Refusal::from(ErrorCode::InvalidBody))
+        }
+    };
+    match serde_json::to_vec(&reply) {
+        Ok(bytes) => request.reply(Bytes::from(bytes)),
+        Err(error) => tracing::error!(%error, "a reply to the bus cannot be written"),
+    }
+}
+
+thread_local! {
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets a panic on a worker's thread end the process, also where the runtime would
+/// catch it; other threads are left as they were.
+fn abort_on_worker_panic() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let former = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            former(panic);
+            if IS_WORKER.get() {
+                std::process::abort();
+            }
+        }));
+    });
+}

@@ -1,0 +1,345 @@
+//! A worker: one thread, one runtime, one listening socket, and the connections and
+//! shards that live there. Nothing of it is shared; others reach it through the router.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::StreamId;
+use shared::protocol::{Outcome, Private};
+use shared::status::ReservationStatus;
+use slab::Slab;
+use tokio_util::sync::CancellationToken;
+
+use super::conn::{Conn, Ending};
+use super::{frame, serve};
+use crate::engine::Shared;
+use crate::limits::Seat;
+use crate::metrics;
+use crate::room::shard::Shard;
+use crate::room::{self, Room};
+use crate::router::{Inbox, ToWorker, WorkerPost};
+use crate::types::{ConnId, HoldAnswer};
+
+/// How often the coarse clock of a worker ticks: pings, deadlines, idle shards, metrics.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Connections looked at before the coarse sweep lets others go first.
+const SWEEP_CHUNK: usize = 1024;
+/// How long viewers may take to leave when the worker stops.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(3);
+/// Going away: the service restarts, come back (RFC 6455's registry).
+const RESTART: u16 = 1012;
+/// The token's time is over: come back with a fresh one.
+pub const TOKEN_OVER: u16 = 4001;
+
+/// See the module.
+pub struct Worker {
+    /// Its number.
+    pub index: u16,
+    /// What all workers know.
+    pub shared: Arc<Shared>,
+    /// Cancelled when it stops accepting.
+    pub refusing: CancellationToken,
+    conns: RefCell<Slab<Rc<Conn>>>,
+    generation: Cell<u32>,
+    shards: RefCell<HashMap<StreamId, Rc<Shard>>>,
+    /// The rooms whose home this is.
+    rooms: RefCell<HashMap<StreamId, Addr<Room>>>,
+}
+
+/// Runs a worker until it is told to stop.
+pub async fn run(index: u16, shared: Arc<Shared>, listener: TcpListener, mut inbox: Inbox) -> std::io::Result<()> {
+    let worker = Rc::new(Worker {
+        index,
+        shared,
+        refusing: CancellationToken::new(),
+        conns: RefCell::default(),
+        generation: Cell::new(0),
+        shards: RefCell::default(),
+        rooms: RefCell::default(),
+    });
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    actix_rt::spawn(serve::accept(worker.clone(), listener));
+    actix_rt::spawn(sweep(worker.clone()));
+    loop {
+        tokio::select! {
+            message = inbox.messages.recv() => match message {
+                Some(ToWorker::Stop) | None => break,
+                Some(message) => worker.receive(message),
+            },
+            () = inbox.mail.arrived() => worker.collect(inbox.mail.take()),
+        }
+    }
+    worker.send_away().await;
+    metrics::flush();
+    Ok(())
+}
+
+impl Worker {
+    /// Takes a new connection in.
+    pub fn admit(&self, socket: tokio::net::TcpStream, seat: Seat) -> Rc<Conn> {
+        let mut conns = self.conns.borrow_mut();
+        let generation = self.generation.get().wrapping_add(1);
+        self.generation.set(generation);
+        let entry = conns.vacant_entry();
+        let id = ConnId {
+            worker: self.index,
+            slot: u32::try_from(entry.key()).unwrap_or(u32::MAX),
+            generation,
+        };
+        let limits = &self.shared.config.limits;
+        let commands = self.shared.guards.commands();
+        let conn = Conn::new(id, socket, seat, commands, limits.private_bytes);
+        entry.insert(conn.clone());
+        conn
+    }
+
+    /// Lets a connection go.
+    pub fn dismiss(&self, conn: &Rc<Conn>) {
+        self.leave(conn);
+        conn.end();
+        self.conns.borrow_mut().try_remove(conn.id.slot as usize);
+    }
+
+    /// Takes a connection out of its room.
+    pub fn leave(&self, conn: &Rc<Conn>) {
+        if let Some(shard) = conn.shard() {
+            shard.leave(conn);
+        }
+    }
+
+    /// A connection by its name, if it is still there.
+    #[must_use]
+    pub fn conn(&self, id: ConnId) -> Option<Rc<Conn>> {
+        let conns = self.conns.borrow();
+        conns.get(id.slot as usize).filter(|conn| conn.id == id).cloned()
+    }
+
+    /// This worker's shard of a room; a new one asks the room's home for it.
+    #[must_use]
+    pub fn shard(&self, stream: StreamId) -> Rc<Shard> {
+        if let Some(shard) = self.shards.borrow().get(&stream) {
+            return shard.clone();
+        }
+        let shard = Shard::new(self.index, stream);
+        self.shards.borrow_mut().insert(stream, shard.clone());
+        let attach = ToWorker::Attach {
+            stream,
+            worker: self.index,
+        };
+        if self
+            .shared
+            .router
+            .send(self.shared.router.home(stream), attach)
+            .is_err()
+        {
+            self.close_shard(stream, &ErrorCode::Overloaded.into());
+        }
+        shard
+    }
+
+    fn open_shard(&self, stream: StreamId) -> Option<Rc<Shard>> {
+        self.shards.borrow().get(&stream).cloned()
+    }
+
+    /// The room's actor, which lives here; started if need be.
+    fn room(self: &Rc<Self>, stream: StreamId) -> Result<Addr<Room>, Refusal> {
+        let mut rooms = self.rooms.borrow_mut();
+        if let Some(room) = rooms.get(&stream).filter(|room| room.connected()) {
+            return Ok(room.clone());
+        }
+        if self.refusing.is_cancelled() || self.shared.router.rooms() >= self.shared.config.limits.rooms {
+            return Err(ErrorCode::RoomUnavailable.into());
+        }
+        let room = room::open(self.shared.clone(), stream);
+        rooms.insert(stream, room.clone());
+        Ok(room)
+    }
+
+    fn receive(self: &Rc<Self>, message: ToWorker) {
+        match message {
+            ToWorker::Attach { stream, worker } => {
+                let attach = room::Attach { worker };
+                let sent = self
+                    .room(stream)
+                    .and_then(|room| room.try_send(attach).map_err(|_| ErrorCode::Overloaded.into()));
+                if let Err(refusal) = sent {
+                    self.report_unavailable(worker, stream, refusal);
+                }
+            }
+            ToWorker::Request(request, reply) => match self.room(request.stream) {
+                Ok(room) => {
+                    let command = room::Host::from_bus(*request, reply);
+                    // A full mailbox drops the reply's sender, which answers for us.
+                    if room.try_send(command).is_err() {
+                        tracing::debug!("a room has too many messages to take a host's command");
+                    }
+                }
+                Err(refusal) => drop(reply.send(Err(refusal))),
+            },
+            ToWorker::Attached(attached) => {
+                if let Some(shard) = self.open_shard(attached.stream) {
+                    shard.attached(*attached);
+                }
+            }
+            ToWorker::Unavailable(stream, refusal) => self.close_shard(stream, &refusal),
+            ToWorker::Batch(stream, batch) => {
+                let gap = self.open_shard(stream).is_some_and(|shard| !shard.take(&batch));
+                if gap {
+                    tracing::error!(%stream, "a shard missed a batch; its viewers have to come back");
+                    self.close_shard(stream, &ErrorCode::RoomUnavailable.into());
+                }
+            }
+            ToWorker::Replies(replies) => {
+                for (id, message) in replies {
+                    if let Some(conn) = self.conn(id) {
+                        conn.send(&message);
+                    }
+                }
+            }
+            ToWorker::Personal(stream, user, message) => {
+                if let Some(shard) = self.open_shard(stream) {
+                    shard.tell(user, &message);
+                }
+            }
+            ToWorker::Gone(stream, epoch) => {
+                if self
+                    .open_shard(stream)
+                    .is_some_and(|shard| shard.epoch() == Some(epoch))
+                {
+                    self.close_shard(stream, &ErrorCode::RoomUnavailable.into());
+                }
+            }
+            ToWorker::Refuse => self.refusing.cancel(),
+            ToWorker::CloseRooms(done) => {
+                let rooms: Vec<_> = self.rooms.borrow_mut().drain().map(|(_, room)| room).collect();
+                actix_rt::spawn(async move {
+                    let closing = rooms.into_iter().map(|room| room.send(room::Close));
+                    futures_util::future::join_all(closing).await;
+                    // The engine may have given up waiting.
+                    let _ = done.send(());
+                });
+            }
+            ToWorker::Stop => {}
+        }
+    }
+
+    fn report_unavailable(&self, worker: u16, stream: StreamId, refusal: Refusal) {
+        let report = ToWorker::Unavailable(stream, refusal);
+        if self.shared.router.send(worker, report).is_err() {
+            tracing::warn!(%stream, "a worker has too many messages to hear that a room is not available");
+        }
+    }
+
+    /// Gives a shard up; whoever is or wants to be in it is sent away to come back.
+    fn close_shard(&self, stream: StreamId, refusal: &Refusal) {
+        let shard = self.shards.borrow_mut().remove(&stream);
+        if let Some(shard) = shard {
+            shard.close(refusal);
+        }
+    }
+
+    fn collect(&self, post: WorkerPost) {
+        for HoldAnswer { conn, id, result } in post.answers {
+            let outcome = result.map(|hold| match hold.status {
+                ReservationStatus::Released => Outcome::Done,
+                ReservationStatus::Held
+                | ReservationStatus::Paying
+                | ReservationStatus::Converted
+                | ReservationStatus::Expired => Outcome::Held(hold),
+            });
+            metrics::command("hold", outcome.is_err());
+            if let Some(conn) = self.conn(conn) {
+                conn.answer(id, outcome);
+            }
+        }
+        for (stream, user, hold) in post.holds {
+            if let Some(shard) = self.open_shard(stream) {
+                shard.tell(user, &Private::Reservation(hold));
+            }
+        }
+    }
+
+    /// Sends everybody away and waits for them to leave, for a while.
+    async fn send_away(&self) {
+        let conns: Vec<_> = self.conns.borrow().iter().map(|(_, conn)| conn.clone()).collect();
+        for conn in conns {
+            conn.close(RESTART, "the service restarts");
+        }
+        let gone = async {
+            while !self.conns.borrow().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        // Who is too slow to leave is cut off.
+        let _ = tokio::time::timeout(LEAVE_DEADLINE, gone).await;
+    }
+}
+
+/// The coarse clock.
+async fn sweep(worker: Rc<Worker>) {
+    let mut seconds = 0_u64;
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        seconds += 1;
+        sweep_connections(&worker).await;
+        sweep_shards(&worker);
+        worker.rooms.borrow_mut().retain(|_, room| room.connected());
+        metrics::flush();
+        if worker.index == 0 {
+            let shared = &worker.shared;
+            metrics::present(shared.guards.connections(), shared.router.rooms());
+            if seconds.is_multiple_of(60) {
+                shared.guards.tidy();
+            }
+        }
+    }
+}
+
+async fn sweep_connections(worker: &Rc<Worker>) {
+    let limits = worker.shared.config.limits;
+    let ping = frame::ping();
+    let mut from = 0;
+    loop {
+        let chunk: Vec<_> = {
+            let conns = worker.conns.borrow();
+            if from >= conns.capacity() {
+                break;
+            }
+            (from..from + SWEEP_CHUNK)
+                .filter_map(|slot| conns.get(slot).cloned())
+                .collect()
+        };
+        from += SWEEP_CHUNK;
+        let (now, unix) = (Instant::now(), chrono::Utc::now().timestamp());
+        for conn in chunk {
+            if conn.ending() != Ending::No {
+                continue;
+            }
+            let silent = now.saturating_duration_since(conn.heard.get());
+            if silent >= limits.ping_interval + limits.pong_deadline {
+                conn.end();
+            } else if conn.expires_at.get() <= unix {
+                let refusal = Refusal::new(ErrorCode::TokenExpired, "come back with a fresh ticket");
+                conn.refuse(refusal, TOKEN_OVER);
+            } else if now.saturating_duration_since(conn.pinged.get()) >= limits.ping_interval {
+                conn.pinged.set(now);
+                conn.send_raw(&ping);
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn sweep_shards(worker: &Worker) {
+    let idle = worker.shared.config.limits.room_idle;
+    worker
+        .shards
+        .borrow_mut()
+        .retain(|_, shard| !shard.detach_if_idle(idle));
+}

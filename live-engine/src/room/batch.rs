@@ -1,0 +1,169 @@
+//! One tick of a room: its events encoded once for each wire format and framed once, for
+//! every viewer of every worker.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde::Serialize;
+use shared::protocol::{Ephemeral, EphemeralFrame, Format, FormatError, Millis, NumberedFrame, RoomEvent};
+
+use super::log::{Encoded, Framed};
+use crate::net::frame::{self, Opcode};
+
+/// What a room sends to each worker in one message.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The room's epoch.
+    pub epoch: i64,
+    /// The numbered events and when each was decided, for the shards' own copies of the
+    /// room's state.
+    pub events: Arc<[(RoomEvent, Millis)]>,
+    /// The connections in the room, as last counted.
+    pub viewers: u64,
+    /// The frames; numbered ones in it follow each other from batch to batch.
+    pub encoded: Arc<Encoded>,
+}
+
+impl Batch {
+    /// Encodes a tick: `events` numbered from `from` on, and what may be missed.
+    ///
+    /// # Errors
+    /// For an event that a format cannot hold, which is a defect.
+    pub fn encode(
+        epoch: i64,
+        from: u64,
+        events: Vec<(RoomEvent, Millis)>,
+        ephemeral: Vec<Ephemeral>,
+        viewers: u64,
+        now: Millis,
+        at: Instant,
+    ) -> Result<Self, FormatError> {
+        let to = from + events.len() as u64 - 1;
+        let (m, times): (Vec<_>, Vec<_>) = events.into_iter().unzip();
+        let numbered = (!m.is_empty()).then_some(NumberedFrame {
+            epoch,
+            from,
+            to,
+            now,
+            m,
+        });
+        let ephemeral = (!ephemeral.is_empty()).then_some(EphemeralFrame { now, m: ephemeral });
+        let frames = [
+            framed(Format::ALL[0], numbered.as_ref(), ephemeral.as_ref())?,
+            framed(Format::ALL[1], numbered.as_ref(), ephemeral.as_ref())?,
+        ];
+        Ok(Self {
+            epoch,
+            events: numbered
+                .map_or_else(Vec::new, |frame| frame.m)
+                .into_iter()
+                .zip(times)
+                .collect(),
+            viewers,
+            encoded: Arc::new(Encoded::new(from, to, at, frames)),
+        })
+    }
+}
+
+fn framed(
+    format: Format,
+    numbered: Option<&NumberedFrame>,
+    ephemeral: Option<&EphemeralFrame>,
+) -> Result<Framed, FormatError> {
+    let mut out = Vec::new();
+    if let Some(frame) = numbered {
+        frame::push(&mut out, Opcode::of(format), &format.encode(frame)?);
+    }
+    let numbered = out.len();
+    if let Some(frame) = ephemeral {
+        frame::push(&mut out, Opcode::of(format), &format.encode(frame)?);
+    }
+    Ok(Framed {
+        bytes: Bytes::from(out),
+        numbered,
+    })
+}
+
+/// One message as one frame.
+///
+/// # Errors
+/// For a message that the format cannot hold, which is a defect.
+pub fn message<T: Serialize>(format: Format, message: &T) -> Result<Vec<u8>, FormatError> {
+    let mut out = Vec::new();
+    frame::push(&mut out, Opcode::of(format), &format.encode(message)?);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use shared::protocol::ServerFrame;
+    use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocket};
+
+    use super::*;
+
+    fn read_all(format: Format, bytes: &Bytes) -> Vec<ServerFrame> {
+        let mut socket = WebSocket::from_raw_socket(Cursor::new(bytes.to_vec()), Role::Client, None);
+        std::iter::from_fn(|| match socket.read() {
+            Ok(Message::Text(text)) if format == Format::Json => Some(format.decode(text.as_bytes()).expect("json")),
+            Ok(Message::Binary(bytes)) if format == Format::MsgPack => Some(format.decode(&bytes).expect("msgpack")),
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn both_formats_carry_the_same_frames() {
+        let events = vec![RoomEvent::Unfeatured; 3];
+        let timed = events.iter().map(|event| (event.clone(), 98)).collect();
+        let batch = Batch::encode(
+            2,
+            8,
+            timed,
+            vec![Ephemeral::Viewers { count: 4 }],
+            4,
+            99,
+            Instant::now(),
+        )
+        .expect("encodes");
+        assert_eq!((batch.encoded.from, batch.encoded.to), (8, 10));
+        for format in Format::ALL {
+            let framed = batch.encoded.framed(format);
+            let frames = read_all(format, &framed.bytes);
+            let numbered = NumberedFrame {
+                epoch: 2,
+                from: 8,
+                to: 10,
+                now: 99,
+                m: events.clone(),
+            };
+            let ephemeral = EphemeralFrame {
+                now: 99,
+                m: vec![Ephemeral::Viewers { count: 4 }],
+            };
+            assert_eq!(
+                frames,
+                [
+                    ServerFrame::Numbered(numbered.clone()),
+                    ServerFrame::Ephemeral(ephemeral)
+                ],
+                "{format:?}"
+            );
+            let alone = read_all(format, &Bytes::copy_from_slice(framed.numbered()));
+            assert_eq!(alone, [ServerFrame::Numbered(numbered)]);
+        }
+    }
+
+    #[test]
+    fn a_tick_without_events_is_only_what_may_be_missed() {
+        let batch = Batch::encode(1, 5, vec![], vec![Ephemeral::Time], 0, 1, Instant::now()).expect("encodes");
+        assert_eq!((batch.encoded.from, batch.encoded.to), (5, 4));
+        for format in Format::ALL {
+            assert_eq!(batch.encoded.framed(format).numbered, 0);
+            assert!(!batch.encoded.framed(format).bytes.is_empty());
+        }
+    }
+}

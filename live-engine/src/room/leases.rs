@@ -1,0 +1,108 @@
+//! Keeps this node's rooms its own: all leases are renewed in one statement, several
+//! times in their life. A room whose lease is found to be another's is told so.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shared::ids::{NodeId, StreamId};
+
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use super::store::lease;
+use crate::db::{Db, Health};
+use crate::types::{PersistReport, Sink};
+
+/// How long a lease lasts unless it is renewed: as long as rooms stay without an owner
+/// when a node dies.
+pub const LEASE: Duration = Duration::from_secs(6);
+/// How often leases are renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+
+/// The leases of a node. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Leases {
+    owned: Arc<Mutex<HashMap<StreamId, i64>>>,
+}
+
+impl Leases {
+    /// Starts renewing, on the database's threads.
+    #[must_use]
+    pub fn start(db: &Db, node: NodeId, sink: Arc<dyn Sink>) -> Self {
+        let leases = Self::default();
+        let renewer = Renewer {
+            pool: db.pool(),
+            health: db.health(),
+            stopping: db.stopping(),
+            node,
+            sink,
+            leases: leases.clone(),
+        };
+        db.spawn(renewer.run());
+        leases
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, i64>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Renews a room's lease from now on.
+    pub fn keep(&self, stream: StreamId, epoch: i64) {
+        self.lock().insert(stream, epoch);
+    }
+
+    /// Renews it no more.
+    pub fn forget(&self, stream: StreamId, epoch: i64) {
+        let mut owned = self.lock();
+        if owned.get(&stream) == Some(&epoch) {
+            owned.remove(&stream);
+        }
+    }
+
+    fn all(&self) -> Vec<(StreamId, i64)> {
+        self.lock().iter().map(|(stream, epoch)| (*stream, *epoch)).collect()
+    }
+}
+
+struct Renewer {
+    pool: PgPool,
+    health: Arc<Health>,
+    stopping: CancellationToken,
+    node: NodeId,
+    sink: Arc<dyn Sink>,
+    leases: Leases,
+}
+
+impl Renewer {
+    async fn run(self) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(RENEW_EVERY) => {}
+                () = self.stopping.cancelled() => return,
+            }
+            let rooms = self.leases.all();
+            if rooms.is_empty() {
+                continue;
+            }
+            match self.renew(&rooms).await {
+                Ok(ours) => {
+                    self.health.answered();
+                    let ours: HashSet<_> = ours.into_iter().collect();
+                    for (stream, epoch) in rooms.into_iter().filter(|(stream, _)| !ours.contains(stream)) {
+                        self.sink.persisted(PersistReport::Fenced { stream, epoch });
+                    }
+                }
+                // The rooms go on: their epochs fence them, not the clock.
+                Err(error) => {
+                    self.health.failed("renewing leases", &error);
+                }
+            }
+        }
+    }
+
+    async fn renew(&self, rooms: &[(StreamId, i64)]) -> Result<Vec<StreamId>, sqlx::Error> {
+        let mut conn = self.pool.acquire().await?;
+        lease::renew_leases(&mut conn, self.node, rooms, LEASE).await
+    }
+}

@@ -1,0 +1,242 @@
+//! A room's recent frames, encoded and framed once, shared by every reader.
+//!
+//! The log holds whole ticks. A reader keeps no copy, only the number of the tick it
+//! needs next; one that the log has moved past has to resume. The room and its shards
+//! keep logs of the same ticks, so the bytes exist once in the process.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use shared::protocol::{Format, Position};
+
+/// One tick in one format: the numbered frame and, right behind it, the ephemeral one.
+#[derive(Clone, Debug, Default)]
+pub struct Framed {
+    /// Both frames.
+    pub bytes: Bytes,
+    /// How many of the bytes are the numbered frame.
+    pub numbered: usize,
+}
+
+impl Framed {
+    /// The numbered frame alone.
+    #[must_use]
+    pub fn numbered(&self) -> &[u8] {
+        &self.bytes[..self.numbered]
+    }
+
+    /// The ephemeral frame alone.
+    #[must_use]
+    pub fn ephemeral(&self) -> &[u8] {
+        &self.bytes[self.numbered..]
+    }
+}
+
+/// One tick in every format.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// The seq of its first numbered event.
+    pub from: u64,
+    /// The seq of its last; below `from` when it has none.
+    pub to: u64,
+    /// When it was made.
+    pub at: Instant,
+    frames: [Framed; 2],
+}
+
+impl Encoded {
+    /// A tick from its frames, in the order of [`Format::ALL`].
+    #[must_use]
+    pub const fn new(from: u64, to: u64, at: Instant, frames: [Framed; 2]) -> Self {
+        Self { from, to, at, frames }
+    }
+
+    /// Its bytes in a format.
+    #[must_use]
+    pub const fn framed(&self, format: Format) -> &Framed {
+        match format {
+            Format::Json => &self.frames[0],
+            Format::MsgPack => &self.frames[1],
+        }
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.frames.iter().map(|f| f.numbered).sum()
+    }
+}
+
+/// How much a log keeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogLimits {
+    /// Bytes of all formats together.
+    pub bytes: usize,
+    /// How long a tick is kept.
+    pub age: Duration,
+}
+
+/// The ticks with numbered events that are still at hand.
+#[derive(Clone, Debug)]
+pub struct RoomLog {
+    epoch: i64,
+    /// The seq that the log's beginning follows.
+    floor: u64,
+    /// The number of the first tick kept.
+    first: u64,
+    ticks: VecDeque<Arc<Encoded>>,
+    bytes: usize,
+    limits: LogLimits,
+}
+
+/// What a reader finds at a place in the log.
+#[derive(Debug)]
+pub enum Place<'a> {
+    /// A tick, and whether it is the newest.
+    Tick(&'a Encoded, bool),
+    /// Nothing yet: the reader has everything.
+    Head,
+    /// The tick is no longer kept.
+    Gone,
+}
+
+impl RoomLog {
+    /// An empty log of an epoch, after the event `seq`.
+    #[must_use]
+    pub const fn new(epoch: i64, seq: u64, limits: LogLimits) -> Self {
+        Self {
+            epoch,
+            floor: seq,
+            first: 0,
+            ticks: VecDeque::new(),
+            bytes: 0,
+            limits,
+        }
+    }
+
+    /// The position after everything in it.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            seq: self.ticks.back().map_or(self.floor, |tick| tick.to),
+        }
+    }
+
+    /// The number of the tick that comes next.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.first + self.ticks.len() as u64
+    }
+
+    /// Where to read on after `since`; `None` when what follows it is not all here, or
+    /// when `since` is no place where a tick of this epoch ended.
+    #[must_use]
+    pub fn after(&self, since: Position) -> Option<u64> {
+        if since.epoch != self.epoch {
+            return None;
+        }
+        if since.seq == self.head().seq {
+            return Some(self.next());
+        }
+        let index = self.ticks.partition_point(|tick| tick.from <= since.seq);
+        let tick = self.ticks.get(index)?;
+        (tick.from == since.seq + 1).then_some(self.first + index as u64)
+    }
+
+    /// Adds the next tick and lets go of what is too old or too much. The newest is
+    /// always kept. False, and nothing is added, when it does not follow the head.
+    pub fn push(&mut self, tick: Arc<Encoded>) -> bool {
+        if tick.from != self.head().seq + 1 || tick.to < tick.from {
+            return false;
+        }
+        self.bytes += tick.size_bytes();
+        let now = tick.at;
+        self.ticks.push_back(tick);
+        while self.ticks.len() > 1 {
+            let Some(oldest) = self.ticks.front() else { break };
+            if self.bytes <= self.limits.bytes && now.saturating_duration_since(oldest.at) <= self.limits.age {
+                break;
+            }
+            self.bytes -= oldest.size_bytes();
+            self.floor = oldest.to;
+            self.first += 1;
+            self.ticks.pop_front();
+        }
+        true
+    }
+
+    /// What is at a place.
+    #[must_use]
+    pub fn at(&self, place: u64) -> Place<'_> {
+        let Some(index) = place.checked_sub(self.first) else {
+            return Place::Gone;
+        };
+        match usize::try_from(index).ok().and_then(|index| self.ticks.get(index)) {
+            Some(tick) => Place::Tick(tick, place + 1 == self.next()),
+            None => Place::Head,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tick(from: u64, to: u64, bytes: usize, at: Instant) -> Arc<Encoded> {
+        let framed = Framed {
+            bytes: Bytes::from(vec![0; bytes]),
+            numbered: bytes,
+        };
+        Arc::new(Encoded::new(from, to, at, [framed.clone(), framed]))
+    }
+
+    fn limits() -> LogLimits {
+        LogLimits {
+            bytes: 400,
+            age: Duration::from_secs(10),
+        }
+    }
+
+    #[test]
+    fn a_reader_goes_on_exactly_where_it_was_or_not_at_all() {
+        let at = Instant::now();
+        let mut log = RoomLog::new(3, 10, limits());
+        assert!(log.push(tick(11, 12, 50, at)));
+        assert!(log.push(tick(13, 15, 50, at)));
+        let place = |epoch, seq| log.after(Position { epoch, seq });
+        assert_eq!(place(3, 10), Some(0));
+        assert_eq!(place(3, 12), Some(1));
+        assert_eq!(place(3, 15), Some(2));
+        assert_eq!(place(3, 13), None, "inside a tick");
+        assert_eq!(place(3, 9), None, "before the log");
+        assert_eq!(place(3, 16), None, "never happened");
+        assert_eq!(place(2, 12), None, "another epoch");
+    }
+
+    #[test]
+    fn the_log_forgets_by_bytes_and_by_age_but_never_the_newest() {
+        let at = Instant::now();
+        let mut log = RoomLog::new(1, 0, limits());
+        for seq in 1..=4 {
+            assert!(log.push(tick(seq, seq, 100, at)));
+        }
+        assert_eq!(log.after(Position { epoch: 1, seq: 1 }), None);
+        assert_eq!(log.after(Position { epoch: 1, seq: 2 }), Some(2));
+        assert!(matches!(log.at(1), Place::Gone));
+        assert!(log.push(tick(5, 5, 1000, at + Duration::from_secs(11))));
+        assert_eq!(log.after(Position { epoch: 1, seq: 3 }), None);
+        assert!(matches!(log.at(4), Place::Tick(_, true)));
+        assert!(matches!(log.at(5), Place::Head));
+    }
+
+    #[test]
+    fn a_tick_that_would_leave_a_gap_is_not_taken() {
+        let at = Instant::now();
+        let mut log = RoomLog::new(1, 0, limits());
+        assert!(!log.push(tick(2, 2, 1, at)));
+        assert!(log.push(tick(1, 2, 1, at)));
+        assert!(!log.push(tick(2, 3, 1, at)));
+        assert_eq!(log.head(), Position { epoch: 1, seq: 2 });
+    }
+}

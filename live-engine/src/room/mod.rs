@@ -1,0 +1,414 @@
+//! A room: one actor on its home worker, opened on demand, that decides what happens and
+//! numbers it. Its shards on the workers carry that to viewers.
+//!
+//! Here are its life (opening, serving, closing) and its messages; what an open room does
+//! with them is in `live`, `host` and `notices`. `state` is the pure core. Everything is
+//! sent with `try_send`: a full mailbox is a refusal that the sender passes on.
+
+pub mod batch;
+mod host;
+pub mod leases;
+mod live;
+pub mod log;
+mod notices;
+mod open;
+mod pace;
+mod reach;
+mod said;
+pub mod shard;
+pub mod state;
+pub mod store;
+pub mod text;
+pub mod tick;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext as _, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, Message,
+    ResponseActFuture, WrapFuture as _,
+};
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{MessageId, RequestId, StreamId, UserId};
+use shared::live::{RoomReply, RoomRequest};
+use shared::protocol::{HostCommand, Private};
+use tokio::sync::oneshot;
+
+use crate::engine::Shared;
+use crate::router::{Mail, RoomPost, ToWorker};
+use crate::types::ConnId;
+use live::Live;
+
+/// Messages that may wait for a room; more are refused as `overloaded`.
+const MAILBOX: usize = 4096;
+/// Host's commands that may wait while a room opens.
+const WAITING_HOSTS: usize = 64;
+/// The coarse clock of a room.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How long a room that closes waits for its last events to be stored.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
+
+/// A worker has viewers.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Attach {
+    /// Which.
+    pub worker: u16,
+}
+
+/// A worker has none any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Detach {
+    /// Which.
+    pub worker: u16,
+}
+
+/// Somebody says something.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Say {
+    /// Who waits for the answer.
+    pub conn: ConnId,
+    /// The command's id.
+    pub id: u64,
+    /// Who.
+    pub user: UserId,
+    /// The display name.
+    pub name: String,
+    /// The act.
+    pub request_id: RequestId,
+    /// What.
+    pub text: String,
+    /// The message it answers.
+    pub reply_to: Option<MessageId>,
+}
+
+/// What a worker's viewers reacted, by kind.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct React(pub BTreeMap<&'static str, u64>);
+
+/// Who waits for the answer to a host's command.
+enum Asker {
+    Socket(ConnId, u64),
+    Bus(oneshot::Sender<RoomReply>),
+}
+
+/// The host commands.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Host {
+    asker: Asker,
+    user: UserId,
+    request_id: RequestId,
+    command: HostCommand,
+}
+
+impl Host {
+    /// A command that came over a socket.
+    #[must_use]
+    pub const fn from_socket(conn: ConnId, id: u64, user: UserId, request_id: RequestId, command: HostCommand) -> Self {
+        Self {
+            asker: Asker::Socket(conn, id),
+            user,
+            request_id,
+            command,
+        }
+    }
+
+    /// A command that came over the bus.
+    #[must_use]
+    pub fn from_bus(request: RoomRequest, reply: oneshot::Sender<RoomReply>) -> Self {
+        Self {
+            asker: Asker::Bus(reply),
+            user: request.user,
+            request_id: request.request_id,
+            command: request.command,
+        }
+    }
+}
+
+/// Something is in the room's mailbox for other threads.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Post(RoomPost);
+
+/// Say what there is still to say, store it, and close.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Close;
+
+enum Phase {
+    Opening {
+        workers: Vec<u16>,
+        hosts: VecDeque<Host>,
+    },
+    Open(Box<Live>),
+    /// Nothing new is taken; what is under way is finished.
+    Closing(Box<Live>),
+    Closed,
+}
+
+/// See the module.
+pub struct Room {
+    stream: StreamId,
+    shared: Arc<Shared>,
+    mail: Arc<Mail<RoomPost>>,
+    phase: Phase,
+}
+
+/// Starts a room's actor on this thread; it opens itself.
+#[must_use]
+pub fn open(shared: Arc<Shared>, stream: StreamId) -> Addr<Room> {
+    let room = Room {
+        stream,
+        shared,
+        mail: Arc::default(),
+        phase: Phase::Opening {
+            workers: Vec::new(),
+            hosts: VecDeque::new(),
+        },
+    };
+    room.start()
+}
+
+impl Actor for Room {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        let opening = open::open(self.shared.clone(), self.stream);
+        ctx.spawn(opening.into_actor(self).map(|opened, room, ctx| match opened {
+            Ok(opened) => room.opened(opened, ctx),
+            Err(refusal) => room.give_up(&refusal, ctx),
+        }));
+    }
+}
+
+impl Room {
+    fn opened(&mut self, opened: open::Opened, ctx: &mut Context<Self>) {
+        let Phase::Opening { workers, hosts } = std::mem::replace(&mut self.phase, Phase::Closed) else {
+            return;
+        };
+        let mut live = Box::new(Live::new(self.shared.clone(), opened, ctx.address(), self.mail.clone()));
+        self.fetch_mail(ctx);
+        live.begin(ctx);
+        for worker in workers {
+            live.attach(worker);
+        }
+        for host in hosts {
+            live.host(host, ctx);
+        }
+        self.phase = Phase::Open(live);
+        ctx.run_interval(SWEEP_EVERY, |room, ctx| {
+            let over = match &mut room.phase {
+                Phase::Open(live) => live.sweep(ctx),
+                Phase::Closing(_) | Phase::Opening { .. } | Phase::Closed => false,
+            };
+            if over {
+                room.finish(ctx, true);
+            }
+        });
+    }
+
+    /// Brings what other threads leave for this room into its own mailbox.
+    fn fetch_mail(&self, ctx: &mut Context<Self>) {
+        let (mail, room) = (self.mail.clone(), ctx.address());
+        let fetch = async move {
+            loop {
+                mail.arrived().await;
+                // Waits while the mailbox is full; what arrives meanwhile is summed up.
+                if room.send(Post(mail.take())).await.is_err() {
+                    return;
+                }
+            }
+        };
+        ctx.spawn(fetch.into_actor(self));
+    }
+
+    /// The room cannot be opened.
+    fn give_up(&mut self, refusal: &Refusal, ctx: &mut Context<Self>) {
+        if let Phase::Opening { workers, hosts } = std::mem::replace(&mut self.phase, Phase::Closed) {
+            for worker in workers {
+                let report = ToWorker::Unavailable(self.stream, refusal.clone());
+                if self.shared.router.send(worker, report).is_err() {
+                    tracing::warn!(stream = %self.stream, worker, "a worker was not told that a room is not available");
+                }
+            }
+            for host in hosts {
+                answer(&self.shared, host.asker, Err(refusal.clone()));
+            }
+        }
+        ctx.stop();
+    }
+
+    /// Closes an open room: viewers are sent away to come back, and with `release` the
+    /// lease is given back.
+    fn finish(&mut self, ctx: &mut Context<Self>, release: bool) {
+        if let Phase::Open(live) | Phase::Closing(live) = std::mem::replace(&mut self.phase, Phase::Closed) {
+            live.end(release);
+        }
+        ctx.stop();
+    }
+
+    fn live(&mut self) -> Option<&mut Live> {
+        match &mut self.phase {
+            Phase::Open(live) => Some(live),
+            Phase::Opening { .. } | Phase::Closing(_) | Phase::Closed => None,
+        }
+    }
+}
+
+/// Answers a host's command.
+fn answer(shared: &Shared, asker: Asker, result: RoomReply) {
+    match asker {
+        // An asker who has given up needs no answer.
+        Asker::Bus(reply) => drop(reply.send(result)),
+        Asker::Socket(conn, id) => {
+            let message = private(id, result);
+            let replies = ToWorker::Replies(vec![(conn, message)]);
+            if shared.router.send(conn.worker, replies).is_err() {
+                tracing::warn!(
+                    worker = conn.worker,
+                    "a worker takes no more; an answer to a host is lost"
+                );
+            }
+        }
+    }
+}
+
+/// An answer as its connection gets it.
+fn private(id: u64, result: RoomReply) -> Private {
+    match result {
+        Ok(outcome) => Private::Reply { id, outcome },
+        Err(refusal) => Private::Error { id: Some(id), refusal },
+    }
+}
+
+impl Handler<Attach> for Room {
+    type Result = ();
+
+    fn handle(&mut self, message: Attach, _: &mut Context<Self>) {
+        match &mut self.phase {
+            Phase::Opening { workers, .. } => {
+                if !workers.contains(&message.worker) {
+                    workers.push(message.worker);
+                }
+            }
+            Phase::Open(live) => live.attach(message.worker),
+            Phase::Closing(_) | Phase::Closed => {
+                let report = ToWorker::Unavailable(self.stream, ErrorCode::RoomUnavailable.into());
+                // One that takes no more lets its joins run into their deadline.
+                let _ = self.shared.router.send(message.worker, report);
+            }
+        }
+    }
+}
+
+impl Handler<Detach> for Room {
+    type Result = ();
+
+    fn handle(&mut self, message: Detach, _: &mut Context<Self>) {
+        if let Some(live) = self.live() {
+            live.detach(message.worker);
+        }
+    }
+}
+
+impl Handler<Say> for Room {
+    type Result = ();
+
+    fn handle(&mut self, message: Say, ctx: &mut Context<Self>) {
+        let (conn, id) = (message.conn, message.id);
+        match self.live() {
+            Some(live) => live.say(message, ctx),
+            None => answer(
+                &self.shared,
+                Asker::Socket(conn, id),
+                Err(ErrorCode::RoomUnavailable.into()),
+            ),
+        }
+    }
+}
+
+impl Handler<React> for Room {
+    type Result = ();
+
+    fn handle(&mut self, message: React, ctx: &mut Context<Self>) {
+        if let Some(live) = self.live() {
+            live.react(message.0, ctx);
+        }
+    }
+}
+
+impl Handler<Host> for Room {
+    type Result = ();
+
+    fn handle(&mut self, message: Host, ctx: &mut Context<Self>) {
+        match &mut self.phase {
+            Phase::Opening { hosts, .. } if hosts.len() < WAITING_HOSTS => hosts.push_back(message),
+            Phase::Open(live) => live.host(message, ctx),
+            Phase::Opening { .. } => answer(&self.shared, message.asker, Err(ErrorCode::Overloaded.into())),
+            Phase::Closing(_) | Phase::Closed => {
+                answer(&self.shared, message.asker, Err(ErrorCode::RoomUnavailable.into()));
+            }
+        }
+    }
+}
+
+impl Handler<Post> for Room {
+    type Result = ();
+
+    fn handle(&mut self, message: Post, ctx: &mut Context<Self>) {
+        let fenced = match &mut self.phase {
+            Phase::Open(live) => live.post(message.0, ctx),
+            Phase::Closing(live) => {
+                live.settle(&message.0);
+                false
+            }
+            Phase::Opening { .. } | Phase::Closed => false,
+        };
+        if fenced {
+            tracing::warn!(stream = %self.stream, "the room belongs to another node now");
+            self.finish(ctx, false);
+        }
+    }
+}
+
+impl Handler<Close> for Room {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, _: Close, ctx: &mut Context<Self>) -> Self::Result {
+        let live = match std::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Open(mut live) => {
+                live.speak();
+                Some(live)
+            }
+            Phase::Closing(live) => Some(live),
+            opening @ Phase::Opening { .. } => {
+                self.phase = opening;
+                self.give_up(&ErrorCode::RoomUnavailable.into(), ctx);
+                None
+            }
+            Phase::Closed => None,
+        };
+        let Some(live) = live else {
+            return Box::pin(std::future::ready(()).into_actor(self));
+        };
+        self.phase = Phase::Closing(live);
+        let (persister, mail) = (self.shared.persister.clone(), self.mail.clone());
+        let flush = async move { tokio::time::timeout(FLUSH_DEADLINE, persister.flush()).await.is_ok() };
+        Box::pin(flush.into_actor(self).map(move |stored, room, ctx| {
+            if !stored {
+                tracing::warn!(stream = %room.stream, "the database did not take the room's last events in time");
+            }
+            // What was committed meanwhile is acknowledged before the room is gone.
+            if let Phase::Closing(live) = &mut room.phase {
+                live.settle(&mail.take());
+            }
+            room.finish(ctx, stored);
+        }))
+    }
+}

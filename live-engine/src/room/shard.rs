@@ -1,0 +1,450 @@
+//! A room on one worker: the viewers that are connected here, the room's recent frames,
+//! and a copy of its state that is exact at the log's head.
+//!
+//! A shard decides nothing. It answers joins from its own copy, and when a tick has come
+//! it sweeps: it writes the tick's bytes to one viewer after the other, starting at
+//! another one each time and letting others go first every half millisecond.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{OrderId, StreamId, UserId};
+use shared::protocol::{Millis, Outcome, Position, Private, Reservation};
+use tokio::sync::oneshot;
+
+use super::batch::Batch;
+use super::log::{Encoded, LogLimits, RoomLog};
+use super::state::RoomState;
+use super::{Detach, React, Room};
+use crate::metrics;
+use crate::net::conn::Conn;
+use crate::router::{Attached, Load};
+
+/// How long a sweep goes on before it lets others go first.
+const SWEEP_SLICE: Duration = Duration::from_micros(500);
+/// After how many viewers a sweep looks at the clock.
+const CLOCK_EVERY: usize = 16;
+/// How long reactions are summed up before they go to the room.
+const REACTIONS_EVERY: Duration = Duration::from_millis(100);
+/// The most of one reaction that one worker counts at a time.
+const MAX_REACTIONS: u64 = 100_000;
+/// The room has moved or cannot be reached: come back and resume.
+const MOVED: u16 = 4000;
+
+enum Phase {
+    /// The room has been asked; these wait for it.
+    Opening(Vec<oneshot::Sender<Result<(), Refusal>>>),
+    Open(Box<Open>),
+    Closed(Refusal),
+}
+
+/// What a shard knows of its room.
+struct Open {
+    room: Addr<Room>,
+    load: Arc<Load>,
+    state: RoomState,
+    viewers: u64,
+}
+
+/// See the module.
+pub struct Shard {
+    worker: u16,
+    stream: StreamId,
+    phase: RefCell<Phase>,
+    log: RefCell<RoomLog>,
+    members: RefCell<Vec<Rc<Conn>>>,
+    /// The connections of each account, those that are joining included.
+    people: RefCell<HashMap<UserId, Vec<Rc<Conn>>>>,
+    /// Joins under way.
+    joining: Cell<usize>,
+    /// The newest tick that may be missed, and its number.
+    passing: RefCell<Option<Arc<Encoded>>>,
+    passed: Cell<u64>,
+    sweeping: Cell<bool>,
+    /// Something has changed under the sweep: it goes round again.
+    again: Cell<bool>,
+    start: Cell<usize>,
+    reactions: RefCell<BTreeMap<&'static str, u64>>,
+    empty_since: Cell<Option<Instant>>,
+}
+
+impl Shard {
+    /// A shard whose room has been asked for.
+    #[must_use]
+    pub fn new(worker: u16, stream: StreamId) -> Rc<Self> {
+        let nothing = LogLimits {
+            bytes: 0,
+            age: Duration::ZERO,
+        };
+        Rc::new(Self {
+            worker,
+            stream,
+            phase: RefCell::new(Phase::Opening(Vec::new())),
+            log: RefCell::new(RoomLog::new(0, 0, nothing)),
+            members: RefCell::default(),
+            people: RefCell::default(),
+            joining: Cell::new(0),
+            passing: RefCell::default(),
+            passed: Cell::new(0),
+            sweeping: Cell::new(false),
+            again: Cell::new(false),
+            start: Cell::new(0),
+            reactions: RefCell::default(),
+            empty_since: Cell::new(Some(Instant::now())),
+        })
+    }
+
+    /// The room's recent frames.
+    pub fn log(&self) -> Ref<'_, RoomLog> {
+        self.log.borrow()
+    }
+
+    /// The stream.
+    #[must_use]
+    pub const fn stream(&self) -> StreamId {
+        self.stream
+    }
+
+    /// The epoch, once it is open.
+    #[must_use]
+    pub fn epoch(&self) -> Option<i64> {
+        matches!(&*self.phase.borrow(), Phase::Open(_)).then(|| self.log().head().epoch)
+    }
+
+    /// Waits until the room is there.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub async fn ready(&self) -> Result<(), Refusal> {
+        let opened = match &mut *self.phase.borrow_mut() {
+            Phase::Open(_) => return Ok(()),
+            Phase::Closed(refusal) => return Err(refusal.clone()),
+            Phase::Opening(waiting) => {
+                let (sender, opened) = oneshot::channel();
+                waiting.push(sender);
+                opened
+            }
+        };
+        opened.await.unwrap_or_else(|_| Err(ErrorCode::RoomUnavailable.into()))
+    }
+
+    /// The room is there.
+    pub fn attached(&self, attached: Attached) {
+        *self.log.borrow_mut() = attached.log;
+        let open = Phase::Open(Box::new(Open {
+            room: attached.room,
+            load: attached.load,
+            state: attached.state,
+            viewers: attached.viewers,
+        }));
+        if let Phase::Opening(waiting) = self.phase.replace(open) {
+            for waiting in waiting {
+                // Somebody who has given up needs no answer.
+                let _ = waiting.send(Ok(()));
+            }
+        }
+        self.count();
+    }
+
+    /// The room is not there any more: viewers are sent away to come back.
+    pub fn close(&self, refusal: &Refusal) {
+        if let Phase::Opening(waiting) = self.phase.replace(Phase::Closed(refusal.clone())) {
+            for waiting in waiting {
+                // Somebody who has given up needs no answer.
+                let _ = waiting.send(Err(refusal.clone()));
+            }
+        }
+        let members = std::mem::take(&mut *self.members.borrow_mut());
+        self.people.borrow_mut().clear();
+        for conn in members {
+            conn.enter(None, None);
+            conn.close(MOVED, "the room has moved");
+        }
+    }
+
+    /// Does something with the open room.
+    ///
+    /// # Errors
+    /// Why it is not there.
+    fn with<T>(&self, act: impl FnOnce(&Open) -> T) -> Result<T, Refusal> {
+        match &*self.phase.borrow() {
+            Phase::Open(open) => Ok(act(open)),
+            Phase::Closed(refusal) => Err(refusal.clone()),
+            Phase::Opening(_) => Err(ErrorCode::RoomUnavailable.into()),
+        }
+    }
+
+    /// The room's actor and whose show it is.
+    ///
+    /// # Errors
+    /// Why it is not there.
+    pub fn room(&self) -> Result<(Addr<Room>, UserId), Refusal> {
+        self.with(|open| (open.room.clone(), open.state.host()))
+    }
+
+    /// Whether everything after `since` is at hand.
+    #[must_use]
+    pub fn has_all_after(&self, since: Position) -> bool {
+        self.epoch().is_some() && self.log().after(since).is_some()
+    }
+
+    /// Begins a join: from now on what is for this person alone is kept for them.
+    pub fn expect(self: &Rc<Self>, conn: &Rc<Conn>) -> Joining {
+        self.joining.set(self.joining.get() + 1);
+        self.empty_since.set(None);
+        conn.hold_back();
+        if let Some(user) = conn.identity().and_then(|identity| identity.user()) {
+            self.people.borrow_mut().entry(user).or_default().push(conn.clone());
+        }
+        Joining {
+            shard: self.clone(),
+            conn: conn.clone(),
+            joined: false,
+        }
+    }
+
+    /// Reactions, to be passed on with those of others.
+    pub fn react(self: &Rc<Self>, kind: &'static str, count: u32) {
+        let first = {
+            let mut reactions = self.reactions.borrow_mut();
+            let first = reactions.is_empty();
+            let sum = reactions.entry(kind).or_insert(0);
+            *sum = (*sum + u64::from(count)).min(MAX_REACTIONS);
+            first
+        };
+        if first {
+            let shard = self.clone();
+            actix_rt::spawn(async move {
+                tokio::time::sleep(REACTIONS_EVERY).await;
+                let counts = shard.reactions.take();
+                // A room that takes no more loses them, as a crash would.
+                let _ = shard.with(|open| open.room.try_send(React(counts)));
+            });
+        }
+    }
+
+    /// Takes a tick of the room. False: it does not follow what is here.
+    pub fn take(self: &Rc<Self>, batch: &Batch) -> bool {
+        {
+            let mut phase = self.phase.borrow_mut();
+            let Phase::Open(open) = &mut *phase else { return true };
+            let mut log = self.log.borrow_mut();
+            if batch.epoch != log.head().epoch {
+                return true;
+            }
+            open.viewers = batch.viewers;
+            if batch.events.is_empty() {
+                self.passed.set(self.passed.get() + 1);
+                *self.passing.borrow_mut() = Some(batch.encoded.clone());
+            } else {
+                if !log.push(batch.encoded.clone()) {
+                    return false;
+                }
+                for (event, at) in &*batch.events {
+                    open.state.evolve(event, *at);
+                }
+            }
+        }
+        metrics::delivered(batch.events.len() as u64 * self.members.borrow().len() as u64);
+        self.sweep();
+        true
+    }
+
+    /// Writes to every viewer what they do not have yet.
+    fn sweep(self: &Rc<Self>) {
+        if self.sweeping.replace(true) {
+            self.again.set(true);
+            return;
+        }
+        let shard = self.clone();
+        actix_rt::spawn(async move {
+            loop {
+                let begun = Instant::now();
+                let mut worked = Duration::ZERO;
+                let start = shard.start.get();
+                shard.start.set(start.wrapping_add(7919));
+                let mut done = 0;
+                loop {
+                    let slice = Instant::now();
+                    let more = shard.sweep_slice(start, &mut done, slice);
+                    worked += slice.elapsed();
+                    if !more {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+                metrics::sweep(begun.elapsed());
+                // A quiet worker does not make a slow room: what counts is the sweep's own time.
+                let _ = shard.with(|open| open.load.set_sweep(shard.worker, worked));
+                if !shard.again.replace(false) {
+                    break;
+                }
+            }
+            shard.sweeping.set(false);
+            shard.passing.replace(None);
+        });
+    }
+
+    /// One slice of a sweep; true when viewers are left.
+    fn sweep_slice(&self, start: usize, done: &mut usize, since: Instant) -> bool {
+        let members = self.members.borrow();
+        let passing = self.passing.borrow();
+        while *done < members.len() {
+            let Some(conn) = members.get((start.wrapping_add(*done)) % members.len()) else {
+                break;
+            };
+            *done += 1;
+            conn.pump(true);
+            if let Some(tick) = passing.as_deref() {
+                conn.offer(self.passed.get(), &tick.framed(conn.format.get()).bytes);
+            }
+            if done.is_multiple_of(CLOCK_EVERY) && since.elapsed() >= SWEEP_SLICE {
+                return *done < members.len();
+            }
+        }
+        false
+    }
+
+    /// Tells a person something, on all their connections here.
+    pub fn tell(&self, user: UserId, message: &Private) {
+        let conns = self.people.borrow().get(&user).cloned();
+        for conn in conns.into_iter().flatten() {
+            conn.tell(message);
+        }
+    }
+
+    /// Takes a viewer out.
+    pub fn leave(&self, conn: &Rc<Conn>) {
+        conn.enter(None, None);
+        self.forget(conn);
+        let mut members = self.members.borrow_mut();
+        let place = conn.member.replace(usize::MAX);
+        if members.get(place).is_some_and(|member| Rc::ptr_eq(member, conn)) {
+            members.swap_remove(place);
+            if let Some(moved) = members.get(place) {
+                moved.member.set(place);
+            }
+            // Whoever was moved may have been moved past the sweep.
+            self.again.set(self.sweeping.get());
+        }
+        drop(members);
+        self.count();
+    }
+
+    fn forget(&self, conn: &Rc<Conn>) {
+        let Some(user) = conn.identity().and_then(|identity| identity.user()) else {
+            return;
+        };
+        let mut people = self.people.borrow_mut();
+        if let Some(conns) = people.get_mut(&user) {
+            conns.retain(|other| !Rc::ptr_eq(other, conn));
+            if conns.is_empty() {
+                people.remove(&user);
+            }
+        }
+    }
+
+    fn count(&self) {
+        let viewers = self.members.borrow().len();
+        if viewers == 0 && self.joining.get() == 0 {
+            self.empty_since
+                .set(Some(self.empty_since.get().unwrap_or_else(Instant::now)));
+        } else {
+            self.empty_since.set(None);
+        }
+        // A shard that is not open counts for nothing.
+        let _ = self.with(|open| open.load.set_viewers(self.worker, viewers));
+    }
+
+    /// Tells the room that nobody has been here for `idle`; true when the shard may go.
+    #[must_use]
+    pub fn detach_if_idle(&self, idle: Duration) -> bool {
+        if self.empty_since.get().is_none_or(|since| since.elapsed() < idle) {
+            return false;
+        }
+        match self.with(|open| open.room.try_send(Detach { worker: self.worker })) {
+            Ok(Ok(())) | Err(_) => true,
+            // It is told next time. A room that has ended needs not be told.
+            Ok(Err(actix::prelude::SendError::Full(_))) => false,
+            Ok(Err(actix::prelude::SendError::Closed(_))) => true,
+        }
+    }
+}
+
+/// A join under way; dropped without [`Joining::admit`] it leaves nothing behind.
+pub struct Joining {
+    shard: Rc<Shard>,
+    conn: Rc<Conn>,
+    joined: bool,
+}
+
+impl Joining {
+    /// Lets the viewer in, in one turn: answered from the shard's own copy at its head,
+    /// or at `since` if everything after it is at hand, and numbered events go on from
+    /// exactly there. Without a `since` that serves, `own` holds and orders are shown
+    /// with the snapshot.
+    ///
+    /// # Errors
+    /// Why the room is not there.
+    pub fn admit(
+        mut self,
+        id: u64,
+        since: Option<Position>,
+        own: (Vec<Reservation>, Vec<OrderId>),
+        now: Millis,
+    ) -> Result<(), Refusal> {
+        let (shard, conn) = (self.shard.clone(), self.conn.clone());
+        let (at, place, snapshot) = shard.with(|open| {
+            let log = shard.log();
+            match since.and_then(|since| Some((since, log.after(since)?))) {
+                Some((since, place)) => (since, place, None),
+                None => {
+                    let snapshot = open.state.snapshot(log.head(), now, open.viewers.max(1), own.0, own.1);
+                    (log.head(), log.next(), Some(snapshot))
+                }
+            }
+        })?;
+        let mut answer = vec![Private::Reply {
+            id,
+            outcome: Outcome::Joined(at),
+        }];
+        if let Some(snapshot) = snapshot {
+            if since.is_some() {
+                answer.push(Private::Resynced);
+            }
+            answer.push(Private::Snapshot(Box::new(snapshot)));
+        }
+        self.joined = true;
+        {
+            let mut members = shard.members.borrow_mut();
+            conn.member.set(members.len());
+            members.push(conn.clone());
+        }
+        // The sweep that is under way may have passed the end of the list.
+        shard.again.set(shard.sweeping.get());
+        conn.enter(Some(shard.clone()), None);
+        conn.send_all(&answer);
+        conn.enter(Some(shard.clone()), Some(place));
+        conn.release();
+        conn.pump(false);
+        drop(self);
+        shard.count();
+        Ok(())
+    }
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        self.shard.joining.set(self.shard.joining.get().saturating_sub(1));
+        if !self.joined {
+            self.shard.forget(&self.conn);
+            self.conn.release();
+            self.shard.count();
+        }
+    }
+}

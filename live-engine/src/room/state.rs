@@ -1,0 +1,565 @@
+//! A room as a pure thing: what may happen in it ([`RoomState::decide`]) and what follows
+//! from what has happened ([`RoomState::evolve`]).
+//!
+//! No IO and no clock. The room and each of its shards hold a copy and evolve it by the
+//! same events, so a shard's copy at a seq is exactly the room's at that seq.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{MessageId, OrderId, ProductId, SaleId, UserId};
+use shared::protocol::{
+    Author, ChatMessage, HostCommand, MAX_CHAT_CHARS, Millis, Position, ProductCard, Reservation, RoomEvent, SaleCard,
+    Snapshot, StreamCard,
+};
+use shared::status::{Machine as _, SaleStatus, StreamStatus};
+
+use super::text;
+use crate::types::SaleProgress;
+
+/// How many of the last messages a snapshot shows.
+pub const SNAPSHOT_MESSAGES: usize = 50;
+
+/// Everything that a snapshot shows to all.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RoomState {
+    stream: StreamCard,
+    host: UserId,
+    featured: Option<ProductCard>,
+    sales: BTreeMap<SaleId, SaleCard>,
+    chat: VecDeque<ChatMessage>,
+}
+
+/// What may be about to happen in a room.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// Somebody wants to say something.
+    Say {
+        /// The message's id, should it be said.
+        message: MessageId,
+        /// Who.
+        user: UserId,
+        /// The display name.
+        name: String,
+        /// What, as it came.
+        text: String,
+        /// The message it answers.
+        reply_to: Option<MessageId>,
+    },
+    /// A host's command was committed and caused this.
+    Committed(RoomEvent),
+    /// A product was read again.
+    Product(ProductCard),
+    /// A sale's counters have moved.
+    Progress(SaleProgress),
+    /// Something was bought.
+    Purchased {
+        /// The buyer's name, if they opted in.
+        name: Option<String>,
+        /// The product's title.
+        title: String,
+        /// Units.
+        quantity: u32,
+    },
+}
+
+impl RoomState {
+    /// A room from its rows; the messages oldest first.
+    #[must_use]
+    pub fn new(
+        stream: StreamCard,
+        host: UserId,
+        featured: Option<ProductCard>,
+        sales: Vec<SaleCard>,
+        chat: Vec<ChatMessage>,
+    ) -> Self {
+        let skip = chat.len().saturating_sub(SNAPSHOT_MESSAGES);
+        Self {
+            stream,
+            host,
+            featured,
+            sales: sales.into_iter().map(|sale| (sale.id, sale)).collect(),
+            chat: chat.into_iter().skip(skip).collect(),
+        }
+    }
+
+    /// The show's status.
+    #[must_use]
+    pub const fn status(&self) -> StreamStatus {
+        self.stream.status
+    }
+
+    /// Whose show it is.
+    #[must_use]
+    pub const fn host(&self) -> UserId {
+        self.host
+    }
+
+    /// The product that is shown.
+    #[must_use]
+    pub fn featured(&self) -> Option<ProductId> {
+        self.featured.as_ref().map(|product| product.id)
+    }
+
+    /// A sale that is open or about to.
+    #[must_use]
+    pub fn sale(&self, sale: SaleId) -> Option<&SaleCard> {
+        self.sales.get(&sale)
+    }
+
+    /// Whether any sale is open or about to.
+    #[must_use]
+    pub fn has_sales(&self) -> bool {
+        !self.sales.is_empty()
+    }
+
+    /// Whether a host's command is open to this person at all. Whether the show's state
+    /// and rows allow it, the command's own transaction decides.
+    ///
+    /// # Errors
+    /// `Forbidden`, or what is wrong with the command itself.
+    pub fn authorise(&self, user: UserId, command: &HostCommand) -> Result<(), Refusal> {
+        if user != self.host {
+            return Err(Refusal::new(ErrorCode::Forbidden, "only the show's host may do this"));
+        }
+        let HostCommand::SaleOpen(sale) = command else {
+            return Ok(());
+        };
+        let fields = [
+            ("quantity", i64::from(sale.quantity), 1, 1_000_000),
+            ("price_minor", sale.price_minor, 0, 100_000_000_000),
+            ("per_buyer", i64::from(sale.per_buyer), 1, 1_000),
+            ("hold_seconds", i64::from(sale.hold_seconds), 1, 3_600),
+            ("ends_in_seconds", i64::from(sale.ends_in_seconds), 1, 86_400),
+            (
+                "opens_in_seconds",
+                i64::from(sale.opens_in_seconds.unwrap_or(0)),
+                0,
+                86_400,
+            ),
+        ];
+        for (field, value, least, most) in fields {
+            if !(least..=most).contains(&value) {
+                let detail = format!("{field} must be from {least} to {most}");
+                return Err(Refusal::new(ErrorCode::InvalidBody, detail).at(field));
+            }
+        }
+        Ok(())
+    }
+
+    /// What happens if this is done now; nothing, if it changes nothing.
+    ///
+    /// # Errors
+    /// Why it may not be done.
+    pub fn decide(&self, command: Command, now: Millis) -> Result<Vec<RoomEvent>, Refusal> {
+        match command {
+            Command::Say {
+                message,
+                user,
+                name,
+                text,
+                reply_to,
+            } => {
+                if self.status().is_final() {
+                    return Err(ErrorCode::StreamNotLive.into());
+                }
+                let text = text::normalise(&text, MAX_CHAT_CHARS)?;
+                Ok(vec![RoomEvent::Chat(ChatMessage {
+                    id: message,
+                    author: Author {
+                        id: user,
+                        name,
+                        host: user == self.host,
+                    },
+                    text,
+                    reply_to,
+                    at: now,
+                })])
+            }
+            Command::Committed(event) => Ok(self.committed(event, now)),
+            Command::Product(product) => Ok(self.product(product)),
+            Command::Progress(progress) => Ok(self.progress(&progress)),
+            Command::Purchased { name, title, quantity } => Ok(vec![RoomEvent::Purchase { name, title, quantity }]),
+        }
+    }
+
+    /// A committed event is told unless time has overtaken it: it may come late, from a
+    /// room that died before it told it.
+    fn committed(&self, event: RoomEvent, now: Millis) -> Vec<RoomEvent> {
+        let current = match &event {
+            RoomEvent::SaleOpened { sale } => sale.ends_at > now,
+            RoomEvent::StreamStatus { status } => *status == self.status() || self.status().may_become(*status),
+            RoomEvent::Chat(_)
+            | RoomEvent::Featured { .. }
+            | RoomEvent::Unfeatured
+            | RoomEvent::ProductUpdated { .. }
+            | RoomEvent::SaleUpdated { .. }
+            | RoomEvent::SaleSoldOut { .. }
+            | RoomEvent::SaleClosed { .. }
+            | RoomEvent::Purchase { .. } => true,
+        };
+        if current { vec![event] } else { Vec::new() }
+    }
+
+    fn product(&self, mut product: ProductCard) -> Vec<RoomEvent> {
+        let Some(shown) = &self.featured else {
+            return Vec::new();
+        };
+        product.featured_variant = shown.featured_variant;
+        if product.id != shown.id || product.version < shown.version || product == *shown {
+            return Vec::new();
+        }
+        vec![RoomEvent::ProductUpdated { product }]
+    }
+
+    fn progress(&self, progress: &SaleProgress) -> Vec<RoomEvent> {
+        let (sale, version) = (progress.sale, progress.version);
+        let Some(known) = self.sales.get(&sale) else {
+            return Vec::new();
+        };
+        if progress.status == SaleStatus::Closed {
+            return vec![RoomEvent::SaleClosed { sale }];
+        }
+        if version <= known.version || progress.remaining == known.remaining {
+            return Vec::new();
+        }
+        if progress.remaining == 0 {
+            return vec![RoomEvent::SaleSoldOut { sale, version }];
+        }
+        vec![RoomEvent::SaleUpdated {
+            sale,
+            remaining: progress.remaining,
+            version,
+        }]
+    }
+
+    /// The room after an event that was decided at `at`. Total: any event, in any state.
+    pub fn evolve(&mut self, event: &RoomEvent, at: Millis) {
+        match event {
+            RoomEvent::Chat(message) => {
+                if self.chat.len() >= SNAPSHOT_MESSAGES {
+                    self.chat.pop_front();
+                }
+                self.chat.push_back(message.clone());
+            }
+            RoomEvent::Featured { product } | RoomEvent::ProductUpdated { product } => {
+                self.featured = Some(product.clone());
+            }
+            RoomEvent::Unfeatured => self.featured = None,
+            RoomEvent::SaleOpened { sale } => {
+                self.sales.insert(sale.id, sale.clone());
+            }
+            RoomEvent::SaleUpdated {
+                sale,
+                remaining,
+                version,
+            } => self.count(*sale, *remaining, *version),
+            RoomEvent::SaleSoldOut { sale, version } => self.count(*sale, 0, *version),
+            RoomEvent::SaleClosed { sale } => {
+                self.sales.remove(sale);
+            }
+            RoomEvent::Purchase { .. } => {}
+            RoomEvent::StreamStatus { status } => {
+                self.stream.status = *status;
+                if *status == StreamStatus::Live {
+                    self.stream.started_at.get_or_insert(at);
+                }
+                if status.is_final() {
+                    self.featured = None;
+                    self.sales.clear();
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, sale: SaleId, remaining: u32, version: i64) {
+        if let Some(known) = self.sales.get_mut(&sale)
+            && version > known.version
+        {
+            known.remaining = remaining;
+            known.version = version;
+        }
+    }
+
+    /// The room as one viewer is shown it.
+    #[must_use]
+    pub fn snapshot(
+        &self,
+        at: Position,
+        now: Millis,
+        viewers: u64,
+        reservations: Vec<Reservation>,
+        orders: Vec<OrderId>,
+    ) -> Snapshot {
+        Snapshot {
+            at,
+            now,
+            stream: self.stream.clone(),
+            featured: self.featured.clone(),
+            sales: self.sales.values().cloned().collect(),
+            viewers,
+            chat: self.chat.iter().cloned().collect(),
+            reservations,
+            orders,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use shared::ids::{StreamId, VariantId};
+    use shared::protocol::{SaleOpen, VariantCard};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NOW: Millis = 1_000_000;
+
+    fn room(host: UserId) -> RoomState {
+        let stream = StreamCard {
+            id: StreamId::new(),
+            title: "Bowls".into(),
+            shop: "Harbour Lane Ceramics".into(),
+            cover_url: String::new(),
+            status: StreamStatus::Live,
+            started_at: Some(1),
+        };
+        RoomState::new(stream, host, None, vec![], vec![])
+    }
+
+    fn say(text: &str) -> Command {
+        Command::Say {
+            message: MessageId::new(),
+            user: UserId::new(),
+            name: "Somebody".into(),
+            text: text.into(),
+            reply_to: None,
+        }
+    }
+
+    fn product(n: u128, version: i64, price_minor: i64) -> ProductCard {
+        ProductCard {
+            id: ProductId(Uuid::from_u128(n)),
+            title: "Bowl".into(),
+            image_url: String::new(),
+            currency: "EUR".into(),
+            version,
+            variants: vec![VariantCard {
+                id: VariantId(Uuid::from_u128(n)),
+                options: BTreeMap::new(),
+                price_minor,
+                available: 3,
+            }],
+            featured_variant: None,
+        }
+    }
+
+    fn sale(n: u128, remaining: u32) -> SaleCard {
+        SaleCard {
+            id: SaleId(Uuid::from_u128(n)),
+            product: ProductId(Uuid::from_u128(n)),
+            variant: VariantId(Uuid::from_u128(n)),
+            title: "Bowl".into(),
+            image_url: String::new(),
+            price_minor: 900,
+            usual_price_minor: 1900,
+            currency: "EUR".into(),
+            quantity: 10,
+            remaining,
+            per_buyer: 1,
+            hold_seconds: 60,
+            opens_at: NOW,
+            ends_at: NOW + 60_000,
+            version: 1,
+        }
+    }
+
+    fn progress(n: u128, remaining: u32, version: i64, status: SaleStatus) -> Command {
+        Command::Progress(SaleProgress {
+            sale: SaleId(Uuid::from_u128(n)),
+            remaining,
+            version,
+            status,
+            next_expiry: None,
+        })
+    }
+
+    fn apply(room: &mut RoomState, command: Command) -> Vec<RoomEvent> {
+        let events = room.decide(command, NOW).expect("allowed");
+        for event in &events {
+            room.evolve(event, NOW);
+        }
+        events
+    }
+
+    #[test]
+    fn the_hosts_messages_are_marked() {
+        let host = UserId::new();
+        let mut room = room(host);
+        let mut command = say("hello");
+        if let Command::Say { user, .. } = &mut command {
+            *user = host;
+        }
+        let RoomEvent::Chat(message) = &apply(&mut room, command)[0] else {
+            panic!("not chat");
+        };
+        assert!(message.author.host);
+        let RoomEvent::Chat(message) = &apply(&mut room, say("hi"))[0] else {
+            panic!("not chat");
+        };
+        assert!(!message.author.host);
+    }
+
+    #[test]
+    fn nobody_speaks_after_the_end() {
+        let mut room = room(UserId::new());
+        apply(
+            &mut room,
+            Command::Committed(RoomEvent::StreamStatus {
+                status: StreamStatus::Ended,
+            }),
+        );
+        let refusal = room.decide(say("hello"), NOW).expect_err("over");
+        assert_eq!(refusal.code, ErrorCode::StreamNotLive);
+    }
+
+    #[test]
+    fn only_the_host_commands_and_only_within_bounds() {
+        let host = UserId::new();
+        let room = room(host);
+        let refusal = room
+            .authorise(UserId::new(), &HostCommand::Start)
+            .expect_err("a viewer");
+        assert_eq!(refusal.code, ErrorCode::Forbidden);
+        assert_eq!(room.authorise(host, &HostCommand::Start), Ok(()));
+        let open = HostCommand::SaleOpen(SaleOpen {
+            variant: VariantId::new(),
+            quantity: 0,
+            price_minor: 1,
+            per_buyer: 1,
+            hold_seconds: 60,
+            ends_in_seconds: 60,
+            opens_in_seconds: None,
+        });
+        let refusal = room.authorise(host, &open).expect_err("no units");
+        assert_eq!(refusal.field.as_deref(), Some("quantity"));
+    }
+
+    #[test]
+    fn a_sale_counts_only_forwards() {
+        let mut room = room(UserId::new());
+        apply(
+            &mut room,
+            Command::Committed(RoomEvent::SaleOpened { sale: sale(1, 10) }),
+        );
+        let events = apply(&mut room, progress(1, 4, 5, SaleStatus::Open));
+        assert_eq!(events[0].kind(), "sale_updated");
+        assert!(
+            apply(&mut room, progress(1, 9, 3, SaleStatus::Open)).is_empty(),
+            "older"
+        );
+        assert!(
+            apply(&mut room, progress(2, 9, 9, SaleStatus::Open)).is_empty(),
+            "unknown"
+        );
+        assert_eq!(
+            apply(&mut room, progress(1, 0, 6, SaleStatus::Open))[0].kind(),
+            "sale_sold_out"
+        );
+        assert_eq!(
+            apply(&mut room, progress(1, 1, 7, SaleStatus::Open))[0].kind(),
+            "sale_updated"
+        );
+        assert_eq!(
+            apply(&mut room, progress(1, 0, 8, SaleStatus::Closed))[0].kind(),
+            "sale_closed"
+        );
+        assert!(apply(&mut room, progress(1, 0, 9, SaleStatus::Closed)).is_empty());
+    }
+
+    #[test]
+    fn only_the_product_shown_is_updated_and_the_variant_held_up_stays() {
+        let mut room = room(UserId::new());
+        assert!(apply(&mut room, Command::Product(product(1, 2, 5))).is_empty());
+        let mut shown = product(1, 2, 5);
+        shown.featured_variant = Some(shown.variants[0].id);
+        apply(&mut room, Command::Committed(RoomEvent::Featured { product: shown }));
+        assert!(apply(&mut room, Command::Product(product(2, 9, 5))).is_empty());
+        assert!(apply(&mut room, Command::Product(product(1, 1, 4))).is_empty(), "older");
+        let events = apply(&mut room, Command::Product(product(1, 3, 4)));
+        let RoomEvent::ProductUpdated { product } = &events[0] else {
+            panic!("{events:?}");
+        };
+        assert!(product.featured_variant.is_some());
+    }
+
+    #[test]
+    fn a_committed_event_that_time_has_overtaken_is_not_told() {
+        let mut room = room(UserId::new());
+        let mut over = sale(1, 3);
+        over.ends_at = NOW;
+        assert!(apply(&mut room, Command::Committed(RoomEvent::SaleOpened { sale: over })).is_empty());
+        let ended = RoomEvent::StreamStatus {
+            status: StreamStatus::Ended,
+        };
+        apply(&mut room, Command::Committed(ended));
+        let live = RoomEvent::StreamStatus {
+            status: StreamStatus::Live,
+        };
+        assert!(apply(&mut room, Command::Committed(live)).is_empty());
+    }
+
+    fn any_command() -> impl Strategy<Value = Command> {
+        let status = prop_oneof![Just(SaleStatus::Open), Just(SaleStatus::Closed)];
+        let stream = prop_oneof![
+            Just(StreamStatus::Live),
+            Just(StreamStatus::Ended),
+            Just(StreamStatus::Scheduled)
+        ];
+        prop_oneof![
+            4 => ".{0,20}".prop_map(|text| say(&text)),
+            2 => (0..3_u128, 0..9_i64, 0..9_i64).prop_map(|(n, v, p)| Command::Product(product(n, v, p))),
+            2 => (0..3_u128, 0..9_i64, 0..9_i64)
+                .prop_map(|(n, v, p)| Command::Committed(RoomEvent::Featured { product: product(n, v, p) })),
+            1 => Just(Command::Committed(RoomEvent::Unfeatured)),
+            2 => (0..3_u128, 0..9_u32)
+                .prop_map(|(n, left)| Command::Committed(RoomEvent::SaleOpened { sale: sale(n, left) })),
+            4 => (0..3_u128, 0..9_u32, 0..20_i64, status).prop_map(|(n, left, v, s)| progress(n, left, v, s)),
+            1 => stream.prop_map(|status| Command::Committed(RoomEvent::StreamStatus { status })),
+            1 => (1..9_u32).prop_map(|quantity| Command::Purchased { name: None, title: "Bowl".into(), quantity }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_copy_that_hears_the_same_events_is_the_same_room(commands in prop::collection::vec(any_command(), 0..80)) {
+            let mut owner = room(UserId::new());
+            let mut copy = owner.clone();
+            let mut versions: BTreeMap<SaleId, i64> = BTreeMap::new();
+            for (index, command) in commands.into_iter().enumerate() {
+                let at = NOW + i64::try_from(index).expect("small");
+                let Ok(events) = owner.decide(command, at) else { continue };
+                for event in &events {
+                    owner.evolve(event, at);
+                    match event {
+                        RoomEvent::SaleOpened { sale } => { versions.insert(sale.id, sale.version); }
+                        RoomEvent::SaleUpdated { sale, version, .. } | RoomEvent::SaleSoldOut { sale, version } => {
+                            let known = versions.insert(*sale, *version).expect("opened before");
+                            prop_assert!(*version > known, "versions rise");
+                        }
+                        _ => {}
+                    }
+                }
+                for event in &events {
+                    copy.evolve(event, at);
+                }
+                prop_assert_eq!(&owner, &copy);
+                let at = Position { epoch: 1, seq: 0 };
+                prop_assert!(owner.snapshot(at, NOW, 0, vec![], vec![]).chat.len() <= SNAPSHOT_MESSAGES);
+            }
+        }
+    }
+}

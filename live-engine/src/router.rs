@@ -1,0 +1,382 @@
+//! How anything reaches a worker or a room from another thread, without waiting.
+//!
+//! Messages in order go through a worker's bounded channel. What comes back from the
+//! database's threads must not be lost and needs no order: it is kept in mailboxes where
+//! newer replaces older, so their size follows the number of rooms, sales and requests
+//! in flight, and never the time that a receiver takes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix::Addr;
+use dashmap::DashMap;
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{SaleId, StreamId, UserId};
+use shared::live::{RoomNotice, RoomReply, RoomRequest};
+use shared::protocol::{Private, Reservation};
+use tokio::sync::{Notify, mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::room::Room;
+use crate::room::batch::Batch;
+use crate::room::log::RoomLog;
+use crate::room::state::RoomState;
+use crate::types::{ConnId, HoldAnswer, PersistReport, SaleProgress, Sink};
+
+/// Messages that may wait for one worker.
+const WORKER_CAPACITY: usize = 8192;
+/// Changed holds that may wait to be told to their owners, a worker. A join tells again.
+const MAX_HOLDS_WAITING: usize = 65_536;
+/// Outbox rows that may wait for one room.
+const MAX_NOTICES_WAITING: usize = 4096;
+
+/// What a worker is sent.
+pub enum ToWorker {
+    /// To a room's home: this worker has viewers for it.
+    Attach {
+        /// The room.
+        stream: StreamId,
+        /// Who asks.
+        worker: u16,
+    },
+    /// To a room's home: a host's command from the bus.
+    Request(Box<RoomRequest>, oneshot::Sender<RoomReply>),
+    /// The room is open; batches follow.
+    Attached(Box<Attached>),
+    /// The room cannot be opened.
+    Unavailable(StreamId, Refusal),
+    /// A tick of a room.
+    Batch(StreamId, Arc<Batch>),
+    /// Messages for connections.
+    Replies(Vec<(ConnId, Private)>),
+    /// A message for all connections of one person in a room.
+    Personal(StreamId, UserId, Private),
+    /// The room is closed here; its viewers are to come back.
+    Gone(StreamId, i64),
+    /// Stop accepting.
+    Refuse,
+    /// Write what rooms still have to say and close them; answered when they are closed.
+    CloseRooms(oneshot::Sender<()>),
+    /// Send every viewer away and end the worker.
+    Stop,
+}
+
+/// A room as it was when a worker joined it.
+pub struct Attached {
+    /// The room.
+    pub stream: StreamId,
+    /// Where its commands go.
+    pub room: Addr<Room>,
+    /// Counts that room and shards share.
+    pub load: Arc<Load>,
+    /// Its state at the log's head.
+    pub state: RoomState,
+    /// Its recent frames.
+    pub log: RoomLog,
+    /// Connections, as last counted.
+    pub viewers: u64,
+}
+
+/// What each worker measures of a room, for the room to read.
+pub struct Load {
+    per_worker: Box<[(AtomicU64, AtomicU32)]>,
+}
+
+impl Load {
+    /// Nothing yet, for so many workers.
+    #[must_use]
+    pub fn new(workers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            per_worker: (0..workers).map(|_| Default::default()).collect(),
+        })
+    }
+
+    /// A worker's connections in the room.
+    pub fn set_viewers(&self, worker: u16, count: usize) {
+        if let Some((viewers, _)) = self.per_worker.get(usize::from(worker)) {
+            viewers.store(count as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// How long a worker's last sweep took.
+    pub fn set_sweep(&self, worker: u16, took: Duration) {
+        if let Some((_, sweep)) = self.per_worker.get(usize::from(worker)) {
+            sweep.store(u32::try_from(took.as_micros()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        }
+    }
+
+    /// Connections in the room.
+    #[must_use]
+    pub fn viewers(&self) -> u64 {
+        self.per_worker.iter().map(|(v, _)| v.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The longest of the last sweeps.
+    #[must_use]
+    pub fn sweep(&self) -> Duration {
+        let longest = self.per_worker.iter().map(|(_, s)| s.load(Ordering::Relaxed)).max();
+        Duration::from_micros(u64::from(longest.unwrap_or(0)))
+    }
+}
+
+/// What waits for a room.
+#[derive(Default)]
+pub struct RoomPost {
+    /// Everything up to here is committed.
+    pub committed: Option<(i64, u64)>,
+    /// Rows that the database refuses.
+    pub rejected: Vec<(i64, u64)>,
+    /// This epoch is over.
+    pub fenced: Option<i64>,
+    /// The newest counters of each sale.
+    pub progress: HashMap<SaleId, SaleProgress>,
+    /// Undelivered outbox rows; one may be there twice.
+    pub notices: Vec<(Uuid, RoomNotice)>,
+}
+
+/// A mailbox: filled from any thread, emptied by its owner.
+#[derive(Default)]
+pub struct Mail<T> {
+    inner: Mutex<T>,
+    wake: Notify,
+}
+
+impl<T: Default> Mail<T> {
+    fn lock(&self) -> MutexGuard<'_, T> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, put: impl FnOnce(&mut T)) {
+        put(&mut self.lock());
+        self.wake.notify_one();
+    }
+
+    /// Takes what is there.
+    #[must_use]
+    pub fn take(&self) -> T {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// Waits until something may be there. Safe to cancel.
+    pub async fn arrived(&self) {
+        self.wake.notified().await;
+    }
+}
+
+/// What waits for a worker.
+#[derive(Default)]
+pub struct WorkerPost {
+    /// Buyers' answers.
+    pub answers: Vec<HoldAnswer>,
+    /// Holds that changed.
+    pub holds: Vec<(StreamId, UserId, Reservation)>,
+}
+
+/// An open room, from anywhere.
+#[derive(Clone)]
+pub struct RoomEntry {
+    /// Its actor.
+    pub room: Addr<Room>,
+    /// Its mailbox.
+    pub mail: Arc<Mail<RoomPost>>,
+}
+
+struct WorkerEntry {
+    messages: mpsc::Sender<ToWorker>,
+    mail: Arc<Mail<WorkerPost>>,
+}
+
+/// What a worker receives from.
+pub struct Inbox {
+    /// In order.
+    pub messages: mpsc::Receiver<ToWorker>,
+    /// In no order.
+    pub mail: Arc<Mail<WorkerPost>>,
+}
+
+/// See the module.
+pub struct Router {
+    workers: Box<[WorkerEntry]>,
+    rooms: DashMap<StreamId, RoomEntry>,
+}
+
+impl Router {
+    /// A router for `workers` workers, and what each of them receives from.
+    #[must_use]
+    pub fn new(workers: usize) -> (Arc<Self>, Vec<Inbox>) {
+        let (entries, inboxes): (Vec<_>, Vec<_>) = (0..workers)
+            .map(|_| {
+                let (sender, messages) = mpsc::channel(WORKER_CAPACITY);
+                let mail = Arc::<Mail<WorkerPost>>::default();
+                let entry = WorkerEntry {
+                    messages: sender,
+                    mail: mail.clone(),
+                };
+                (entry, Inbox { messages, mail })
+            })
+            .unzip();
+        let router = Self {
+            workers: entries.into(),
+            rooms: DashMap::new(),
+        };
+        (Arc::new(router), inboxes)
+    }
+
+    /// How many workers there are.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// How many rooms are open.
+    #[must_use]
+    pub fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// The worker on which a room lives.
+    #[must_use]
+    pub fn home(&self, stream: StreamId) -> u16 {
+        // The last bytes of a UUIDv7 are random.
+        let spread = stream.0.as_u128() as u64 % self.workers.len().max(1) as u64;
+        u16::try_from(spread).unwrap_or(0)
+    }
+
+    /// Sends to a worker, or gives the message back when it has too many.
+    ///
+    /// # Errors
+    /// The message.
+    #[allow(clippy::result_large_err, reason = "the message goes back to its sender")]
+    pub fn send(&self, worker: u16, message: ToWorker) -> Result<(), ToWorker> {
+        let Some(entry) = self.workers.get(usize::from(worker)) else {
+            return Ok(());
+        };
+        match entry.messages.try_send(message) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(message)) => Err(message),
+            // The worker has ended, and nobody waits for this any more.
+            Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+        }
+    }
+
+    /// Sends to a worker as soon as it has room for it.
+    pub async fn send_when_possible(&self, worker: u16, message: ToWorker) {
+        if let Some(entry) = self.workers.get(usize::from(worker)) {
+            // An error means that the worker has ended.
+            let _ = entry.messages.send(message).await;
+        }
+    }
+
+    /// Notes that a room is open.
+    pub fn opened(&self, stream: StreamId, entry: RoomEntry) {
+        self.rooms.insert(stream, entry);
+    }
+
+    /// Notes that a room is closed.
+    pub fn closed(&self, stream: StreamId, room: &Addr<Room>) {
+        self.rooms.remove_if(&stream, |_, entry| entry.room == *room);
+    }
+
+    /// Asks a room, opening it if need be.
+    ///
+    /// # Errors
+    /// The room's refusal, or `Overloaded` when its worker takes no more.
+    pub async fn ask(&self, request: RoomRequest) -> RoomReply {
+        let (reply, answer) = oneshot::channel();
+        let home = self.home(request.stream);
+        if self.send(home, ToWorker::Request(Box::new(request), reply)).is_err() {
+            return Err(ErrorCode::Overloaded.into());
+        }
+        answer.await.unwrap_or_else(|_| Err(ErrorCode::RoomUnavailable.into()))
+    }
+
+    fn post(&self, stream: StreamId, put: impl FnOnce(&mut RoomPost)) {
+        if let Some(entry) = self.rooms.get(&stream) {
+            entry.mail.put(put);
+        }
+    }
+}
+
+impl Sink for Router {
+    fn persisted(&self, report: PersistReport) {
+        match report {
+            PersistReport::Committed { stream, epoch, up_to } => self.post(stream, |post| {
+                post.committed = post.committed.max(Some((epoch, up_to)));
+            }),
+            PersistReport::Fenced { stream, epoch } => self.post(stream, |post| {
+                post.fenced = post.fenced.max(Some(epoch));
+            }),
+            PersistReport::Rejected { stream, epoch, seq } => {
+                self.post(stream, |post| post.rejected.push((epoch, seq)));
+            }
+        }
+    }
+
+    fn hold_answers(&self, answers: Vec<HoldAnswer>) {
+        let mut per_worker: HashMap<u16, Vec<HoldAnswer>> = HashMap::new();
+        for answer in answers {
+            per_worker.entry(answer.conn.worker).or_default().push(answer);
+        }
+        for (worker, answers) in per_worker {
+            if let Some(entry) = self.workers.get(usize::from(worker)) {
+                entry.mail.put(|post| post.answers.extend(answers));
+            }
+        }
+    }
+
+    fn sale_progress(&self, stream: StreamId, progress: SaleProgress) {
+        self.post(stream, |post| match post.progress.get(&progress.sale) {
+            Some(known) if known.version >= progress.version => {}
+            Some(_) | None => {
+                post.progress.insert(progress.sale, progress);
+            }
+        });
+    }
+
+    fn holds_changed(&self, stream: StreamId, holds: Vec<(UserId, Reservation)>) {
+        for entry in &self.workers {
+            entry.mail.put(|post| {
+                let room = MAX_HOLDS_WAITING.saturating_sub(post.holds.len());
+                let holds = holds.iter().take(room);
+                post.holds
+                    .extend(holds.map(|(user, hold)| (stream, *user, hold.clone())));
+            });
+        }
+    }
+
+    fn notices(&self, stream: StreamId, rows: Vec<(Uuid, RoomNotice)>) {
+        // Rows come again until they are marked, so what does not fit is not lost.
+        self.post(stream, |post| {
+            let room = MAX_NOTICES_WAITING.saturating_sub(post.notices.len());
+            post.notices.extend(rows.into_iter().take(room));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_has_one_home_among_the_workers() {
+        let (router, _inboxes) = Router::new(3);
+        for _ in 0..50 {
+            let stream = StreamId::new();
+            assert!(router.home(stream) < 3);
+            assert_eq!(router.home(stream), router.home(stream));
+        }
+    }
+
+    #[test]
+    fn a_full_worker_gives_the_message_back() {
+        let (router, _inboxes) = Router::new(1);
+        let stream = StreamId::new();
+        let attach = || ToWorker::Attach { stream, worker: 0 };
+        for _ in 0..WORKER_CAPACITY {
+            assert!(router.send(0, attach()).is_ok());
+        }
+        assert!(router.send(0, attach()).is_err());
+    }
+}
