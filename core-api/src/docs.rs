@@ -26,7 +26,17 @@ use crate::routes;
             stock takes an `Idempotency-Key`, a UUID: sent again with the same body it gets the same answer; with \
             another body 422; while the first is under way 409."
     ),
-    components(schemas(Problem, shared::error::ErrorCode)),
+    // What only parameters name is not collected from the routes by itself.
+    components(schemas(
+        Problem,
+        shared::error::ErrorCode,
+        shared::ids::RequestId,
+        shared::ids::SellerId,
+        shared::status::OrderStatus,
+        shared::status::ProductStatus,
+        shared::status::SellerStatus,
+        shared::status::StreamStatus
+    )),
     tags(
         (name = "identity", description = "Accounts and sessions"),
         (name = "addresses", description = "Where to deliver"),

@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_malformed() {
-        for text in ["{", "{} {}", "hello"] {
+        for text in ["{", r#"{"items":[{"quantity":1}]} {}"#, "hello"] {
             assert_eq!(refusal(text).0, ErrorCode::Malformed, "{text}");
         }
     }

@@ -346,6 +346,28 @@ async fn an_adjustment_sent_again_is_made_once() {
     assert_eq!(problem.refused(400, "invalid_parameter")["field"], "Idempotency-Key");
 }
 
+#[tokio::test]
+async fn answers_are_kept_for_a_day() {
+    let app = App::start().await;
+    let (shop, _) = app.seller("Some Shop").await;
+    let variant = add(&shop, &mug("Mug", 10)).await.variants[0].id;
+    let (old, fresh) = (Uuid::now_v7(), Uuid::now_v7());
+    for key in [old, fresh] {
+        adjust(&shop, variant, key, 1).await.ok::<SellerProduct>();
+    }
+    sqlx::query("update idempotency_keys set created_at = now() - interval '25 hours' where key = $1")
+        .bind(old)
+        .execute(&app.db.pool)
+        .await
+        .expect("aged");
+    core_api::idempotency::sweep(&app.db.pool).await.expect("swept");
+    assert_eq!(
+        adjust(&shop, variant, fresh, 1).await.header("idempotency-replayed"),
+        "true"
+    );
+    assert_eq!(adjust(&shop, variant, old, 1).await.header("idempotency-replayed"), "");
+}
+
 /// Waits until somebody in the test's database waits for a lock.
 async fn somebody_waits(app: &App) {
     let looking = async {

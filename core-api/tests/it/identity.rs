@@ -398,3 +398,28 @@ async fn somebody_elses_address_is_not_there() {
         .await
         .refused(401, "unauthenticated");
 }
+
+#[tokio::test]
+async fn sessions_that_ran_out_are_forgotten_and_others_kept() {
+    let app = App::start().await;
+    let (old, kept) = (app.register("Old").await, app.register("Kept").await);
+    let renewed: Opened = refresh(&app, &kept.refresh).await.ok();
+    let aged =
+        "update refresh_tokens set expires_at = now() - interval '2 days' where user_id = $1 or used_at is not null";
+    sqlx::query(aged)
+        .bind(old.id.0)
+        .execute(&app.db.pool)
+        .await
+        .expect("aged");
+    core_api::identity::sweep(&app.db.pool).await.expect("swept");
+    let left: Vec<Uuid> = sqlx::query_scalar("select user_id from refresh_tokens order by id")
+        .fetch_all(&app.db.pool)
+        .await
+        .expect("the tokens");
+    assert_eq!(
+        left,
+        [kept.id.0, kept.id.0],
+        "a family's first row stays as long as its last"
+    );
+    refresh(&app, &app.session(renewed).refresh).await.ok::<Opened>();
+}

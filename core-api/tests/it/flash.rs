@@ -1,0 +1,116 @@
+//! Holds of flash sales over REST.
+
+use core_api::flash::model::Hold;
+use shared::live::RoomNotice;
+use shared::status::ReservationStatus;
+use uuid::Uuid;
+
+use crate::market::Market;
+
+#[tokio::test]
+async fn a_resent_hold_is_the_first_one() {
+    let market = Market::open(10, 1_000).await;
+    let (sale, buyer) = (market.sale(5, 500, 3).await, market.buyer().await);
+    let key = Uuid::now_v7();
+    let first: Hold = buyer.hold_once(sale, 2, key).await.created();
+    assert_eq!((first.quantity, first.status), (2, ReservationStatus::Held));
+    let again: Hold = buyer.hold_once(sale, 2, key).await.created();
+    assert_eq!(first, again);
+    buyer.hold_once(sale, 1, key).await.refused(422, "request_id_reused");
+    assert_eq!(market.number("select held::bigint from flash_sales").await, 2);
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn concurrent_resends_are_one_hold() {
+    let market = Market::open(10, 1_000).await;
+    let (sale, buyer) = (market.sale(5, 500, 3).await, market.buyer().await);
+    let key = Uuid::now_v7();
+    let sends = (0..8).map(|_| buyer.hold_once(sale, 1, key));
+    let holds: Vec<Hold> = futures_util::future::join_all(sends)
+        .await
+        .iter()
+        .map(crate::harness::Reply::created)
+        .collect();
+    assert!(holds.iter().all(|hold| hold.reservation == holds[0].reservation));
+    assert_eq!(market.number("select held::bigint from flash_sales").await, 1);
+}
+
+#[tokio::test]
+async fn the_sale_refuses_in_its_own_words() {
+    let market = Market::open(10, 1_000).await;
+    let (sale, buyer) = (market.sale(3, 500, 2).await, market.buyer().await);
+    let key = Uuid::now_v7;
+    buyer.hold_once(sale, 3, key()).await.refused(409, "purchase_limit_reached");
+    buyer.hold(sale, 2).await;
+    let other = market.buyer().await;
+    other.hold_once(sale, 2, key()).await.refused(409, "not_enough_left");
+    other.hold(sale, 1).await;
+    market.buyer().await.hold_once(sale, 1, key()).await.refused(409, "sold_out");
+    let path = format!("/flash-sales/{sale}/holds");
+    let owner = market.owner();
+    let one = serde_json::json!({"quantity": 1});
+    owner.post_once(&path, key(), &one).await.refused(403, "own_shop");
+    other.hold_once(shared::ids::SaleId::new(), 1, key()).await.refused(404, "not_found");
+    other.hold_once(sale, 0, key()).await.refused(422, "invalid_body");
+    other.session.post(&path, &one).await.refused(400, "idempotency_key_missing");
+    market.sql("select close_flash_sale($1)", sale.0).await;
+    market.buyer().await.hold_once(sale, 1, key()).await.refused(409, "sale_closed");
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn two_buyers_race_for_the_last_unit_and_one_wins() {
+    let market = Market::open(10, 1_000).await;
+    let sale = market.sale(1, 500, 1).await;
+    let (a, b) = (market.buyer().await, market.buyer().await);
+    let (a, b) = tokio::join!(
+        a.hold_once(sale, 1, Uuid::now_v7()),
+        b.hold_once(sale, 1, Uuid::now_v7())
+    );
+    let mut statuses = [a.status.as_u16(), b.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409]);
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_hold_is_given_up_by_its_owner_alone() {
+    let market = Market::open(10, 1_000).await;
+    let (sale, buyer) = (market.sale(1, 500, 1).await, market.buyer().await);
+    let hold = buyer.hold(sale, 1).await;
+    let path = format!("/flash-sales/{sale}/holds/{}", hold.reservation);
+    market.buyer().await.session.delete(&path).await.refused(404, "not_found");
+    buyer.session.delete(&path).await.gone();
+    buyer.session.delete(&path).await.gone();
+    // Its unit is for sale again.
+    let other = market.buyer().await;
+    let hold = other.hold(sale, 1).await;
+    market.hold_lapses(&hold).await;
+    assert_eq!(core_api::flash::sweep(&market.app.db.pool, &market.app.bus, 10).await.ok(), Some(0));
+    market.sql("update reservations set expires_at = now() - interval '1 minute' where id = $1", hold.reservation.0).await;
+    assert_eq!(core_api::flash::sweep(&market.app.db.pool, &market.app.bus, 10).await.ok(), Some(1));
+    let path = format!("/flash-sales/{sale}/holds/{}", hold.reservation);
+    other.session.delete(&path).await.refused(409, "hold_expired");
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn the_room_hears_of_holds_made_over_rest() {
+    let market = Market::open(10, 1_000).await;
+    let (sale, buyer) = (market.sale(1, 500, 1).await, market.buyer().await);
+    let mut hints = market.app.bus.subscribe(shared::live::OUTBOX_HINTS).await.expect("subscribed");
+    let key = Uuid::now_v7();
+    let hold: Hold = buyer.hold_once(sale, 1, key).await.created();
+    buyer.hold_once(sale, 1, key).await.created::<Hold>();
+    let hint = tokio::time::timeout(std::time::Duration::from_secs(5), hints.next()).await;
+    assert!(hint.is_ok(), "a hint follows the commit");
+    let expected = [
+        RoomNotice::SaleChanged { sale },
+        RoomNotice::ReservationsChanged {
+            user: buyer.session.id,
+            reservations: vec![hold.reservation],
+        },
+    ];
+    assert_eq!(market.notices().await, expected, "once, however often it is resent");
+}
