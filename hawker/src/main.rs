@@ -1,2 +1,47 @@
-//! hawker
-fn main() {}
+//! The program: reads the command line, sets up logs and threads, and turns what went
+//! wrong into one line and an exit status.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use hawker::cli::Cli;
+use hawker::out;
+use shared::config::ConfigError;
+use shared::telemetry::{self, LogFormat};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Usage, as clap has it for the command line.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // The banner and one line for each trouble is what people get; logs are for looking.
+    telemetry::init_logs(LogFormat::Text, "warn,sqlx=error");
+    hawker::raise_file_limit();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            out::complain(&format!("{error:#}"));
+            if error.is::<ConfigError>() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let done = runtime.block_on(Box::pin(hawker::execute(cli)));
+    // Whatever still runs has been asked to stop and had its time.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    done
+}

@@ -167,9 +167,7 @@ impl Directory {
 
     /// The superuser's password.
     pub fn password(&self) -> Result<String, StartError> {
-        let path = self.home.join("password");
-        let text = fs::read_to_string(&path).map_err(io_error("cannot read", &path))?;
-        Ok(text.trim().to_owned())
+        read_password(&self.home)
     }
 
     /// The log, to append to, and its length now.
@@ -184,6 +182,18 @@ impl Directory {
         let length = log.metadata().map_err(io_error("cannot read", path))?.len();
         Ok((log, length))
     }
+}
+
+/// The password and the socket's folder of a server that runs in `dir`.
+pub(crate) fn of_running(dir: &Path) -> Result<(String, PathBuf), StartError> {
+    let root = dir.canonicalize().map_err(io_error("cannot read", dir))?;
+    Ok((read_password(&root.join("postgres"))?, socket_dir(&root)))
+}
+
+fn read_password(home: &Path) -> Result<String, StartError> {
+    let path = home.join("password");
+    let text = fs::read_to_string(&path).map_err(io_error("cannot read", &path))?;
+    Ok(text.trim().to_owned())
 }
 
 /// Takes the lock file of `root`, or says who has it. `named` is how the user calls it.

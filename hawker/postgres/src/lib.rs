@@ -102,8 +102,7 @@ impl Server {
     /// How to reach `database` as the superuser.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        let host = percent_encode(&self.directory.socket_dir().to_string_lossy());
-        format!("postgres://{SUPERUSER}:{}@{host}/{database}", self.password)
+        url(&self.password, self.directory.socket_dir(), database)
     }
 
     /// The process id of the server's first process.
@@ -136,6 +135,21 @@ impl Server {
     pub fn stop(mut self) {
         self.supervisor.stop();
     }
+}
+
+/// How to reach `database` of the server that another process runs in `dir`, as far as
+/// this user may read its password.
+///
+/// # Errors
+/// When there is no cluster, or it is not ours to read.
+pub fn running_url(dir: &Path, database: &str) -> Result<String, StartError> {
+    let (password, socket_dir) = directory::of_running(dir)?;
+    Ok(url(&password, &socket_dir, database))
+}
+
+fn url(password: &str, socket_dir: &Path, database: &str) -> String {
+    let host = percent_encode(&socket_dir.to_string_lossy());
+    format!("postgres://{SUPERUSER}:{password}@{host}/{database}")
 }
 
 /// Encodes a path for the host's place in a URL.

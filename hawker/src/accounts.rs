@@ -1,0 +1,129 @@
+//! Accounts that are made from the command line: the first administrator, and the demo
+//! shop's, which get a new password at each start.
+
+mod store;
+
+use std::io::BufRead;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rand::Rng;
+use rand::distr::{Alphanumeric, SampleString};
+use shared::ids::UserId;
+use sqlx::PgPool;
+
+use crate::cli::AdminArgs;
+use crate::seed;
+
+/// The shortest password that REST takes, too.
+const PASSWORD_MIN: usize = 8;
+
+/// What became of an account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Admin {
+    /// New, with this password unless it was given.
+    Created {
+        /// To be shown once.
+        password: Option<String>,
+    },
+    /// It was there and is an administrator now.
+    Raised,
+}
+
+/// Makes an administrator, or makes one of an existing account.
+///
+/// # Errors
+/// When the address or the password cannot be one, or the database fails.
+pub async fn create_admin(db: &PgPool, args: &AdminArgs) -> Result<Admin> {
+    let email = args.email.trim().to_lowercase();
+    let parts = email.split_once('@');
+    ensure!(
+        parts.is_some_and(|(name, host)| !name.is_empty() && host.contains('.')) && email.len() <= 254,
+        "{:?} is no e-mail address",
+        args.email
+    );
+    let mut tx = db.begin().await?;
+    if let Some(id) = store::raise(&mut tx, &email).await? {
+        store::record(&mut tx, id, "admin.raised").await?;
+        tx.commit().await?;
+        return Ok(Admin::Raised);
+    }
+    let given = if args.password_stdin {
+        Some(read_password()?)
+    } else {
+        None
+    };
+    let password = given.clone().unwrap_or_else(random_password);
+    let id = UserId::new();
+    store::insert(&mut tx, id, &email, args.name.trim(), &hash(password.clone()).await?).await?;
+    store::record(&mut tx, id, "admin.created").await?;
+    tx.commit().await?;
+    let password = given.is_none().then_some(password);
+    Ok(Admin::Created { password })
+}
+
+fn read_password() -> Result<String> {
+    let mut line = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .context("cannot read the password")?;
+    let password = line.trim_end_matches(['\r', '\n']).to_owned();
+    if password.chars().count() < PASSWORD_MIN {
+        bail!("a password has at least {PASSWORD_MIN} characters");
+    }
+    Ok(password)
+}
+
+/// Gives the demo accounts a new random password; `None` where there are none.
+///
+/// # Errors
+/// When the database fails.
+pub async fn renew_demo_password(db: &PgPool) -> Result<Option<String>> {
+    let password = easy_password();
+    let set = seed::set_demo_password(db, &hash(password.clone()).await?).await?;
+    Ok(set.then_some(password))
+}
+
+/// As REST hashes them.
+async fn hash(password: String) -> Result<String> {
+    let passwords = core_api::identity::Passwords::new(1, Duration::from_secs(60));
+    passwords
+        .hash(password)
+        .await
+        .map_err(|error| anyhow::anyhow!("the password was not hashed: {error}"))
+}
+
+/// 190 bits.
+fn random_password() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), 32)
+}
+
+/// For typing off a screen: 80 bits in four groups, without characters that look alike.
+fn easy_password() -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789x";
+    let mut rng = rand::rng();
+    let mut group = || {
+        (0..4)
+            .map(|_| char::from(LETTERS[rng.random_range(0..31)]))
+            .collect::<String>()
+    };
+    [group(), group(), group(), group()].join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn demo_passwords_are_easy_to_type_and_never_the_same() {
+        let (a, b) = (easy_password(), easy_password());
+        assert_ne!(a, b);
+        assert_eq!(a.len(), 19);
+        assert!(
+            a.chars()
+                .all(|c| c == '-' || (c.is_ascii_alphanumeric() && !"0o1li".contains(c))),
+            "{a}"
+        );
+    }
+}

@@ -1,0 +1,13 @@
+//! The program as its users have it: the real binary, started, stopped, killed and
+//! started again; and its demo shop and pages.
+#![allow(clippy::unwrap_used)]
+
+mod crashes;
+mod demo_shop;
+mod pages;
+mod program;
+mod starts;
+mod third_party;
+mod tools;
+mod whole_path;
+mod world;
