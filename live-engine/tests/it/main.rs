@@ -1,9 +1,16 @@
-//! The engine's integration tests, one binary: over real sockets and a real Postgres.
+//! The engine over real sockets and a real Postgres.
 
+#![allow(missing_docs, reason = "tests say what they test by their names")]
+
+mod chat;
 mod ears;
-mod feed;
+mod formats;
+mod harness;
+mod host;
+mod join;
 mod persist;
 mod proxy;
-mod room_store;
+mod resume;
 mod sale;
 mod sale_model;
+mod slow;

@@ -1,0 +1,125 @@
+//! Coming back: exactly what was missed, or a snapshot and the word for it.
+
+use loadtest::live::{Auth, LiveClient};
+use shared::protocol::{Format, Position, RoomEvent, ServerFrame};
+
+use crate::harness::{World, chat, hears};
+
+async fn back(world: &World, gone: &LiveClient, format: Format) -> LiveClient {
+    let token = gone.hello().resume.clone().expect("a resume token");
+    LiveClient::connect(&world.url, format, Auth::Resume(token))
+        .await
+        .expect("back without a ticket")
+}
+
+#[tokio::test]
+async fn who_comes_back_gets_exactly_what_was_missed() {
+    let world = World::start().await;
+    let mut author = world.joined("Author").await;
+    for format in Format::ALL {
+        let mut gone = world.joined("Visitor").await;
+        author.call(chat("seen")).await.expect("answered").expect("said");
+        hears(&mut gone, "seen").await;
+        let since = gone.position().expect("a position");
+        let missed = ["missed one", "missed two", "missed three"];
+        for text in missed {
+            author.call(chat(text)).await.expect("answered").expect("said");
+        }
+        let mut client = back(&world, &gone, format).await;
+        assert_eq!(client.hello().user, gone.hello().user);
+        let joined = client.join(world.shop.stream, Some(since)).await.expect("joined");
+        assert!(!joined.resynced && joined.snapshot.is_none());
+        let mut heard = Vec::new();
+        while heard.len() < missed.len() {
+            if let ServerFrame::Numbered(frame) = client.next().await.expect("a frame") {
+                assert!(frame.from > since.seq);
+                heard.extend(frame.m.into_iter().filter_map(|event| match event {
+                    RoomEvent::Chat(message) => Some(message.text),
+                    _ => None,
+                }));
+            }
+        }
+        assert_eq!(heard, missed);
+    }
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_replayed_is_said_and_a_snapshot_follows() {
+    let world = World::start_with(|config| config.limits.log.bytes = 1).await;
+    let mut author = world.joined("Author").await;
+    let mut gone = world.joined("Visitor").await;
+    author.call(chat("seen")).await.expect("answered").expect("said");
+    hears(&mut gone, "seen").await;
+    let since = gone.position().expect("a position");
+    for text in ["a", "b", "c"] {
+        author.call(chat(text)).await.expect("answered").expect("said");
+        hears(&mut author, text).await;
+    }
+    let mut client = back(&world, &gone, Format::Json).await;
+    let joined = client.join(world.shop.stream, Some(since)).await.expect("joined");
+    assert!(joined.resynced);
+    assert_eq!(joined.snapshot.map(|snapshot| snapshot.chat.len()), Some(4));
+    author.call(chat("on")).await.expect("answered").expect("said");
+    hears(&mut client, "on").await;
+    for wrong in [
+        Position { epoch: 99, seq: 1 },
+        Position {
+            epoch: since.epoch,
+            seq: 1_000,
+        },
+    ] {
+        let mut client = back(&world, &gone, Format::Json).await;
+        let joined = client.join(world.shop.stream, Some(wrong)).await.expect("joined");
+        assert!(joined.resynced, "{wrong:?}");
+    }
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_sends_viewers_away_and_they_come_back_to_a_new_epoch() {
+    let world = World::start().await;
+    let mut client = world.joined("Visitor").await;
+    client.call(chat("before")).await.expect("answered").expect("said");
+    hears(&mut client, "before").await;
+    let since = client.position().expect("a position");
+    let world = world.restart().await;
+    assert_eq!(client.closed().await.expect("closed").code, 1012);
+    let mut client = back(&world, &client, Format::Json).await;
+    let joined = client.join(world.shop.stream, Some(since)).await.expect("joined");
+    assert!(joined.resynced);
+    assert!(joined.at.epoch > since.epoch);
+    let snapshot = joined.snapshot.expect("a snapshot");
+    assert_eq!(snapshot.chat.last().map(|message| message.text.as_str()), Some("before"));
+    client.call(chat("after")).await.expect("answered").expect("said");
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn every_number_of_an_epoch_is_stored_once() {
+    let world = World::start().await;
+    let mut host = world.host().await;
+    let mut author = world.joined("Author").await;
+    let featured = shared::protocol::ClientCommand::Feature(world.feature());
+    for n in 0..4 {
+        author.call(chat(&format!("{n}"))).await.expect("answered").expect("said");
+        host.call(featured.clone()).await.expect("answered").expect("shown");
+    }
+    let last = host.position().expect("a position");
+    let db = world.db;
+    world.engine.stop().await;
+    let seqs: Vec<i64> = sqlx::query_scalar(
+        "select seq from stream_chat_messages union all select seq from stream_events order by seq",
+    )
+    .fetch_all(&db.pool)
+    .await
+    .expect("the database answers");
+    let all: Vec<i64> = (1..=8).collect();
+    assert_eq!(seqs, all);
+    assert!(last.seq <= 8);
+    let undelivered: Option<i64> = sqlx::query_scalar("select count(*) from outbox where delivered_at is null")
+        .fetch_one(&db.pool)
+        .await
+        .expect("the database answers");
+    assert_eq!(undelivered, Some(0), "host commands' rows are marked with their events");
+}
