@@ -40,7 +40,12 @@ async fn watch_and_buy(world: &World, on_air: &OnAir, sale: SaleId, format: &str
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../loadtest/tests/python/watch_and_buy.py");
     let child = Command::new(python())
         .arg(script)
-        .args([world.rest.base(), &on_air.stream.id.to_string(), &sale.to_string(), format])
+        .args([
+            world.rest.base(),
+            &on_air.stream.id.to_string(),
+            &sale.to_string(),
+            format,
+        ])
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -68,7 +73,12 @@ async fn somebody_elses_client_watches_chats_and_buys_in_both_formats() {
         ends_in_seconds: 600,
         opens_in_seconds: None,
     };
-    let sale = on_air.host.open_sale(on_air.stream.id, &sale).await.expect("opened").sale;
+    let sale = on_air
+        .host
+        .open_sale(on_air.stream.id, &sale)
+        .await
+        .expect("opened")
+        .sale;
     for format in ["json", "msgpack"] {
         let said = watch_and_buy(&world, &on_air, sale, format).await;
         assert_eq!(said["verdict"], "bought", "{said}");

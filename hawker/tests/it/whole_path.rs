@@ -2,11 +2,13 @@
 
 use loadtest::live::{Auth, LiveClient};
 use loadtest::rest::{NewAddress, NewCheckout, RestClient};
-use loadtest::show::{DemoOptions, Host, Progress, demo};
+use loadtest::show::{DemoOptions, Host, Progress, SimulateOptions, demo, simulate};
 use shared::error::ErrorCode;
 use shared::ids::{RequestId, SaleId, StreamId};
 use shared::protocol::{ClientCommand, Feature, Format, Outcome, Private, Reservation, RoomEvent, SaleOpen};
 use shared::status::{OrderStatus, PaymentStatus, ReservationStatus, StreamStatus};
+
+use tokio_util::sync::CancellationToken;
 
 use crate::world::{OnAir, World};
 
@@ -158,6 +160,8 @@ async fn a_sale_goes_from_the_shop_to_the_receipt() {
     json.event(ended).await.expect("heard");
     msgpack.event(ended).await.expect("heard");
     assert_eq!(json.hello().user, Some(session.user.id));
+    json.close().await;
+    msgpack.close().await;
     world.stop().await;
 }
 
@@ -212,5 +216,31 @@ async fn a_small_demo_show_keeps_every_promise() {
     assert_eq!(figures.paid as u64, figures.granted, "{report}");
     assert!(figures.delivered >= figures.acknowledged * 20, "{report}");
     assert!(report.verify.is_some_and(|verify| verify.is_clean()));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_simulated_show_features_chats_and_sells_until_it_is_told_to_stop() {
+    let world = World::start().await;
+    let OnAir {
+        credentials, stream, ..
+    } = world.on_air(100).await;
+    let mut guest = enter(&world.rest, stream.id, Format::Json).await;
+    let cancel = CancellationToken::new();
+    let options = SimulateOptions {
+        base_url: world.rest.base().to_owned(),
+        host: credentials,
+        stream: None,
+        viewers: 8,
+    };
+    let show = tokio::spawn(simulate(options, cancel.clone()));
+    let kind = |wanted: &'static str| move |event: &RoomEvent| (event.kind() == wanted).then_some(());
+    guest.event(kind("featured")).await.expect("a product is shown");
+    guest.event(kind("sale_opened")).await.expect("a sale opens");
+    guest.event(kind("chat")).await.expect("somebody says something");
+    guest.event(kind("sale_updated")).await.expect("somebody buys");
+    guest.close().await;
+    cancel.cancel();
+    show.await.expect("it stops").expect("without trouble");
     world.stop().await;
 }

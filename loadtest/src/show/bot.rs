@@ -37,6 +37,8 @@ enum Plan {
 pub struct Bot {
     account: Arc<Account>,
     stream: StreamId,
+    /// Buys in every sale, and soon.
+    keen: bool,
     socket: Socket,
     agenda: Vec<(Instant, Plan)>,
     last_id: u64,
@@ -56,7 +58,7 @@ fn pick(list: &[&'static str]) -> &'static str {
 
 impl Bot {
     /// Gets a ticket and joins.
-    pub async fn enter(account: Arc<Account>, stream: StreamId) -> Result<Self> {
+    pub async fn enter(account: Arc<Account>, stream: StreamId, keen: bool) -> Result<Self> {
         let ticket = account.client().await?.ticket(stream).await.context("a ticket")?;
         let mut client = LiveClient::connect(&ticket.url, Format::Json, Auth::Ticket(ticket.ticket)).await?;
         client.join(stream, None).await?;
@@ -64,6 +66,7 @@ impl Bot {
         let mut bot = Self {
             account,
             stream,
+            keen,
             socket,
             agenda: Vec::new(),
             last_id: 1000,
@@ -138,7 +141,9 @@ impl Bot {
                 }
                 self.plan(seconds(0.2, 2.0), Plan::React(8));
                 // Late enough that a visitor finds units, few enough that some stay.
-                if !one_in(3) {
+                if self.keen {
+                    self.plan(seconds(1.5, 5.0), Plan::Buy(sale.id));
+                } else if !one_in(3) {
                     self.plan(seconds(3.0, 38.0), Plan::Buy(sale.id));
                 }
             }

@@ -24,7 +24,7 @@ use crate::rest::{NewStream, Product, RestClient, Variant};
 
 /// How long each product is shown.
 const TURN: Duration = Duration::from_secs(20);
-/// Every so manyth product shown comes with a flash sale: one a minute.
+/// Every so manyth product shown comes with a flash sale, the first one too: one a minute.
 const SALE_EVERY: usize = 3;
 /// Units of a sale: more than the bots want, so that a visitor gets one.
 const SALE_UNITS: u32 = 12;
@@ -84,8 +84,11 @@ async fn one_act(rest: &RestClient, options: &SimulateOptions, accounts: &mut Ve
     hire(rest, options.viewers.max(1), accounts).await?;
     let stream = find_stream(&host.client().await?, options.stream).await?;
     let mut bots = JoinSet::new();
-    for account in accounts.iter() {
-        let bot = Bot::enter(account.clone(), stream).await.context("a bot enters")?;
+    for (index, account) in accounts.iter().enumerate() {
+        let keen = index == 0;
+        let bot = Bot::enter(account.clone(), stream, keen)
+            .await
+            .context("a bot enters")?;
         bots.spawn(bot.watch());
     }
     let trouble = async {
@@ -155,7 +158,7 @@ async fn direct(host: &Account, stream: StreamId) -> Result<()> {
         // Price and stock as they are now.
         let product = host.client().await?.product(product.id).await;
         match product {
-            Ok(product) => show_product(host, stream, &product, turn % SALE_EVERY == 1).await?,
+            Ok(product) => show_product(host, stream, &product, turn % SALE_EVERY == 0).await?,
             // Withdrawn since: the next one, then.
             Err(error) if error.code() == Some(ErrorCode::NotFound) => {}
             Err(error) => return Err(error).context("a product of the line-up"),
