@@ -2,6 +2,7 @@
 
 import { createApi } from './api.js';
 import { createSession } from './session.js';
+import { loadIcons } from './ui/dom.js';
 import { showLobby } from './ui/lobby.js';
 import { showRoom } from './ui/room-view.js';
 import { createToasts } from './ui/toast.js';
@@ -13,7 +14,7 @@ const toast = createToasts();
 
 const open = (stream) => showRoom({ root, stream, session, api, toast });
 
-await session.restore();
+await Promise.all([session.restore(), loadIcons()]);
 const named = /^\/live\/([0-9a-f-]{36})\/?$/i.exec(location.pathname);
 if (named) open(named[1]);
 else await showLobby(root, api, (stream) => open(stream.id));

@@ -18,10 +18,15 @@ const UNSETTLED = ['payment_in_progress', 'unreachable', 'internal'];
 // After these the goods are back on the table, and the way starts from there.
 const LAPSED = ['hold_expired', 'checkout_expired', 'order_expired'];
 
-/** When what is being bought goes back, in ms: the earliest of all that says so. */
-function deadlineOf(priced) {
-  const times = [priced.expires_at, ...priced.items.map((item) => item.hold_expires_at)].filter(Boolean);
-  return times.length === 0 ? null : Math.min(...times.map((time) => Date.parse(time)));
+/**
+ * When what is being bought goes back, in ms: the earliest of all that says so. A flash hold
+ * keeps its own time inside a checkout and an order; an order does not repeat it.
+ */
+function deadlineOf(priced, holds) {
+  const own = priced.items.map((item) => holds[item.reservation_id]?.expires_at);
+  const told = [priced.expires_at, ...priced.items.map((item) => item.hold_expires_at)].filter(Boolean);
+  const times = [...told.map((time) => Date.parse(time)), ...own.filter(Boolean)];
+  return times.length === 0 ? null : Math.min(...times);
 }
 
 /** @param {{sheet, session, api, live, store, clock, toast, stream: string}} tools */
@@ -131,7 +136,7 @@ export function createPurchases({ sheet, session, api, live, store, clock, toast
       const body = { ...goods, address_id: address.id, stream_id: stream };
       const checkout = await api.checkout(body, pricing.key(body));
       pricing.over();
-      countDownTo(deadlineOf(checkout), 'Time left', goods.reservations ? 'hold_expired' : 'checkout_expired');
+      countDownTo(deadlineOf(checkout, store.get().holds), 'Time left', goods.reservations ? 'hold_expired' : 'checkout_expired');
       const answer = await confirm(checkout).catch((error) => {
         giveUp(checkout);
         throw error;
@@ -175,7 +180,7 @@ export function createPurchases({ sheet, session, api, live, store, clock, toast
   async function payAndShow(order) {
     store.dispatch({ type: 'order', order: order.id, status: order.status });
     if (order.status === 'pending_payment') {
-      countDownTo(deadlineOf(order), 'Time left to pay', 'order_expired');
+      countDownTo(deadlineOf(order, store.get().holds), 'Time left to pay', 'order_expired');
       await pay(order, { sheet, api, changed });
       store.dispatch({ type: 'order', order: order.id, status: 'paid' });
     }

@@ -19,6 +19,22 @@ export function h(tag, attributes = {}, ...children) {
 
 const SVG = 'http://www.w3.org/2000/svg';
 
+/**
+ * Takes the drawings into the page, once: an icon that pointed into the file would ask the
+ * server for it each time one is drawn, and reactions draw many. Without them the page works.
+ */
+export async function loadIcons() {
+  try {
+    const answer = await fetch('/assets/img/icons.svg');
+    const { documentElement: sprite } = new DOMParser().parseFromString(await answer.text(), 'image/svg+xml');
+    sprite.setAttribute('class', 'unseen');
+    sprite.setAttribute('aria-hidden', 'true');
+    document.body.prepend(document.importNode(sprite, true));
+  } catch {
+    // Buttons have labels, and words beside them.
+  }
+}
+
 /** A drawing of assets/img/icons.svg; decoration, so its button needs a label. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, 'svg');
@@ -26,7 +42,7 @@ export function icon(name) {
   svg.setAttribute('aria-hidden', 'true');
   svg.setAttribute('viewBox', '0 0 24 24');
   const use = document.createElementNS(SVG, 'use');
-  use.setAttribute('href', `/assets/img/icons.svg#${name}`);
+  use.setAttribute('href', `#icon-${name}`);
   svg.append(use);
   return svg;
 }

@@ -30,7 +30,7 @@ const WAY_IN = { entering: 'Connecting', joining: 'Connecting', waiting: 'Connec
 export function showRoom({ root, stream, session, api, toast }) {
   const clock = createClock();
   const store = createStore(reduce, emptyRoom);
-  const sheet = createSheet({ now: clock.now });
+  const sheet = createSheet({ now: clock.now, afterwards: () => offers.querySelector('.go:not([disabled], [hidden])') ?? chat.element.querySelector('ol') });
   const floats = createFloats({ send: (kind, count) => live.call({ cmd: 'react', kind, count }).catch(() => null) });
   const live = createLive({
     stream,
@@ -54,19 +54,20 @@ export function showRoom({ root, stream, session, api, toast }) {
   const offers = h('div', { class: 'offers' }, unpaid, sale.element, product.element);
   root.replaceChildren(h('main', { class: 'room' }, stage.element, h('div', { class: 'panel' }, chat.element, offers, composer.element)));
 
+  new ResizeObserver(() => stage.element.style.setProperty('--offers-height', `${offers.offsetHeight}px`)).observe(offers);
+
   let quiet = null;
   function showConnection(state, why) {
     clearTimeout(quiet);
-    const text = state === 'over' ? overWords(why) : (WAY_IN[state] ?? null);
+    const text = WAY_IN[state] ?? null;
     // The first connection and a quick return show nothing.
-    if (text === null || state === 'over') stage.connection(text);
+    if (text === null) stage.connection(null);
     else quiet = setTimeout(() => stage.connection(text), QUIET_MS);
-  }
-
-  function overWords(why) {
-    if (why?.closeCode === 4501) return 'You can no longer take part in this show.';
-    if (why?.closeCode === 4502) return null;
-    return why?.code ? words(why) : 'The connection has ended. Reload the page to come back.';
+    if (state === 'over') {
+      const title = why?.code === 'not_found' ? 'There is no such show' : 'You have left the show';
+      const back = h('p', {}, h('a', { class: 'link', href: '/' }, 'See what is on air'));
+      stage.curtain(h('div', { class: 'curtain-words' }, h('p', { class: 'curtain-title' }, title), why?.code && h('p', {}, words(why)), back));
+    }
   }
 
   async function account() {
@@ -125,8 +126,9 @@ export function showRoom({ root, stream, session, api, toast }) {
   }
 
   function tellOwn(room, action) {
+    if (purchases.running()) return;
     if (action.type === 'hold' && action.reservation.status === 'expired') toast('Your hold ran out, and the item went back on the table.');
-    if (action.type === 'order' && action.status === 'paid' && !purchases.running()) toast('Paid. Thank you!');
+    if (action.type === 'order' && action.status === 'paid') toast('Paid. Thank you!');
   }
 
   store.view((room, before) => {

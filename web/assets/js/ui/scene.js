@@ -154,7 +154,10 @@ export function createScene() {
       const y = (one.y + Math.cos(time / 9000 * one.speed + one.phase) * 0.02) * height;
       glow(pen, x, y, one.size * scale, scene.palette.lamp, (bare ? 0.1 : 0.16) * (0.75 + 0.25 * Math.sin(time / 1500 + one.phase)));
     }
-    if (bare) return;
+    if (bare) {
+      drawBulbs(pen, width, table, scene.palette, time, [0.2, 0.26, 0.06, width > height ? 11 : 7]);
+      return;
+    }
     for (const stall of scene.stalls) drawAcross(pen, stall, unit, width, table, scene);
     drawBulbs(pen, width, table, scene.palette, time, [0.24, 0.34, 0.06, 9]);
     drawTable(pen, width, height, table, unit, scene);

@@ -12,8 +12,12 @@ export class Dismissed extends Error {}
 
 const URGENT_MS = 15_000;
 
-/** @param {{now: () => number}} options */
-export function createSheet({ now }) {
+/**
+ * @param {object} options
+ * @param {() => number} options.now the server's time
+ * @param {() => HTMLElement | null} options.afterwards takes the focus where what had it is gone
+ */
+export function createSheet({ now, afterwards }) {
   const title = h('h2', { class: 'sheet-title', id: 'sheet-title', tabindex: '-1' });
   const trail = h('p', { class: 'trail' });
   const time = h('p', { class: 'sheet-clock', role: 'timer', hidden: true });
@@ -39,6 +43,8 @@ export function createSheet({ now }) {
     dismissed = true;
     pending?.reject(new Dismissed());
     pending = null;
+    // The button that opened it may have become another, once the page has been drawn.
+    requestAnimationFrame(() => requestAnimationFrame(() => document.activeElement === document.body && !dialog.open && afterwards()?.focus()));
   });
   // A tap beside the sheet closes it, as people expect on a phone.
   dialog.addEventListener('click', (event) => {
