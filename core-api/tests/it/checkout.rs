@@ -29,7 +29,11 @@ async fn a_checkout_is_priced_holds_its_stock_and_gives_it_back() {
     buyer.try_place(checkout.id).await.refused(409, "wrong_state");
     let product = market.shop.product;
     let changed = RoomNotice::ProductChanged { product };
-    assert_eq!(market.notices().await, [changed.clone(), changed], "taken, and given back");
+    assert_eq!(
+        market.notices().await,
+        [changed.clone(), changed],
+        "taken, and given back"
+    );
     market.verified().await;
 }
 
@@ -44,7 +48,10 @@ async fn shipping_is_charged_once_a_shop_and_split_over_its_lines() {
     let with_profile = json!({"shipping_profile_id": profile["id"]});
     owner.patch(&path, &with_profile).await.ok::<serde_json::Value>();
     market
-        .sql("update products set shipping_profile_id = (select id from shipping_profiles) where seller_id = $1", market.shop.seller.0)
+        .sql(
+            "update products set shipping_profile_id = (select id from shipping_profiles) where seller_id = $1",
+            market.shop.seller.0,
+        )
         .await;
     let buyer = market.buyer().await;
     let basket = buyer.basket(&[(market.shop.variant, 1), (second, 1), (market.shop.variant, 1)], &[]);
@@ -64,7 +71,10 @@ async fn what_is_short_is_named_and_nothing_is_taken() {
     let basket = buyer.basket(&[(market.shop.variant, 2), (rare, 1), (rare, 1)], &[]);
     let problem = buyer.try_checkout(&basket).await.refused(409, "insufficient_stock");
     assert_eq!(problem["field"], "items.1.quantity", "summed before it is taken");
-    assert!(problem["detail"].as_str().is_some_and(|d| d.contains("TEST-1")), "{problem}");
+    assert!(
+        problem["detail"].as_str().is_some_and(|d| d.contains("TEST-1")),
+        "{problem}"
+    );
     assert_eq!(market.stock(market.shop.variant).await, (10, 0));
     assert_eq!(market.number("select count(*) from checkouts").await, 0);
 }
@@ -79,8 +89,20 @@ async fn what_cannot_be_bought_is_refused() {
         assert_eq!(problem["field"], field, "{problem}");
     };
     refused(&buyer.basket(&[], &[]), 422, "invalid_body", "items").await;
-    refused(&buyer.basket(&[(variant, 0)], &[]), 422, "invalid_body", "items.0.quantity").await;
-    refused(&buyer.basket(&[(VariantId::new(), 1)], &[]), 404, "not_found", "items.0.variant_id").await;
+    refused(
+        &buyer.basket(&[(variant, 0)], &[]),
+        422,
+        "invalid_body",
+        "items.0.quantity",
+    )
+    .await;
+    refused(
+        &buyer.basket(&[(VariantId::new(), 1)], &[]),
+        404,
+        "not_found",
+        "items.0.variant_id",
+    )
+    .await;
     refused(&stranger.basket(&[(variant, 1)], &[]), 404, "not_found", "address_id").await;
     let hold = stranger.hold(market.sale(1, 1, 1).await, 1).await;
     refused(&buyer.basket(&[], &[&hold]), 404, "not_found", "reservations.0").await;
@@ -91,18 +113,47 @@ async fn what_cannot_be_bought_is_refused() {
     let other = fixtures::shop(&market.app.db.pool, 5, 100).await;
     basket["stream_id"] = json!(other.stream);
     refused(&basket, 422, "invalid_body", "stream_id").await;
-    market.sql("update products set currency = 'USD' where seller_id = $1", other.seller.0).await;
-    let problem = buyer.try_checkout(&buyer.basket(&[(variant, 1), (other.variant, 1)], &[])).await;
+    market
+        .sql(
+            "update products set currency = 'USD' where seller_id = $1",
+            other.seller.0,
+        )
+        .await;
+    let problem = buyer
+        .try_checkout(&buyer.basket(&[(variant, 1), (other.variant, 1)], &[]))
+        .await;
     problem.refused(422, "currency_mismatch");
-    market.sql("update products set status = 'archived' where id = $1", other.product.0).await;
-    refused(&buyer.basket(&[(other.variant, 1)], &[]), 404, "not_found", "items.0.variant_id").await;
+    market
+        .sql("update products set status = 'archived' where id = $1", other.product.0)
+        .await;
+    refused(
+        &buyer.basket(&[(other.variant, 1)], &[]),
+        404,
+        "not_found",
+        "items.0.variant_id",
+    )
+    .await;
 
     let owner = market.owner();
     let address = fixtures::address(&market.app.db.pool, owner.id).await;
     let own = json!({"items": [{"variant_id": variant, "quantity": 1}], "address_id": address});
-    owner.post_once("/orders/checkout", Uuid::now_v7(), &own).await.refused(403, "own_shop");
-    market.sql("update sellers set status = 'suspended' where id = $1", market.shop.seller.0).await;
-    refused(&buyer.basket(&[(variant, 1)], &[]), 404, "not_found", "items.0.variant_id").await;
+    owner
+        .post_once("/orders/checkout", Uuid::now_v7(), &own)
+        .await
+        .refused(403, "own_shop");
+    market
+        .sql(
+            "update sellers set status = 'suspended' where id = $1",
+            market.shop.seller.0,
+        )
+        .await;
+    refused(
+        &buyer.basket(&[(variant, 1)], &[]),
+        404,
+        "not_found",
+        "items.0.variant_id",
+    )
+    .await;
     assert_eq!(market.stock(variant).await, (10, 1), "but for the flash sale's unit");
 }
 
@@ -129,7 +180,10 @@ async fn one_key_is_one_checkout() {
     for reply in replies.iter().filter(|reply| reply.status != 201) {
         reply.refused(409, "request_in_flight");
     }
-    let first = replies.iter().find(|reply| reply.status == 201).expect("one got through");
+    let first = replies
+        .iter()
+        .find(|reply| reply.status == 201)
+        .expect("one got through");
     let again = buyer.session.post_once("/orders/checkout", key, &basket).await;
     assert_eq!((again.status, &again.value()), (first.status, &first.value()));
     assert_eq!(market.number("select count(*) from checkouts").await, 1);
@@ -143,8 +197,16 @@ async fn one_key_is_one_checkout() {
 async fn a_checkout_that_runs_out_gives_its_stock_back() {
     let market = Market::open(10, 1_000).await;
     let buyer = market.buyer().await;
-    let (due, open) = (buyer.checkout(market.shop.variant, 3).await, buyer.checkout(market.shop.variant, 2).await);
-    market.sql("update checkouts set expires_at = clock_timestamp() where id = $1", due.id.0).await;
+    let (due, open) = (
+        buyer.checkout(market.shop.variant, 3).await,
+        buyer.checkout(market.shop.variant, 2).await,
+    );
+    market
+        .sql(
+            "update checkouts set expires_at = clock_timestamp() where id = $1",
+            due.id.0,
+        )
+        .await;
     // Too late even before the job has come.
     buyer.try_place(due.id).await.refused(409, "checkout_expired");
     assert_eq!(market.expire_checkouts().await, 1);
@@ -152,7 +214,10 @@ async fn a_checkout_that_runs_out_gives_its_stock_back() {
     assert_eq!(market.stock(market.shop.variant).await, (10, 2));
     buyer.try_place(due.id).await.refused(409, "checkout_expired");
     let path = format!("/orders/checkout/{}", due.id);
-    assert_eq!(buyer.session.get(&path).await.ok::<Checkout>().status, CheckoutStatus::Expired);
+    assert_eq!(
+        buyer.session.get(&path).await.ok::<Checkout>().status,
+        CheckoutStatus::Expired
+    );
     buyer.session.delete(&path).await.refused(409, "wrong_state");
     buyer.try_place(open.id).await.created::<serde_json::Value>();
     market.verified().await;
@@ -175,11 +240,18 @@ async fn a_lapsed_hold_leaves_its_checkout_which_says_so() {
     let repriced: Checkout = buyer.session.get(&path).await.ok();
     assert_eq!((repriced.items.len(), repriced.total.minor), (1, 1_000));
     assert_eq!(repriced.lapsed[0].reservation_id, Some(hold.reservation));
-    assert_eq!(buyer.session.get(&path).await.ok::<Checkout>(), repriced, "it goes on saying so");
+    assert_eq!(
+        buyer.session.get(&path).await.ok::<Checkout>(),
+        repriced,
+        "it goes on saying so"
+    );
     market.verified().await;
     let order: core_api::orders::model::Order = buyer.try_place(checkout.id).await.created();
     assert_eq!((order.status, order.total.minor), (OrderStatus::PendingPayment, 1_000));
-    buyer.try_checkout(&buyer.basket(&[], &[&hold])).await.refused(409, "hold_expired");
+    buyer
+        .try_checkout(&buyer.basket(&[], &[&hold]))
+        .await
+        .refused(409, "hold_expired");
     market.verified().await;
 }
 
@@ -199,15 +271,29 @@ async fn somebody_elses_ids_are_the_ids_of_nothing() {
         stranger.session.get(&path).await.refused(404, "not_found");
     }
     let cancel = format!("/orders/{}/cancel", order.id);
-    stranger.session.post(&cancel, &json!({})).await.refused(404, "not_found");
+    stranger
+        .session
+        .post(&cancel, &json!({}))
+        .await
+        .refused(404, "not_found");
     let token = "test_success";
-    stranger.pay_once(order.id, token, Uuid::now_v7()).await.refused(404, "not_found");
-    stranger.pay_once(OrderId::new(), token, Uuid::now_v7()).await.refused(404, "not_found");
+    stranger
+        .pay_once(order.id, token, Uuid::now_v7())
+        .await
+        .refused(404, "not_found");
+    stranger
+        .pay_once(OrderId::new(), token, Uuid::now_v7())
+        .await
+        .refused(404, "not_found");
     let payment = buyer.pay(order.id, "test_second_step").await;
     let path = format!("/orders/{}/payments/{}", order.id, payment.id);
     stranger.session.get(&path).await.refused(404, "not_found");
     let confirm = format!("{path}/confirm");
-    stranger.session.post_once(&confirm, Uuid::now_v7(), &json!({})).await.refused(404, "not_found");
+    stranger
+        .session
+        .post_once(&confirm, Uuid::now_v7(), &json!({}))
+        .await
+        .refused(404, "not_found");
     let own = stranger.order(market.shop.variant, 1).await;
     let mixed = format!("/orders/{}/payments/{}", own.id, payment.id);
     stranger.session.get(&mixed).await.refused(404, "not_found");

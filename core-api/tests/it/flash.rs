@@ -41,21 +41,41 @@ async fn the_sale_refuses_in_its_own_words() {
     let market = Market::open(10, 1_000).await;
     let (sale, buyer) = (market.sale(3, 500, 2).await, market.buyer().await);
     let key = Uuid::now_v7;
-    buyer.hold_once(sale, 3, key()).await.refused(409, "purchase_limit_reached");
+    buyer
+        .hold_once(sale, 3, key())
+        .await
+        .refused(409, "purchase_limit_reached");
     buyer.hold(sale, 2).await;
     let other = market.buyer().await;
     other.hold_once(sale, 2, key()).await.refused(409, "not_enough_left");
     other.hold(sale, 1).await;
-    market.buyer().await.hold_once(sale, 1, key()).await.refused(409, "sold_out");
+    market
+        .buyer()
+        .await
+        .hold_once(sale, 1, key())
+        .await
+        .refused(409, "sold_out");
     let path = format!("/flash-sales/{sale}/holds");
     let owner = market.owner();
     let one = serde_json::json!({"quantity": 1});
     owner.post_once(&path, key(), &one).await.refused(403, "own_shop");
-    other.hold_once(shared::ids::SaleId::new(), 1, key()).await.refused(404, "not_found");
+    other
+        .hold_once(shared::ids::SaleId::new(), 1, key())
+        .await
+        .refused(404, "not_found");
     other.hold_once(sale, 0, key()).await.refused(422, "invalid_body");
-    other.session.post(&path, &one).await.refused(400, "idempotency_key_missing");
+    other
+        .session
+        .post(&path, &one)
+        .await
+        .refused(400, "idempotency_key_missing");
     market.sql("select close_flash_sale($1)", sale.0).await;
-    market.buyer().await.hold_once(sale, 1, key()).await.refused(409, "sale_closed");
+    market
+        .buyer()
+        .await
+        .hold_once(sale, 1, key())
+        .await
+        .refused(409, "sale_closed");
     market.verified().await;
 }
 
@@ -80,16 +100,37 @@ async fn a_hold_is_given_up_by_its_owner_alone() {
     let (sale, buyer) = (market.sale(1, 500, 1).await, market.buyer().await);
     let hold = buyer.hold(sale, 1).await;
     let path = format!("/flash-sales/{sale}/holds/{}", hold.reservation);
-    market.buyer().await.session.delete(&path).await.refused(404, "not_found");
+    market
+        .buyer()
+        .await
+        .session
+        .delete(&path)
+        .await
+        .refused(404, "not_found");
     buyer.session.delete(&path).await.gone();
     buyer.session.delete(&path).await.gone();
     // Its unit is for sale again.
     let other = market.buyer().await;
     let hold = other.hold(sale, 1).await;
     market.hold_lapses(&hold).await;
-    assert_eq!(core_api::flash::sweep(&market.app.db.pool, &market.app.bus, 10).await.ok(), Some(0));
-    market.sql("update reservations set expires_at = now() - interval '1 minute' where id = $1", hold.reservation.0).await;
-    assert_eq!(core_api::flash::sweep(&market.app.db.pool, &market.app.bus, 10).await.ok(), Some(1));
+    assert_eq!(
+        core_api::flash::sweep(&market.app.db.pool, &market.app.bus, 10)
+            .await
+            .ok(),
+        Some(0)
+    );
+    market
+        .sql(
+            "update reservations set expires_at = now() - interval '1 minute' where id = $1",
+            hold.reservation.0,
+        )
+        .await;
+    assert_eq!(
+        core_api::flash::sweep(&market.app.db.pool, &market.app.bus, 10)
+            .await
+            .ok(),
+        Some(1)
+    );
     let path = format!("/flash-sales/{sale}/holds/{}", hold.reservation);
     other.session.delete(&path).await.refused(409, "hold_expired");
     market.verified().await;
@@ -99,7 +140,12 @@ async fn a_hold_is_given_up_by_its_owner_alone() {
 async fn the_room_hears_of_holds_made_over_rest() {
     let market = Market::open(10, 1_000).await;
     let (sale, buyer) = (market.sale(1, 500, 1).await, market.buyer().await);
-    let mut hints = market.app.bus.subscribe(shared::live::OUTBOX_HINTS).await.expect("subscribed");
+    let mut hints = market
+        .app
+        .bus
+        .subscribe(shared::live::OUTBOX_HINTS)
+        .await
+        .expect("subscribed");
     let key = Uuid::now_v7();
     let hold: Hold = buyer.hold_once(sale, 1, key).await.created();
     buyer.hold_once(sale, 1, key).await.created::<Hold>();

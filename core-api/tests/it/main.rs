@@ -1,7 +1,13 @@
 //! core-api against a real server and a real Postgres, each test in a database of its own.
 
 mod catalog;
+mod checkout;
+mod flash;
 mod harness;
 mod http;
 mod identity;
+mod market;
+mod orders;
+mod payments;
 mod sellers;
+mod streams;

@@ -141,7 +141,9 @@ impl Market {
 
     /// Asks the provider about everything unsettled.
     pub async fn reconcile(&self) -> u64 {
-        core_api::payments::reconcile(&self.till(), 100).await.expect("reconciled")
+        core_api::payments::reconcile(&self.till(), 100)
+            .await
+            .expect("reconciled")
     }
 
     /// Expires orders whose time is over.
@@ -158,11 +160,12 @@ impl Market {
 
     /// What the show's room is to hear of, in order.
     pub async fn notices(&self) -> Vec<RoomNotice> {
-        let rows: Vec<Value> = sqlx::query_scalar("select payload from outbox where stream_id = $1 order by created_at, id")
-            .bind(self.shop.stream.0)
-            .fetch_all(&self.app.db.pool)
-            .await
-            .expect("the outbox");
+        let rows: Vec<Value> =
+            sqlx::query_scalar("select payload from outbox where stream_id = $1 order by created_at, id")
+                .bind(self.shop.stream.0)
+                .fetch_all(&self.app.db.pool)
+                .await
+                .expect("the outbox");
         rows.into_iter()
             .map(|row| serde_json::from_value(row).expect("a notice"))
             .collect()
@@ -198,7 +201,9 @@ impl Buyer {
 
     /// A checkout of so many units of one variant.
     pub async fn checkout(&self, variant: VariantId, quantity: i32) -> Checkout {
-        self.try_checkout(&self.basket(&[(variant, quantity)], &[])).await.created()
+        self.try_checkout(&self.basket(&[(variant, quantity)], &[]))
+            .await
+            .created()
     }
 
     /// Asks for an order.

@@ -219,7 +219,7 @@ pub const CHECKS: &[Invariant] = &[
         sql: "select c.id::text as subject,
                      c.items_minor <> coalesce(sum(i.unit_price_minor * i.quantity), 0)
                      or c.shipping_minor <> coalesce(sum(i.shipping_minor), 0) as broken
-                from checkouts c left join checkout_items i on i.checkout_id = c.id
+                from checkouts c left join checkout_items i on i.checkout_id = c.id and i.lapsed_at is null
                where c.status in ('open', 'placed') group by c.id",
     },
     Invariant {

@@ -1,0 +1,557 @@
+//! Paying: the outcome is one, whatever fails, repeats or comes late.
+
+use std::sync::Arc;
+
+use core_api::checkout::model::Checkout;
+use core_api::orders::model::{Order, Receipt};
+use core_api::payments::model::Payment;
+use core_api::payments::provider::{Charge, Intent, Provider, ProviderError};
+use core_api::payments::{self, Till};
+use serde_json::json;
+use shared::ids::{PaymentId, RequestId};
+use shared::live::RoomNotice;
+use shared::status::{OrderStatus, PaymentStatus};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::market::Market;
+
+#[tokio::test]
+async fn a_purchase_goes_all_the_way_to_its_receipt_and_the_books() {
+    let market = Market::open(10, 2_000).await;
+    let (sale, buyer) = (market.sale(5, 1_500, 2).await, market.buyer().await);
+    let shown = json!({"show_purchases": true});
+    buyer
+        .session
+        .patch("/auth/profile", &shown)
+        .await
+        .ok::<serde_json::Value>();
+    let hold = buyer.hold(sale, 2).await;
+    let basket = buyer.basket(&[(market.shop.variant, 1)], &[&hold]);
+    let checkout: Checkout = buyer.try_checkout(&basket).await.created();
+    let order: Order = buyer.try_place(checkout.id).await.created();
+    assert_eq!(order.total.minor, 5_000);
+    let payment = buyer.pay(order.id, "test_success").await;
+    assert_eq!((payment.status, payment.amount), (PaymentStatus::Captured, order.total));
+
+    let paid = buyer.order_now(order.id).await;
+    assert_eq!(
+        (paid.status, &paid.payments),
+        (OrderStatus::Paid, &vec![payment.clone()])
+    );
+    let receipt: Receipt = buyer.session.get(&format!("/orders/{}/receipt", order.id)).await.ok();
+    assert_eq!((receipt.total.minor, receipt.payment_id), (5_000, Some(payment.id)));
+    assert_eq!(Some(receipt.paid_at), paid.paid_at);
+    // Ten percent of 5000: 500 is the platform's, 4500 the shop's.
+    let balance = |kind| market.number(kind);
+    let of = "select sum(amount_minor)::bigint from ledger_entries e join ledger_accounts a on a.id = e.account_id";
+    assert_eq!(balance("select sum(amount_minor)::bigint from ledger_entries").await, 0);
+    for (kind, amount) in [
+        ("provider_clearing", 5_000),
+        ("seller_payable", -4_500),
+        ("platform_commission", -500),
+    ] {
+        let sql = sqlx::AssertSqlSafe(format!("{of} where kind = $1"));
+        let sum: i64 = sqlx::query_scalar(sql)
+            .bind(kind)
+            .fetch_one(&market.app.db.pool)
+            .await
+            .expect("a sum");
+        assert_eq!(sum, amount, "{kind}");
+    }
+    // Five units are set aside for the sale, two of them sold, and one from the cart.
+    assert_eq!(market.stock(market.shop.variant).await, (7, 3));
+    let notices = market.notices().await;
+    let bought = |quantity| RoomNotice::Purchased {
+        name: Some("Test Buyer".into()),
+        title: "Test Product".into(),
+        quantity,
+    };
+    assert!(
+        notices.contains(&bought(1)) && notices.contains(&bought(2)),
+        "{notices:?}"
+    );
+    let (user, order, status) = (buyer.session.id, order.id, OrderStatus::Paid);
+    assert!(notices.contains(&RoomNotice::OrderChanged { user, order, status }));
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_buyer_is_named_only_if_they_want_to_be() {
+    let market = Market::open(10, 2_000).await;
+    let buyer = market.buyer().await;
+    let mut basket = buyer.basket(&[(market.shop.variant, 1)], &[]);
+    basket["stream_id"] = json!(market.shop.stream);
+    let checkout: Checkout = buyer.try_checkout(&basket).await.created();
+    let order: Order = buyer.try_place(checkout.id).await.created();
+    buyer.pay(order.id, "test_success").await;
+    let notices = market.notices().await;
+    let named = notices
+        .iter()
+        .any(|n| matches!(n, RoomNotice::Purchased { name: Some(_), .. }));
+    let bought = notices
+        .iter()
+        .any(|n| matches!(n, RoomNotice::Purchased { name: None, .. }));
+    assert!(bought && !named, "{notices:?}");
+}
+
+#[tokio::test]
+async fn a_decline_gives_the_hold_back_and_another_attempt_succeeds() {
+    let market = Market::open(10, 1_000).await;
+    let (sale, buyer) = (market.sale(1, 500, 1).await, market.buyer().await);
+    let hold = buyer.hold(sale, 1).await;
+    let order = buyer.order_hold(&hold).await;
+    let declined = buyer.pay(order.id, "test_decline").await;
+    assert_eq!(declined.status, PaymentStatus::Failed);
+    assert_eq!(declined.failure_code.as_deref(), Some("card_declined"));
+    assert_eq!(
+        market
+            .number("select count(*) from reservations where status = 'held'")
+            .await,
+        1
+    );
+    market.verified().await;
+    assert_eq!(
+        buyer.pay(order.id, "test_success").await.status,
+        PaymentStatus::Captured
+    );
+    let attempts: Vec<_> = buyer
+        .order_now(order.id)
+        .await
+        .payments
+        .iter()
+        .map(|p| p.status)
+        .collect();
+    assert_eq!(attempts, [PaymentStatus::Failed, PaymentStatus::Captured]);
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_decline_after_the_holds_time_frees_the_units() {
+    let market = Market::open(10, 1_000).await;
+    let (sale, buyer) = (market.sale(1, 500, 1).await, market.buyer().await);
+    let hold = buyer.hold(sale, 1).await;
+    let order = buyer.order_hold(&hold).await;
+    let payment = buyer.pay(order.id, "test_second_step").await;
+    assert_eq!(payment.status, PaymentStatus::RequiresAction);
+    // Nothing sweeps a hold that is being paid.
+    market
+        .sql(
+            "update reservations set expires_at = now() - interval '1 hour' where id = $1",
+            hold.reservation.0,
+        )
+        .await;
+    assert_eq!(
+        core_api::flash::sweep(&market.app.db.pool, &market.app.bus, 10)
+            .await
+            .ok(),
+        Some(0)
+    );
+    market
+        .buyer()
+        .await
+        .hold_once(sale, 1, Uuid::now_v7())
+        .await
+        .refused(409, "sold_out");
+    // At the hold's deadline the payment that waits for its second step is called off.
+    assert_eq!(market.reconcile().await, 1);
+    assert_eq!(buyer.payment_now(&payment).await.status, PaymentStatus::Cancelled);
+    market.buyer().await.hold(sale, 1).await;
+    buyer
+        .pay_once(order.id, "test_success", Uuid::now_v7())
+        .await
+        .refused(409, "hold_expired");
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_second_step_is_taken_once() {
+    let market = Market::open(10, 1_000).await;
+    let buyer = market.buyer().await;
+    let order = buyer.order(market.shop.variant, 1).await;
+    let payment = buyer.pay(order.id, "test_second_step").await;
+    assert_eq!(payment.status, PaymentStatus::RequiresAction);
+    assert_eq!(market.reconcile().await, 0, "it waits for the buyer, not for us");
+    buyer
+        .pay_once(order.id, "test_success", Uuid::now_v7())
+        .await
+        .refused(409, "payment_in_progress");
+    let cancel = format!("/orders/{}/cancel", order.id);
+    buyer
+        .session
+        .post(&cancel, &json!({}))
+        .await
+        .refused(409, "payment_in_progress");
+    let (path, key) = (
+        format!("/orders/{}/payments/{}/confirm", order.id, payment.id),
+        Uuid::now_v7(),
+    );
+    let nothing = json!({});
+    let sends = (0..4).map(|_| buyer.session.post_once(&path, key, &nothing));
+    for reply in futures_util::future::join_all(sends).await {
+        match reply.status.as_u16() {
+            200 => assert_eq!(reply.ok::<Payment>().status, PaymentStatus::Captured),
+            _ => drop(reply.refused(409, "request_in_flight")),
+        }
+    }
+    let again: Payment = buyer.session.post_once(&path, key, &json!({})).await.ok();
+    assert_eq!(again.status, PaymentStatus::Captured);
+    buyer
+        .session
+        .post_once(&path, Uuid::now_v7(), &json!({}))
+        .await
+        .refused(409, "already_paid");
+    buyer
+        .pay_once(order.id, "test_success", key)
+        .await
+        .refused(422, "request_id_reused");
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_is_asked_for() {
+    let market = Market::open(10, 1_000).await;
+    let (sale, buyer) = (market.sale(2, 500, 1).await, market.buyer().await);
+    let order = buyer.order_hold(&buyer.hold(sale, 1).await).await;
+    let key = Uuid::now_v7();
+    let payment: Payment = buyer.pay_once(order.id, "test_timeout", key).await.created();
+    assert_eq!(payment.status, PaymentStatus::Processing);
+    assert_eq!(buyer.order_now(order.id).await.status, OrderStatus::PendingPayment);
+    market.verified().await;
+    // Nothing ends an order while its payment is under way.
+    market.order_lapses(order.id).await;
+    assert_eq!(market.expire_orders().await, 0);
+    assert_eq!(market.reconcile().await, 1);
+    assert_eq!(buyer.payment_now(&payment).await.status, PaymentStatus::Captured);
+    assert_eq!(buyer.order_now(order.id).await.status, OrderStatus::Paid);
+    assert_eq!(market.reconcile().await, 0);
+    let again: Payment = buyer.pay_once(order.id, "test_timeout", key).await.created();
+    assert_eq!(again, payment, "the same key has the same answer");
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn what_succeeds_late_but_in_time_is_paid() {
+    let market = Market::open(10, 1_000).await;
+    let buyer = market.buyer().await;
+    let order = buyer.order(market.shop.variant, 1).await;
+    let payment = buyer.pay(order.id, "test_late_success").await;
+    assert_eq!(payment.status, PaymentStatus::Processing);
+    assert_eq!(market.reconcile().await, 1);
+    assert_eq!(buyer.payment_now(&payment).await.status, PaymentStatus::Processing);
+    market.provider_is_through(payment.id).await;
+    market.reconcile().await;
+    assert_eq!(buyer.payment_now(&payment).await.status, PaymentStatus::Captured);
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn what_is_too_late_is_called_off_before_the_stock_is_free() {
+    let market = Market::open(10, 1_000).await;
+    let buyer = market.buyer().await;
+    let order = buyer.order(market.shop.variant, 1).await;
+    let payment = buyer.pay(order.id, "test_late_success").await;
+    market.order_lapses(order.id).await;
+    assert_eq!(market.expire_orders().await, 0, "a payment is under way");
+    market.reconcile().await;
+    assert_eq!(buyer.payment_now(&payment).await.status, PaymentStatus::Cancelled);
+    assert_eq!(market.expire_orders().await, 1);
+    assert_eq!(market.stock(market.shop.variant).await, (10, 0));
+    // However late: the provider never charges what it has called off.
+    market.provider_is_through(payment.id).await;
+    let late = market
+        .till()
+        .provider
+        .find(payment.id)
+        .await
+        .expect("answers")
+        .expect("knows it");
+    assert_eq!(late.state, payments::provider::IntentState::Cancelled);
+    market.verified().await;
+}
+
+/// Ends an order behind its payment's back, as nothing in the service does.
+async fn order_ends_regardless(market: &Market, order: &Order) {
+    market
+        .sql(
+            "update orders set status = 'expired', expires_at = clock_timestamp() where id = $1",
+            order.id.0,
+        )
+        .await;
+    let give_back = "update product_variants v set reserved = reserved - i.quantity from order_items i
+                      where i.variant_id = v.id and i.order_id = $1 and i.reservation_id is null";
+    market.sql(give_back, order.id.0).await;
+}
+
+#[tokio::test]
+async fn a_success_after_the_order_expired_takes_every_item_again() {
+    let market = Market::open(10, 1_000).await;
+    let buyer = market.buyer().await;
+    let order = buyer.order(market.shop.variant, 2).await;
+    let payment = buyer.pay(order.id, "test_timeout").await;
+    order_ends_regardless(&market, &order).await;
+    market.reconcile().await;
+    assert_eq!(buyer.payment_now(&payment).await.status, PaymentStatus::Captured);
+    assert_eq!(buyer.order_now(order.id).await.status, OrderStatus::Paid);
+    assert_eq!(market.stock(market.shop.variant).await, (8, 0));
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_success_whose_goods_are_gone_is_given_back() {
+    let market = Market::open(2, 1_000).await;
+    let (buyer, other) = (market.buyer().await, market.buyer().await);
+    let order = buyer.order(market.shop.variant, 2).await;
+    let payment = buyer.pay(order.id, "test_timeout").await;
+    order_ends_regardless(&market, &order).await;
+    let sold = other.order(market.shop.variant, 1).await;
+    market.reconcile().await;
+    let ended = buyer.payment_now(&payment).await;
+    assert_eq!(
+        (ended.status, ended.failure_code.as_deref()),
+        (PaymentStatus::Cancelled, Some("order_gone"))
+    );
+    let late = market
+        .till()
+        .provider
+        .find(payment.id)
+        .await
+        .expect("answers")
+        .expect("knows it");
+    assert_eq!(
+        late.state,
+        payments::provider::IntentState::Cancelled,
+        "the money is back"
+    );
+    assert_eq!(buyer.order_now(order.id).await.status, OrderStatus::Expired);
+    assert_eq!(market.number("select count(*) from ledger_entries").await, 0);
+    other.pay(sold.id, "test_success").await;
+    market.verified().await;
+}
+
+/// A provider that is asked and never answers, as when the process dies meanwhile.
+struct Silent(Notify);
+
+#[async_trait::async_trait]
+impl Provider for Silent {
+    fn name(&self) -> &'static str {
+        "test"
+    }
+
+    fn knows(&self, _: &str) -> bool {
+        true
+    }
+
+    async fn charge(&self, _: &Charge) -> Result<Intent, ProviderError> {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+
+    async fn confirm(&self, _: PaymentId) -> Result<Intent, ProviderError> {
+        std::future::pending().await
+    }
+
+    async fn find(&self, _: PaymentId) -> Result<Option<Intent>, ProviderError> {
+        std::future::pending().await
+    }
+
+    async fn cancel(&self, _: &Charge) -> Result<Intent, ProviderError> {
+        std::future::pending().await
+    }
+
+    async fn give_back(&self, _: PaymentId) -> Result<Intent, ProviderError> {
+        std::future::pending().await
+    }
+}
+
+/// Pays up to the call of the provider, and dies there.
+async fn dies_while_paying(market: &Market, buyer: &crate::market::Buyer, order: &Order, key: Uuid) {
+    let silent = Arc::new(Silent(Notify::new()));
+    let till = Till {
+        provider: silent.clone(),
+        ..market.till()
+    };
+    let (user, order) = (buyer.session.id, order.id);
+    let paying = tokio::spawn(async move {
+        payments::pay(&till, user, order, RequestId(key), "test_success")
+            .await
+            .map(|_| ())
+    });
+    silent.0.notified().await;
+    paying.abort();
+    assert!(paying.await.is_err_and(|error| error.is_cancelled()));
+}
+
+#[tokio::test]
+async fn the_same_key_goes_on_after_a_crash() {
+    let market = Market::open(10, 1_000).await;
+    let (sale, buyer) = (market.sale(2, 500, 1).await, market.buyer().await);
+    let order = buyer.order_hold(&buyer.hold(sale, 1).await).await;
+    let key = Uuid::now_v7();
+    dies_while_paying(&market, &buyer, &order, key).await;
+    assert_eq!(
+        market
+            .number("select count(*) from payments where status = 'created'")
+            .await,
+        1
+    );
+    market.verified().await;
+    buyer
+        .pay_once(order.id, "test_decline", key)
+        .await
+        .refused(422, "request_id_reused");
+    let payment: Payment = buyer.pay_once(order.id, "test_success", key).await.created();
+    assert_eq!(payment.status, PaymentStatus::Captured);
+    let again: Payment = buyer.pay_once(order.id, "test_success", key).await.created();
+    assert_eq!(again, payment);
+    assert_eq!(market.number("select count(*) from payments").await, 1);
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_payment_that_never_reached_the_provider_is_called_off_for_good() {
+    let market = Market::open(10, 1_000).await;
+    let buyer = market.buyer().await;
+    let order = buyer.order(market.shop.variant, 1).await;
+    let key = Uuid::now_v7();
+    dies_while_paying(&market, &buyer, &order, key).await;
+    assert_eq!(market.reconcile().await, 0, "the call may still be on its way");
+    market
+        .sql(
+            "update payments set updated_at = now() - interval '1 minute' where order_id = $1",
+            order.id.0,
+        )
+        .await;
+    assert_eq!(market.reconcile().await, 1);
+    // The retry comes after all: the provider has it as cancelled, and so have we.
+    let payment: Payment = buyer.pay_once(order.id, "test_success", key).await.created();
+    assert_eq!(payment.status, PaymentStatus::Cancelled);
+    let charge = Charge {
+        payment: payment.id,
+        amount: payment.amount,
+        token: "test_success".into(),
+    };
+    let late = market.till().provider.charge(&charge).await.expect("answers");
+    assert_eq!(late.state, payments::provider::IntentState::Cancelled);
+    assert_eq!(
+        buyer.pay(order.id, "test_success").await.status,
+        PaymentStatus::Captured
+    );
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn an_amount_that_is_not_ours_is_never_captured() {
+    let market = Market::open(10, 1_000).await;
+    let buyer = market.buyer().await;
+    let order = buyer.order(market.shop.variant, 1).await;
+    let payment = buyer.pay(order.id, "test_timeout").await;
+    let tamper = "update test_provider_intents set amount_minor = 1 where payment_id = $1";
+    market.sql(tamper, payment.id.0).await;
+    market.reconcile().await;
+    assert_eq!(buyer.payment_now(&payment).await.status, PaymentStatus::Processing);
+    assert_eq!(market.number("select count(*) from ledger_entries").await, 0);
+    let back = "update test_provider_intents set amount_minor = 1000, currency = 'USD' where payment_id = $1";
+    market.sql(back, payment.id.0).await;
+    market.reconcile().await;
+    assert_eq!(buyer.payment_now(&payment).await.status, PaymentStatus::Processing);
+}
+
+#[tokio::test]
+async fn an_order_is_captured_once_whatever_is_sent_at_once() {
+    let market = Market::open(10, 1_000).await;
+    let buyer = market.buyer().await;
+    let order = buyer.order(market.shop.variant, 1).await;
+    let key = Uuid::now_v7();
+    let same = (0..4).map(|_| buyer.pay_once(order.id, "test_success", key));
+    let fresh = (0..4).map(|_| buyer.pay_once(order.id, "test_success", Uuid::now_v7()));
+    let (same, fresh) = tokio::join!(
+        futures_util::future::join_all(same),
+        futures_util::future::join_all(fresh)
+    );
+    for reply in same.iter().chain(&fresh) {
+        match reply.status.as_u16() {
+            201 => assert_eq!(reply.created::<Payment>().status, PaymentStatus::Captured),
+            _ => assert_eq!(reply.status, 409, "{}", reply.text),
+        }
+    }
+    assert_eq!(
+        market
+            .number("select count(*) from payments where status = 'captured'")
+            .await,
+        1
+    );
+    assert_eq!(
+        market
+            .number("select count(*) from test_provider_intents where status = 'succeeded'")
+            .await,
+        1
+    );
+    buyer
+        .pay_once(order.id, "test_success", Uuid::now_v7())
+        .await
+        .refused(409, "already_paid");
+    let problem = buyer
+        .pay_once(order.id, "tok_unknown", Uuid::now_v7())
+        .await
+        .refused(422, "invalid_body");
+    assert_eq!(problem["field"], "token");
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn fifty_purchases_at_once_neither_deadlock_nor_lose_a_unit() {
+    let market = Market::open(1_000, 1_000).await;
+    let variants = [
+        market.shop.variant,
+        market.product(1_000, 700).await,
+        market.product(1_000, 300).await,
+    ];
+    let mut sales = Vec::new();
+    for variant in variants {
+        sales.push(market.sale_of(variant, 100, 100, 5).await);
+    }
+    let mut buyers = Vec::new();
+    for _ in 0..50 {
+        buyers.push(market.buyer().await);
+    }
+    let (variants, sales) = (&variants, &sales);
+    let purchases = buyers.iter().enumerate().map(async |(i, buyer)| {
+        // Everybody wants the same things, named in another order.
+        let at = |n: usize| (i + n) % 3;
+        let (a, b) = (buyer.hold(sales[at(0)], 1).await, buyer.hold(sales[at(1)], 1).await);
+        let items = [(variants[at(2)], 1), (variants[at(1)], 2), (variants[at(0)], 1)];
+        let checkout: Checkout = buyer.try_checkout(&buyer.basket(&items, &[&b, &a])).await.created();
+        let order: Order = buyer.try_place(checkout.id).await.created();
+        if i % 5 == 0 {
+            assert_eq!(buyer.pay(order.id, "test_decline").await.status, PaymentStatus::Failed);
+        }
+        let payment = buyer.pay(order.id, "test_success").await;
+        assert_eq!(payment.status, PaymentStatus::Captured);
+    });
+    let closing = async {
+        for sale in sales {
+            market.sql("select close_flash_sale($1)", sale.0).await;
+        }
+    };
+    let purchases = futures_util::future::join_all(purchases);
+    purchases.await;
+    closing.await;
+    assert_eq!(
+        market.number("select count(*) from orders where status = 'paid'").await,
+        50
+    );
+    let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+    assert_eq!(market.number(deadlocks).await, 0);
+    assert_eq!(
+        market.number("select sum(on_hand)::bigint from product_variants").await,
+        3_000 - 50 * 6
+    );
+    assert_eq!(
+        market
+            .number("select sum(reserved)::bigint from product_variants")
+            .await,
+        0
+    );
+    market.verified().await;
+}
