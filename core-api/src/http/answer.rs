@@ -24,11 +24,16 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// # Errors
 /// What an inner middleware fails with; handlers' errors arrive as responses.
 pub async fn answer(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> std::result::Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let started = Instant::now();
     let method = request.method().clone();
+    if method == Method::HEAD {
+        // Routed as the GET that it stands for (RFC 9110, 9.3.2); the server leaves the
+        // body out, because it knows what was asked.
+        request.head_mut().method = Method::GET;
+    }
     let request_id = request
         .extensions()
         .get::<tracing_actix_web::RequestId>()

@@ -130,6 +130,8 @@ async fn those_who_run_it_can_ask_how_it_is() {
     let app = App::start().await;
     assert_eq!(app.get("/healthz").send().await.ok::<Value>()["status"], "ok");
     assert_eq!(app.get("/readyz").send().await.ok::<Value>()["status"], "ok");
+    let head = app.method(Method::HEAD, "/healthz").send().await;
+    assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
     let metrics = app.get("/metrics").send().await;
     assert_eq!(metrics.status, 200);
     assert!(metrics.header("content-type").starts_with("text/plain"));
