@@ -28,7 +28,7 @@ const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::
 #[derive(Debug, thiserror::Error)]
 pub enum RestError {
     /// The server refused, and said why.
-    #[error("{} {}: {} {:?}", .0.status, .0.code, .0.detail, .0.field)]
+    #[error("{0}")]
     Refused(Box<Problem>),
     /// The server answered something that is not in the contract.
     #[error("{method} {path} answered {status}, which cannot be read: {problem}")]

@@ -39,6 +39,16 @@ pub struct Problem {
     pub retry_after_ms: Option<u64>,
 }
 
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}: {}", self.status, self.code, self.detail)?;
+        match &self.field {
+            Some(field) => write!(f, " (at {field})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// One page of a list.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 pub struct List<T> {

@@ -27,7 +27,9 @@ const REACTION_TICK: Duration = Duration::from_millis(250);
 /// Shows at least so long have a sale whose holds lapse and are sold again.
 const LONG_SHOW_SECONDS: u64 = 40;
 /// How long a hold lasts that some let lapse: the others must pay within it.
-const SHORT_HOLD_SECONDS: u32 = 12;
+const SHORT_HOLD_SECONDS: u32 = 14;
+/// And so few are sold that way that all others do get through the till in time.
+const SHORT_HOLD_UNITS: u32 = 25;
 /// How long the last payments, answers and events may take.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -175,7 +177,7 @@ impl Show {
     /// A sale whose holds are short: some lapse, and somebody else gets the units.
     async fn sell_lapsed_again(&self, product: &crate::rest::Product, lasting: u32, until: Instant) -> Result<()> {
         let terms = Terms {
-            quantity: self.fewer_than_buyers(),
+            quantity: self.fewer_than_buyers().min(SHORT_HOLD_UNITS),
             hold_seconds: SHORT_HOLD_SECONDS,
             ends_in_seconds: lasting,
         };

@@ -48,8 +48,10 @@ impl fmt::Display for Latency {
 /// What a show moved on one account of the ledger.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LedgerLine {
-    /// The account: its kind, and the shop's name for a seller's.
+    /// The account's kind.
     pub account: String,
+    /// The shop, for a seller's account.
+    pub shop: Option<String>,
     /// Debits less credits, as people write it.
     pub balance: String,
 }
@@ -103,6 +105,8 @@ pub struct Figures {
     pub hold: Latency,
     /// Holds left to lapse on purpose.
     pub left: usize,
+    /// Holds that lapsed while their buyer stood at the till.
+    pub late: usize,
     /// Orders paid.
     pub paid: usize,
 }
@@ -177,22 +181,19 @@ fn figures(options: &DemoOptions, show: &Show, seats: &[Seat]) -> Figures {
         refused_buys: tally.refused_buys(),
         hold: Latency::of(&tally.hold_latency()),
         left: show.till.left.load(Ordering::Relaxed),
+        late: show.till.late.load(Ordering::Relaxed),
         paid: tally.paid().len(),
     }
 }
 
 fn ledger_line(account: &super::store::Account) -> LedgerLine {
-    let name = account.kind.replace('_', " ");
-    let account_name = match &account.shop {
-        Some(shop) => format!("{name} ({shop})"),
-        None => name,
-    };
     let balance = match Currency::parse(&account.currency) {
         Ok(currency) => Money::new(account.balance_minor, currency).to_string(),
         Err(_) => format!("{} minor units of {}", account.balance_minor, account.currency),
     };
     LedgerLine {
-        account: account_name,
+        account: account.kind.replace('_', " "),
+        shop: account.shop.clone(),
         balance,
     }
 }
@@ -255,14 +256,22 @@ impl fmt::Display for DemoReport {
                 it.units, it.buys, it.buys_again
             ),
         )?;
-        row("  holds granted", format!("{} ({} left to lapse)", it.granted, it.left))?;
+        row(
+            "  holds granted",
+            format!(
+                "{} ({} left to lapse, {} too late at the till)",
+                it.granted, it.left, it.late
+            ),
+        )?;
         row("  holds refused", by_code(&it.refused_buys))?;
         row("  press to answer", it.hold.to_string())?;
         row("orders paid", it.paid.to_string())?;
         match &self.ledger {
             Some(ledger) => {
                 for line in ledger {
-                    row(&format!("  {}", line.account), line.balance.clone())?;
+                    let shop = line.shop.as_deref().unwrap_or_default();
+                    let text = format!("{:>14}  {shop}", line.balance);
+                    row(&format!("  {}", line.account), text.trim_end().to_owned())?;
                 }
             }
             None => row("ledger", "not read: no database was given".into())?,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use shared::error::ErrorCode;
 use shared::ids::{AddressId, RequestId, SaleId, StreamId};
 use shared::status::{OrderStatus, PaymentStatus};
 use tokio::sync::{Semaphore, mpsc};
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 
 use super::tally::Paid;
 use super::viewer::{Grant, Hall};
-use crate::rest::{NewAddress, NewCheckout, Order, RestClient, RestResult};
+use crate::rest::{NewAddress, NewCheckout, Order, RestClient, RestError, RestResult};
 
 /// Buyers at the till at once.
 const AT_THE_TILL: usize = 16;
@@ -32,6 +33,8 @@ pub struct Till {
     lapsing: Mutex<HashSet<SaleId>>,
     /// Holds that were left to lapse.
     pub left: AtomicUsize,
+    /// Holds that lapsed while their buyer stood at the till.
+    pub late: AtomicUsize,
     /// Orders that were paid, or not.
     pub done: AtomicUsize,
 }
@@ -83,6 +86,9 @@ impl Till {
                 let hold = grant.hold.reservation;
                 match buy(&grant, hall.stream).await {
                     Ok(paid) => hall.tally.pay(paid),
+                    Err(error) if came_too_late(&grant, &error) => {
+                        till.late.fetch_add(1, Ordering::Release);
+                    }
                     Err(error) => hall
                         .tally
                         .fault(format!("the buyer of hold {hold} did not pay: {error:#}")),
@@ -92,6 +98,15 @@ impl Till {
         }
         while buyers.join_next().await.is_some() {}
     }
+}
+
+/// Whether this is the fault of a buyer who let the hold's time pass, as told by the
+/// server in both: the refusal, and the time that it had promised.
+fn came_too_late(grant: &Grant, error: &anyhow::Error) -> bool {
+    let refused = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<RestError>()?.code());
+    refused == Some(ErrorCode::HoldExpired) && chrono::Utc::now().timestamp_millis() >= grant.hold.expires_at
 }
 
 /// From a hold to a receipt.
