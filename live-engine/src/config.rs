@@ -91,6 +91,9 @@ pub struct Limits {
     pub pong_deadline: Duration,
     /// What may wait for one connection alone, in bytes.
     pub private_bytes: usize,
+    /// What the kernel may keep for one socket that does not read, in bytes: a slow
+    /// reader's backlog belongs in the room's one log and not in a copy of its own.
+    pub send_buffer_bytes: usize,
     /// What a room keeps of its recent frames.
     pub log: LogLimits,
     /// How long a room without viewers, off air, stays open.
@@ -115,6 +118,7 @@ impl Default for Limits {
             ping_interval: Duration::from_secs(25),
             pong_deadline: Duration::from_secs(20),
             private_bytes: 64 * 1024,
+            send_buffer_bytes: 64 * 1024,
             log: LogLimits {
                 bytes: 2 * 1024 * 1024,
                 age: Duration::from_secs(120),

@@ -326,6 +326,12 @@ impl Conn {
         self.ending.get()
     }
 
+    /// Whether the close frame has left, or nothing can any more.
+    #[must_use]
+    pub fn has_parted(&self) -> bool {
+        self.parted.get() || self.ending.get() == Ending::Over
+    }
+
     /// Waits until the connection is closing or over.
     pub async fn closing(&self) {
         loop {

@@ -44,8 +44,7 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener) {
                 let Some(seat) = worker.shared.guards.seat(peer.ip().to_canonical()) else {
                     continue;
                 };
-                // Events go out in whole ticks; waiting to fill a segment only delays them.
-                let _ = socket.set_nodelay(true);
+                tune(&socket, worker.shared.config.limits.send_buffer_bytes);
                 actix_rt::spawn(serve(worker.clone(), socket, seat));
             }
             Err(error) => {
@@ -54,6 +53,13 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener) {
             }
         }
     }
+}
+
+/// Sets a socket up. A system that refuses an option serves all the same.
+fn tune(socket: &TcpStream, send_buffer_bytes: usize) {
+    // Events go out in whole ticks; waiting to fill a segment only delays them.
+    let _ = socket.set_nodelay(true);
+    let _ = socket2::SockRef::from(socket).set_send_buffer_size(send_buffer_bytes);
 }
 
 async fn serve(worker: Rc<Worker>, socket: TcpStream, seat: Seat) {

@@ -30,8 +30,10 @@ use crate::types::{ConnId, HoldAnswer};
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Connections looked at before the coarse sweep lets others go first.
 const SWEEP_CHUNK: usize = 1024;
-/// How long viewers may take to leave when the worker stops.
-const LEAVE_DEADLINE: Duration = Duration::from_secs(3);
+/// How long it may take to tell viewers that the worker stops.
+const TELL_DEADLINE: Duration = Duration::from_secs(3);
+/// How long they may then take to leave.
+const LEAVE_DEADLINE: Duration = Duration::from_millis(250);
 /// Going away: the service restarts, come back (RFC 6455's registry).
 const RESTART: u16 = 1012;
 /// The token's time is over: come back with a fresh one.
@@ -271,13 +273,18 @@ impl Worker {
         for conn in conns {
             conn.close(RESTART, "the service restarts");
         }
-        let gone = async {
-            while !self.conns.borrow().is_empty() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        // Who is too slow to leave is cut off.
-        let _ = tokio::time::timeout(LEAVE_DEADLINE, gone).await;
+        let told = || self.conns.borrow().iter().all(|(_, conn)| conn.has_parted());
+        let gone = || self.conns.borrow().is_empty();
+        // Who reads too slowly to be told, or does not leave when told, is cut off.
+        wait_until(told, TELL_DEADLINE).await;
+        wait_until(gone, LEAVE_DEADLINE).await;
+    }
+}
+
+async fn wait_until(done: impl Fn() -> bool, deadline: Duration) {
+    let by = Instant::now() + deadline;
+    while !done() && Instant::now() < by {
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 

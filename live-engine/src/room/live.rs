@@ -25,7 +25,7 @@ use super::reach::Reach;
 use super::said::{Again, SaidLately};
 use super::state::{Command, RoomState};
 use super::tick::{self, Ticker, When};
-use super::{Room, Say, private, store, text};
+use super::{Room, Say, Why, private, store, text};
 use crate::engine::Shared;
 use crate::metrics;
 use crate::persist::{Entry, Row};
@@ -417,8 +417,8 @@ impl Live {
         self.idle_since.elapsed() >= self.shared.config.limits.room_idle
     }
 
-    /// The room closes here. Whoever waits is told, viewers are sent away to come back.
-    pub(super) fn end(mut self, release: bool) {
+    /// The room closes here, and whoever waits is told.
+    pub(super) fn end(mut self, why: Why) {
         let unavailable = || Err(ErrorCode::RoomUnavailable.into());
         self.shared.leases.forget(self.stream, self.epoch);
         self.shared.feed.disown(self.stream);
@@ -433,9 +433,11 @@ impl Live {
             super::answer(&self.shared, asker, unavailable());
         }
         let (stream, epoch) = (self.stream, self.epoch);
-        self.reach.send_all(|| ToWorker::Gone(stream, epoch));
+        if matches!(why, Why::Idle | Why::Fenced) {
+            self.reach.send_all(|| ToWorker::Gone(stream, epoch));
+        }
         self.shared.router.closed(stream, &self.room);
-        if release {
+        if matches!(why, Why::Idle | Why::Stopping { stored: true }) {
             let node = self.shared.node;
             let (pool, health) = (self.shared.db.pool(), self.shared.db.health());
             self.shared.db.spawn(async move {

@@ -140,6 +140,18 @@ struct Post(RoomPost);
 #[rtype(result = "()")]
 pub struct Close;
 
+/// Why an open room closes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Why {
+    /// Nobody needs it: the lease is given back.
+    Idle,
+    /// Another node has it: viewers are sent away to come back.
+    Fenced,
+    /// The engine stops, and sends its viewers away itself. A lease is given back only
+    /// when everything is stored: a successor would fence off the rest.
+    Stopping { stored: bool },
+}
+
 enum Phase {
     Opening {
         workers: Vec<u16>,
@@ -208,7 +220,7 @@ impl Room {
                 Phase::Closing(_) | Phase::Opening { .. } | Phase::Closed => false,
             };
             if over {
-                room.finish(ctx, true);
+                room.finish(ctx, Why::Idle);
             }
         });
     }
@@ -244,11 +256,10 @@ impl Room {
         ctx.stop();
     }
 
-    /// Closes an open room: viewers are sent away to come back, and with `release` the
-    /// lease is given back.
-    fn finish(&mut self, ctx: &mut Context<Self>, release: bool) {
+    /// Closes an open room.
+    fn finish(&mut self, ctx: &mut Context<Self>, why: Why) {
         if let Phase::Open(live) | Phase::Closing(live) = std::mem::replace(&mut self.phase, Phase::Closed) {
-            live.end(release);
+            live.end(why);
         }
         ctx.stop();
     }
@@ -372,7 +383,7 @@ impl Handler<Post> for Room {
         };
         if fenced {
             tracing::warn!(stream = %self.stream, "the room belongs to another node now");
-            self.finish(ctx, false);
+            self.finish(ctx, Why::Fenced);
         }
     }
 }
@@ -408,7 +419,7 @@ impl Handler<Close> for Room {
             if let Phase::Closing(live) = &mut room.phase {
                 live.settle(&mail.take());
             }
-            room.finish(ctx, stored);
+            room.finish(ctx, Why::Stopping { stored });
         }))
     }
 }

@@ -36,11 +36,19 @@ async fn two_formats_deliver_the_same_events() {
     };
     assert_eq!(shown(a), shown(b));
     let mut host = world.host().await;
-    host.call(ClientCommand::Feature(world.feature())).await.expect("answered").expect("shown");
+    host.call(ClientCommand::Feature(world.feature()))
+        .await
+        .expect("answered")
+        .expect("shown");
     json.call(chat("grüße 👋")).await.expect("answered").expect("said");
-    host.call(ClientCommand::SaleOpen(world.flash_sale(5))).await.expect("answered").expect("opened");
+    host.call(ClientCommand::SaleOpen(world.flash_sale(5)))
+        .await
+        .expect("answered")
+        .expect("opened");
     packed.call(chat("\"quoted\"")).await.expect("answered").expect("said");
     host.call(ClientCommand::End).await.expect("answered").expect("ended");
+    let over = host.event(|event| matches!(event, shared::protocol::RoomEvent::StreamStatus { .. }).then_some(()));
+    over.await.expect("told");
     let position = host.position().expect("a position");
     let heard = events(&mut json, position.seq).await;
     assert_eq!(heard, events(&mut packed, position.seq).await);
@@ -85,10 +93,16 @@ async fn what_is_no_frame_of_the_format_closes_with_1007() {
 async fn an_unknown_command_is_answered_and_the_connection_stays() {
     let world = World::start().await;
     let mut client = world.joined("Visitor").await;
-    client.send_raw(br#"{"id":77,"cmd":"fly"}"#.to_vec()).await.expect("sent");
+    client
+        .send_raw(br#"{"id":77,"cmd":"fly"}"#.to_vec())
+        .await
+        .expect("sent");
     let refusal = client.answer(77).await.expect("answered").expect_err("unknown");
     assert_eq!(refusal.code, ErrorCode::UnknownCommand);
-    client.send_raw(br#"{"id":78,"cmd":"chat"}"#.to_vec()).await.expect("sent");
+    client
+        .send_raw(br#"{"id":78,"cmd":"chat"}"#.to_vec())
+        .await
+        .expect("sent");
     let refusal = client.answer(78).await.expect("answered").expect_err("no text");
     assert_eq!(refusal.code, ErrorCode::InvalidBody);
     client.call(chat("still here")).await.expect("answered").expect("said");

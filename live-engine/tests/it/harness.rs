@@ -52,7 +52,9 @@ impl World {
         let bus = MemoryBus::shared();
         let mut config = config(&db);
         change(&mut config);
-        let engine = live_engine::start(config, bus.clone()).await.expect("the engine starts");
+        let engine = live_engine::start(config, bus.clone())
+            .await
+            .expect("the engine starts");
         let url = format!("ws://{}/ws", engine.addr());
         Self {
             db,
@@ -195,5 +197,7 @@ pub async fn hears(client: &mut LiveClient, text: &str) {
         RoomEvent::Chat(message) if message.text == text => Some(()),
         _ => None,
     });
-    heard.await.unwrap_or_else(|error| panic!("{text:?} was not heard: {error:#}"));
+    heard
+        .await
+        .unwrap_or_else(|error| panic!("{text:?} was not heard: {error:#}"));
 }

@@ -63,7 +63,9 @@ async fn a_late_joiner_is_shown_what_was_said_and_goes_on_from_there() {
     let mut early = world.joined("Early").await;
     for text in ["one", "two", "three"] {
         early.call(chat(text)).await.expect("answered").expect("said");
+        hears(&mut early, text).await;
     }
+    // What is acknowledged and not sent yet would come as an event.
     let mut late = world.viewer("Late").await;
     let joined = world.join(&mut late).await;
     let snapshot = joined.snapshot.expect("a snapshot");
@@ -102,14 +104,29 @@ async fn a_ticket_is_for_one_room_and_a_connection_in_one() {
     let world = World::start().await;
     let mut client = world.viewer("Visitor").await;
     let join = |stream| ClientCommand::Join { stream, since: None };
-    let refusal = client.call(join(StreamId::new())).await.expect("answered").expect_err("another room");
+    let refusal = client
+        .call(join(StreamId::new()))
+        .await
+        .expect("answered")
+        .expect_err("another room");
     assert_eq!(refusal.code, ErrorCode::Forbidden);
-    let refusal = client.call(chat("hello")).await.expect("answered").expect_err("not joined");
+    let refusal = client
+        .call(chat("hello"))
+        .await
+        .expect("answered")
+        .expect_err("not joined");
     assert_eq!(refusal.code, ErrorCode::NotJoined);
     world.join(&mut client).await;
-    let refusal = client.call(join(world.shop.stream)).await.expect("answered").expect_err("joined");
+    let refusal = client
+        .call(join(world.shop.stream))
+        .await
+        .expect("answered")
+        .expect_err("joined");
     assert_eq!(refusal.code, ErrorCode::AlreadyJoined);
-    assert_eq!(client.call(ClientCommand::Leave).await.expect("answered"), Ok(Outcome::Done));
+    assert_eq!(
+        client.call(ClientCommand::Leave).await.expect("answered"),
+        Ok(Outcome::Done)
+    );
     world.join(&mut client).await;
     client.call(chat("back again")).await.expect("answered").expect("said");
     hears(&mut client, "back again").await;
@@ -122,7 +139,11 @@ async fn a_room_that_does_not_exist_is_not_found() {
     let (person, nowhere) = (world.person("Visitor").await, StreamId::new());
     let ticket = ticket(person, nowhere, Part::Viewer);
     let client = LiveClient::connect(&world.url, Format::Json, Auth::Ticket(ticket)).await;
-    let error = client.expect("connected").join(nowhere, None).await.expect_err("no such room");
+    let error = client
+        .expect("connected")
+        .join(nowhere, None)
+        .await
+        .expect_err("no such room");
     let Some(LiveError::Refused(refusal)) = error.downcast_ref() else {
         panic!("{error:#}");
     };
@@ -138,7 +159,9 @@ async fn an_app_may_come_with_its_access_token() {
         sub: user,
         sid: Uuid::now_v7(),
     };
-    let token = testkit::token_key().sign(access, chrono::Utc::now().timestamp()).expect("signed");
+    let token = testkit::token_key()
+        .sign(access, chrono::Utc::now().timestamp())
+        .expect("signed");
     let client = LiveClient::connect(&world.url, Format::MsgPack, Auth::Bearer(token)).await;
     let mut client = client.expect("connected");
     assert_eq!(client.hello().user, Some(user));
@@ -188,10 +211,16 @@ async fn an_unknown_origin_path_or_subprotocol_is_not_upgraded() {
         let ticket = ticket(Viewer::Guest { id: GuestId::new() }, world.shop.stream, Part::Viewer);
         LiveClient::connect_with(url, Format::Json, Auth::Ticket(ticket), &[("origin", origin)]).await
     };
-    let error = connect(&world.url, "https://evil.example").await.err().expect("refused");
+    let error = connect(&world.url, "https://evil.example")
+        .await
+        .err()
+        .expect("refused");
     assert_eq!(upgrade_status(&error), Some(403));
     let elsewhere = world.url.replace("/ws", "/other");
-    let error = connect(&elsewhere, "https://shop.example").await.err().expect("refused");
+    let error = connect(&elsewhere, "https://shop.example")
+        .await
+        .err()
+        .expect("refused");
     assert_eq!(upgrade_status(&error), Some(404));
     assert!(connect(&world.url, "https://shop.example").await.is_ok());
     let request = world.url.as_str().into_client_request().expect("a request");
@@ -251,9 +280,15 @@ async fn a_socket_ends_with_its_token_unless_it_is_renewed() {
     let (mut ends, mut stays) = (connect().await, connect().await);
     let somebody = ticket(world.person("Somebody").await, world.shop.stream, Part::Viewer);
     let renew = |token| ClientCommand::Renew { token };
-    let refusal = stays.call(renew(somebody)).await.expect("answered").expect_err("another person");
+    let refusal = stays
+        .call(renew(somebody))
+        .await
+        .expect("answered")
+        .expect_err("another person");
     assert_eq!(refusal.code, ErrorCode::Unauthenticated);
-    let fresh = testkit::token_key().sign(access, chrono::Utc::now().timestamp()).expect("signed");
+    let fresh = testkit::token_key()
+        .sign(access, chrono::Utc::now().timestamp())
+        .expect("signed");
     let renewed = stays.call(renew(fresh)).await.expect("answered");
     assert!(matches!(renewed, Ok(Outcome::Renewed { .. })), "{renewed:?}");
     let closed = ends.closed().await.expect("closed");
@@ -263,8 +298,15 @@ async fn a_socket_ends_with_its_token_unless_it_is_renewed() {
         _ => None,
     });
     assert_eq!(told.await.expect("told why"), ErrorCode::TokenExpired);
-    assert_eq!(stays.call_as(ClientCommand::Leave, RequestId::new()).await.expect("answered").err().map(|r| r.code),
-        Some(ErrorCode::NotJoined));
+    assert_eq!(
+        stays
+            .call_as(ClientCommand::Leave, RequestId::new())
+            .await
+            .expect("answered")
+            .err()
+            .map(|r| r.code),
+        Some(ErrorCode::NotJoined)
+    );
     world.engine.stop().await;
 }
 
