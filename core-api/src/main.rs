@@ -2,6 +2,7 @@
 //! stops it in order on Ctrl-C or SIGTERM.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -25,7 +26,19 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+#[allow(clippy::print_stderr, reason = "what stops a start is told to whoever started it")]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The causes in one line, without a backtrace: what is wrong is theirs to mend.
+            eprintln!("core-api: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let mut settings = Settings::load(arguments.config.as_deref())?;
     let service = core_api::Config::read(&mut settings);
@@ -35,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
     let all = service.zip(database).zip(allow_unsafe).zip(format);
     let (((service, database), allow_unsafe), format) = settings.finish(all)?;
 
-    telemetry::init_logs(format, "info");
+    telemetry::init_logs(format, "info,actix_server=warn");
     let metrics = telemetry::init_metrics();
     let options = DbOptions {
         allow_unsafe,
