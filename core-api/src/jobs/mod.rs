@@ -55,6 +55,7 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
 }
 
 /// How a job runs.
+#[derive(Clone, Copy)]
 struct Job {
     name: &'static str,
     interval: Duration,

@@ -58,7 +58,7 @@ async fn a_show_is_scheduled_listed_and_called_off() {
         .send()
         .await
         .ok();
-    assert_eq!(rest.items, [show.clone()]);
+    assert_eq!(rest.items, std::slice::from_ref(&show));
     let live: List<Stream> = market.app.get("/streams/live").send().await.ok();
     assert_eq!(
         live.items.iter().map(|s| s.id).collect::<Vec<_>>(),

@@ -85,6 +85,7 @@ impl TestProvider {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn failed(error: sqlx::Error) -> ProviderError {
     ProviderError::Failed(error.to_string())
 }
