@@ -20,6 +20,7 @@ const screenshots = path.resolve(process.env.SCREENSHOTS ?? path.join(top, 'targ
 
 await mkdir(screenshots, { recursive: true });
 const server = process.env.BASE_URL ? { baseUrl: process.env.BASE_URL, stop: async () => {} } : await startServer(program);
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => server.stop().finally(() => process.exit(1)));
 try {
   const browser = await launch(process.env.CHROMIUM ?? '/usr/bin/chromium');
   try {

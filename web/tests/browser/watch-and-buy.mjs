@@ -50,16 +50,16 @@ async function grab(page) {
   const held = page.getByRole('heading', { name: 'Where to?' });
   const refused = page.getByRole('heading', { name: 'That did not work' });
   const beaten = page.locator('.toast-problem');
+  const chance = page.locator('.go-sale:not([disabled])', { hasText: 'Grab it' });
   while (Date.now() < until) {
-    const chance = page.locator('.go-sale:not([disabled])', { hasText: 'Grab it' });
     await chance.waitFor({ timeout: SALE_DEADLINE_MS });
-    // The sale may sell out between the look and the click.
-    const clicked = await chance.click({ timeout: 2_000 }).then(() => true, () => false);
-    if (!clicked) continue;
-    await held.or(refused).or(beaten).first().waitFor();
+    // The sale may sell out between the look and the click, and a click that is reported
+    // as failed may have been one: what the page shows next decides.
+    await chance.click({ timeout: 5_000 }).catch(() => null);
+    await held.or(refused).or(beaten).or(chance).first().waitFor({ timeout: SALE_DEADLINE_MS });
     if (await held.isVisible()) return;
     if (await refused.isVisible()) await button(page, 'Back to the show').click();
-    await beaten.first().waitFor({ state: 'detached' });
+    if (await beaten.first().isVisible()) await beaten.first().waitFor({ state: 'detached' });
   }
   throw new Error('no unit of a flash sale could be had in time');
 }

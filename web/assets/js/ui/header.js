@@ -13,13 +13,14 @@ export function createHeader({ onAccount }) {
   const shop = h('p', { class: 'shop-name' });
   const badge = h('span', { class: 'badge' });
   const count = h('span', {});
-  const viewers = h('span', { class: 'viewers' }, icon('eye'), count);
+  const viewers = h('span', { class: 'viewers', role: 'img', hidden: true }, icon('eye'), count);
+  const about = h('div', { class: 'shop', hidden: true }, initial, h('div', { class: 'shop-words' }, title, shop));
   const who = h('span', { class: 'account-name' });
   const account = h('button', { class: 'account', type: 'button', onclick: onAccount }, icon('person'), who);
   const element = h(
     'header',
     { class: 'top' },
-    h('div', { class: 'shop' }, initial, h('div', { class: 'shop-words' }, title, shop)),
+    about,
     h('div', { class: 'top-end' }, badge, viewers, account),
   );
 
@@ -27,6 +28,8 @@ export function createHeader({ onAccount }) {
     element,
     render({ stream, viewers: watching }) {
       if (!stream) return;
+      about.hidden = false;
+      viewers.hidden = false;
       setText(initial, (stream.shop.trim()[0] ?? '?').toUpperCase());
       setText(title, stream.title);
       setText(shop, stream.shop);
@@ -35,7 +38,6 @@ export function createHeader({ onAccount }) {
       setText(count, compact.format(watching));
       viewers.setAttribute('title', `${watching} watching`);
       viewers.setAttribute('aria-label', `${watching} watching`);
-      viewers.setAttribute('role', 'img');
       document.title = `${stream.title} · ${stream.shop} · Hawker`;
     },
     renderUser(user) {
