@@ -218,12 +218,6 @@ impl SaleDesk {
         tend::watch(&self.inner, stream, card.id, next_expiry);
     }
 
-    /// Looks at a sale's counters anew, because they were changed elsewhere; what is news
-    /// goes to the sink.
-    pub fn look(&self, stream: StreamId, sale: SaleId) {
-        tend::look(&self.inner, stream, sale);
-    }
-
     /// Forgets the sales of a room that is not here any more.
     pub fn unwatch(&self, stream: StreamId) {
         self.inner.watched().retain(|_, watched| watched.stream != stream);

@@ -57,18 +57,6 @@ pub(super) fn watch(inner: &Arc<Inner>, stream: StreamId, sale: SaleId, next_exp
     inner.spawner.spawn(tend(inner.clone(), sale, changed));
 }
 
-/// See [`super::SaleDesk::look`]. Sweeping looks, too; many looks at once are one.
-pub(super) fn look(inner: &Arc<Inner>, stream: StreamId, sale: SaleId) {
-    {
-        let watched = inner.watched();
-        if let Some(known) = watched.get(&sale).filter(|known| !known.due.is_closed()) {
-            let _ = known.due.send(Instant::now());
-            return;
-        }
-    }
-    watch(inner, stream, sale, None);
-}
-
 /// Tends one sale until it is closed and nothing of it is held, or nobody wants it tended.
 async fn tend(inner: Arc<Inner>, sale: SaleId, mut changed: watch::Receiver<Instant>) {
     let mut due = Instant::now();

@@ -4,6 +4,8 @@
 
 mod chat;
 mod ears;
+mod feed;
+mod flash_buy;
 mod formats;
 mod harness;
 mod host;
@@ -11,6 +13,7 @@ mod join;
 mod persist;
 mod proxy;
 mod resume;
+mod room_store;
 mod sale;
 mod sale_model;
 mod slow;

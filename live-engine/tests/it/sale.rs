@@ -313,7 +313,7 @@ async fn one_request_sent_twice_at_once_is_one_hold() {
 #[tokio::test]
 async fn an_expired_hold_is_told_to_its_owner_and_sold_again() {
     let mut world = world(Terms {
-        hold_seconds: 1,
+        hold_seconds: 2,
         ..TERMS
     })
     .await;
@@ -377,7 +377,7 @@ async fn the_end_of_a_sale_gives_the_shop_back_what_is_neither_sold_nor_held() {
     let mut world = world(Terms {
         quantity: 10,
         per_buyer: 5,
-        hold_seconds: 2,
+        hold_seconds: 4,
         ends_in_seconds: 1,
     })
     .await;
