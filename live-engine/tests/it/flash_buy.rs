@@ -30,7 +30,7 @@ async fn buy(client: &mut LiveClient, sale: SaleId, act: RequestId) -> Result<Re
 async fn five_hundred_sockets_on_fifty_units_get_exactly_fifty() {
     let world = World::start_with(|config| config.limits.connections_per_address = 1_000).await;
     let mut host = world.host().await;
-    let buyers = crate::sale::users(&world.db.pool, 250).await;
+    let buyers = crate::desk::users(&world.db.pool, 250).await;
     // Two sockets a buyer, who may have two units.
     let mut crowd = Vec::new();
     for (n, id) in buyers.iter().chain(&buyers).enumerate() {

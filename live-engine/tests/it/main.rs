@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "tests say what they test by their names")]
 
 mod chat;
+mod desk;
 mod ears;
 mod feed;
 mod flash_buy;
@@ -15,5 +16,6 @@ mod proxy;
 mod resume;
 mod room_store;
 mod sale;
+mod sale_faults;
 mod sale_model;
 mod slow;

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use testkit::fixtures::{self, Shop};
 use uuid::Uuid;
 
-use crate::sale::{TERMS, open, users};
+use crate::desk::{TERMS, open, users};
 
 const BUYERS: usize = 5;
 
@@ -78,7 +78,7 @@ impl Twins {
         let sale = open(
             pool,
             &shop,
-            crate::sale::Terms {
+            crate::desk::Terms {
                 quantity: units,
                 per_buyer: limit,
                 ..TERMS
