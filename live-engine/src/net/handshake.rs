@@ -21,6 +21,7 @@ use crate::config::Config;
 const READ_BUFFER_BYTES: usize = 1024;
 
 /// What the request said.
+#[derive(Debug)]
 pub struct Upgrade {
     /// How frames are written.
     pub format: Format,
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(status(upgrade(&request("/ws", &[]), &[], false)), Some(400));
         let other = ("sec-websocket-protocol", "graphql-ws");
         assert_eq!(status(upgrade(&request("/ws", &[other]), &[], false)), Some(400));
-        let upgraded = upgrade(&request("/ws", &[JSON]), &[], false).ok().expect("upgraded");
+        let upgraded = upgrade(&request("/ws", &[JSON]), &[], false).expect("upgraded");
         assert_eq!(upgraded.format, Format::Json);
         assert!(matches!(upgraded.proof, Proof::Later));
     }
@@ -186,21 +187,19 @@ mod tests {
 
     #[test]
     fn who_it_is_comes_from_the_query_or_the_header() {
-        let upgraded = upgrade(&request("/ws?a=b&ticket=t.t", &[JSON]), &[], false)
-            .ok()
-            .expect("upgraded");
+        let upgraded = upgrade(&request("/ws?a=b&ticket=t.t", &[JSON]), &[], false).expect("upgraded");
         assert!(matches!(upgraded.proof, Proof::Ticket(ticket) if ticket == "t.t"));
         let bearer = request("/ws", &[JSON, ("authorization", "bearer abc")]);
-        let upgraded = upgrade(&bearer, &[], false).ok().expect("upgraded");
+        let upgraded = upgrade(&bearer, &[], false).expect("upgraded");
         assert!(matches!(upgraded.proof, Proof::Bearer(token) if token == "abc"));
     }
 
     #[test]
     fn a_forwarded_address_is_believed_from_a_proxy_only() {
         let forwarded = request("/ws", &[JSON, ("x-forwarded-for", "1.1.1.1, 10.0.0.9")]);
-        let from_proxy = upgrade(&forwarded, &[], true).ok().expect("upgraded");
+        let from_proxy = upgrade(&forwarded, &[], true).expect("upgraded");
         assert_eq!(from_proxy.forwarded_for, Some(IpAddr::from([10, 0, 0, 9])));
-        let direct = upgrade(&forwarded, &[], false).ok().expect("upgraded");
+        let direct = upgrade(&forwarded, &[], false).expect("upgraded");
         assert_eq!(direct.forwarded_for, None);
     }
 }

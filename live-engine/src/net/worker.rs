@@ -22,7 +22,7 @@ use crate::engine::Shared;
 use crate::limits::Seat;
 use crate::metrics;
 use crate::room::shard::Shard;
-use crate::room::{self, Room};
+use crate::room::{self, Opened, Room};
 use crate::router::{Inbox, ToWorker, WorkerPost};
 use crate::types::{ConnId, HoldAnswer};
 
@@ -51,7 +51,7 @@ pub struct Worker {
     generation: Cell<u32>,
     shards: RefCell<HashMap<StreamId, Rc<Shard>>>,
     /// The rooms whose home this is.
-    rooms: RefCell<HashMap<StreamId, Addr<Room>>>,
+    rooms: RefCell<HashMap<StreamId, Opened>>,
 }
 
 /// Runs a worker until it is told to stop.
@@ -152,14 +152,15 @@ impl Worker {
     /// The room's actor, which lives here; started if need be.
     fn room(self: &Rc<Self>, stream: StreamId) -> Result<Addr<Room>, Refusal> {
         let mut rooms = self.rooms.borrow_mut();
-        if let Some(room) = rooms.get(&stream).filter(|room| room.connected()) {
-            return Ok(room.clone());
+        if let Some(open) = rooms.get(&stream).filter(|open| open.is_open()) {
+            return Ok(open.room.clone());
         }
         if self.refusing.is_cancelled() || self.shared.router.rooms() >= self.shared.config.limits.rooms {
             return Err(ErrorCode::RoomUnavailable.into());
         }
-        let room = room::open(self.shared.clone(), stream);
-        rooms.insert(stream, room.clone());
+        let opened = room::open(self.shared.clone(), stream);
+        let room = opened.room.clone();
+        rooms.insert(stream, opened);
         Ok(room)
     }
 
@@ -185,8 +186,11 @@ impl Worker {
                 Err(refusal) => drop(reply.send(Err(refusal))),
             },
             ToWorker::Attached(attached) => {
-                if let Some(shard) = self.open_shard(attached.stream) {
-                    shard.attached(*attached);
+                match self.open_shard(attached.stream) {
+                    Some(shard) => shard.attached(*attached),
+                    // Whoever wanted in has left meanwhile. A room that is too busy to
+                    // hear it goes on sending, which is dropped.
+                    None => drop(attached.room.try_send(room::Detach { worker: self.index })),
                 }
             }
             ToWorker::Unavailable(stream, refusal) => self.close_shard(stream, &refusal),
@@ -219,7 +223,7 @@ impl Worker {
             }
             ToWorker::Refuse => self.refusing.cancel(),
             ToWorker::CloseRooms(done) => {
-                let rooms: Vec<_> = self.rooms.borrow_mut().drain().map(|(_, room)| room).collect();
+                let rooms: Vec<_> = self.rooms.borrow_mut().drain().map(|(_, open)| open.room).collect();
                 actix_rt::spawn(async move {
                     let closing = rooms.into_iter().map(|room| room.send(room::Close));
                     futures_util::future::join_all(closing).await;
@@ -296,7 +300,7 @@ async fn sweep(worker: Rc<Worker>) {
         seconds += 1;
         sweep_connections(&worker).await;
         sweep_shards(&worker);
-        worker.rooms.borrow_mut().retain(|_, room| room.connected());
+        worker.rooms.borrow_mut().retain(|_, open| open.is_open());
         metrics::flush();
         if worker.index == 0 {
             let shared = &worker.shared;

@@ -216,3 +216,198 @@ fn stop(error: &io::Error) -> Option<Pumped> {
         _ => Some(Pumped::Dead),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::room::log::{Encoded, Framed, LogLimits};
+
+    const MAX_PRIVATE: usize = 64;
+
+    /// A tick whose frames can be told apart: `<n n n>` numbered, `(n)` ephemeral.
+    fn tick(n: u64, at: Instant) -> Arc<Encoded> {
+        let numbered = format!(
+            "<{}>",
+            format!("{n} ").repeat(usize::try_from(n % 5).expect("small") + 1)
+        );
+        let framed = Framed {
+            bytes: Bytes::from(format!("{numbered}({n})")),
+            numbered: numbered.len(),
+        };
+        Arc::new(Encoded::new(n, n, at, [framed.clone(), framed]))
+    }
+
+    fn log(bytes: usize) -> RoomLog {
+        let age = Duration::from_secs(60);
+        RoomLog::new(1, 0, LogLimits { bytes, age })
+    }
+
+    /// A socket that takes so many bytes and then blocks.
+    fn take<'a>(sent: &'a mut Vec<u8>, room: &'a mut usize) -> impl FnMut(&[u8]) -> io::Result<usize> + 'a {
+        move |bytes| {
+            if *room == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let n = bytes.len().min(*room);
+            *room -= n;
+            sent.extend_from_slice(&bytes[..n]);
+            Ok(n)
+        }
+    }
+
+    /// The frames that a client reads; panics on one that was cut into.
+    fn frames(sent: &[u8]) -> Vec<String> {
+        let (mut frames, mut rest) = (Vec::new(), std::str::from_utf8(sent).expect("text"));
+        while let Some(open) = rest.chars().next() {
+            let close = match open {
+                '<' => '>',
+                '(' => ')',
+                '[' => ']',
+                '{' => '}',
+                other => panic!("a frame begins with {other:?}: {rest}"),
+            };
+            let end = rest.find(close).expect("a whole frame");
+            let frame = &rest[..=end];
+            assert!(!frame[1..].contains(['<', '(', '[', '{']), "cut into: {frame}");
+            frames.push(frame.to_owned());
+            rest = &rest[end + 1..];
+        }
+        frames
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Tick,
+        Private,
+        Room(usize),
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => Just(Step::Tick),
+            1 => Just(Step::Private),
+            4 => (0..40_usize).prop_map(Step::Room),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn however_little_a_socket_takes_it_gets_every_frame_whole_and_in_order(
+            steps in prop::collection::vec(any_step(), 0..120)
+        ) {
+            let (mut log, mut writer, at) = (log(usize::MAX), Writer::new(usize::MAX), Instant::now());
+            writer.follow(Some(0));
+            let (mut sent, mut ticks, mut privates) = (Vec::new(), 0, 0);
+            for step in steps.into_iter().chain([Step::Room(usize::MAX)]) {
+                match step {
+                    Step::Tick => {
+                        ticks += 1;
+                        prop_assert!(log.push(tick(ticks, at)));
+                    }
+                    Step::Private => {
+                        writer.push(format!("[{privates}]").as_bytes()).expect("no limit");
+                        privates += 1;
+                    }
+                    Step::Room(mut room) => {
+                        let left = room;
+                        let pumped = writer.pump(Some(&log), Format::Json, true, take(&mut sent, &mut room));
+                        prop_assert!(pumped == Pumped::Drained || room == 0, "{pumped:?} with {room} of {left}");
+                    }
+                }
+            }
+            let heard = frames(&sent);
+            let of = |open: char| heard.iter().filter(|frame| frame.starts_with(open)).cloned().collect::<Vec<_>>();
+            let expected: Vec<_> = (1..=ticks)
+                .map(|n| String::from_utf8(tick(n, at).framed(Format::Json).numbered().to_vec()).expect("text"))
+                .collect();
+            prop_assert_eq!(of('<'), expected, "every numbered frame, once and in order");
+            let expected: Vec<_> = (0..privates).map(|n| format!("[{n}]")).collect();
+            prop_assert_eq!(of('['), expected, "every private frame, once and in order");
+        }
+
+        #[test]
+        fn a_reader_that_the_log_has_passed_has_a_prefix_and_is_told_so(
+            rooms in prop::collection::vec(0..12_usize, 1..60)
+        ) {
+            let (mut log, mut writer, at) = (log(60), Writer::new(MAX_PRIVATE), Instant::now());
+            writer.follow(Some(0));
+            let mut sent = Vec::new();
+            let mut ended = None;
+            for (n, mut room) in (1..).zip(rooms) {
+                log.push(tick(n, at));
+                let pumped = writer.pump(Some(&log), Format::Json, false, take(&mut sent, &mut room));
+                if pumped == Pumped::TooSlow {
+                    writer.close(b"{4008}");
+                    let mut room = usize::MAX;
+                    ended = Some(writer.pump(Some(&log), Format::Json, false, take(&mut sent, &mut room)));
+                    break;
+                }
+            }
+            if let Some(ended) = ended {
+                prop_assert_eq!(ended, Pumped::Finished);
+                let heard = frames(&sent);
+                prop_assert_eq!(heard.last().map(String::as_str), Some("{4008}"));
+                for (n, frame) in (1..).zip(&heard[..heard.len() - 1]) {
+                    prop_assert!(frame.starts_with(&format!("<{n} ")), "{heard:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_be_missed_goes_with_the_newest_tick_only() {
+        let (mut log, mut writer, at) = (log(usize::MAX), Writer::new(MAX_PRIVATE), Instant::now());
+        writer.follow(Some(0));
+        log.push(tick(1, at));
+        log.push(tick(2, at));
+        let (mut sent, mut room) = (Vec::new(), usize::MAX);
+        let pumped = writer.pump(Some(&log), Format::Json, true, take(&mut sent, &mut room));
+        assert_eq!(pumped, Pumped::Drained);
+        assert_eq!(frames(&sent), ["<1 1 >", "<2 2 2 >", "(2)"]);
+    }
+
+    #[test]
+    fn passing_frames_are_dropped_for_who_lags_and_never_cut_off() {
+        let (mut log, mut writer, at) = (log(usize::MAX), Writer::new(MAX_PRIVATE), Instant::now());
+        writer.follow(Some(0));
+        let passing = Bytes::from_static(b"(hearts)");
+        let (mut sent, mut room) = (Vec::new(), 3);
+        assert_eq!(
+            writer.offer(&log, &passing, take(&mut sent, &mut room)),
+            Pumped::Blocked
+        );
+        assert_eq!(
+            writer.offer(&log, &passing, take(&mut sent, &mut room)),
+            Pumped::Drained
+        );
+        log.push(tick(1, at));
+        room = usize::MAX;
+        writer.pump(Some(&log), Format::Json, false, take(&mut sent, &mut room));
+        assert_eq!(frames(&sent), ["(hearts)", "<1 1 >"]);
+    }
+
+    #[test]
+    fn private_frames_are_bounded_and_nothing_follows_a_close_frame() {
+        let (log, mut writer) = (log(usize::MAX), Writer::new(MAX_PRIVATE));
+        let large = format!("[{}]", "x".repeat(MAX_PRIVATE * 2));
+        assert_eq!(writer.push(large.as_bytes()), Ok(()), "alone, whatever its size");
+        assert_eq!(writer.push(b"[1]"), Err(Full));
+        let (mut sent, mut room) = (Vec::new(), 10);
+        let pumped = writer.pump(Some(&log), Format::Json, true, take(&mut sent, &mut room));
+        assert_eq!(pumped, Pumped::Blocked);
+        assert_eq!(writer.push(b"[1]"), Err(Full), "what has begun counts");
+        writer.abandon();
+        writer.close(b"{bye}");
+        assert_eq!(writer.push(b"[2]"), Ok(()));
+        writer.close(b"{again}");
+        room = usize::MAX;
+        let pumped = writer.pump(Some(&log), Format::Json, true, take(&mut sent, &mut room));
+        assert_eq!(pumped, Pumped::Finished);
+        assert_eq!(frames(&sent), [large, "{bye}".to_owned()]);
+    }
+}

@@ -21,7 +21,9 @@ pub mod store;
 pub mod text;
 pub mod tick;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +48,8 @@ const MAILBOX: usize = 4096;
 const WAITING_HOSTS: usize = 64;
 /// The coarse clock of a room.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How long a room that is over still answers what was on its way to it.
+const GRACE: Duration = Duration::from_secs(1);
 /// How long a room that closes waits for its last events to be stored.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
 
@@ -163,9 +167,25 @@ enum Phase {
     Closed,
 }
 
+/// A room as its home worker knows it.
+pub struct Opened {
+    /// Its actor.
+    pub room: Addr<Room>,
+    open: Rc<Cell<bool>>,
+}
+
+impl Opened {
+    /// Whether it is open, or about to be. One that is not is replaced.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.get() && self.room.connected()
+    }
+}
+
 /// See the module.
 pub struct Room {
     stream: StreamId,
+    open: Rc<Cell<bool>>,
     shared: Arc<Shared>,
     mail: Arc<Mail<RoomPost>>,
     phase: Phase,
@@ -173,9 +193,11 @@ pub struct Room {
 
 /// Starts a room's actor on this thread; it opens itself.
 #[must_use]
-pub fn open(shared: Arc<Shared>, stream: StreamId) -> Addr<Room> {
+pub fn open(shared: Arc<Shared>, stream: StreamId) -> Opened {
+    let open = Rc::new(Cell::new(true));
     let room = Room {
         stream,
+        open: open.clone(),
         shared,
         mail: Arc::default(),
         phase: Phase::Opening {
@@ -183,7 +205,10 @@ pub fn open(shared: Arc<Shared>, stream: StreamId) -> Addr<Room> {
             hosts: VecDeque::new(),
         },
     };
-    room.start()
+    Opened {
+        room: room.start(),
+        open,
+    }
 }
 
 impl Actor for Room {
@@ -192,10 +217,14 @@ impl Actor for Room {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
         let opening = open::open(self.shared.clone(), self.stream);
-        ctx.spawn(opening.into_actor(self).map(|opened, room, ctx| match opened {
-            Ok(opened) => room.opened(opened, ctx),
-            Err(refusal) => room.give_up(&refusal, ctx),
-        }));
+        ctx.spawn(
+            opening
+                .into_actor(self)
+                .map(|opened, room: &mut Self, ctx| match opened {
+                    Ok(opened) => room.opened(opened, ctx),
+                    Err(refusal) => room.give_up(&refusal, ctx),
+                }),
+        );
     }
 }
 
@@ -253,7 +282,7 @@ impl Room {
                 answer(&self.shared, host.asker, Err(refusal.clone()));
             }
         }
-        ctx.stop();
+        self.stop(ctx);
     }
 
     /// Closes an open room.
@@ -261,7 +290,13 @@ impl Room {
         if let Phase::Open(live) | Phase::Closing(live) = std::mem::replace(&mut self.phase, Phase::Closed) {
             live.end(why);
         }
-        ctx.stop();
+        self.stop(ctx);
+    }
+
+    /// Lets the actor end, after what may be on its way to it has been answered.
+    fn stop(&self, ctx: &mut Context<Self>) {
+        self.open.set(false);
+        ctx.run_later(GRACE, |_, ctx| ctx.stop());
     }
 
     fn live(&mut self) -> Option<&mut Live> {
@@ -309,10 +344,11 @@ impl Handler<Attach> for Room {
                 }
             }
             Phase::Open(live) => live.attach(message.worker),
+            // This one is over: the home worker opens another.
             Phase::Closing(_) | Phase::Closed => {
-                let report = ToWorker::Unavailable(self.stream, ErrorCode::RoomUnavailable.into());
-                // One that takes no more lets its joins run into their deadline.
-                let _ = self.shared.router.send(message.worker, report);
+                let (stream, worker, router) = (self.stream, message.worker, &self.shared.router);
+                // A home that takes no more lets joins run into their deadline.
+                let _ = router.send(router.home(stream), ToWorker::Attach { stream, worker });
             }
         }
     }

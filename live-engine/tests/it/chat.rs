@@ -5,7 +5,8 @@ use shared::ids::{MessageId, RequestId};
 use shared::protocol::{ClientCommand, Outcome, RoomEvent};
 use sqlx::PgPool;
 
-use crate::harness::{World, chat, hears};
+use crate::harness::{self, World, chat, hears};
+use crate::proxy::{Line, Proxy};
 
 async fn stored(pool: &PgPool, message: MessageId) -> Option<(i64, i64, String)> {
     sqlx::query_as("select epoch, seq, text from stream_chat_messages where id = $1")
@@ -40,14 +41,29 @@ async fn a_message_sent_again_gets_the_same_answer_and_is_said_once() {
     let world = World::start().await;
     let (mut author, mut other) = (world.joined("Author").await, world.joined("Other").await);
     let act = RequestId::new();
-    let first = author.call_as(chat("hello"), act).await.expect("answered").expect("said");
-    let again = author.call_as(chat("hello"), act).await.expect("answered").expect("said");
+    let first = author
+        .call_as(chat("hello"), act)
+        .await
+        .expect("answered")
+        .expect("said");
+    let again = author
+        .call_as(chat("hello"), act)
+        .await
+        .expect("answered")
+        .expect("said");
     assert_eq!(first, again);
-    let refusal = author.call_as(chat("bye"), act).await.expect("answered").expect_err("another body");
+    let refusal = author
+        .call_as(chat("bye"), act)
+        .await
+        .expect("answered")
+        .expect_err("another body");
     assert_eq!(refusal.code, ErrorCode::RequestIdReused);
     author.call(chat("end")).await.expect("answered").expect("said");
     hears(&mut other, "end").await;
-    let hellos = other.drain().into_iter().filter(|frame| format!("{frame:?}").contains("hello"));
+    let hellos = other
+        .drain()
+        .into_iter()
+        .filter(|frame| format!("{frame:?}").contains("hello"));
     assert_eq!(hellos.count(), 1);
     // Also after the room has been built from its rows.
     let viewer = shared::token::Viewer::User {
@@ -60,7 +76,11 @@ async fn a_message_sent_again_gets_the_same_answer_and_is_said_once() {
         .connect(viewer, shared::token::Part::Viewer, shared::protocol::Format::Json)
         .await;
     world.join(&mut author).await;
-    let later = author.call_as(chat("hello"), act).await.expect("answered").expect("said");
+    let later = author
+        .call_as(chat("hello"), act)
+        .await
+        .expect("answered")
+        .expect("said");
     assert_eq!(first, later);
     world.engine.stop().await;
 }
@@ -85,9 +105,17 @@ async fn a_person_who_says_too_much_is_told_to_wait() {
     let world = World::start_with(|config| config.limits.chat = "1/3".parse().expect("a rate")).await;
     let mut author = world.joined("Author").await;
     for n in 0..3 {
-        author.call(chat(&format!("{n}"))).await.expect("answered").expect("said");
+        author
+            .call(chat(&format!("{n}")))
+            .await
+            .expect("answered")
+            .expect("said");
     }
-    let refusal = author.call(chat("more")).await.expect("answered").expect_err("too much");
+    let refusal = author
+        .call(chat("more"))
+        .await
+        .expect("answered")
+        .expect_err("too much");
     assert_eq!(refusal.code, ErrorCode::RateLimited);
     assert!(refusal.retry_after_ms.is_some());
     world.engine.stop().await;
@@ -103,7 +131,14 @@ async fn a_connection_that_commands_too_much_is_told_to_wait() {
             kind: "fire".into(),
             count: 1,
         };
-        codes.push(client.call(react).await.expect("answered").err().map(|refusal| refusal.code));
+        codes.push(
+            client
+                .call(react)
+                .await
+                .expect("answered")
+                .err()
+                .map(|refusal| refusal.code),
+        );
     }
     assert_eq!(codes[..3], [None, None, None]);
     assert!(codes.contains(&Some(ErrorCode::RateLimited)), "{codes:?}");
@@ -123,7 +158,11 @@ async fn reactions_are_summed_up_and_stored() {
         two.call(react("heart", 1)).await.expect("answered").expect("counted");
     }
     for (kind, count) in [("heart", 0), ("heart", 51), ("star", 1)] {
-        let refusal = one.call(react(kind, count)).await.expect("answered").expect_err("refused");
+        let refusal = one
+            .call(react(kind, count))
+            .await
+            .expect("answered")
+            .expect_err("refused");
         assert_eq!(refusal.code, ErrorCode::InvalidBody, "{kind} {count}");
     }
     let mut hearts = 0;
@@ -137,11 +176,10 @@ async fn reactions_are_summed_up_and_stored() {
     assert_eq!(hearts, 33);
     let db = world.db;
     world.engine.stop().await;
-    let sum: Option<i64> =
-        sqlx::query_scalar("select sum(count)::bigint from stream_reactions where kind = 'heart'")
-            .fetch_one(&db.pool)
-            .await
-            .expect("the database answers");
+    let sum: Option<i64> = sqlx::query_scalar("select sum(count)::bigint from stream_reactions where kind = 'heart'")
+        .fetch_one(&db.pool)
+        .await
+        .expect("the database answers");
     assert_eq!(sum, Some(33));
 }
 
@@ -173,5 +211,75 @@ async fn everybody_hears_everything_in_one_order() {
         orders.push(texts);
     }
     assert!(orders.iter().all(|order| *order == orders[0]));
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_is_said_to_its_author_and_everything_else_goes_on() {
+    let world = World::start().await;
+    // An account that is gone: its message breaks a foreign key.
+    let nobody = shared::token::Viewer::User {
+        id: shared::ids::UserId::new(),
+        name: "Nobody".into(),
+    };
+    let mut nobody = world
+        .connect(nobody, shared::token::Part::Viewer, shared::protocol::Format::Json)
+        .await;
+    world.join(&mut nobody).await;
+    let mut author = world.joined("Author").await;
+    author.call(chat("before")).await.expect("answered").expect("said");
+    let refusal = nobody
+        .call(chat("hello"))
+        .await
+        .expect("answered")
+        .expect_err("refused");
+    assert_eq!(refusal.code, ErrorCode::Internal);
+    let said = author.call(chat("after")).await.expect("answered").expect("said");
+    assert!(matches!(said, Outcome::Said { seq: 3, .. }), "{said:?}");
+    let rejects: Option<i64> = sqlx::query_scalar("select count(*) from persist_rejects where seq = 2")
+        .fetch_one(&world.db.pool)
+        .await
+        .expect("the database answers");
+    assert_eq!(rejects, Some(1));
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_chat_goes_on_and_is_acknowledged_when_it_is_back() {
+    let db = testkit::database().await;
+    let shop = testkit::fixtures::shop(&db.pool, 10, 1900).await;
+    let proxy = Proxy::before(&db.url).await;
+    let mut config = harness::config(&db);
+    config.database_url = shared::config::Secret::new(proxy.url.clone());
+    let bus = shared::bus::MemoryBus::shared();
+    let engine = live_engine::start(config, bus.clone())
+        .await
+        .expect("the engine starts");
+    let url = format!("ws://{}/ws", engine.addr());
+    let world = World {
+        db,
+        shop,
+        bus,
+        engine,
+        url,
+    };
+    let (mut author, mut other) = (world.joined("Author").await, world.joined("Other").await);
+    proxy.set(Line::Cut);
+    let id = author
+        .send(chat("in the dark"), Some(RequestId::new()))
+        .await
+        .expect("sent");
+    hears(&mut other, "in the dark").await;
+    let answered = author
+        .drain()
+        .into_iter()
+        .any(|frame| format!("{frame:?}").contains("Said"));
+    assert!(!answered, "nothing is acknowledged that is not committed");
+    proxy.set(Line::Open);
+    let said = author.answer(id).await.expect("answered").expect("said");
+    let Outcome::Said { message, .. } = said else {
+        panic!("{said:?}");
+    };
+    assert!(stored(&world.db.pool, message).await.is_some());
     world.engine.stop().await;
 }

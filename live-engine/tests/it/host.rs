@@ -14,18 +14,30 @@ use crate::harness::{World, chat};
 async fn viewers_see_what_the_host_does() {
     let world = World::start().await;
     let (mut host, mut viewer) = (world.host().await, world.joined("Visitor").await);
-    let done = host.call(ClientCommand::Feature(world.feature())).await.expect("answered");
+    let done = host
+        .call(ClientCommand::Feature(world.feature()))
+        .await
+        .expect("answered");
     assert_eq!(done, Ok(Outcome::Done));
     let card = viewer.event(|event| match event {
         RoomEvent::Featured { product } => Some(product.clone()),
         _ => None,
     });
     let card = card.await.expect("shown");
-    assert_eq!((card.id, card.featured_variant), (world.shop.product, Some(world.shop.variant)));
+    assert_eq!(
+        (card.id, card.featured_variant),
+        (world.shop.product, Some(world.shop.variant))
+    );
     let late = world.join(&mut world.viewer("Late").await).await;
-    assert_eq!(late.snapshot.and_then(|s| s.featured).map(|p| p.id), Some(world.shop.product));
+    assert_eq!(
+        late.snapshot.and_then(|s| s.featured).map(|p| p.id),
+        Some(world.shop.product)
+    );
 
-    let opened = host.call(ClientCommand::SaleOpen(world.flash_sale(5))).await.expect("answered");
+    let opened = host
+        .call(ClientCommand::SaleOpen(world.flash_sale(5)))
+        .await
+        .expect("answered");
     let Ok(Outcome::SaleOpened { sale }) = opened else {
         panic!("{opened:?}");
     };
@@ -34,27 +46,44 @@ async fn viewers_see_what_the_host_does() {
         _ => None,
     });
     assert_eq!(card.await.expect("opened").remaining, 5);
-    let bought = viewer.call(ClientCommand::Buy { sale, quantity: 2 }).await.expect("answered");
+    let bought = viewer
+        .call(ClientCommand::Buy { sale, quantity: 2 })
+        .await
+        .expect("answered");
     assert!(matches!(bought, Ok(Outcome::Held(_))), "{bought:?}");
     let remaining = host.event(|event| match event {
         RoomEvent::SaleUpdated { remaining, .. } => Some(*remaining),
         _ => None,
     });
     assert_eq!(remaining.await.expect("told"), 3);
-    let snapshot = world.join(&mut world.viewer("Later").await).await.snapshot.expect("a snapshot");
+    let snapshot = world
+        .join(&mut world.viewer("Later").await)
+        .await
+        .snapshot
+        .expect("a snapshot");
     assert_eq!(snapshot.sales.first().map(|sale| sale.remaining), Some(3));
 
-    host.call(ClientCommand::SaleClose { sale }).await.expect("answered").expect("closed");
+    host.call(ClientCommand::SaleClose { sale })
+        .await
+        .expect("answered")
+        .expect("closed");
     let closed = viewer.event(|event| matches!(event, RoomEvent::SaleClosed { .. }).then_some(()));
     closed.await.expect("told");
-    host.call(ClientCommand::Unfeature).await.expect("answered").expect("done");
+    host.call(ClientCommand::Unfeature)
+        .await
+        .expect("answered")
+        .expect("done");
     host.call(ClientCommand::End).await.expect("answered").expect("ended");
     let status = viewer.event(|event| match event {
         RoomEvent::StreamStatus { status } => Some(*status),
         _ => None,
     });
     assert_eq!(status.await.expect("told"), StreamStatus::Ended);
-    let refusal = viewer.call(chat("too late")).await.expect("answered").expect_err("over");
+    let refusal = viewer
+        .call(chat("too late"))
+        .await
+        .expect("answered")
+        .expect_err("over");
     assert_eq!(refusal.code, ErrorCode::StreamNotLive);
     world.engine.stop().await;
 }
@@ -63,7 +92,10 @@ async fn viewers_see_what_the_host_does() {
 async fn a_sale_that_runs_out_says_so_and_holds_come_back_with_a_join() {
     let world = World::start().await;
     let (mut host, mut viewer) = (world.host().await, world.joined("Visitor").await);
-    let opened = host.call(ClientCommand::SaleOpen(world.flash_sale(2))).await.expect("answered");
+    let opened = host
+        .call(ClientCommand::SaleOpen(world.flash_sale(2)))
+        .await
+        .expect("answered");
     let Ok(Outcome::SaleOpened { sale }) = opened else {
         panic!("{opened:?}");
     };
@@ -72,12 +104,22 @@ async fn a_sale_that_runs_out_says_so_and_holds_come_back_with_a_join() {
     let first = viewer.call_as(buy.clone(), act).await.expect("answered").expect("held");
     let sold_out = host.event(|event| matches!(event, RoomEvent::SaleSoldOut { .. }).then_some(()));
     sold_out.await.expect("told");
-    let again = viewer.call_as(buy, act).await.expect("answered").expect("the same hold");
+    let again = viewer
+        .call_as(buy, act)
+        .await
+        .expect("answered")
+        .expect("the same hold");
     assert_eq!(first, again);
-    viewer.call(ClientCommand::Leave).await.expect("answered").expect("left");
+    viewer
+        .call(ClientCommand::Leave)
+        .await
+        .expect("answered")
+        .expect("left");
     let snapshot = world.join(&mut viewer).await.snapshot.expect("a snapshot");
-    let Outcome::Held(hold) = first else { panic!("{first:?}") };
-    assert_eq!(snapshot.reservations, [hold.clone()]);
+    let Outcome::Held(hold) = first else {
+        panic!("{first:?}")
+    };
+    assert_eq!(snapshot.reservations, std::slice::from_ref(&hold));
     let release = ClientCommand::Release {
         reservation: hold.reservation,
     };
@@ -113,7 +155,10 @@ async fn host_commands_of_a_viewer_are_refused() {
         }
     }
     let stranger = viewer.hello().user.expect("an account");
-    let refusal = world.over_the_bus(stranger, RequestId::new(), HostCommand::End).await.expect_err("refused");
+    let refusal = world
+        .over_the_bus(stranger, RequestId::new(), HostCommand::End)
+        .await
+        .expect_err("refused");
     assert_eq!(refusal.code, ErrorCode::Forbidden);
     world.engine.stop().await;
 }
@@ -129,12 +174,21 @@ async fn a_command_over_the_bus_opens_the_room_and_reaches_viewers() {
     let mut viewer = world.viewer("Visitor").await;
     let snapshot = world.join(&mut viewer).await.snapshot.expect("a snapshot");
     assert_eq!(snapshot.featured.map(|product| product.id), Some(world.shop.product));
-    assert_eq!(world.over_the_bus(world.shop.owner, act, command).await, Ok(Outcome::Done), "a resend");
-    let reply = world.over_the_bus(world.shop.owner, RequestId::new(), HostCommand::Unfeature).await;
+    assert_eq!(
+        world.over_the_bus(world.shop.owner, act, command).await,
+        Ok(Outcome::Done),
+        "a resend"
+    );
+    let reply = world
+        .over_the_bus(world.shop.owner, RequestId::new(), HostCommand::Unfeature)
+        .await;
     assert_eq!(reply, Ok(Outcome::Done));
     let gone = viewer.event(|event| matches!(event, RoomEvent::Unfeatured).then_some(()));
     gone.await.expect("told");
-    let again = viewer.drain().into_iter().filter(|frame| format!("{frame:?}").contains("Featured"));
+    let again = viewer
+        .drain()
+        .into_iter()
+        .filter(|frame| format!("{frame:?}").contains("Featured"));
     assert_eq!(again.count(), 0, "a resend is told once");
     world.engine.stop().await;
 }
@@ -144,9 +198,17 @@ async fn a_resent_command_gets_the_first_answer() {
     let world = World::start().await;
     let mut host = world.host().await;
     let (act, open) = (RequestId::new(), ClientCommand::SaleOpen(world.flash_sale(5)));
-    let first = host.call_as(open.clone(), act).await.expect("answered").expect("opened");
+    let first = host
+        .call_as(open.clone(), act)
+        .await
+        .expect("answered")
+        .expect("opened");
     assert_eq!(host.call_as(open, act).await.expect("answered"), Ok(first));
-    let refusal = host.call_as(ClientCommand::End, act).await.expect("answered").expect_err("another");
+    let refusal = host
+        .call_as(ClientCommand::End, act)
+        .await
+        .expect("answered")
+        .expect_err("another");
     assert_eq!(refusal.code, ErrorCode::RequestIdReused);
     let sales: Option<i64> = sqlx::query_scalar("select count(*) from flash_sales")
         .fetch_one(&world.db.pool)
@@ -154,9 +216,19 @@ async fn a_resent_command_gets_the_first_answer() {
         .expect("the database answers");
     assert_eq!(sales, Some(1));
     let end = RequestId::new();
-    host.call_as(ClientCommand::End, end).await.expect("answered").expect("ended");
-    assert_eq!(host.call_as(ClientCommand::End, end).await.expect("answered"), Ok(Outcome::Done));
-    let refusal = host.call(ClientCommand::End).await.expect("answered").expect_err("over already");
+    host.call_as(ClientCommand::End, end)
+        .await
+        .expect("answered")
+        .expect("ended");
+    assert_eq!(
+        host.call_as(ClientCommand::End, end).await.expect("answered"),
+        Ok(Outcome::Done)
+    );
+    let refusal = host
+        .call(ClientCommand::End)
+        .await
+        .expect("answered")
+        .expect_err("over already");
     assert_eq!(refusal.code, ErrorCode::WrongState);
     world.engine.stop().await;
 }
@@ -165,7 +237,10 @@ async fn a_resent_command_gets_the_first_answer() {
 async fn a_committed_change_reaches_viewers_and_its_row_is_marked() {
     let world = World::start().await;
     let (mut host, mut viewer) = (world.host().await, world.joined("Visitor").await);
-    host.call(ClientCommand::Feature(world.feature())).await.expect("answered").expect("shown");
+    host.call(ClientCommand::Feature(world.feature()))
+        .await
+        .expect("answered")
+        .expect("shown");
     let user = viewer.hello().user.expect("an account");
     let order = OrderId::new();
     let mut tx = world.db.pool.begin().await.expect("a transaction");
@@ -179,7 +254,9 @@ async fn a_committed_change_reaches_viewers_and_its_row_is_marked() {
         .execute(&mut *tx)
         .await
         .expect("a new version");
-    shared::outbox::push_product_changed(&mut tx, world.shop.product).await.expect("noted");
+    shared::outbox::push_product_changed(&mut tx, world.shop.product)
+        .await
+        .expect("noted");
     for notice in [
         RoomNotice::OrderChanged {
             user,
@@ -192,7 +269,9 @@ async fn a_committed_change_reaches_viewers_and_its_row_is_marked() {
             quantity: 1,
         },
     ] {
-        shared::outbox::push(&mut tx, world.shop.stream, &notice).await.expect("noted");
+        shared::outbox::push(&mut tx, world.shop.stream, &notice)
+            .await
+            .expect("noted");
     }
     tx.commit().await.expect("committed");
     shared::outbox::hint(&*world.bus).await;
@@ -220,7 +299,10 @@ async fn a_committed_change_reaches_viewers_and_its_row_is_marked() {
         assert!(tokio::time::Instant::now() < by, "{left:?} rows are not marked");
         tokio::task::yield_now().await;
     }
-    let purchases = viewer.drain().into_iter().filter(|frame| format!("{frame:?}").contains("Purchase"));
+    let purchases = viewer
+        .drain()
+        .into_iter()
+        .filter(|frame| format!("{frame:?}").contains("Purchase"));
     assert_eq!(purchases.count(), 0, "told once");
     world.engine.stop().await;
 }

@@ -90,7 +90,10 @@ async fn a_restart_sends_viewers_away_and_they_come_back_to_a_new_epoch() {
     assert!(joined.resynced);
     assert!(joined.at.epoch > since.epoch);
     let snapshot = joined.snapshot.expect("a snapshot");
-    assert_eq!(snapshot.chat.last().map(|message| message.text.as_str()), Some("before"));
+    assert_eq!(
+        snapshot.chat.last().map(|message| message.text.as_str()),
+        Some("before")
+    );
     client.call(chat("after")).await.expect("answered").expect("said");
     world.engine.stop().await;
 }
@@ -102,18 +105,21 @@ async fn every_number_of_an_epoch_is_stored_once() {
     let mut author = world.joined("Author").await;
     let featured = shared::protocol::ClientCommand::Feature(world.feature());
     for n in 0..4 {
-        author.call(chat(&format!("{n}"))).await.expect("answered").expect("said");
+        author
+            .call(chat(&format!("{n}")))
+            .await
+            .expect("answered")
+            .expect("said");
         host.call(featured.clone()).await.expect("answered").expect("shown");
     }
     let last = host.position().expect("a position");
     let db = world.db;
     world.engine.stop().await;
-    let seqs: Vec<i64> = sqlx::query_scalar(
-        "select seq from stream_chat_messages union all select seq from stream_events order by seq",
-    )
-    .fetch_all(&db.pool)
-    .await
-    .expect("the database answers");
+    let seqs: Vec<i64> =
+        sqlx::query_scalar("select seq from stream_chat_messages union all select seq from stream_events order by seq")
+            .fetch_all(&db.pool)
+            .await
+            .expect("the database answers");
     let all: Vec<i64> = (1..=8).collect();
     assert_eq!(seqs, all);
     assert!(last.seq <= 8);
@@ -122,4 +128,64 @@ async fn every_number_of_an_epoch_is_stored_once() {
         .await
         .expect("the database answers");
     assert_eq!(undelivered, Some(0), "host commands' rows are marked with their events");
+}
+
+#[tokio::test]
+async fn a_room_that_another_node_has_taken_sends_its_viewers_away_unacknowledged() {
+    let world = World::start().await;
+    let mut client = world.joined("Visitor").await;
+    client.call(chat("before")).await.expect("answered").expect("said");
+    // Another node takes the room and dies at once.
+    sqlx::query("update room_leases set epoch = epoch + 1, node_id = $1, expires_at = now() where stream_id = $2")
+        .bind(uuid::Uuid::now_v7())
+        .bind(world.shop.stream.0)
+        .execute(&world.db.pool)
+        .await
+        .expect("taken");
+    let act = shared::ids::RequestId::new();
+    let answer = client.call_as(chat("too late"), act).await;
+    let refused = answer.map_or(true, |answer| answer.is_err());
+    assert!(refused, "an owner that was replaced acknowledges nothing");
+    assert_eq!(client.closed().await.expect("closed").code, 4000);
+    let mut client = back(&world, &client, Format::Json).await;
+    let joined = client.join(world.shop.stream, None).await.expect("joined");
+    let snapshot = joined.snapshot.expect("a snapshot");
+    let texts: Vec<_> = snapshot.chat.iter().map(|message| message.text.as_str()).collect();
+    assert_eq!(texts, ["before"], "what was not acknowledged is not there");
+    client
+        .call_as(chat("too late"), act)
+        .await
+        .expect("answered")
+        .expect("said");
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_room_that_nobody_needs_is_given_back() {
+    let world = World::start_with(|config| config.limits.room_idle = std::time::Duration::from_millis(100)).await;
+    sqlx::query("update streams set status = 'scheduled', started_at = null where id = $1")
+        .bind(world.shop.stream.0)
+        .execute(&world.db.pool)
+        .await
+        .expect("off air");
+    let mut client = world.joined("Visitor").await;
+    client.call(chat("hello")).await.expect("answered").expect("said");
+    client.close().await;
+    let by = tokio::time::Instant::now() + loadtest::live::DEADLINE;
+    loop {
+        let free: bool = sqlx::query_scalar("select expires_at <= now() from room_leases where stream_id = $1")
+            .bind(world.shop.stream.0)
+            .fetch_one(&world.db.pool)
+            .await
+            .expect("the database answers");
+        if free {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < by, "the lease is not given back");
+        tokio::task::yield_now().await;
+    }
+    let mut client = world.viewer("Another").await;
+    let joined = world.join(&mut client).await;
+    assert_eq!(joined.at.epoch, 2);
+    world.engine.stop().await;
 }

@@ -1,0 +1,257 @@
+//! The room's rules, and that a copy which hears the same events is the same room.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use shared::ids::{StreamId, VariantId};
+use shared::protocol::{SaleOpen, VariantCard};
+use uuid::Uuid;
+
+use super::*;
+
+const NOW: Millis = 1_000_000;
+
+fn room(host: UserId) -> RoomState {
+    let stream = StreamCard {
+        id: StreamId::new(),
+        title: "Bowls".into(),
+        shop: "Harbour Lane Ceramics".into(),
+        cover_url: String::new(),
+        status: StreamStatus::Live,
+        started_at: Some(1),
+    };
+    RoomState::new(stream, host, None, vec![], vec![])
+}
+
+fn say(text: &str) -> Command {
+    Command::Say {
+        message: MessageId::new(),
+        user: UserId::new(),
+        name: "Somebody".into(),
+        text: text.into(),
+        reply_to: None,
+    }
+}
+
+fn product(n: u128, version: i64, price_minor: i64) -> ProductCard {
+    ProductCard {
+        id: ProductId(Uuid::from_u128(n)),
+        title: "Bowl".into(),
+        image_url: String::new(),
+        currency: "EUR".into(),
+        version,
+        variants: vec![VariantCard {
+            id: VariantId(Uuid::from_u128(n)),
+            options: BTreeMap::new(),
+            price_minor,
+            available: 3,
+        }],
+        featured_variant: None,
+    }
+}
+
+fn sale(n: u128, remaining: u32) -> SaleCard {
+    SaleCard {
+        id: SaleId(Uuid::from_u128(n)),
+        product: ProductId(Uuid::from_u128(n)),
+        variant: VariantId(Uuid::from_u128(n)),
+        title: "Bowl".into(),
+        image_url: String::new(),
+        price_minor: 900,
+        usual_price_minor: 1900,
+        currency: "EUR".into(),
+        quantity: 10,
+        remaining,
+        per_buyer: 1,
+        hold_seconds: 60,
+        opens_at: NOW,
+        ends_at: NOW + 60_000,
+        version: 1,
+    }
+}
+
+fn progress(n: u128, remaining: u32, version: i64, status: SaleStatus) -> Command {
+    Command::Progress(SaleProgress {
+        sale: SaleId(Uuid::from_u128(n)),
+        remaining,
+        version,
+        status,
+        next_expiry: None,
+    })
+}
+
+fn apply(room: &mut RoomState, command: Command) -> Vec<RoomEvent> {
+    let events = room.decide(command, NOW).expect("allowed");
+    for event in &events {
+        room.evolve(event, NOW);
+    }
+    events
+}
+
+#[test]
+fn the_hosts_messages_are_marked() {
+    let host = UserId::new();
+    let mut room = room(host);
+    let mut command = say("hello");
+    if let Command::Say { user, .. } = &mut command {
+        *user = host;
+    }
+    let RoomEvent::Chat(message) = &apply(&mut room, command)[0] else {
+        panic!("not chat");
+    };
+    assert!(message.author.host);
+    let RoomEvent::Chat(message) = &apply(&mut room, say("hi"))[0] else {
+        panic!("not chat");
+    };
+    assert!(!message.author.host);
+}
+
+#[test]
+fn nobody_speaks_after_the_end() {
+    let mut room = room(UserId::new());
+    apply(
+        &mut room,
+        Command::Committed(RoomEvent::StreamStatus {
+            status: StreamStatus::Ended,
+        }),
+    );
+    let refusal = room.decide(say("hello"), NOW).expect_err("over");
+    assert_eq!(refusal.code, ErrorCode::StreamNotLive);
+}
+
+#[test]
+fn only_the_host_commands_and_only_within_bounds() {
+    let host = UserId::new();
+    let room = room(host);
+    let refusal = room
+        .authorise(UserId::new(), &HostCommand::Start)
+        .expect_err("a viewer");
+    assert_eq!(refusal.code, ErrorCode::Forbidden);
+    assert_eq!(room.authorise(host, &HostCommand::Start), Ok(()));
+    let open = HostCommand::SaleOpen(SaleOpen {
+        variant: VariantId::new(),
+        quantity: 0,
+        price_minor: 1,
+        per_buyer: 1,
+        hold_seconds: 60,
+        ends_in_seconds: 60,
+        opens_in_seconds: None,
+    });
+    let refusal = room.authorise(host, &open).expect_err("no units");
+    assert_eq!(refusal.field.as_deref(), Some("quantity"));
+}
+
+#[test]
+fn a_sale_counts_only_forwards() {
+    let mut room = room(UserId::new());
+    apply(
+        &mut room,
+        Command::Committed(RoomEvent::SaleOpened { sale: sale(1, 10) }),
+    );
+    let events = apply(&mut room, progress(1, 4, 5, SaleStatus::Open));
+    assert_eq!(events[0].kind(), "sale_updated");
+    assert!(
+        apply(&mut room, progress(1, 9, 3, SaleStatus::Open)).is_empty(),
+        "older"
+    );
+    assert!(
+        apply(&mut room, progress(2, 9, 9, SaleStatus::Open)).is_empty(),
+        "unknown"
+    );
+    assert_eq!(
+        apply(&mut room, progress(1, 0, 6, SaleStatus::Open))[0].kind(),
+        "sale_sold_out"
+    );
+    assert_eq!(
+        apply(&mut room, progress(1, 1, 7, SaleStatus::Open))[0].kind(),
+        "sale_updated"
+    );
+    assert_eq!(
+        apply(&mut room, progress(1, 0, 8, SaleStatus::Closed))[0].kind(),
+        "sale_closed"
+    );
+    assert!(apply(&mut room, progress(1, 0, 9, SaleStatus::Closed)).is_empty());
+}
+
+#[test]
+fn only_the_product_shown_is_updated_and_the_variant_held_up_stays() {
+    let mut room = room(UserId::new());
+    assert!(apply(&mut room, Command::Product(product(1, 2, 5))).is_empty());
+    let mut shown = product(1, 2, 5);
+    shown.featured_variant = Some(shown.variants[0].id);
+    apply(&mut room, Command::Committed(RoomEvent::Featured { product: shown }));
+    assert!(apply(&mut room, Command::Product(product(2, 9, 5))).is_empty());
+    assert!(apply(&mut room, Command::Product(product(1, 1, 4))).is_empty(), "older");
+    let events = apply(&mut room, Command::Product(product(1, 3, 4)));
+    let RoomEvent::ProductUpdated { product } = &events[0] else {
+        panic!("{events:?}");
+    };
+    assert!(product.featured_variant.is_some());
+}
+
+#[test]
+fn a_committed_event_that_time_has_overtaken_is_not_told() {
+    let mut room = room(UserId::new());
+    let mut over = sale(1, 3);
+    over.ends_at = NOW;
+    assert!(apply(&mut room, Command::Committed(RoomEvent::SaleOpened { sale: over })).is_empty());
+    let ended = RoomEvent::StreamStatus {
+        status: StreamStatus::Ended,
+    };
+    apply(&mut room, Command::Committed(ended));
+    let live = RoomEvent::StreamStatus {
+        status: StreamStatus::Live,
+    };
+    assert!(apply(&mut room, Command::Committed(live)).is_empty());
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let status = prop_oneof![Just(SaleStatus::Open), Just(SaleStatus::Closed)];
+    let stream = prop_oneof![
+        Just(StreamStatus::Live),
+        Just(StreamStatus::Ended),
+        Just(StreamStatus::Scheduled)
+    ];
+    prop_oneof![
+        4 => ".{0,20}".prop_map(|text| say(&text)),
+        2 => (0..3_u128, 0..9_i64, 0..9_i64).prop_map(|(n, v, p)| Command::Product(product(n, v, p))),
+        2 => (0..3_u128, 0..9_i64, 0..9_i64)
+            .prop_map(|(n, v, p)| Command::Committed(RoomEvent::Featured { product: product(n, v, p) })),
+        1 => Just(Command::Committed(RoomEvent::Unfeatured)),
+        2 => (0..3_u128, 0..9_u32)
+            .prop_map(|(n, left)| Command::Committed(RoomEvent::SaleOpened { sale: sale(n, left) })),
+        4 => (0..3_u128, 0..9_u32, 0..20_i64, status).prop_map(|(n, left, v, s)| progress(n, left, v, s)),
+        1 => stream.prop_map(|status| Command::Committed(RoomEvent::StreamStatus { status })),
+        1 => (1..9_u32).prop_map(|quantity| Command::Purchased { name: None, title: "Bowl".into(), quantity }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_copy_that_hears_the_same_events_is_the_same_room(commands in prop::collection::vec(any_command(), 0..80)) {
+        let mut owner = room(UserId::new());
+        let mut copy = owner.clone();
+        let mut versions: BTreeMap<SaleId, i64> = BTreeMap::new();
+        for (index, command) in commands.into_iter().enumerate() {
+            let at = NOW + i64::try_from(index).expect("small");
+            let Ok(events) = owner.decide(command, at) else { continue };
+            for event in &events {
+                owner.evolve(event, at);
+                match event {
+                    RoomEvent::SaleOpened { sale } => { versions.insert(sale.id, sale.version); }
+                    RoomEvent::SaleUpdated { sale, version, .. } | RoomEvent::SaleSoldOut { sale, version } => {
+                        let known = versions.insert(*sale, *version).expect("opened before");
+                        prop_assert!(*version > known, "versions rise");
+                    }
+                    _ => {}
+                }
+            }
+            for event in &events {
+                copy.evolve(event, at);
+            }
+            prop_assert_eq!(&owner, &copy);
+            let at = Position { epoch: 1, seq: 0 };
+            prop_assert!(owner.snapshot(at, NOW, 0, vec![], vec![]).chat.len() <= SNAPSHOT_MESSAGES);
+        }
+    }
+}
