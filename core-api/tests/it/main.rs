@@ -1,11 +1,13 @@
 //! core-api against a real server and a real Postgres, each test in a database of its own.
 
+mod adjustments;
 mod catalog;
 mod checkout;
 mod flash;
 mod harness;
 mod http;
 mod identity;
+mod late_payments;
 mod market;
 mod orders;
 mod payments;
