@@ -107,7 +107,7 @@ fn vase(p: &Palette, dice: &mut Dice<'_>) -> String {
     let belly = 60 + dice.roll(34);
     let (right, left) = (200 + belly, 200 - belly);
     format!(
-        r#"{}{stems}<path d="M172 172H228Q224 206 {right} 252Q{right} 312 242 334H158Q{left} 312 {left} 252Q176 206 172 172z" fill="url(#m)"/><ellipse cx="200" cy="172" rx="28" ry="8" fill="{}"/>"#,
+        r#"{}{stems}<path d="M172 172H228Q{right} 192 {right} 252Q{right} 312 242 334H158Q{left} 312 {left} 252Q{left} 192 172 172z" fill="url(#m)"/><ellipse cx="200" cy="172" rx="28" ry="8" fill="{}"/>"#,
         shadow(92),
         p.dark,
     )
