@@ -4,7 +4,7 @@ use loadtest::live::{Auth, LiveClient};
 use loadtest::rest::{NewAddress, NewCheckout, RestClient};
 use loadtest::show::{DemoOptions, Host, Progress, SimulateOptions, demo, simulate};
 use shared::error::ErrorCode;
-use shared::ids::{RequestId, SaleId, StreamId};
+use shared::ids::{ProductId, RequestId, SaleId, StreamId, VariantId};
 use shared::protocol::{ClientCommand, Feature, Format, Outcome, Private, Reservation, RoomEvent, SaleOpen};
 use shared::status::{OrderStatus, PaymentStatus, ReservationStatus, StreamStatus};
 
@@ -97,40 +97,8 @@ async fn a_sale_goes_from_the_shop_to_the_receipt() {
     let history = first.chat_history(stream).await.expect("history").items;
     assert_eq!(history[0].id, message);
 
-    // The host shows the product over REST.
-    let feature = Feature {
-        product: product.id,
-        variant: Some(variant.id),
-    };
-    host.feature(stream, &feature).await.expect("featured");
-    let featured = |event: &RoomEvent| match event {
-        RoomEvent::Featured { product } => Some(product.clone()),
-        _ => None,
-    };
-    let card = json.event(featured).await.expect("heard");
-    assert_eq!(msgpack.event(featured).await.expect("heard"), card);
-    assert_eq!((card.id, card.featured_variant), (product.id, Some(variant.id)));
-    assert_eq!(card.variants[0].available, 10);
-
-    // A flash sale of three units at half the price.
-    let sale = SaleOpen {
-        variant: variant.id,
-        quantity: 3,
-        price_minor: 1_200,
-        per_buyer: 1,
-        hold_seconds: 120,
-        ends_in_seconds: 600,
-        opens_in_seconds: None,
-    };
-    let sale = host.open_sale(stream, &sale).await.expect("opened").sale;
-    for live in [&mut json, &mut msgpack] {
-        let opened = live.event(|event| match event {
-            RoomEvent::SaleOpened { sale } => Some(sale.clone()),
-            _ => None,
-        });
-        let opened = opened.await.expect("heard");
-        assert_eq!((opened.id, opened.remaining, opened.price_minor), (sale, 3, 1_200));
-    }
+    show_product(&host, &mut json, &mut msgpack, stream, product.id, variant.id).await;
+    let sale = open_sale(&host, &mut json, &mut msgpack, stream, variant.id).await;
     let held = hold_over_both(&mut json, &mut msgpack, &second, sale).await;
 
     buy_and_pay(&first, stream, &held, 1_200).await;
@@ -163,6 +131,59 @@ async fn a_sale_goes_from_the_shop_to_the_receipt() {
     json.close().await;
     msgpack.close().await;
     world.stop().await;
+}
+
+/// The host shows the product over REST, and both formats say the same of it.
+async fn show_product(
+    host: &RestClient,
+    json: &mut LiveClient,
+    msgpack: &mut LiveClient,
+    stream: StreamId,
+    product: ProductId,
+    variant: VariantId,
+) {
+    let feature = Feature {
+        product,
+        variant: Some(variant),
+    };
+    host.feature(stream, &feature).await.expect("featured");
+    let featured = |event: &RoomEvent| match event {
+        RoomEvent::Featured { product } => Some(product.clone()),
+        _ => None,
+    };
+    let card = json.event(featured).await.expect("heard");
+    assert_eq!(msgpack.event(featured).await.expect("heard"), card);
+    assert_eq!((card.id, card.featured_variant), (product, Some(variant)));
+    assert_eq!(card.variants[0].available, 10);
+}
+
+/// A flash sale of three units at half the price, of which the room hears.
+async fn open_sale(
+    host: &RestClient,
+    json: &mut LiveClient,
+    msgpack: &mut LiveClient,
+    stream: StreamId,
+    variant: VariantId,
+) -> SaleId {
+    let sale = SaleOpen {
+        variant,
+        quantity: 3,
+        price_minor: 1_200,
+        per_buyer: 1,
+        hold_seconds: 120,
+        ends_in_seconds: 600,
+        opens_in_seconds: None,
+    };
+    let sale = host.open_sale(stream, &sale).await.expect("opened").sale;
+    for live in [json, msgpack] {
+        let opened = live.event(|event| match event {
+            RoomEvent::SaleOpened { sale } => Some(sale.clone()),
+            _ => None,
+        });
+        let opened = opened.await.expect("heard");
+        assert_eq!((opened.id, opened.remaining, opened.price_minor), (sale, 3, 1_200));
+    }
+    sale
 }
 
 /// The first viewer buys over the socket, the second over REST; the room hears both.

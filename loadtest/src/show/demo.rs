@@ -127,25 +127,33 @@ pub async fn demo(options: DemoOptions, progress: Progress) -> Result<DemoReport
     let mut seats = seats.join_all().await;
     seats.sort_by_key(|seat| seat.index);
     payers.abort();
-    let last_word = match performed {
-        Ok(last_word) => Some(last_word),
-        Err(error) => {
-            hall.tally.fault(format!("the show broke off: {error:#}"));
-            None
-        }
-    };
-    check_seats(&hall, &seats, last_word);
-    let audit = match &options.database_url {
-        Some(url) => Some(audit::run(url, &show, last_word).await.context("the audit")?),
-        None => {
-            hall.tally
-                .fault("no database was given, so nothing is proved of what was acknowledged".into());
-            None
-        }
-    };
+    let audit = audit_all(&show, &seats, performed, options.database_url.as_deref()).await?;
     let mut report = report::of(&options, &show, &seats, took, audit);
     report.notes = notes;
     Ok(report)
+}
+
+/// Holds everything against everything else, and says what does not agree.
+async fn audit_all(
+    show: &Show,
+    seats: &[Seat],
+    performed: Result<Position>,
+    database_url: Option<&str>,
+) -> Result<Option<audit::Audit>> {
+    let tally = &show.hall.tally;
+    let last_word = match performed {
+        Ok(last_word) => Some(last_word),
+        Err(error) => {
+            tally.fault(format!("the show broke off: {error:#}"));
+            None
+        }
+    };
+    check_seats(&show.hall, seats, last_word);
+    let Some(url) = database_url else {
+        tally.fault("no database was given, so nothing is proved of what was acknowledged".into());
+        return Ok(None);
+    };
+    Ok(Some(audit::run(url, show, last_word).await.context("the audit")?))
 }
 
 /// Returns where the last acknowledged message is: everything up to there is committed.

@@ -207,86 +207,16 @@ fn by_code(codes: &BTreeMap<&'static str, u64>) -> String {
     }
 }
 
+fn row(f: &mut fmt::Formatter<'_>, name: &str, text: impl fmt::Display) -> fmt::Result {
+    writeln!(f, "  {name:<22} {text}")
+}
+
 impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let it = &self.figures;
-        let mut row = |name: &str, text: String| writeln!(f, "  {name:<22} {text}");
-        let viewers = it.accounts + it.guests;
-        row(
-            "viewers",
-            format!(
-                "{viewers}: {} accounts, {} guests; {} JSON, {} MessagePack",
-                it.accounts, it.guests, it.json, it.msgpack
-            ),
-        )?;
-        row(
-            "numbered events",
-            format!(
-                "{}, read {} times; every viewer compared in full",
-                it.events, it.events_read
-            ),
-        )?;
-        row(
-            "payloads",
-            format!("{} distinct, each decoded once; {} resumes", it.payloads, it.resumed),
-        )?;
-        row(
-            "messages",
-            format!(
-                "{} sent, {} acknowledged, {} refused",
-                it.sent,
-                it.acknowledged,
-                by_code(&it.refused_chats)
-            ),
-        )?;
-        row(
-            "messages delivered",
-            format!("{} in {:.1} s", it.delivered, self.took.as_secs_f64()),
-        )?;
-        row("  author to viewer", it.delivery.to_string())?;
-        row("  author to commit", it.acknowledgement.to_string())?;
-        row(
-            "reactions",
-            format!("{} accepted, {} heard by one viewer", it.reactions, it.reactions_heard),
-        )?;
-        row(
-            "flash sales",
-            format!(
-                "{} units, {} buys, {} of them sent twice",
-                it.units, it.buys, it.buys_again
-            ),
-        )?;
-        row(
-            "  holds granted",
-            format!(
-                "{} ({} left to lapse, {} too late at the till)",
-                it.granted, it.left, it.late
-            ),
-        )?;
-        row("  holds refused", by_code(&it.refused_buys))?;
-        row("  press to answer", it.hold.to_string())?;
-        row("orders paid", it.paid.to_string())?;
-        match &self.ledger {
-            Some(ledger) => {
-                for line in ledger {
-                    let shop = line.shop.as_deref().unwrap_or_default();
-                    let text = format!("{:>14}  {shop}", line.balance);
-                    row(&format!("  {}", line.account), text.trim_end().to_owned())?;
-                }
-            }
-            None => row("ledger", "not read: no database was given".into())?,
-        }
-        if let Some(verify) = &self.verify {
-            let examined: i64 = verify.checks.iter().map(|check| check.examined).sum();
-            let broken = verify.broken().count();
-            row(
-                "verify",
-                format!(
-                    "{} invariants on {examined} things, {broken} broken",
-                    verify.checks.len()
-                ),
-            )?;
-        }
+        self.audience(f)?;
+        self.talk(f)?;
+        self.sales(f)?;
+        self.books(f)?;
         for note in &self.notes {
             writeln!(f, "  note: {note}")?;
         }
@@ -294,5 +224,64 @@ impl fmt::Display for DemoReport {
             writeln!(f, "  FAILED: {failure}")?;
         }
         Ok(())
+    }
+}
+
+impl DemoReport {
+    fn audience(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let it = &self.figures;
+        let viewers = it.accounts + it.guests;
+        let kinds = format!("{} accounts, {} guests", it.accounts, it.guests);
+        let formats = format!("{} JSON, {} MessagePack", it.json, it.msgpack);
+        row(f, "viewers", format!("{viewers}: {kinds}; {formats}"))?;
+        let (events, read) = (it.events, it.events_read);
+        let text = format!("{events}, read {read} times; every viewer compared in full");
+        row(f, "numbered events", text)?;
+        let text = format!("{} distinct, each decoded once; {} resumes", it.payloads, it.resumed);
+        row(f, "payloads", text)
+    }
+
+    fn talk(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let it = &self.figures;
+        let refused = by_code(&it.refused_chats);
+        let text = format!("{} sent, {} acknowledged, {refused} refused", it.sent, it.acknowledged);
+        row(f, "messages", text)?;
+        let seconds = self.took.as_secs_f64();
+        row(f, "messages delivered", format!("{} in {seconds:.1} s", it.delivered))?;
+        row(f, "  author to viewer", it.delivery)?;
+        row(f, "  author to commit", it.acknowledgement)?;
+        let text = format!("{} accepted, {} heard by one viewer", it.reactions, it.reactions_heard);
+        row(f, "reactions", text)
+    }
+
+    fn sales(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let it = &self.figures;
+        let text = format!(
+            "{} units, {} buys, {} of them sent twice",
+            it.units, it.buys, it.buys_again
+        );
+        row(f, "flash sales", text)?;
+        let (left, late) = (it.left, it.late);
+        let text = format!("{} ({left} left to lapse, {late} too late at the till)", it.granted);
+        row(f, "  holds granted", text)?;
+        row(f, "  holds refused", by_code(&it.refused_buys))?;
+        row(f, "  press to answer", it.hold)?;
+        row(f, "orders paid", it.paid)
+    }
+
+    fn books(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(ledger) = &self.ledger else {
+            return row(f, "ledger", "not read: no database was given");
+        };
+        for line in ledger {
+            let shop = line.shop.as_deref().unwrap_or_default();
+            let text = format!("{:>14}  {shop}", line.balance);
+            row(f, &format!("  {}", line.account), text.trim_end())?;
+        }
+        let Some(verify) = &self.verify else { return Ok(()) };
+        let examined: i64 = verify.checks.iter().map(|check| check.examined).sum();
+        let (invariants, broken) = (verify.checks.len(), verify.broken().count());
+        let text = format!("{invariants} invariants on {examined} things, {broken} broken");
+        row(f, "verify", text)
     }
 }
