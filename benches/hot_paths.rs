@@ -8,7 +8,10 @@ use benches::{chat_command, chat_events};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use live_engine::room::batch::Batch;
 use shared::money::{BasisPoints, Currency, Money};
-use shared::protocol::{Format, read_client_frame};
+use shared::protocol::{Format, Millis, read_client_frame};
+
+/// A point in time, as events carry it.
+const NOW: Millis = 1_795_000_000_000;
 
 /// One tick of a room at 200 messages a second and 100 ms: both formats, framed.
 fn encode_tick(c: &mut Criterion) {
@@ -17,8 +20,8 @@ fn encode_tick(c: &mut Criterion) {
         group.throughput(Throughput::Elements(count as u64));
         group.bench_function(format!("{count} messages, both formats"), |b| {
             b.iter_batched(
-                || chat_events(count),
-                |events| Batch::encode(1, 1, events, Vec::new(), 5_000, 0, Instant::now()),
+                || chat_events(count).into_iter().map(|event| (event, NOW)).collect(),
+                |events| Batch::encode(1, 1, events, Vec::new(), 5_000, NOW, Instant::now()),
                 BatchSize::SmallInput,
             );
         });
@@ -41,7 +44,9 @@ fn read_command(c: &mut Criterion) {
 fn money(c: &mut Criterion) {
     let total = Money::new(123_457, Currency::parse("EUR").expect("EUR is in ISO 4217"));
     let weights: Vec<u64> = (1..=12).collect();
-    c.bench_function("money/split over 12 lines", |b| b.iter(|| black_box(total).split(&weights)));
+    c.bench_function("money/split over 12 lines", |b| {
+        b.iter(|| black_box(total).split(&weights))
+    });
     let rate = BasisPoints::new(1_250).expect("12.5 % is a rate");
     c.bench_function("money/commission", |b| b.iter(|| black_box(total).rate(rate)));
 }

@@ -34,12 +34,15 @@ create table checkout_items (
     reservation_id   uuid references reservations,
     quantity         int    not null check (quantity between 1 and 1000),
     unit_price_minor bigint not null check (unit_price_minor >= 0),
-    shipping_minor   bigint not null check (shipping_minor >= 0)
+    shipping_minor   bigint not null check (shipping_minor >= 0),
+    lapsed_at        timestamptz
 );
 create index checkout_items_checkout_idx on checkout_items (checkout_id);
 create index checkout_items_reservation_idx on checkout_items (reservation_id) where reservation_id is not null;
 comment on column checkout_items.reservation_id is
     'A flash hold keeps its own units and expiry; without one the line reserved its units from the variant.';
+comment on column checkout_items.lapsed_at is
+    'When the checkout was repriced without this line, because its flash hold had lapsed; such a line costs nothing.';
 
 create table orders (
     id             uuid primary key,
