@@ -45,7 +45,7 @@ fn money(c: &mut Criterion) {
     let total = Money::new(123_457, Currency::parse("EUR").expect("EUR is in ISO 4217"));
     let weights: Vec<u64> = (1..=12).collect();
     c.bench_function("money/split over 12 lines", |b| {
-        b.iter(|| black_box(total).split(&weights))
+        b.iter(|| black_box(total).split(&weights));
     });
     let rate = BasisPoints::new(1_250).expect("12.5 % is a rate");
     c.bench_function("money/commission", |b| b.iter(|| black_box(total).rate(rate)));
