@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use shared::db;
 use sqlx::PgPool;
 
@@ -35,7 +35,7 @@ pub async fn execute(cli: Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Does `work` on the database of `place`, whose schema is brought up to date before.
+/// Does `work` on the database of `place`.
 async fn with_database<T>(place: &PlaceArgs, work: impl AsyncFnOnce(&PgPool) -> Result<T>) -> Result<T> {
     let place = Place::read(place)?;
     let database = match place.database_url {
@@ -44,7 +44,6 @@ async fn with_database<T>(place: &PlaceArgs, work: impl AsyncFnOnce(&PgPool) -> 
     };
     let done = async {
         let pool = database.connect(&place.db).await?;
-        db::migrate(&pool).await?;
         let done = work(&pool).await;
         pool.close().await;
         done
@@ -55,13 +54,17 @@ async fn with_database<T>(place: &PlaceArgs, work: impl AsyncFnOnce(&PgPool) -> 
 }
 
 async fn migrate(place: &PlaceArgs) -> Result<()> {
-    with_database(place, async |_| Ok(())).await?;
+    with_database(place, async |db| Ok(db::migrate(db).await?)).await?;
     out::print(&"The schema is up to date.");
     Ok(())
 }
 
 async fn seed_shop(place: &PlaceArgs) -> Result<()> {
-    let seeded = with_database(place, async |db| Ok(seed::run(db).await?)).await?;
+    let seeded = with_database(place, async |db| {
+        db::migrate(db).await?;
+        Ok(seed::run(db).await?)
+    });
+    let seeded = seeded.await?;
     let (accounts, products) = (seeded.accounts, seeded.products);
     let text = if (accounts, products) == (0, 0) {
         "The demo shop was there already.".to_owned()
@@ -73,7 +76,12 @@ async fn seed_shop(place: &PlaceArgs) -> Result<()> {
 }
 
 async fn verify(place: &PlaceArgs) -> Result<ExitCode> {
-    let report = with_database(place, async |db| Ok(shared::verify::run(db).await?)).await?;
+    // It only looks: a schema that is not this version's is for `migrate` to change.
+    let report = with_database(place, async |db| {
+        let report = shared::verify::run(db).await;
+        report.context("cannot look; is the schema up to date (`hawker migrate`)?")
+    });
+    let report = report.await?;
     out::print(&Printed(&report));
     Ok(if report.is_clean() {
         ExitCode::SUCCESS
@@ -83,7 +91,11 @@ async fn verify(place: &PlaceArgs) -> Result<ExitCode> {
 }
 
 async fn create_admin(args: &AdminArgs) -> Result<()> {
-    let made = with_database(&args.place, async |db| accounts::create_admin(db, args).await).await?;
+    let made = with_database(&args.place, async |db| {
+        db::migrate(db).await?;
+        accounts::create_admin(db, args).await
+    });
+    let made = made.await?;
     let email = &args.email;
     let text = match made {
         Admin::Raised => format!("{email} is an administrator now; the password is what it was."),

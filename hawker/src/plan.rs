@@ -3,7 +3,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use shared::config::{Secret, Settings};
@@ -254,9 +253,6 @@ pub fn scratch(data_dir: &Path) -> RunArgs {
         ..RunArgs::default()
     }
 }
-
-/// How long services may take to stop before the program goes on without them.
-pub const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {

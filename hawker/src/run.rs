@@ -16,10 +16,12 @@ use tokio_util::sync::CancellationToken;
 use crate::banner::Banner;
 use crate::cli::RunArgs;
 use crate::database::Database;
-use crate::plan::{Plan, STOP_PATIENCE};
+use crate::plan::Plan;
 use crate::signals::Signals;
 use crate::{accounts, data_dir, out, pages, seed, show};
 
+/// How long services may take to stop before the program goes on without them.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
 /// Terminals and wrappers deliver one Ctrl-C more than once; a person takes longer.
 const SAME_SIGNAL: Duration = Duration::from_millis(400);
 /// How often it is looked whether Postgres lives.

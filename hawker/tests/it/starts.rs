@@ -135,3 +135,42 @@ async fn wrong_settings_are_all_named_and_the_status_is_that_of_usage() {
     assert!(said.contains("token_secret") && said.contains("limit_rooms"), "{said}");
     assert_eq!(finish(hawker(&["--nonsense"])).await.0.code(), Some(2));
 }
+
+#[tokio::test]
+async fn with_ones_own_postgres_no_other_is_started() {
+    let (dir, db) = (scratch(), testkit::empty_database().await);
+    let file = dir.path().join("hawker.toml");
+    let text = format!("database_url = {:?}\nallow_unsafe_database = true\n", db.url);
+    std::fs::write(&file, text).unwrap();
+    let program = Program::start(dir.path(), &["--config", file.to_str().unwrap()]).await;
+    assert_eq!(program.get("/readyz").await.status(), 200);
+    assert_eq!(processes_in(dir.path()), Vec::<u32>::new());
+    assert!(!dir.path().join("postgres").exists());
+    // It is migrated, and nothing is written into what is somebody's own.
+    let users: i64 = sqlx::query_scalar("select count(*) from users")
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
+    assert_eq!(users, 0);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_simulated_show_is_on_air_when_asked_for() {
+    let dir = scratch();
+    let program = Program::start(dir.path(), &["--show"]).await;
+    let live: serde_json::Value = program.get("/streams/live").await.json().await.unwrap();
+    let id = live["items"][0]["id"].as_str().unwrap().to_owned();
+    let talking = async {
+        loop {
+            let chat: serde_json::Value = program.get(&format!("/streams/{id}/chat")).await.json().await.unwrap();
+            if chat["items"].as_array().is_some_and(|items| !items.is_empty()) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), talking)
+        .await
+        .expect("somebody says something");
+    program.stop().await;
+}

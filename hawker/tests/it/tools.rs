@@ -1,6 +1,6 @@
 //! The commands that do one thing and end.
 
-use crate::program::{Program, finish, hawker, scratch};
+use crate::program::{Program, finish, hawker, refused, scratch};
 
 async fn on(dir: &std::path::Path, words: &[&str]) -> (Option<i32>, String, String) {
     let mut command = hawker(words);
@@ -41,6 +41,20 @@ async fn verify_fails_when_something_is_broken() {
     let (status, said, _) = verify().await;
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("BROKEN"), "{said}");
+}
+
+#[tokio::test]
+async fn verify_only_looks() {
+    let db = testkit::empty_database().await;
+    let mut command = hawker(&["verify", "--database-url", &db.url]);
+    command.env("HAWKER_ALLOW_UNSAFE_DATABASE", "true");
+    let line = refused(command).await;
+    assert!(line.contains("hawker migrate"), "{line}");
+    let tables = "select count(*) from pg_tables where schemaname = 'public'";
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(tables).fetch_one(&db.pool).await.unwrap(),
+        0
+    );
 }
 
 #[tokio::test]
