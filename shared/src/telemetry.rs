@@ -1,7 +1,15 @@
 //! Logs and metrics, set up once by each binary.
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
+
+/// Upper bounds of the buckets of everything measured in seconds.
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// And of batches.
+const COUNTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0];
 
 /// How logs are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,7 +51,15 @@ pub fn init_logs(format: LogFormat, default: &str) {
 /// A second call in one process gives a handle on a recorder of its own that stays empty.
 #[must_use]
 pub fn init_metrics() -> PrometheusHandle {
-    let recorder = PrometheusBuilder::new().build_recorder();
+    // Buckets, not quantiles of each process, because those cannot be summed. An error
+    // would mean that a list of bounds is empty.
+    let builder = [("_seconds", SECONDS), ("_rows", COUNTS), ("_size", COUNTS)]
+        .into_iter()
+        .try_fold(PrometheusBuilder::new(), |builder, (suffix, bounds)| {
+            builder.set_buckets_for_metric(Matcher::Suffix(suffix.to_owned()), bounds)
+        });
+    let builder = builder.unwrap_or_else(|_| PrometheusBuilder::new());
+    let recorder = builder.build_recorder();
     let handle = recorder.handle();
     // An error means that a recorder is there already, as in tests.
     let _ = metrics::set_global_recorder(recorder);
