@@ -75,14 +75,31 @@ fn read_password() -> Result<String> {
     Ok(password)
 }
 
-/// Gives the demo accounts a new random password; `None` where there are none.
-///
-/// # Errors
-/// When the database fails.
-pub async fn renew_demo_password(db: &PgPool) -> Result<Option<String>> {
-    let password = easy_password();
-    let set = seed::set_demo_password(db, &hash(password.clone()).await?).await?;
-    Ok(set.then_some(password))
+/// A password for one run's demo accounts, and its hash.
+pub struct DemoPassword {
+    password: String,
+    hash: String,
+}
+
+impl DemoPassword {
+    /// A new random one. It takes a moment and needs no database.
+    ///
+    /// # Errors
+    /// When it is not hashed.
+    pub async fn new() -> Result<Self> {
+        let password = easy_password();
+        let hash = hash(password.clone()).await?;
+        Ok(Self { password, hash })
+    }
+
+    /// Gives it to the demo accounts; `None` where there are none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set(self, db: &PgPool) -> Result<Option<String>> {
+        let set = seed::set_demo_password(db, &self.hash).await?;
+        Ok(set.then_some(self.password))
+    }
 }
 
 /// As REST hashes them.

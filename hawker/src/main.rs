@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
-            out::complain(&format!("{error:#}"));
+            out::complain(&line(&error));
             if error.is::<ConfigError>() {
                 ExitCode::from(USAGE)
             } else {
@@ -44,4 +44,17 @@ fn run(cli: Cli) -> Result<ExitCode> {
     // Whatever still runs has been asked to stop and had its time.
     runtime.shutdown_timeout(Duration::from_secs(5));
     done
+}
+
+/// The error and its causes as one line. Some errors say their cause themselves already.
+fn line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }

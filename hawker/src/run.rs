@@ -13,12 +13,13 @@ use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::DemoPassword;
 use crate::banner::Banner;
 use crate::cli::RunArgs;
 use crate::database::Database;
 use crate::plan::Plan;
 use crate::signals::Signals;
-use crate::{accounts, data_dir, out, pages, seed, show};
+use crate::{data_dir, out, pages, seed, show};
 
 /// How long services may take to stop before the program goes on without them.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
@@ -71,6 +72,8 @@ impl Running {
     /// What keeps any of them from starting; what has been started stops again.
     pub async fn start(mut plan: Plan) -> Result<Self> {
         let began = Instant::now();
+        // Whoever saw an earlier run's screen cannot sign in to this one.
+        let password = tokio::spawn(DemoPassword::new());
         let database = open_database(&mut plan).await?;
         tracing::debug!(after = ?began.elapsed(), "Postgres is there");
         let pool = database.connect(&plan.place.db).await?;
@@ -79,13 +82,14 @@ impl Running {
             seed::run(&pool).await.context("writing the demo shop")?;
         }
         tracing::debug!(after = ?began.elapsed(), "the schema is up to date");
-        // Whoever saw an earlier run's screen cannot sign in to this one.
-        let password = accounts::renew_demo_password(&pool).await?;
+        let password = password.await.context("making a password")??.set(&pool).await?;
         plan.engine.database_url = database.url().clone();
         let bus = MemoryBus::shared();
-        let engine = live_engine::start(plan.engine.clone(), bus.clone()).await?;
         let metrics = shared::telemetry::init_metrics();
-        let api = core_api::start(plan.api.clone(), pool.clone(), bus, metrics, Some(pages::all)).await?;
+        let (engine, api) = tokio::try_join!(
+            live_engine::start(plan.engine.clone(), bus.clone()),
+            core_api::start(plan.api.clone(), pool.clone(), bus.clone(), metrics, Some(pages::all)),
+        )?;
         tracing::debug!(after = ?began.elapsed(), "both services answer");
         let show = match (&password, plan.show) {
             (Some(password), true) => Some(show::on_air(&plan.page_url(), show::demo_host(password), None)),

@@ -100,14 +100,19 @@ async fn when_postgres_dies_the_program_says_so_and_ends() {
 async fn the_second_start_answers_within_a_second() {
     let dir = scratch();
     Program::start(dir.path(), &[]).await.stop().await;
-    let mut best = std::time::Duration::MAX;
-    for _ in 0..3 {
+    // Unoptimised and beside other tests: one quick start shows what the program needs,
+    // and a slow one what the machine had to do.
+    let mut times = Vec::new();
+    for _ in 0..8 {
         let began = Instant::now();
         let program = Program::start(dir.path(), &[]).await;
         assert_eq!(program.get("/").await.status(), 200);
-        best = best.min(began.elapsed());
+        let took = began.elapsed();
         program.stop().await;
+        if took.as_millis() <= 1_000 {
+            return;
+        }
+        times.push(took);
     }
-    // Unoptimised and beside other tests; the best of three says what the program needs.
-    assert!(best.as_millis() <= 1_000, "{best:?}");
+    panic!("{times:?}");
 }
