@@ -69,13 +69,14 @@ pub async fn demo(args: &DemoArgs) -> Result<ExitCode> {
 
 /// Against a server that runs already.
 async fn on_running(args: &DemoArgs, server: &str) -> Result<ExitCode> {
-    let variable = |name: &str| {
-        std::env::var(name).with_context(|| {
+    let variable =
+        |name: &str| {
+            std::env::var(name).ok().filter(|value| !value.is_empty()).with_context(|| {
             format!(
                 "{name} is not set: an admin of {server} has to approve the demo's shop (see `hawker admin create`)"
             )
         })
-    };
+        };
     let admin = Credentials {
         email: variable("HAWKER_ADMIN_EMAIL")?,
         password: variable("HAWKER_ADMIN_PASSWORD")?,

@@ -184,6 +184,16 @@ impl Directory {
     }
 }
 
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if !self.socket_dir.starts_with(&self.root) {
+            // In the temporary folder, it would outlive the directory that it belongs to.
+            // It stays when there is something in it, which is a killed run's.
+            let _ = fs::remove_dir(&self.socket_dir);
+        }
+    }
+}
+
 /// The password and the socket's folder of a server that runs in `dir`.
 pub(crate) fn of_running(dir: &Path) -> Result<(String, PathBuf), StartError> {
     let root = dir.canonicalize().map_err(io_error("cannot read", dir))?;
