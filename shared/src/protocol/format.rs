@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How deep values may nest in MessagePack, like JSON's limit: what is nested deeper would
+/// run a thread's stack over, and a few bytes of a frame are enough for a thousand levels.
+const MAX_DEPTH: usize = 128;
+
 /// How a connection's frames are written.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Format {
@@ -53,7 +57,11 @@ impl Format {
     pub fn decode<'a, T: Deserialize<'a>>(self, bytes: &'a [u8]) -> Result<T, FormatError> {
         match self {
             Self::Json => serde_json::from_slice(bytes).map_err(|e| FormatError(e.to_string())),
-            Self::MsgPack => rmp_serde::from_slice(bytes).map_err(|e| FormatError(e.to_string())),
+            Self::MsgPack => {
+                let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+                reader.set_max_depth(MAX_DEPTH);
+                T::deserialize(&mut reader).map_err(|e| FormatError(e.to_string()))
+            }
         }
     }
 }

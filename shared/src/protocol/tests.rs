@@ -116,3 +116,24 @@ fn every_command_is_listed() {
         );
     }
 }
+
+/// On a thread with the stack of a worker, which an overflow would take down with the
+/// whole process.
+#[test]
+fn frames_that_nest_deep_are_refused_and_run_no_stack_over() {
+    let read = || {
+        let known = b"\x83\xa2id\x01\xa3cmd\xa5leave\xa1x".as_slice();
+        let frame = |level: &[u8], end: &[u8]| [known, &level.repeat(5_000), end].concat();
+        for deep in [
+            frame(b"\x91", b"\xc0"),
+            frame(b"\x81\xa1k", b"\xc0"),
+            b"\x91".repeat(16_000),
+        ] {
+            assert!(read_client_frame(Format::MsgPack, &deep).is_err());
+        }
+        let deep = format!("{{\"id\":1,\"cmd\":\"leave\",\"x\":{}", "[".repeat(16_000));
+        assert!(read_client_frame(Format::Json, deep.as_bytes()).is_err());
+    };
+    let worker = std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(read);
+    worker.expect("a thread").join().expect("no panic");
+}
