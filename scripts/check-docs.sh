@@ -13,6 +13,13 @@ while IFS=: read -r file target; do
     }
 done < <(git ls-files '*.md' | xargs grep -oHP '\]\(\K(?!https?:|mailto:)[^)\s]+' | sed 's/:/:/')
 
+while read -r name; do
+    git grep -qE "fn $name\\(|name: \"$name\"" -- '*.rs' || {
+        echo "docs/guarantees.md: there is no test or invariant $name" >&2
+        failed=1
+    }
+done < <(grep -oP '`\K[a-z0-9_]{12,}(?=`)' docs/guarantees.md | sort -u)
+
 cargo build --quiet --locked --workspace
 if ! diff <(target/debug/hawker openapi) docs/openapi.json >/dev/null; then
     echo "docs/openapi.json is stale: run target/debug/hawker openapi > docs/openapi.json" >&2

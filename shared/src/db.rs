@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sqlx::PgPool;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 /// The schema, in order.
@@ -45,12 +45,17 @@ pub enum DbError {
     Sql(#[from] sqlx::Error),
     /// The schema could not be brought up to date.
     #[error("migrations: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[from] MigrateError),
     /// It may lose what it has acknowledged.
     #[error(
         "the database has {0} off and would lose acknowledged orders in a crash; turn it on, or set HAWKER_ALLOW_UNSAFE_DATABASE=true for throw-away data"
     )]
     Unsafe(&'static str),
+    /// A newer program has been here.
+    #[error(
+        "the database was brought up to date by a newer Hawker (it has migration {0}, which this one does not know); run that one"
+    )]
+    Newer(i64),
     /// It is too old.
     #[error("the database is Postgres {found}, and Hawker needs {} or newer", OLDEST_VERSION / 10_000)]
     TooOld {
@@ -108,6 +113,8 @@ async fn check(pool: &PgPool, options: &DbOptions) -> Result<(), DbError> {
 /// # Errors
 /// When a migration fails or an applied one has changed.
 pub async fn migrate(pool: &PgPool) -> Result<(), DbError> {
-    MIGRATIONS.run(pool).await?;
-    Ok(())
+    MIGRATIONS.run(pool).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => DbError::Newer(version),
+        other => other.into(),
+    })
 }
