@@ -22,8 +22,9 @@ macro_rules! error_codes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $status:literal, $retry:ident, $close:expr, $title:literal;)+) => {
         /// What was refused, by its stable name.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+        #[serde(rename_all = "snake_case")]
         pub enum ErrorCode {
-            $(#[doc = $title] #[serde(rename = $name)] $variant,)+
+            $(#[doc = $title] $variant,)+
         }
 
         impl ErrorCode {

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::error::ErrorCode;
 use uuid::Uuid;
 
 use crate::harness::App;
@@ -180,6 +181,8 @@ async fn the_description_is_whole() {
         key.map(|key| (&key["in"], &key["required"])),
         Some((&json!("header"), &json!(true)))
     );
+    let codes: Vec<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(api["components"]["schemas"]["ErrorCode"]["enum"], json!(codes));
     dangling(&api, &api);
 }
 
