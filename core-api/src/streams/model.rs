@@ -1,6 +1,6 @@
 //! Bodies of the stream routes.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use shared::ids::{MessageId, ProductId, SaleId, StreamId, UserId};
@@ -9,25 +9,26 @@ use shared::status::StreamStatus;
 use shared::token::Part;
 use utoipa::ToSchema;
 
+use crate::http::rules::{is_picture, prose, shown};
 use crate::sellers::SellerRef;
 
 /// A show to be scheduled, or started at once.
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
 pub struct NewStream {
     /// 1 to 120 characters.
-    #[garde(length(chars, min = 1, max = 120), custom(not_blank))]
+    #[garde(custom(shown(1, 120)))]
     pub title: String,
     /// At most 2,000 characters.
     #[serde(default)]
-    #[garde(length(chars, max = 2000))]
+    #[garde(custom(prose(2_000)))]
     pub description: String,
-    /// Its picture.
+    /// Its picture: a path of this server or a web address.
     #[serde(default)]
-    #[garde(length(chars, max = 2000))]
+    #[garde(custom(is_picture))]
     pub cover_url: String,
-    /// When it is to begin; now, without it.
+    /// When it is to begin, within ten years; now, without it.
     #[serde(default)]
-    #[garde(skip)]
+    #[garde(inner(custom(in_reach)))]
     pub scheduled_at: Option<DateTime<Utc>>,
     /// The line-up, in order: active products of the shop.
     #[serde(default)]
@@ -39,9 +40,12 @@ pub struct NewStream {
     pub start: bool,
 }
 
-fn not_blank(text: &str, (): &()) -> garde::Result {
-    if text.trim().is_empty() {
-        return Err(garde::Error::new("must not be blank"));
+/// A time to come, or a day ago at most, for clocks and requests that are late. Lists
+/// show what comes first: a time long past would stay at their head.
+fn in_reach(at: &DateTime<Utc>, (): &()) -> garde::Result {
+    let ahead = at.signed_duration_since(Utc::now());
+    if ahead < TimeDelta::days(-1) || ahead > TimeDelta::days(3_653) {
+        return Err(garde::Error::new("must be a time to come, within ten years"));
     }
     Ok(())
 }

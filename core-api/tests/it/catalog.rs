@@ -161,10 +161,12 @@ async fn pages_of_a_list_are_whole_and_do_not_overlap() {
         .send()
         .await
         .refused(400, "invalid_parameter");
-    app.get("/products?in_stock=perhaps")
-        .send()
-        .await
-        .refused(400, "invalid_parameter");
+    for bad in ["in_stock=perhaps", "category=%00"] {
+        app.get(&format!("/products?{bad}"))
+            .send()
+            .await
+            .refused(400, "invalid_parameter");
+    }
 }
 
 #[tokio::test]

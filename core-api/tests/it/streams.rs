@@ -309,3 +309,26 @@ async fn spent_tickets_are_forgotten_when_they_would_not_be_good_any_more() {
     assert_eq!(pruned.ok(), Some(1));
     assert_eq!(market.number("select count(*) from spent_tickets").await, 1);
 }
+
+#[tokio::test]
+async fn a_show_names_the_field_at_fault() {
+    let market = Market::open(1, 100).await;
+    for (field, value) in [
+        ("title", json!("a\u{0}b")),
+        ("title", json!("  ")),
+        ("description", json!("\u{0}")),
+        ("cover_url", json!("javascript:alert(1)")),
+        ("scheduled_at", json!("-10000-01-01T00:00:00Z")),
+        ("scheduled_at", json!("2001-01-01T00:00:00Z")),
+        ("scheduled_at", json!("+262000-01-01T00:00:00Z")),
+    ] {
+        let mut body = json!({"title": "Autumn glazes"});
+        body[field] = value;
+        let problem = market
+            .owner()
+            .post("/streams", &body)
+            .await
+            .refused(422, "invalid_body");
+        assert_eq!(problem["field"], field, "{problem}");
+    }
+}

@@ -30,8 +30,14 @@ const VARIANTS_MAX: i64 = 100;
 /// Active products of approved shops, newest first.
 ///
 /// # Errors
-/// When the database fails.
+/// `InvalidParameter` for a category that cannot be.
 pub(crate) async fn list(db: &PgPool, filter: &Filter, page: &Page) -> Result<List<Product>> {
+    // Postgres has no text with a zero in it.
+    if filter.category.as_deref().is_some_and(|text| text.contains('\0')) {
+        return Err(Refusal::new(ErrorCode::InvalidParameter, "There is no such category")
+            .at("category")
+            .into());
+    }
     let conn = &mut *db.acquire().await?;
     let products = store::list_public(conn, filter, page).await?;
     Ok(List::of(products, page, |product| product.id.0))
