@@ -313,6 +313,9 @@ pub async fn claim(conn: &mut PgConnection, buyer: UserId, id: CheckoutId) -> Re
     if lines.is_empty() {
         return Err(Refusal::new(ErrorCode::HoldExpired, "nothing is left of the checkout").into());
     }
+    if lines.iter().any(|line| !line.offer.selling) {
+        return Err(Refusal::new(ErrorCode::WrongState, "a shop of the checkout does not sell any more").into());
+    }
     Ok((head, lines))
 }
 

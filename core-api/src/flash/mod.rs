@@ -33,7 +33,7 @@ pub async fn hold(
     quantity: i32,
 ) -> Result<Hold> {
     let mut tx = db.begin().await?;
-    let Some(stream) = store::stream_of(&mut tx, sale).await? else {
+    let Some((stream, selling)) = store::stream_of(&mut tx, sale).await? else {
         return Err(ErrorCode::NotFound.into());
     };
     let fresh = ReservationId::new();
@@ -54,6 +54,10 @@ pub async fn hold(
     }
     let id = answer.ok_or_else(|| anyhow::anyhow!("reserve_flash_units answers nothing"))?;
     if id == fresh {
+        if !selling {
+            // A suspended shop sells nothing; what was held before stays held.
+            return Err(ErrorCode::SaleClosed.into());
+        }
         changed.push((user, id));
     }
     let hold = store::hold(&mut tx, id, user)

@@ -25,14 +25,16 @@ fn uuids(holds: &[ReservationId]) -> Vec<Uuid> {
     holds.iter().map(|id| id.0).collect()
 }
 
-/// In whose room the sale is.
-pub async fn stream_of(conn: &mut PgConnection, sale: SaleId) -> sqlx::Result<Option<StreamId>> {
-    sqlx::query_scalar!(
-        r#"select stream_id as "id: StreamId" from flash_sales where id = $1"#,
+/// In whose room the sale is, and whether its shop may sell.
+pub async fn stream_of(conn: &mut PgConnection, sale: SaleId) -> sqlx::Result<Option<(StreamId, bool)>> {
+    let row = sqlx::query!(
+        r#"select f.stream_id as "id: StreamId", s.status = 'approved' as "selling!"
+             from flash_sales f join sellers s on s.id = f.seller_id where f.id = $1"#,
         sale.0
     )
     .fetch_optional(conn)
-    .await
+    .await?;
+    Ok(row.map(|row| (row.id, row.selling)))
 }
 
 /// A batch of one.

@@ -77,6 +77,12 @@ where
             // Now and not when the connection is next used: the caller may ask again at
             // once and must not meet this transaction's locks.
             tx.rollback().await?;
+            // The same request may have been committed between our look and our lock, and
+            // what refused us is that it was done. The next attempt finds its answer.
+            let late = matches!(error, Error::Refused(_)) && error.code() != ErrorCode::RequestIdReused;
+            if late && let Ok(Some(_)) = store::kept(&mut connection, user, key).await {
+                return Err(in_flight());
+            }
             Err(error)
         }
     }

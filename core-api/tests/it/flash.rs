@@ -160,3 +160,19 @@ async fn the_room_hears_of_holds_made_over_rest() {
     ];
     assert_eq!(market.notices().await, expected, "once, however often it is resent");
 }
+
+#[tokio::test]
+async fn a_suspended_shops_sale_holds_nothing_more() {
+    let market = Market::open(10, 1_000).await;
+    let (sale, buyer, key) = (market.sale(5, 500, 3).await, market.buyer().await, Uuid::now_v7());
+    let before: Hold = buyer.hold_once(sale, 1, key).await.created();
+    let suspend = "update sellers set status = 'suspended' where id = $1";
+    market.sql(suspend, market.shop.seller.0).await;
+    buyer
+        .hold_once(sale, 1, Uuid::now_v7())
+        .await
+        .refused(409, "sale_closed");
+    assert_eq!(buyer.hold_once(sale, 1, key).await.created::<Hold>(), before);
+    assert_eq!(market.number("select held::bigint from flash_sales").await, 1);
+    market.verified().await;
+}

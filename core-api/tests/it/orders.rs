@@ -2,8 +2,11 @@
 
 use core_api::checkout::model::Checkout;
 use core_api::http::List;
+use core_api::idempotency;
 use core_api::orders::model::{Order, Receipt};
 use serde_json::{Value, json};
+use shared::error::ErrorCode;
+use shared::ids::RequestId;
 use shared::live::RoomNotice;
 use shared::status::{
     CheckoutStatus, Machine, OrderStatus, PaymentStatus, ProductStatus, ReservationStatus, SaleStatus, SellerStatus,
@@ -320,4 +323,40 @@ async fn machines_and_the_database_agree() {
     column::<OrderStatus>(&market, "orders").await;
     column::<PaymentStatus>(&market, "payments").await;
     let _: Value = market.app.get("/healthz").send().await.ok();
+}
+
+#[tokio::test]
+async fn a_checkout_with_a_shop_that_was_suspended_is_not_placed() {
+    let market = Market::open(10, 1_000).await;
+    let buyer = market.buyer().await;
+    let checkout = buyer.checkout(market.shop.variant, 2).await;
+    let standing = |status| format!("update sellers set status = '{status}' where id = $1");
+    for (status, expected) in [("suspended", 409), ("approved", 201)] {
+        sqlx::query(sqlx::AssertSqlSafe(standing(status)))
+            .bind(market.shop.seller.0)
+            .execute(&market.app.db.pool)
+            .await
+            .expect("decided");
+        let reply = buyer.try_place(checkout.id).await;
+        assert_eq!(reply.status, expected, "{status}: {}", reply.text);
+    }
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_resend_that_is_refused_for_its_own_first_attempt_is_asked_again() {
+    let market = Market::open(10, 1_000).await;
+    let (db, buyer, key) = (&market.app.db.pool, market.buyer().await.session.id, RequestId::new());
+    // As if the first attempt were committed between this one's look and its lock.
+    let commit = "insert into idempotency_keys (user_id, key, operation, body_hash, status, response)
+                  values ($1, $2, 'test', sha256('null'), 201, 'null')";
+    let late = idempotency::once(db, buyer, key, "test", &(), 201, async |_| {
+        let first = sqlx::query(commit).bind(buyer.0).bind(key.0).execute(db).await;
+        assert_eq!(first?.rows_affected(), 1);
+        Err::<(), _>(ErrorCode::WrongState.into())
+    });
+    let refused = late.await.expect_err("it was done");
+    assert_eq!(refused.code(), ErrorCode::RequestInFlight);
+    let again = idempotency::once(db, buyer, key, "test", &(), 201, async |_| Ok(()));
+    assert!(again.await.expect("answered").replayed);
 }
