@@ -11,7 +11,7 @@ while IFS=: read -r file target; do
         echo "$file: the link to $target leads nowhere" >&2
         failed=1
     }
-done < <(git ls-files '*.md' | xargs grep -oHP '\]\(\K(?!https?:|mailto:)[^)\s]+' | sed 's/:/:/')
+done < <(git ls-files '*.md' | xargs grep -oHP '\]\(\K(?!https?:|mailto:)[^)\s]+')
 
 while read -r name; do
     git grep -qE "fn $name\\(|name: \"$name\"" -- '*.rs' || {
