@@ -31,7 +31,7 @@ end $$;
 -- One row a request, `position` 1-based, `outcome` an error code's name or 'granted':
 --   granted                a new hold, or the same request's earlier one (whatever became of it)
 --   sale_not_open          before opens_at
---   sale_closed            closed, or after ends_at
+--   sale_closed            closed, or after ends_at, or the shop may not sell (any more)
 --   own_shop               the buyer is the seller
 --   purchase_limit_reached held and bought, this batch included, would exceed per_buyer
 --   sold_out               nothing is left
@@ -52,6 +52,7 @@ declare
     v_now         timestamptz;
     v_expires     timestamptz;
     v_seller_user uuid;
+    v_may_sell    boolean;
     v_left        int;
     v_count       int := cardinality(p_users);
     v_closed_code text;
@@ -89,11 +90,12 @@ begin
 
     v_left := case when v_sale.status = 'open'
                    then v_sale.quantity - v_sale.held - v_sale.sold + v_freed else 0 end;
+    select s.user_id, s.status = 'approved' into v_seller_user, v_may_sell
+      from sellers s where s.id = v_sale.seller_id;
     v_closed_code := case
-        when v_sale.status = 'closed' or v_now >= v_sale.ends_at then 'sale_closed'
+        when v_sale.status = 'closed' or v_now >= v_sale.ends_at or not v_may_sell then 'sale_closed'
         when v_now < v_sale.opens_at then 'sale_not_open'
     end;
-    select s.user_id into v_seller_user from sellers s where s.id = v_sale.seller_id;
 
     select array_agg(coalesce(h.n, 0) order by q.i), array_agg(q.prior order by q.i),
            array_agg(q.same order by q.i), array_agg(e.id order by q.i),

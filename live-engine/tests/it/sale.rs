@@ -260,3 +260,24 @@ async fn the_desk_refuses_what_cannot_be() {
     world.desk.reserve(request).expect("queued");
     assert_eq!(refused(&world.answer(request.id).await), Some(ErrorCode::NotFound));
 }
+
+#[tokio::test]
+async fn a_suspended_shop_sells_nothing_more_and_what_is_held_stays() {
+    let mut world = world(Terms { quantity: 5, ..TERMS }).await;
+    let buyers = users(&world.base.pool, 2).await;
+    let act = RequestId::new();
+    let hold = world.buy(buyers[0], act, 1).await.expect("granted");
+    sqlx::query("update sellers set status = 'suspended' where id = $1")
+        .bind(world.shop.seller.0)
+        .execute(&world.base.pool)
+        .await
+        .expect("suspended");
+    let late = world.buy(buyers[1], RequestId::new(), 1).await;
+    assert_eq!(refused(&late), Some(ErrorCode::SaleClosed));
+    assert_eq!(
+        world.buy(buyers[0], act, 1).await,
+        Ok(hold),
+        "a resend gets its first answer"
+    );
+    assert_eq!(world.counters().await.0, (5, 1, 0, 0));
+}
