@@ -5,6 +5,7 @@
 //! one service alone.
 
 pub mod bus;
+pub mod client_address;
 pub mod config;
 pub mod db;
 pub mod error;

@@ -3,9 +3,10 @@
 //! Reading a request and nothing else; who is there is for `auth` to say.
 
 use std::cell::RefCell;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
+use shared::client_address::client_address;
 use shared::protocol::{Format, MAX_CLIENT_FRAME_BYTES};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -27,8 +28,8 @@ pub struct Upgrade {
     pub format: Format,
     /// Who it says it is.
     pub proof: Proof,
-    /// The address that a proxy names.
-    pub forwarded_for: Option<IpAddr>,
+    /// The address that limits count: a proxy of ours names another than the peer's.
+    pub address: IpAddr,
 }
 
 /// Answers the upgrade request.
@@ -40,15 +41,16 @@ pub async fn accept(
     config: &Config,
 ) -> Result<(WebSocketStream<SharedSocket>, Upgrade), tokio_tungstenite::tungstenite::Error> {
     let read: Rc<RefCell<Option<Upgrade>>> = Rc::default();
-    let from_proxy = conn
+    let peer = conn
         .socket
         .peer_addr()
-        .is_ok_and(|peer| config.trusted_proxies.contains(&peer.ip().to_canonical()));
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     let callback = {
         let (read, origins) = (read.clone(), config.allowed_origins.clone());
+        let proxies = config.trusted_proxies.clone();
         #[allow(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
         move |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
-            let upgrade = upgrade(request, &origins, from_proxy)?;
+            let upgrade = upgrade(request, &origins, peer, &proxies)?;
             response.headers_mut().insert(
                 header::SEC_WEBSOCKET_PROTOCOL,
                 HeaderValue::from_static(upgrade.format.subprotocol()),
@@ -73,7 +75,7 @@ pub async fn accept(
 }
 
 #[allow(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
-fn upgrade(request: &Request, origins: &[String], from_proxy: bool) -> Result<Upgrade, ErrorResponse> {
+fn upgrade(request: &Request, origins: &[String], peer: IpAddr, proxies: &[IpAddr]) -> Result<Upgrade, ErrorResponse> {
     if request.uri().path() != "/ws" {
         return Err(refuse(StatusCode::NOT_FOUND, "the socket is at /ws"));
     }
@@ -89,14 +91,15 @@ fn upgrade(request: &Request, origins: &[String], from_proxy: bool) -> Result<Up
         let detail = "ask for the subprotocol hawker.v1.json or hawker.v1.msgpack";
         return Err(refuse(StatusCode::BAD_REQUEST, detail));
     };
-    let forwarded_for = from_proxy
-        .then(|| offered(headers, &header::HeaderName::from_static("x-forwarded-for")).last())
-        .flatten()
-        .and_then(|address| address.parse().ok());
+    let forwarded = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|line| line.to_str().ok());
+    let address = client_address(peer, forwarded, proxies);
     Ok(Upgrade {
         format,
         proof: proof(request),
-        forwarded_for,
+        address,
     })
 }
 
@@ -149,6 +152,8 @@ fn refuse(status: StatusCode, detail: &'static str) -> ErrorResponse {
 mod tests {
     use super::*;
 
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+
     fn request(uri: &str, headers: &[(&str, &str)]) -> Request {
         let mut builder = Request::builder().uri(uri);
         for (name, value) in headers {
@@ -165,11 +170,11 @@ mod tests {
 
     #[test]
     fn only_the_right_path_and_a_known_subprotocol_are_upgraded() {
-        assert_eq!(status(upgrade(&request("/", &[JSON]), &[], false)), Some(404));
-        assert_eq!(status(upgrade(&request("/ws", &[]), &[], false)), Some(400));
+        assert_eq!(status(upgrade(&request("/", &[JSON]), &[], PEER, &[])), Some(404));
+        assert_eq!(status(upgrade(&request("/ws", &[]), &[], PEER, &[])), Some(400));
         let other = ("sec-websocket-protocol", "graphql-ws");
-        assert_eq!(status(upgrade(&request("/ws", &[other]), &[], false)), Some(400));
-        let upgraded = upgrade(&request("/ws", &[JSON]), &[], false).expect("upgraded");
+        assert_eq!(status(upgrade(&request("/ws", &[other]), &[], PEER, &[])), Some(400));
+        let upgraded = upgrade(&request("/ws", &[JSON]), &[], PEER, &[]).expect("upgraded");
         assert_eq!(upgraded.format, Format::Json);
         assert!(matches!(upgraded.proof, Proof::Later));
     }
@@ -179,27 +184,30 @@ mod tests {
         let origins = ["https://shop.example".to_owned()];
         let from = |origin| request("/ws", &[JSON, ("origin", origin)]);
         assert_eq!(
-            status(upgrade(&from("https://evil.example"), &origins, false)),
+            status(upgrade(&from("https://evil.example"), &origins, PEER, &[])),
             Some(403)
         );
-        assert_eq!(status(upgrade(&from("https://shop.example"), &origins, false)), None);
+        assert_eq!(
+            status(upgrade(&from("https://shop.example"), &origins, PEER, &[])),
+            None
+        );
     }
 
     #[test]
     fn who_it_is_comes_from_the_query_or_the_header() {
-        let upgraded = upgrade(&request("/ws?a=b&ticket=t.t", &[JSON]), &[], false).expect("upgraded");
+        let upgraded = upgrade(&request("/ws?a=b&ticket=t.t", &[JSON]), &[], PEER, &[]).expect("upgraded");
         assert!(matches!(upgraded.proof, Proof::Ticket(ticket) if ticket == "t.t"));
         let bearer = request("/ws", &[JSON, ("authorization", "bearer abc")]);
-        let upgraded = upgrade(&bearer, &[], false).expect("upgraded");
+        let upgraded = upgrade(&bearer, &[], PEER, &[]).expect("upgraded");
         assert!(matches!(upgraded.proof, Proof::Bearer(token) if token == "abc"));
     }
 
     #[test]
     fn a_forwarded_address_is_believed_from_a_proxy_only() {
-        let forwarded = request("/ws", &[JSON, ("x-forwarded-for", "1.1.1.1, 10.0.0.9")]);
-        let from_proxy = upgrade(&forwarded, &[], true).expect("upgraded");
-        assert_eq!(from_proxy.forwarded_for, Some(IpAddr::from([10, 0, 0, 9])));
-        let direct = upgrade(&forwarded, &[], false).expect("upgraded");
-        assert_eq!(direct.forwarded_for, None);
+        let forwarded = request("/ws", &[JSON, ("x-forwarded-for", "1.1.1.1, 9.9.9.9")]);
+        let from_proxy = upgrade(&forwarded, &[], PEER, &[PEER]).expect("upgraded");
+        assert_eq!(from_proxy.address, IpAddr::from([9, 9, 9, 9]));
+        let direct = upgrade(&forwarded, &[], PEER, &[]).expect("upgraded");
+        assert_eq!(direct.address, PEER);
     }
 }

@@ -85,9 +85,7 @@ async fn greet(worker: &Rc<Worker>, conn: &Rc<Conn>) -> Option<Socket> {
         return None;
     };
     conn.format.set(upgrade.format);
-    if let Some(address) = upgrade.forwarded_for
-        && !conn.seat.borrow_mut().move_to(address)
-    {
+    if !conn.seat.borrow_mut().move_to(upgrade.address) {
         conn.refuse(ErrorCode::Overloaded.into(), TRY_LATER);
         return Some(socket);
     }
