@@ -43,6 +43,8 @@ pub struct Limits {
     pub login_per_email_per_minute: NonZeroU32,
     /// Renewals of sessions a minute from one address.
     pub refresh_per_minute: NonZeroU32,
+    /// Tickets a minute from one address.
+    pub tickets_per_minute: NonZeroU32,
     /// Passwords hashed at once: each takes 19 MiB and a core for some 20 ms.
     pub password_hashes: usize,
     /// How long a request waits for its turn to hash before it is refused.
@@ -63,6 +65,7 @@ impl Default for Limits {
             login_per_minute: per_minute(20),
             login_per_email_per_minute: per_minute(10),
             refresh_per_minute: per_minute(60),
+            tickets_per_minute: per_minute(120),
             password_hashes: cores(),
             password_wait: Duration::from_secs(5),
         }
@@ -153,6 +156,7 @@ impl Limits {
         let login = settings.or("limit_login_per_minute", default.login_per_minute);
         let email = settings.or("limit_login_per_email_per_minute", default.login_per_email_per_minute);
         let refresh = settings.or("limit_refresh_per_minute", default.refresh_per_minute);
+        let tickets = settings.or("limit_tickets_per_minute", default.tickets_per_minute);
         let hashes = settings.or("limit_password_hashes", default.password_hashes);
         let wait_ms = settings.or("limit_password_wait_ms", 5_000_u64);
         Some(Self {
@@ -160,6 +164,7 @@ impl Limits {
             login_per_minute: login?,
             login_per_email_per_minute: email?,
             refresh_per_minute: refresh?,
+            tickets_per_minute: tickets?,
             password_hashes: hashes?.max(1),
             password_wait: Duration::from_millis(wait_ms?),
         })

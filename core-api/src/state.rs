@@ -45,6 +45,8 @@ pub struct Rates {
     pub login_email: RateLimit<String>,
     /// Renewals by address.
     pub refresh: RateLimit<IpAddr>,
+    /// Tickets by address.
+    pub tickets: RateLimit<IpAddr>,
 }
 
 impl Rates {
@@ -54,6 +56,7 @@ impl Rates {
             login: RateLimit::per_minute(limits.login_per_minute),
             login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
             refresh: RateLimit::per_minute(limits.refresh_per_minute),
+            tickets: RateLimit::per_minute(limits.tickets_per_minute),
         }
     }
 
@@ -63,6 +66,7 @@ impl Rates {
         self.login.tidy();
         self.login_email.tidy();
         self.refresh.tidy();
+        self.tickets.tidy();
     }
 }
 

@@ -188,7 +188,7 @@ fn is_private(settings: &mut Settings, key: &str) -> bool {
 /// On one's own machine a show of thousands comes from one address, and there is no
 /// HTTPS for a cookie to insist on.
 fn relax(settings: &mut Settings) {
-    for key in ["register", "login", "refresh"] {
+    for key in ["register", "login", "refresh", "tickets"] {
         settings.set_default(&format!("limit_{key}_per_minute"), UNLIMITED);
     }
     settings.set_default("limit_password_wait_ms", "120000");

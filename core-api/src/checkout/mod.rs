@@ -26,13 +26,17 @@ use crate::idempotency::{self, Answer};
 use crate::stock::{self, Reserved, Units};
 use model::{Checkout, Head, HeldUnits, Line, NewCheckout, NewLine, Offer};
 
+/// Open checkouts of one buyer at most, so that no account keeps a shop's stock from others.
+const OPEN_MAX: i64 = 10;
+
 type Offers = HashMap<VariantId, (Offer, String)>;
 
 /// Prices a purchase and holds its stock.
 ///
 /// # Errors
 /// `not_found` for what is not on sale, not held by the buyer or not their address,
-/// `insufficient_stock`, `hold_expired`, `own_shop`, `currency_mismatch`, `invalid_body`.
+/// `insufficient_stock`, `hold_expired`, `own_shop`, `currency_mismatch`, `invalid_body`,
+/// `rate_limited` when the buyer has too many open.
 pub async fn create(
     db: &PgPool,
     bus: &SharedBus,
@@ -57,6 +61,7 @@ async fn price_and_hold(
     buyer: UserId,
     new: &NewCheckout,
 ) -> Result<Checkout> {
+    may_open_another(conn, buyer).await?;
     let (mut lines, stream) = lines_of(conn, buyer, new).await?;
     let Some(first) = lines.first() else {
         return Err(Refusal::new(ErrorCode::InvalidBody, "there is nothing to buy")
@@ -94,6 +99,18 @@ async fn price_and_hold(
     // Last, so that other buyers of the same variants wait as briefly as can be.
     reserve(conn, new, &lines).await?;
     Ok(head.view(&lines))
+}
+
+/// A buyer's checkouts are created one after another, so that each counts those before it.
+async fn may_open_another(conn: &mut PgConnection, buyer: UserId) -> Result<()> {
+    store::lock_buyer(conn, buyer).await?;
+    let open = store::open_of(conn, buyer).await?;
+    if open.count < OPEN_MAX {
+        return Ok(());
+    }
+    let refusal = Refusal::new(ErrorCode::RateLimited, "too many open checkouts: finish or cancel one");
+    let wait = u64::try_from(open.next_expiry_ms).unwrap_or_default().max(1);
+    Err(refusal.retry_after_ms(wait).into())
 }
 
 /// The lines to be priced, and the show they are bought in.

@@ -115,6 +115,37 @@ pub async fn seller_of_stream(conn: &mut PgConnection, stream: StreamId) -> sqlx
     .await
 }
 
+/// Locks the buyer's account until the transaction ends. Rows that refer to it can still
+/// be written.
+pub async fn lock_buyer(conn: &mut PgConnection, buyer: UserId) -> sqlx::Result<()> {
+    sqlx::query_scalar!("select id from users where id = $1 for no key update", buyer.0)
+        .fetch_optional(conn)
+        .await?;
+    Ok(())
+}
+
+/// What a buyer has open.
+pub struct Open {
+    pub count: i64,
+    /// Until the first of them expires; 0: there is none.
+    pub next_expiry_ms: i64,
+}
+
+/// A buyer's checkouts that hold stock and can still be placed. To be asked after
+/// [`lock_buyer`], in a statement of its own: one that waited sees what was before the wait.
+pub async fn open_of(conn: &mut PgConnection, buyer: UserId) -> sqlx::Result<Open> {
+    sqlx::query_as!(
+        Open,
+        r#"select count(*) as "count!",
+                  coalesce(ceil(extract(epoch from min(expires_at) - clock_timestamp()) * 1000), 0)::bigint
+                      as "next_expiry_ms!"
+             from checkouts where user_id = $1 and status = 'open' and expires_at > clock_timestamp()"#,
+        buyer.0
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// A checkout to be written.
 pub struct NewRow<'a> {
     pub id: CheckoutId,

@@ -1,6 +1,6 @@
 //! HTTP of shows.
 
-use actix_web::{HttpResponse, delete, get, post, put, web};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, put, web};
 use shared::ids::{RequestId, SaleId, StreamId};
 use shared::protocol::{HostCommand, Outcome};
 
@@ -8,7 +8,9 @@ use super::model::{
     ChatLine, Done, DoneWord, FeatureBody, LineUp, NewStream, NewTicket, OpenedSale, SaleBody, Stream, Ticket,
 };
 use crate::catalog::products::Product;
-use crate::http::{Body, Created, Id, IdempotencyKey, List, MaybeCaller, Page, Result, Shopkeeper};
+use crate::http::{
+    Body, Created, Id, IdempotencyKey, List, MaybeCaller, Page, Result, Shopkeeper, address_key, client_address,
+};
 use crate::state::State;
 
 /// Schedules a show, or starts one at once.
@@ -238,10 +240,15 @@ pub async fn close_sale(
 #[post("/streams/{id}/ticket")]
 pub async fn ticket(
     state: web::Data<State>,
+    request: HttpRequest,
     caller: MaybeCaller,
     id: Id<StreamId>,
     body: Body<NewTicket>,
 ) -> Result<web::Json<Ticket>> {
+    state
+        .rates
+        .tickets
+        .check(&address_key(client_address(&request, &state.config)))?;
     let caller = caller.0.map(|caller| caller.id);
     let ticket = super::ticket(&state.db, &state.config, caller, id.0, body.0.part).await?;
     Ok(web::Json(ticket))

@@ -300,3 +300,39 @@ async fn somebody_elses_ids_are_the_ids_of_nothing() {
     let ids = json!({"items": [], "reservations": [ReservationId::new()], "address_id": buyer.address});
     buyer.try_checkout(&ids).await.refused(404, "not_found");
 }
+
+#[tokio::test]
+async fn a_buyer_has_ten_checkouts_open_at_most() {
+    let market = Market::open(100, 1_000).await;
+    let (buyer, variant) = (market.buyer().await, market.shop.variant);
+    let basket = buyer.basket(&[(variant, 1)], &[]);
+    let replies = futures_util::future::join_all((0..13).map(|_| buyer.try_checkout(&basket))).await;
+    let (opened, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 201);
+    assert_eq!(opened.len(), 10, "however many are asked for at once");
+    for reply in refused {
+        let problem = reply.refused(429, "rate_limited");
+        assert_eq!(problem["detail"], "too many open checkouts: finish or cancel one");
+        let wait = problem["retry_after_ms"].as_u64().expect("when to try again");
+        assert!((500_000..=600_000).contains(&wait), "until the first expires: {wait}");
+    }
+    assert_eq!(market.stock(variant).await, (100, 10));
+    market.buyer().await.checkout(variant, 1).await;
+
+    let first: Checkout = opened[0].created();
+    buyer
+        .session
+        .delete(&format!("/orders/checkout/{}", first.id))
+        .await
+        .gone();
+    buyer.checkout(variant, 1).await;
+    buyer.try_checkout(&basket).await.refused(429, "rate_limited");
+    let second: Checkout = opened[1].created();
+    buyer.try_place(second.id).await.created::<serde_json::Value>();
+    buyer.checkout(variant, 1).await;
+    // One that is out of time counts no more, even before the job has been.
+    let lapse = "update checkouts set expires_at = clock_timestamp() where id = $1";
+    let third: Checkout = opened[2].created();
+    assert_eq!(market.sql(lapse, third.id.0).await, 1);
+    buyer.checkout(variant, 1).await;
+    market.verified().await;
+}

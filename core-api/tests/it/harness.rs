@@ -64,6 +64,7 @@ impl App {
         config.limits.login_per_minute = plenty;
         config.limits.login_per_email_per_minute = plenty;
         config.limits.refresh_per_minute = plenty;
+        config.limits.tickets_per_minute = plenty;
         config.limits.password_wait = std::time::Duration::from_secs(60);
         change(&mut config);
         let bus = MemoryBus::shared();

@@ -1,5 +1,7 @@
 //! Shows, and the way of a host's command to the room.
 
+use std::num::NonZeroU32;
+
 use core_api::catalog::products::Product;
 use core_api::http::List;
 use core_api::streams::model::{ChatLine, OpenedSale, Role, Stream, Ticket};
@@ -11,8 +13,10 @@ use shared::live::{ROOM_REQUESTS, RoomReply, RoomRequest};
 use shared::protocol::{HostCommand, Outcome};
 use shared::status::StreamStatus;
 use shared::token::{Part, Ticket as TicketClaims, Viewer};
+use testkit::fixtures;
 use uuid::Uuid;
 
+use crate::harness::App;
 use crate::market::Market;
 
 /// Plays the engine: answers each request as `decide` says, and tells what was asked.
@@ -331,4 +335,22 @@ async fn a_show_names_the_field_at_fault() {
             .refused(422, "invalid_body");
         assert_eq!(problem["field"], field, "{problem}");
     }
+}
+
+#[tokio::test]
+async fn tickets_are_limited_by_address() {
+    let app = App::start_with(|config| {
+        config.limits.tickets_per_minute = NonZeroU32::new(2).expect("two");
+    })
+    .await;
+    let shop = fixtures::shop(&app.db.pool, 1, 100).await;
+    let path = format!("/streams/{}/ticket", shop.stream);
+    let guest = || app.post(&path).json(&json!({})).send();
+    guest().await.ok::<Ticket>();
+    guest().await.ok::<Ticket>();
+    let problem = guest().await.refused(429, "rate_limited");
+    assert!(
+        problem["retry_after_ms"].as_u64().is_some_and(|ms| ms <= 30_000),
+        "{problem}"
+    );
 }
