@@ -17,7 +17,7 @@ pub mod flash;
 pub mod http;
 pub mod idempotency;
 pub mod identity;
-mod jobs;
+pub mod jobs;
 pub mod ledger;
 pub mod orders;
 pub mod payments;

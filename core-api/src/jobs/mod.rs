@@ -2,9 +2,12 @@
 //! work, in bounded batches, on every node at once without harm (rows are taken with
 //! `skip locked`). The steps are the features' own and can be called by themselves.
 
+mod store;
+
 use std::time::Duration;
 
 use rand::Rng as _;
+use sqlx::PgPool;
 use tokio_util::task::TaskTracker;
 
 use crate::http::Result;
@@ -15,7 +18,7 @@ use crate::{checkout, flash, orders, payments, streams};
 const BATCH: u32 = 100;
 /// Rows of one deletion at most.
 const PRUNE_BATCH: u32 = 10_000;
-/// How often spent tickets are cleared away.
+/// How often what is of no use any more is cleared away.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
 /// Starts them all; they end when the service stops.
@@ -52,6 +55,25 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
         job("prune tickets", PRUNE_EVERY, PRUNE_BATCH),
         |state| async move { streams::prune_tickets(&state.db, PRUNE_BATCH).await },
     );
+    spawn(
+        tasks,
+        state,
+        job("outbox prune", PRUNE_EVERY, PRUNE_BATCH),
+        |state| async move { prune_outbox(&state.db, PRUNE_BATCH).await },
+    );
+}
+
+/// Deletes a batch of the outbox: rows that were delivered more than a day ago, and rows
+/// an hour old that nobody will take, because their show was over by then or called off.
+/// Returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn prune_outbox(db: &PgPool, limit: u32) -> Result<u64> {
+    let mut conn = db.acquire().await?;
+    let delivered = store::delete_delivered(&mut conn, limit.into()).await?;
+    let left_behind = store::delete_left_behind(&mut conn, limit.into()).await?;
+    Ok(delivered + left_behind)
 }
 
 /// How a job runs.

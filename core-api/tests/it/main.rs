@@ -7,6 +7,7 @@ mod flash;
 mod harness;
 mod http;
 mod identity;
+mod jobs;
 mod late_payments;
 mod market;
 mod orders;

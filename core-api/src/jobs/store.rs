@@ -1,0 +1,33 @@
+//! SQL of clearing `outbox` away. Writing it is the features' business, through
+//! `shared::outbox`; taking it is the rooms'.
+
+use sqlx::PgConnection;
+
+/// Rows delivered more than a day ago, the oldest first.
+pub(super) async fn delete_delivered(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "delete from outbox where id in (
+             select id from outbox where delivered_at < now() - interval '1 day'
+              order by delivered_at limit $1 for update skip locked)",
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Undelivered rows of shows that are over for an hour or were called off. They are an
+/// hour old themselves: a room that is still looked at has had its time to take them.
+pub(super) async fn delete_left_behind(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "delete from outbox where id in (
+             select o.id from outbox o join streams s on s.id = o.stream_id
+              where o.delivered_at is null and o.created_at < now() - interval '1 hour'
+                and (s.status = 'cancelled' or s.ended_at < now() - interval '1 hour')
+              limit $1 for update of o skip locked)",
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,84 @@
+//! What is cleared away when it is of no use any more.
+
+use shared::ids::StreamId;
+use uuid::Uuid;
+
+use crate::market::Market;
+
+/// A show of the shop's with a status, over for so many minutes if it is over.
+async fn show(market: &Market, status: &str, ended_minutes_ago: Option<i32>) -> StreamId {
+    let id = StreamId::new();
+    sqlx::query(
+        "insert into streams (id, seller_id, title, status, scheduled_at, started_at, ended_at)
+         values ($1, $2, 'Another Show', $3, now(), case when $3 in ('live', 'ended') then now() end,
+                 now() - make_interval(mins => $4))",
+    )
+    .bind(id.0)
+    .bind(market.shop.seller.0)
+    .bind(status)
+    .bind(ended_minutes_ago)
+    .execute(&market.app.db.pool)
+    .await
+    .expect("the show is new");
+    id
+}
+
+/// A row that was written and, maybe, delivered so many minutes ago.
+async fn row(market: &Market, stream: StreamId, written: i32, delivered: Option<i32>) -> Uuid {
+    let id = Uuid::now_v7();
+    sqlx::query(
+        "insert into outbox (id, topic, stream_id, payload, created_at, delivered_at)
+         values ($1, 'test', $2, '{}', now() - make_interval(mins => $3), now() - make_interval(mins => $4))",
+    )
+    .bind(id)
+    .bind(stream.0)
+    .bind(written)
+    .bind(delivered)
+    .execute(&market.app.db.pool)
+    .await
+    .expect("the row is new");
+    id
+}
+
+async fn pruned(market: &Market, limit: u32) -> u64 {
+    core_api::jobs::prune_outbox(&market.app.db.pool, limit)
+        .await
+        .expect("pruned")
+}
+
+#[tokio::test]
+async fn the_outbox_forgets_what_was_delivered_and_what_nobody_will_take() {
+    const DAY: i32 = 24 * 60;
+    let market = Market::open(1, 100).await;
+    let live = market.shop.stream;
+    let (over, just_over) = (
+        show(&market, "ended", Some(70)).await,
+        show(&market, "ended", Some(50)).await,
+    );
+    let (called_off, to_come) = (
+        show(&market, "cancelled", None).await,
+        show(&market, "scheduled", None).await,
+    );
+    let kept = [
+        row(&market, live, DAY + 20, Some(DAY - 10)).await,
+        row(&market, live, DAY + 20, None).await,
+        row(&market, to_come, DAY + 20, None).await,
+        row(&market, just_over, 70, None).await,
+        row(&market, over, 50, None).await,
+        row(&market, over, 70, Some(60)).await,
+        row(&market, called_off, 50, None).await,
+    ];
+    row(&market, live, DAY + 20, Some(DAY + 10)).await;
+    row(&market, live, DAY + 20, Some(DAY + 10)).await;
+    row(&market, over, 70, None).await;
+    row(&market, called_off, 70, None).await;
+
+    assert_eq!(pruned(&market, 1).await, 2, "a batch of each kind");
+    assert_eq!(pruned(&market, 100).await, 2);
+    assert_eq!(pruned(&market, 100).await, 0);
+    let left: Vec<Uuid> = sqlx::query_scalar("select id from outbox order by id")
+        .fetch_all(&market.app.db.pool)
+        .await
+        .expect("the outbox");
+    assert_eq!(left, kept);
+}
