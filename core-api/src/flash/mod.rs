@@ -14,7 +14,7 @@ use shared::ids::{RequestId, ReservationId, SaleId, StreamId, UserId};
 use shared::live::RoomNotice;
 use shared::outbox;
 use shared::status::ReservationStatus;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::http::Result;
 use model::Hold;
@@ -173,25 +173,33 @@ pub async fn notify(conn: &mut PgConnection, user: UserId, holds: &[ReservationI
 }
 
 /// Expires stale holds and closes sales whose time is over, where no room does it: the
-/// engine may be away, the show long ended. Returns how many sales were swept.
+/// engine may be away, the show long ended. A sale that fails is logged and does not
+/// stand in the way of the others. Returns how many sales were swept.
 ///
 /// # Errors
-/// When the database fails.
+/// When the database cannot be reached.
 pub async fn sweep(db: &PgPool, bus: &SharedBus, limit: u32) -> Result<u64> {
     let mut swept = 0;
     let due = store::due_sales(&mut *db.acquire().await?, limit.into()).await?;
     for (sale, stream) in due {
-        let mut tx = db.begin().await?;
-        let lapsed = store::sweep(&mut tx, sale).await?;
-        outbox::push(&mut tx, stream, &RoomNotice::SaleChanged { sale }).await?;
-        tell_owners(&mut tx, stream, lapsed).await?;
-        tx.commit().await?;
-        swept += 1;
+        let tx = db.begin().await?;
+        match sweep_one(tx, sale, stream).await {
+            Ok(()) => swept += 1,
+            Err(error) => tracing::warn!(%sale, %error, "a flash sale could not be swept"),
+        }
     }
     if swept > 0 {
         outbox::hint(bus.as_ref()).await;
     }
     Ok(swept)
+}
+
+async fn sweep_one(mut tx: Transaction<'_, Postgres>, sale: SaleId, stream: StreamId) -> Result<()> {
+    let lapsed = store::sweep(&mut tx, sale).await?;
+    outbox::push(&mut tx, stream, &RoomNotice::SaleChanged { sale }).await?;
+    tell_owners(&mut tx, stream, lapsed).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 async fn tell_owners(

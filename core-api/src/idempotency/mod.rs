@@ -21,6 +21,11 @@ use crate::http::{Error, Result};
 /// How soon to ask again about a request that is under way.
 const IN_FLIGHT_RETRY_MS: u64 = 200;
 
+/// Answers forgotten in one transaction at most.
+const SWEEP_BATCH: u32 = 10_000;
+/// Transactions of one run at most; the next run goes on.
+const SWEEP_BATCHES_MAX: u32 = 100;
+
 /// The answer to an act: the first one, whichever time it is asked for.
 #[derive(Debug)]
 pub struct Answer<T> {
@@ -175,11 +180,16 @@ where
     Ok(serde_json::from_value(kept.unwrap_or(after)).map_err(anyhow::Error::new)?)
 }
 
-/// Forgets answers older than a day.
+/// Forgets answers older than a day: all of them, or as many as one run may take.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn sweep(db: &PgPool) -> Result<()> {
-    store::delete_old(&mut *db.acquire().await?).await?;
+    for _ in 0..SWEEP_BATCHES_MAX {
+        let deleted = store::delete_old(&mut *db.acquire().await?, SWEEP_BATCH.into()).await?;
+        if deleted < u64::from(SWEEP_BATCH) {
+            break;
+        }
+    }
     Ok(())
 }

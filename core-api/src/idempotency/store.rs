@@ -111,14 +111,15 @@ pub(super) async fn kept(conn: &mut PgConnection, user: UserId, key: RequestId) 
     .await
 }
 
-/// Deletes what is older than a day, some at a time.
-pub(super) async fn delete_old(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+/// Deletes what is older than a day, some at a time; how many.
+pub(super) async fn delete_old(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
         "delete from idempotency_keys where (user_id, key) in (
              select user_id, key from idempotency_keys
-              where created_at < now() - interval '24 hours' order by created_at limit 10000)"
+              where created_at < now() - interval '24 hours' order by created_at limit $1)",
+        limit
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(done.rows_affected())
 }

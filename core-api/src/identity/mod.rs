@@ -27,6 +27,11 @@ use crate::state::State;
 /// How long a session lives without being renewed, in days.
 pub(crate) const REFRESH_DAYS: i32 = 30;
 
+/// Sessions forgotten in one transaction at most.
+const SWEEP_BATCH: u32 = 1_000;
+/// Transactions of one run at most; the next run goes on.
+const SWEEP_BATCHES_MAX: u32 = 100;
+
 /// A session just begun or renewed, before it is decided how the client keeps it.
 pub(crate) struct Opened {
     pub session: Session,
@@ -203,11 +208,17 @@ pub async fn standing(db: &PgPool, user: UserId, session: Uuid) -> Result<Standi
     Ok(row.standing)
 }
 
-/// Forgets sessions that ran out long ago.
+/// Forgets sessions that ran out long ago: all of them, or as many as one run may take.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn sweep(db: &PgPool) -> Result<()> {
-    store::delete_expired(&mut *db.acquire().await?).await?;
+    for _ in 0..SWEEP_BATCHES_MAX {
+        let deleted = store::delete_expired(&mut *db.acquire().await?, SWEEP_BATCH.into()).await?;
+        // A session has a token at least, so fewer tokens are fewer sessions.
+        if deleted < u64::from(SWEEP_BATCH) {
+            break;
+        }
+    }
     Ok(())
 }

@@ -219,17 +219,18 @@ pub(super) async fn revoke_family(tx: &mut PgConnection, family: Uuid) -> Result
 }
 
 /// Deletes families whose every token ran out a day ago, some at a time. The first row
-/// of a family goes with its last: it is the family's lock.
-pub(super) async fn delete_expired(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+/// of a family goes with its last: it is the family's lock. How many tokens.
+pub(super) async fn delete_expired(conn: &mut PgConnection, families: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
         "delete from refresh_tokens where family_id in (
              select f.id from refresh_tokens f
               where f.id = f.family_id and f.expires_at < now() - interval '1 day'
                 and not exists (select 1 from refresh_tokens t
                                  where t.family_id = f.id and t.expires_at >= now() - interval '1 day')
-              limit 1000)"
+              limit $1)",
+        families
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(done.rows_affected())
 }

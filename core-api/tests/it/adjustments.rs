@@ -131,6 +131,23 @@ async fn answers_are_kept_for_a_day() {
     assert_eq!(adjust(&shop, variant, old, 1).await.header("idempotency-replayed"), "");
 }
 
+#[tokio::test]
+async fn all_old_answers_are_forgotten_in_one_run() {
+    let app = App::start().await;
+    let person = app.register("Somebody").await;
+    let many = "insert into idempotency_keys (user_id, key, operation, body_hash, status, response, created_at)
+                select $1, gen_random_uuid(), 'test', '', 200, '{}', now() - interval '25 hours'
+                  from generate_series(1, 20500)";
+    let done = sqlx::query(many).bind(person.id.0).execute(&app.db.pool).await;
+    assert_eq!(done.expect("inserted").rows_affected(), 20_500);
+    core_api::idempotency::sweep(&app.db.pool).await.expect("swept");
+    let left: i64 = sqlx::query_scalar("select count(*) from idempotency_keys")
+        .fetch_one(&app.db.pool)
+        .await
+        .expect("counted");
+    assert_eq!(left, 0, "more than two batches of them");
+}
+
 /// Waits until somebody in the test's database waits for a lock.
 async fn somebody_waits(app: &App) {
     let looking = async {

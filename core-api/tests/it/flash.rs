@@ -176,3 +176,41 @@ async fn a_suspended_shops_sale_holds_nothing_more() {
     assert_eq!(market.number("select held::bigint from flash_sales").await, 1);
     market.verified().await;
 }
+
+#[tokio::test]
+async fn a_sale_that_cannot_be_swept_is_not_in_the_way_of_others() {
+    let market = Market::open(10, 1_000).await;
+    let (broken, other) = (market.sale(2, 500, 1).await, market.sale(3, 500, 1).await);
+    for sale in [broken, other] {
+        let over = "update flash_sales set opens_at = now() - interval '2 hours',
+                           ends_at = now() - interval '1 hour' where id = $1";
+        assert_eq!(market.sql(over, sale.0).await, 1);
+    }
+    for statement in [
+        "create table stuck (sale uuid)",
+        "create function is_stuck() returns trigger language plpgsql as $$ begin
+             if exists (select 1 from stuck where sale = new.id) then raise exception 'stuck'; end if;
+             return new;
+         end $$",
+        "create trigger stuck before update on flash_sales for each row execute function is_stuck()",
+    ] {
+        sqlx::query(statement)
+            .execute(&market.app.db.pool)
+            .await
+            .expect("in the way");
+    }
+    market.sql("insert into stuck values ($1)", broken.0).await;
+    let sweep = || core_api::flash::sweep(&market.app.db.pool, &market.app.bus, 10);
+    assert_eq!(
+        sweep().await.ok(),
+        Some(1),
+        "the first by id fails, the second is swept"
+    );
+    let open = "select count(*) from flash_sales where status = 'open'";
+    assert_eq!(market.number(open).await, 1);
+    assert_eq!(market.stock(market.shop.variant).await, (10, 2));
+    market.sql("delete from stuck where sale = $1", broken.0).await;
+    assert_eq!(sweep().await.ok(), Some(1));
+    assert_eq!(market.number(open).await, 0);
+    market.verified().await;
+}

@@ -423,3 +423,20 @@ async fn sessions_that_ran_out_are_forgotten_and_others_kept() {
     );
     refresh(&app, &app.session(renewed).refresh).await.ok::<Opened>();
 }
+
+#[tokio::test]
+async fn all_sessions_that_ran_out_are_forgotten_in_one_run() {
+    let app = App::start().await;
+    let person = app.register("Somebody").await;
+    let many = "insert into refresh_tokens (id, family_id, user_id, token_hash, expires_at)
+                select id, id, $1, sha256(id::text::bytea), now() - interval '2 days'
+                  from (select gen_random_uuid() as id from generate_series(1, 2050)) t";
+    let done = sqlx::query(many).bind(person.id.0).execute(&app.db.pool).await;
+    assert_eq!(done.expect("inserted").rows_affected(), 2_050);
+    core_api::identity::sweep(&app.db.pool).await.expect("swept");
+    let left: i64 = sqlx::query_scalar("select count(*) from refresh_tokens")
+        .fetch_one(&app.db.pool)
+        .await
+        .expect("counted");
+    assert_eq!(left, 1, "more than two batches of them, and the one that is good");
+}
