@@ -10,13 +10,14 @@ mod store;
 
 use shared::bus::SharedBus;
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{RequestId, ReservationId, SaleId, StreamId, UserId};
+use shared::ids::{RequestId, ReservationId, SaleId, SellerId, StreamId, UserId};
 use shared::live::RoomNotice;
 use shared::outbox;
 use shared::status::ReservationStatus;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::http::Result;
+use crate::stock;
 use model::Hold;
 
 /// Holds `quantity` units for `user`. The same request again gets its hold, whatever has
@@ -170,6 +171,26 @@ pub async fn notify(conn: &mut PgConnection, user: UserId, holds: &[ReservationI
         outbox::push(conn, stream, &RoomNotice::ReservationsChanged { user, reservations }).await?;
     }
     Ok(())
+}
+
+/// Step: closes a shop's open sales and tells their rooms. What is held stays held until
+/// it lapses or is bought. Returns how many were closed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn close_of_shop(conn: &mut PgConnection, seller: SellerId) -> Result<u64> {
+    let sales = store::lock_open_of(conn, seller).await?;
+    // All variants before the first changes: the sales' order is not theirs.
+    stock::lock(conn, sales.iter().map(|sale| sale.variant)).await?;
+    let mut closed = 0;
+    for sale in &sales {
+        if store::close(conn, sale.id).await? {
+            outbox::push(conn, sale.stream, &RoomNotice::SaleChanged { sale: sale.id }).await?;
+            closed += 1;
+        }
+    }
+    stock::notify(conn, sales.iter().map(|sale| sale.product)).await?;
+    Ok(closed)
 }
 
 /// Expires stale holds and closes sales whose time is over, where no room does it: the

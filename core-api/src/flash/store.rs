@@ -2,7 +2,7 @@
 //! functions that the live engine calls too.
 
 use shared::Timestamp;
-use shared::ids::{RequestId, ReservationId, SaleId, StreamId, UserId};
+use shared::ids::{ProductId, RequestId, ReservationId, SaleId, SellerId, StreamId, UserId, VariantId};
 use shared::status::ReservationStatus;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -138,6 +138,35 @@ pub async fn rooms_of(
         .into_iter()
         .map(|row| (row.stream, row.sale, row.holds.into_iter().map(ReservationId).collect()))
         .collect())
+}
+
+/// A sale that has been locked.
+pub struct OpenSale {
+    pub id: SaleId,
+    pub stream: StreamId,
+    pub product: ProductId,
+    pub variant: VariantId,
+}
+
+/// Locks a shop's open sales, in the order of their ids.
+pub async fn lock_open_of(conn: &mut PgConnection, seller: SellerId) -> sqlx::Result<Vec<OpenSale>> {
+    sqlx::query_as!(
+        OpenSale,
+        r#"select id as "id: SaleId", stream_id as "stream: StreamId", product_id as "product: ProductId",
+                  variant_id as "variant: VariantId"
+             from flash_sales where seller_id = $1 and status = 'open' order by id for update"#,
+        seller.0
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// What is neither sold nor held goes back to the shop; `false`: it was closed.
+pub async fn close(conn: &mut PgConnection, sale: SaleId) -> sqlx::Result<bool> {
+    let closed = sqlx::query_scalar!("select close_flash_sale($1)", sale.0)
+        .fetch_one(conn)
+        .await?;
+    Ok(closed == Some(true))
 }
 
 /// Sales with something to sweep, whose room has had two seconds to do it first.

@@ -51,7 +51,7 @@ async fn decide(
     decision: Decision,
     body: Reason,
 ) -> Result<web::Json<AdminSeller>> {
-    let decided = sellers::decide(&state.db, admin.id, id, decision, body.reason.trim()).await?;
+    let decided = sellers::decide(&state.db, &state.bus, admin.id, id, decision, body.reason.trim()).await?;
     Ok(web::Json(decided))
 }
 
@@ -89,7 +89,7 @@ pub async fn reject(
     decide(&state, admin, id.0, Decision::Reject, body.0).await
 }
 
-/// Stops a shop: it sells nothing and is not shown.
+/// Stops a shop: it sells nothing and is not shown, and its flash sales are closed.
 #[utoipa::path(
     tag = "admin",
     request_body = Reason,

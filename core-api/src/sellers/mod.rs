@@ -7,16 +7,18 @@ pub mod model;
 mod store;
 
 use serde_json::json;
+use shared::bus::SharedBus;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{SellerId, UserId};
+use shared::outbox;
 use shared::status::{Machine as _, SellerStatus};
 use sqlx::{Connection, PgPool};
 
 use model::{AdminSeller, Application, Decision};
 pub use model::{Seller, SellerRef};
 
-use crate::audit;
 use crate::http::{List, Page, Result};
+use crate::{audit, flash};
 
 /// Applies for a shop. A rejected application may be made again.
 ///
@@ -66,12 +68,13 @@ pub(crate) async fn list(db: &PgPool, status: Option<SellerStatus>, page: &Page)
     Ok(List::of(rows, page, |row| row.seller.id.0))
 }
 
-/// Carries out an admin's decision.
+/// Carries out an admin's decision. A shop that is suspended has its flash sales closed.
 ///
 /// # Errors
 /// `NotFound`, `WrongState`.
 pub(crate) async fn decide(
     db: &PgPool,
+    bus: &SharedBus,
     admin: UserId,
     id: SellerId,
     decision: Decision,
@@ -85,7 +88,14 @@ pub(crate) async fn decide(
         let status = store::status(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
         return Err(Refusal::new(ErrorCode::WrongState, format!("The shop is {status}")).into());
     };
+    let closed = match to {
+        SellerStatus::Suspended => flash::close_of_shop(&mut tx, id).await?,
+        _ => 0,
+    };
     audit::record(&mut tx, admin, decision.action(), id.0, json!({"reason": reason})).await?;
     tx.commit().await?;
+    if closed > 0 {
+        outbox::hint(bus.as_ref()).await;
+    }
     Ok(decided)
 }

@@ -1,8 +1,12 @@
 //! Holds of flash sales over REST.
 
+use std::time::Duration;
+
 use core_api::flash::model::Hold;
-use shared::live::RoomNotice;
+use serde_json::{Value, json};
+use shared::live::{OUTBOX_HINTS, RoomNotice};
 use shared::status::ReservationStatus;
+use testkit::fixtures;
 use uuid::Uuid;
 
 use crate::market::Market;
@@ -212,5 +216,50 @@ async fn a_sale_that_cannot_be_swept_is_not_in_the_way_of_others() {
     market.sql("delete from stuck where sale = $1", broken.0).await;
     assert_eq!(sweep().await.ok(), Some(1));
     assert_eq!(market.number(open).await, 0);
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_suspension_closes_the_shops_sales_and_tells_their_rooms() {
+    let market = Market::open(10, 1_000).await;
+    let (buyer, second) = (market.buyer().await, market.product(10, 1_000).await);
+    let (sale, other) = (market.sale(5, 500, 3).await, market.sale_of(second, 4, 500, 1).await);
+    let elsewhere = fixtures::shop(&market.app.db.pool, 10, 1_000).await;
+    let open = "select open_flash_sale(gen_random_uuid(), $1, s.seller_id, p.id, 2, 500, 1, 600, now(),
+                                       now() + interval '1 hour')
+                  from streams s, product_variants p join products t on t.id = p.product_id
+                 where s.id = $1 and t.seller_id = s.seller_id";
+    market.sql(open, elsewhere.stream.0).await;
+    let hold = buyer.hold(sale, 2).await;
+    let mut hints = market.app.bus.subscribe(OUTBOX_HINTS).await.expect("subscribed");
+    let told = market.notices().await.len();
+
+    let act = |verb: &str| format!("/admin/sellers/{}/{verb}", market.shop.seller);
+    let admin = market.app.admin().await;
+    admin.post(&act("suspend"), &json!({})).await.ok::<Value>();
+    let hint = tokio::time::timeout(Duration::from_secs(10), hints.next()).await;
+    assert!(hint.is_ok_and(|hint| hint.is_some()), "rooms are told to look");
+    assert_eq!(
+        market.stock(market.shop.variant).await,
+        (10, 2),
+        "what is held stays held"
+    );
+    assert_eq!(market.stock(second).await, (10, 0));
+    assert_eq!(market.stock(elsewhere.variant).await, (10, 2), "another shop's goes on");
+    let notices = market.notices().await.split_off(told);
+    for sale in [sale, other] {
+        assert!(notices.contains(&RoomNotice::SaleChanged { sale }), "{notices:?}");
+    }
+    market.verified().await;
+
+    // Closed for good: the shop opens new ones when it may sell again.
+    admin.post(&act("reinstate"), &json!({})).await.ok::<Value>();
+    buyer
+        .hold_once(other, 1, Uuid::now_v7())
+        .await
+        .refused(409, "sale_closed");
+    let path = format!("/flash-sales/{sale}/holds/{}", hold.reservation);
+    buyer.session.delete(&path).await.gone();
+    assert_eq!(market.stock(market.shop.variant).await, (10, 0));
     market.verified().await;
 }
