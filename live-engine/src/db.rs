@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use shared::db::DbOptions;
 use shared::error::{ErrorCode, Refusal};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -129,6 +129,29 @@ impl Health {
             tracing::info!("the database answers again");
         }
     }
+}
+
+/// Does `work` on a connection of the pool, getting one included, within `deadline`. What
+/// takes longer has failed as if no connection had been free; it may be done all the
+/// same, and its connection is closed, since its answer may still come or never.
+///
+/// # Errors
+/// The work's own, or the pool's.
+pub async fn within<T, E: From<sqlx::Error>>(
+    pool: &PgPool,
+    deadline: Duration,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    let until = tokio::time::Instant::now() + deadline;
+    let Ok(conn) = tokio::time::timeout_at(until, pool.acquire()).await else {
+        return Err(sqlx::Error::PoolTimedOut.into());
+    };
+    let mut conn = conn?;
+    let Ok(done) = tokio::time::timeout_at(until, work(&mut conn)).await else {
+        conn.close_on_drop();
+        return Err(sqlx::Error::PoolTimedOut.into());
+    };
+    done
 }
 
 /// The database, shared by the engine's parts. Cheap to clone.

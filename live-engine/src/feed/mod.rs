@@ -16,13 +16,13 @@ use futures_util::FutureExt;
 use shared::bus::{Bus, SharedBus, Subscription};
 use shared::ids::StreamId;
 use shared::live::{OUTBOX_HINTS, RoomNotice};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::db::{Db, Health};
+use crate::db::{self, CALL_DEADLINE, Db, Health};
 use crate::types::Sink;
 
 /// How often rows are looked for without a hint, and how soon an unmarked one is
@@ -150,9 +150,8 @@ impl Reader {
             self.put_back(marks);
             return Err(error);
         }
-        let mut conn = self.pool.acquire().await?;
-        let rows = store::undelivered(&mut conn, &owned).await?;
-        drop(conn);
+        let work = async |conn: &mut PgConnection| store::undelivered(conn, &owned).await;
+        let rows = db::within(&self.pool, CALL_DEADLINE, work).await?;
         self.health.answered();
         self.hand_over(rows);
         Ok(())
@@ -162,8 +161,8 @@ impl Reader {
         if marks.is_empty() {
             return Ok(());
         }
-        let mut conn = self.pool.acquire().await?;
-        store::mark(&mut conn, marks).await
+        let work = async |conn: &mut PgConnection| store::mark(conn, marks).await;
+        db::within(&self.pool, CALL_DEADLINE, work).await
     }
 
     fn put_back(&self, marks: Vec<Mark>) {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::queue::{Mark, Queue};
 use super::{Entry, store};
-use crate::db::{Db, Error, Failure, Health};
+use crate::db::{self, CALL_DEADLINE, Db, Error, Failure, Health};
 use crate::types::{PersistReport, Sink};
 
 /// How long one transaction may take before its connection is given up.
@@ -146,12 +146,8 @@ impl Writer {
 
     /// One transaction: the entries' rows, or with a `cause` their place among the rejects.
     async fn attempt(&self, entries: &[Entry], cause: Option<&str>) -> Result<BTreeMap<StreamId, i64>, Error> {
-        let mut conn = self.pool.acquire().await?;
-        let done = tokio::time::timeout(ATTEMPT_DEADLINE, transact(&mut conn, entries, cause)).await;
-        let Ok(done) = done else {
-            conn.close_on_drop();
-            return Err(sqlx::Error::PoolTimedOut.into());
-        };
+        let work = async |conn: &mut PgConnection| transact(conn, entries, cause).await;
+        let done = db::within(&self.pool, ATTEMPT_DEADLINE, work).await;
         if done.is_ok() {
             self.health.answered();
         }
@@ -187,15 +183,13 @@ impl Writer {
         }
     }
 
-    /// Stores the reactions so far; while that fails they stay and add up.
+    /// Stores the reactions so far; while that fails they stay and add up. Events wait
+    /// meanwhile, so it gives up soon; what was stored all the same counts twice then.
     async fn store_reactions(&self) {
         let (reactions, flushes) = self.queue.take_reactions();
         if !reactions.is_empty() {
-            let stored = async {
-                let mut conn = self.pool.acquire().await?;
-                store::add_reactions(&mut conn, &reactions).await
-            };
-            match stored.await {
+            let work = async |conn: &mut PgConnection| store::add_reactions(conn, &reactions).await;
+            match db::within(&self.pool, CALL_DEADLINE, work).await {
                 Ok(()) => self.health.answered(),
                 Err(error) => {
                     if self.health.failed("storing reactions", &error) != Failure::Data {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use shared::ids::{NodeId, StreamId};
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use super::store::lease;
-use crate::db::{Db, Health};
+use crate::db::{self, CALL_DEADLINE, Db, Health};
 use crate::types::{PersistReport, Sink};
 
 /// How long a lease lasts unless it is renewed: as long as rooms stay without an owner
@@ -102,7 +102,7 @@ impl Renewer {
     }
 
     async fn renew(&self, rooms: &[(StreamId, i64)]) -> Result<Vec<StreamId>, sqlx::Error> {
-        let mut conn = self.pool.acquire().await?;
-        lease::renew_leases(&mut conn, self.node, rooms, LEASE).await
+        let work = async |conn: &mut PgConnection| lease::renew_leases(conn, self.node, rooms, LEASE).await;
+        db::within(&self.pool, CALL_DEADLINE, work).await
     }
 }

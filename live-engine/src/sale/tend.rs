@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::store::{self, Swept};
 use super::{ATTEMPT_DEADLINE, Inner};
-use crate::db::Failure;
+use crate::db::{self, Failure};
 
 /// A sale is looked at this often even when nothing is due: holds may have been granted
 /// or given back elsewhere.
@@ -128,17 +128,7 @@ async fn with_connection<T>(
     inner: &Inner,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
 ) -> Result<T, Failure> {
-    let attempt = async {
-        let mut conn = inner.pool.acquire().await?;
-        match tokio::time::timeout(ATTEMPT_DEADLINE, work(&mut conn)).await {
-            Ok(done) => done,
-            Err(_) => {
-                conn.close_on_drop();
-                Err(sqlx::Error::PoolTimedOut)
-            }
-        }
-    };
-    match attempt.await {
+    match db::within(&inner.pool, ATTEMPT_DEADLINE, work).await {
         Ok(value) => {
             inner.health.answered();
             Ok(value)

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use shared::Timestamp;
 use shared::error::{ErrorCode, Refusal};
+use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::db::{CALL_DEADLINE, Db};
+use crate::db::{self, CALL_DEADLINE, Db};
 
 /// Tickets in one statement at most.
 const MAX_BATCH: usize = 512;
@@ -82,12 +83,9 @@ async fn run(
         // Whoever has given up takes no place in the statement.
         batch.retain(|spend| !spend.answer.is_closed());
         if !batch.is_empty() {
-            let spent = tokio::time::timeout(CALL_DEADLINE, spend_all(&pool, &batch)).await;
-            let mut spent = match spent {
-                Ok(Ok(spent)) => Ok(spent),
-                Ok(Err(error)) => Err(health.failed("spending tickets", &error).code()),
-                Err(_) => Err(ErrorCode::DatabaseUnavailable),
-            };
+            let mut spent = spend_all(&pool, &batch)
+                .await
+                .map_err(|error| health.failed("spending tickets", &error).code());
             for Spend { id, answer, .. } in batch.drain(..) {
                 // Removed, so that of two with one id only the first comes in.
                 let result = spent.as_mut().map(|spent| spent.remove(&id));
@@ -106,11 +104,11 @@ async fn run(
 
 async fn spend_all(pool: &sqlx::PgPool, batch: &[Spend]) -> Result<HashSet<Uuid>, sqlx::Error> {
     let (ids, expiries): (Vec<_>, Vec<_>) = batch.iter().map(|spend| (spend.id, spend.expires_at)).unzip();
-    let mut conn = pool.acquire().await?;
-    store::spend(&mut conn, &ids, &expiries).await
+    let work = async |conn: &mut PgConnection| store::spend(conn, &ids, &expiries).await;
+    db::within(pool, CALL_DEADLINE, work).await
 }
 
 async fn purge(pool: &sqlx::PgPool) -> Result<(), sqlx::Error> {
-    let mut conn = pool.acquire().await?;
-    store::forget_expired(&mut conn).await
+    let work = async |conn: &mut PgConnection| store::forget_expired(conn).await;
+    db::within(pool, CALL_DEADLINE, work).await
 }

@@ -392,6 +392,49 @@ async fn reactions_add_up_by_kind_and_minute() {
     assert_eq!(counts, expected);
 }
 
+#[tokio::test]
+async fn reactions_on_a_connection_that_went_silent_hold_nothing_up_for_good() {
+    let base = testkit::database().await;
+    let proxy = Proxy::before(&base.url).await;
+    let mut world = world_at(base, &proxy.url).await;
+    // The connection is taken, and everything prepared on it.
+    world.persister.add_reactions(world.stream, "heart", Utc::now(), 1);
+    world.flush().await;
+    // It waits for this row when it goes silent.
+    let mut lock = world.base.pool.begin().await.expect("begun");
+    sqlx::query("lock table stream_reactions in share mode")
+        .execute(&mut *lock)
+        .await
+        .expect("locked");
+    world.persister.add_reactions(world.stream, "heart", Utc::now(), 1);
+    until_blocked(&world.base.pool).await;
+    proxy.set(Line::Replaced);
+    lock.rollback().await.expect("unlocked");
+    world.persister.offer(world.mixed(1, 1..=2)).expect("there is room");
+    world.until_committed(2).await;
+    world.flush().await;
+}
+
+/// Waits until a statement waits for a lock.
+async fn until_blocked(pool: &PgPool) {
+    let blocked = async {
+        loop {
+            let waits: bool = sqlx::query_scalar(
+                "select exists (select from pg_stat_activity
+                  where datname = current_database() and wait_event_type = 'Lock')",
+            )
+            .fetch_one(pool)
+            .await
+            .expect("read");
+            if waits {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, blocked).await.expect("it waits");
+}
+
 async fn push_notice(pool: &PgPool, stream: StreamId) -> Uuid {
     let notice = RoomNotice::Happened {
         event: Box::new(RoomEvent::Unfeatured),

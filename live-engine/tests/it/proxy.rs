@@ -16,6 +16,8 @@ pub enum Line {
     Cut,
     /// Nothing passes, and nobody is told.
     Silent,
+    /// The connections that are there stay silent; new ones pass, as after a failover.
+    Replaced,
     /// The next message with these bytes reaches Postgres, its answer is lost and the
     /// connection cut; then open.
     LosesAnswerTo(Vec<u8>),
@@ -79,13 +81,14 @@ async fn accept(listener: TcpListener, socket: String, line: Arc<watch::Sender<L
 
 async fn carry(mut client: TcpStream, mut server: UnixStream, line: &watch::Sender<Line>) -> std::io::Result<()> {
     let mut changes = line.subscribe();
+    let late = *line.borrow() == Line::Replaced;
     let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
     loop {
         let now = changes.borrow_and_update().clone();
         if now == Line::Cut {
             return Ok(());
         }
-        if now == Line::Silent {
+        if now == Line::Silent || (now == Line::Replaced && !late) {
             if changes.changed().await.is_err() {
                 return Ok(());
             }
