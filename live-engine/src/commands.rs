@@ -11,6 +11,7 @@ use shared::ids::{RequestId, ReservationId, SaleId, StreamId, UserId};
 use shared::protocol::{
     Addressed, ClientCommand, ClientFrame, HostCommand, MAX_REACTION_COUNT, Outcome, Position, Private, REACTION_KINDS,
 };
+use shared::status::OrderStatus;
 use shared::token::{Part, Viewer};
 
 use crate::auth::{self, Identity};
@@ -25,6 +26,9 @@ use crate::sale::{HoldRequest, ReleaseRequest};
 
 /// How long a join may wait for its room to open.
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+/// The pauses before own holds and orders are read again for who came back.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// What a command came to for now.
 enum Done {
@@ -106,20 +110,17 @@ impl Command<'_> {
         opened.unwrap_or_else(|_| Err(ErrorCode::RoomUnavailable.into()))?;
         let replayed = since.is_some_and(|since| shard.has_all_after(since));
         let own = match self.who.user() {
-            // What is replayed needs no query, so that everybody can come back at once.
-            Some(user) if !replayed => self.own(user, stream).await?,
+            // What is replayed waits for no query, so that everybody can come back at once.
+            Some(user) if !replayed => own(self.worker, user, stream).await?,
             Some(_) | None => Own::default(),
         };
-        joining.admit(self.id, since, (own.reservations, own.orders), now_ms())?;
+        let has_snapshot = joining.admit(self.id, since, (own.reservations, own.orders), now_ms())?;
+        if let Some(user) = self.who.user()
+            && !has_snapshot
+        {
+            actix_rt::spawn(tell_own(self.worker.clone(), self.conn.clone(), shard, user));
+        }
         Ok(Done::Later)
-    }
-
-    async fn own(&self, user: UserId, stream: StreamId) -> std::result::Result<Own, Refusal> {
-        let read = async move |pool: sqlx::PgPool| {
-            let mut conn = pool.acquire().await?;
-            Ok(load::own_holds_and_orders(&mut conn, user, stream).await?)
-        };
-        self.worker.shared.db.call(read).await
     }
 
     fn leave(&self) -> Result {
@@ -238,6 +239,44 @@ impl Command<'_> {
     fn act(&self) -> std::result::Result<RequestId, Refusal> {
         let missing = || Refusal::new(ErrorCode::IdempotencyKeyMissing, "the command needs a request_id");
         self.request_id.ok_or_else(|| missing().at("request_id"))
+    }
+}
+
+/// Reads a viewer's own open holds and orders of a show.
+async fn own(worker: &Worker, user: UserId, stream: StreamId) -> std::result::Result<Own, Refusal> {
+    let read = async move |pool: sqlx::PgPool| {
+        let mut conn = pool.acquire().await?;
+        Ok(load::own_holds_and_orders(&mut conn, user, stream).await?)
+    };
+    worker.shared.db.call(read).await
+}
+
+/// Tells who came back without a snapshot what it would have said of their own: private
+/// news is not numbered, so what came while they were away cannot be replayed.
+async fn tell_own(worker: Rc<Worker>, conn: Rc<Conn>, shard: Rc<Shard>, user: UserId) {
+    let is_here = || conn.shard().is_some_and(|own| Rc::ptr_eq(&own, &shard));
+    let mut pause = FIRST_PAUSE;
+    while is_here() {
+        // What changes while it is read is told after it.
+        conn.hold_back();
+        let read = own(&worker, user, shard.stream()).await;
+        if !is_here() {
+            return;
+        }
+        if let Ok(own) = &read {
+            let holds = own.reservations.iter().cloned().map(Private::Reservation);
+            let orders = own.orders.iter().map(|order| Private::Order {
+                order: *order,
+                status: OrderStatus::PendingPayment,
+            });
+            conn.send_all(&holds.chain(orders).collect::<Vec<_>>());
+        }
+        conn.release();
+        if read.is_ok() {
+            return;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

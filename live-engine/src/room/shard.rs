@@ -321,6 +321,7 @@ impl Shard {
     /// Takes a viewer out.
     pub fn leave(&self, conn: &Rc<Conn>) {
         conn.enter(None, None);
+        conn.release();
         self.forget(conn);
         let mut members = self.members.borrow_mut();
         let place = conn.member.replace(usize::MAX);
@@ -387,7 +388,7 @@ impl Joining {
     /// Lets the viewer in, in one turn: answered from the shard's own copy at its head,
     /// or at `since` if everything after it is at hand, and numbered events go on from
     /// exactly there. Without a `since` that serves, `own` holds and orders are shown
-    /// with the snapshot.
+    /// with the snapshot. Whether there was a snapshot.
     ///
     /// # Errors
     /// Why the room is not there.
@@ -397,7 +398,7 @@ impl Joining {
         since: Option<Position>,
         own: (Vec<Reservation>, Vec<OrderId>),
         now: Millis,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let (shard, conn) = (self.shard.clone(), self.conn.clone());
         let (at, place, snapshot) = shard.with(|open| {
             let log = shard.log();
@@ -413,6 +414,7 @@ impl Joining {
             id,
             outcome: Outcome::Joined(at),
         }];
+        let has_snapshot = snapshot.is_some();
         if let Some(snapshot) = snapshot {
             if since.is_some() {
                 answer.push(Private::Resynced);
@@ -434,7 +436,7 @@ impl Joining {
         conn.pump(false);
         drop(self);
         shard.count();
-        Ok(())
+        Ok(has_snapshot)
     }
 }
 

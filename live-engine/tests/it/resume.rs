@@ -1,7 +1,9 @@
 //! Coming back: exactly what was missed, or a snapshot and the word for it.
 
 use loadtest::live::{Auth, LiveClient};
-use shared::protocol::{Format, Position, RoomEvent, ServerFrame};
+use shared::ids::{OrderId, UserId};
+use shared::protocol::{ClientCommand, Format, Outcome, Position, Private, RoomEvent, ServerFrame};
+use shared::status::OrderStatus;
 
 use crate::harness::{World, chat, hears};
 
@@ -42,6 +44,78 @@ async fn who_comes_back_gets_exactly_what_was_missed() {
         assert_eq!(heard, missed);
     }
     world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn who_comes_back_is_told_of_their_own_hold_and_order_again() {
+    let world = World::start().await;
+    let mut host = world.host().await;
+    let opened = host.call(ClientCommand::SaleOpen(world.flash_sale(5))).await;
+    let Outcome::SaleOpened { sale } = opened.expect("answered").expect("opened") else {
+        panic!("no sale");
+    };
+    let mut gone = world.joined("Visitor").await;
+    let bought = gone.call(ClientCommand::Buy { sale, quantity: 1 }).await;
+    let Outcome::Held(hold) = bought.expect("answered").expect("held") else {
+        panic!("no hold");
+    };
+    let user = gone.hello().user.expect("an account");
+    gone.call(chat("seen")).await.expect("answered").expect("said");
+    hears(&mut gone, "seen").await;
+    let since = gone.position().expect("a position");
+    gone.call(ClientCommand::Leave).await.expect("answered").expect("left");
+    let order = order(&world, user).await;
+    for format in Format::ALL {
+        let mut client = back(&world, &gone, format).await;
+        let joined = client.join(world.shop.stream, Some(since)).await.expect("joined");
+        assert!(!joined.resynced && joined.snapshot.is_none());
+        let held = client.private(|message| match message {
+            Private::Reservation(hold) => Some(hold.clone()),
+            _ => None,
+        });
+        assert_eq!(held.await.expect("told again"), hold, "{format:?}");
+        let waits = client.private(|message| match message {
+            Private::Order { order, status } => Some((*order, *status)),
+            _ => None,
+        });
+        assert_eq!(
+            waits.await.expect("told again"),
+            (order, OrderStatus::PendingPayment),
+            "{format:?}"
+        );
+    }
+    world.engine.stop().await;
+}
+
+/// An order of the show that waits for payment.
+async fn order(world: &World, user: UserId) -> OrderId {
+    let address = testkit::fixtures::address(&world.db.pool, user).await;
+    let (checkout, order) = (uuid::Uuid::now_v7(), OrderId::new());
+    sqlx::query(
+        "insert into checkouts (id, user_id, address_id, stream_id, currency, status, items_minor, shipping_minor,
+                                total_minor, expires_at)
+         values ($1, $2, $3, $4, 'EUR', 'placed', 900, 0, 900, now() + interval '10 minutes')",
+    )
+    .bind(checkout)
+    .bind(user.0)
+    .bind(address.0)
+    .bind(world.shop.stream.0)
+    .execute(&world.db.pool)
+    .await
+    .expect("a checkout");
+    sqlx::query(
+        "insert into orders (id, user_id, checkout_id, stream_id, currency, items_minor, shipping_minor, total_minor,
+                             address, expires_at)
+         values ($1, $2, $3, $4, 'EUR', 900, 0, 900, '{}', now() + interval '10 minutes')",
+    )
+    .bind(order.0)
+    .bind(user.0)
+    .bind(checkout)
+    .bind(world.shop.stream.0)
+    .execute(&world.db.pool)
+    .await
+    .expect("an order");
+    order
 }
 
 #[tokio::test]

@@ -31,7 +31,8 @@ pub enum ClientCommand {
     Join {
         /// The stream.
         stream: StreamId,
-        /// Where to go on; without it a snapshot is sent.
+        /// Where to go on: what was missed is replayed, and own open holds and orders are
+        /// told again; without it a snapshot is sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<Position>,
     },

@@ -35,9 +35,9 @@ pub enum Private {
     Snapshot(Box<Snapshot>),
     /// What lies between `since` and now cannot be replayed: a snapshot follows.
     Resynced,
-    /// One of the viewer's own holds has changed.
+    /// One of the viewer's own holds has changed, or is open when a join is replayed.
     Reservation(Reservation),
-    /// One of the viewer's own orders has changed.
+    /// One of the viewer's own orders has changed, or awaits payment when a join is replayed.
     Order {
         /// The order.
         order: OrderId,
