@@ -148,6 +148,8 @@ async fn read(worker: &Rc<Worker>, conn: &Rc<Conn>, socket: &mut Socket) {
                 Some(code) => conn.refuse(refusal, code),
                 None => {
                     metrics::command("unknown", true);
+                    // What is no command costs as much as one, and its answer more.
+                    let refusal = worker.shared.guards.command(&conn.commands).err().unwrap_or(refusal);
                     conn.send(&Private::Error { id, refusal });
                 }
             },

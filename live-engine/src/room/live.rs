@@ -58,6 +58,7 @@ pub struct Live {
     said: SaidLately,
     /// The seq that comes next.
     next_seq: u64,
+    /// Everything up to here is stored, or refused for good.
     committed: u64,
     /// Numbered, not sent yet.
     pending: Vec<(RoomEvent, Millis)>,
@@ -359,6 +360,8 @@ impl Live {
             if *epoch != self.epoch {
                 continue;
             }
+            // Settled in order: with what was refused, all before it is done with.
+            self.committed = self.committed.max(*seq);
             let refused = self.said.rejected(*seq).into_iter();
             let error = Refusal::from(ErrorCode::Internal);
             let replies: Vec<_> = refused

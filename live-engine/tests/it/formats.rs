@@ -90,6 +90,25 @@ async fn what_is_no_frame_of_the_format_closes_with_1007() {
 }
 
 #[tokio::test]
+async fn what_is_no_command_counts_like_one() {
+    let world = World::start_with(|config| config.limits.commands = "1/4".parse().expect("a rate")).await;
+    let mut client = world.joined("Visitor").await;
+    let mut codes = Vec::new();
+    for id in 70..75 {
+        let frame = match id % 2 {
+            0 => format!(r#"{{"id":{id},"cmd":"fly"}}"#),
+            _ => format!(r#"{{"id":{id},"cmd":"chat"}}"#),
+        };
+        client.send_raw(frame.into_bytes()).await.expect("sent");
+        codes.push(client.answer(id).await.expect("answered").expect_err("refused").code);
+    }
+    let (unknown, invalid) = (ErrorCode::UnknownCommand, ErrorCode::InvalidBody);
+    assert_eq!(codes[..3], [unknown, invalid, unknown]);
+    assert!(codes.contains(&ErrorCode::RateLimited), "{codes:?}");
+    world.engine.stop().await;
+}
+
+#[tokio::test]
 async fn an_unknown_command_is_answered_and_the_connection_stays() {
     let world = World::start().await;
     let mut client = world.joined("Visitor").await;

@@ -245,6 +245,19 @@ async fn a_room_that_nobody_needs_is_given_back() {
     let mut client = world.joined("Visitor").await;
     client.call(chat("hello")).await.expect("answered").expect("said");
     client.close().await;
+    // The last event is one that the database refuses: its author has no account.
+    let nobody = shared::token::Viewer::User {
+        id: UserId::new(),
+        name: "Nobody".into(),
+    };
+    let mut nobody = world.connect(nobody, shared::token::Part::Viewer, Format::Json).await;
+    world.join(&mut nobody).await;
+    nobody
+        .call(chat("hello"))
+        .await
+        .expect("answered")
+        .expect_err("refused");
+    nobody.close().await;
     let by = tokio::time::Instant::now() + loadtest::live::DEADLINE;
     loop {
         let free: bool = sqlx::query_scalar("select expires_at <= now() from room_leases where stream_id = $1")
