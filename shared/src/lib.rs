@@ -9,6 +9,7 @@ pub mod client_address;
 pub mod config;
 pub mod db;
 pub mod error;
+pub mod idempotency;
 pub mod ids;
 pub mod live;
 pub mod money;

@@ -11,15 +11,12 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 use shared::error::{ErrorCode, Refusal};
+use shared::idempotency::{IN_FLIGHT_RETRY_MS, body_hash, lock_key};
 use shared::ids::{RequestId, UserId};
 use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::http::{Error, Result};
-
-/// How soon to ask again about a request that is under way.
-const IN_FLIGHT_RETRY_MS: u64 = 200;
 
 /// Answers forgotten in one transaction at most.
 const SWEEP_BATCH: u32 = 10_000;
@@ -69,7 +66,7 @@ where
     T: Serialize + DeserializeOwned,
     W: AsyncFnOnce(&mut PgConnection) -> Result<T>,
 {
-    let hash = body_hash(body)?;
+    let hash = body_hash(body).map_err(anyhow::Error::new)?;
     let mut connection = db.acquire().await?;
     let mut tx = connection.begin().await?;
     let done = attempt(&mut tx, user, key, operation, &hash, status, work).await;
@@ -140,24 +137,6 @@ fn in_flight() -> Error {
     Refusal::from(ErrorCode::RequestInFlight)
         .retry_after_ms(IN_FLIGHT_RETRY_MS)
         .into()
-}
-
-fn body_hash(body: &impl Serialize) -> Result<Vec<u8>> {
-    let bytes = serde_json::to_vec(body).map_err(anyhow::Error::new)?;
-    Ok(Sha256::digest(bytes).to_vec())
-}
-
-/// The advisory lock that stands for a person's key. Two that collide only wait for each
-/// other's answer for nothing.
-fn lock_key(user: UserId, key: RequestId) -> i64 {
-    let mut hash = Sha256::new();
-    hash.update(b"idempotency");
-    hash.update(user.0.as_bytes());
-    hash.update(key.0.as_bytes());
-    let digest = hash.finalize();
-    let mut first = [0; 8];
-    first.copy_from_slice(&digest[..8]);
-    i64::from_be_bytes(first)
 }
 
 /// Replaces the answer kept under a key, if it still is `before`: for work that commits an

@@ -60,7 +60,7 @@ pub async fn carry_out(pool: &PgPool, act: &HostAct) -> Result<HostDone, Error> 
 
 async fn attempt(tx: &mut PgConnection, act: &HostAct) -> Result<HostDone, Error> {
     let operation = operation(&act.command);
-    let hash = once::body_hash(&(act.stream, &act.command))?;
+    let hash = shared::idempotency::body_hash(&(act.stream, &act.command))?;
     if let Some(stored) = once::claim(tx, act.user, act.request_id).await? {
         if stored.operation != operation || stored.body_hash != hash {
             return Err(ErrorCode::RequestIdReused.into());

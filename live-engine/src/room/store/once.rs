@@ -2,17 +2,13 @@
 //! over REST. The answer is written in the work's own transaction, so that a crash leaves
 //! both or nothing. A refusal is not kept; the act may be tried again.
 
-use serde::Serialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use shared::error::{ErrorCode, Refusal};
+use shared::idempotency::{IN_FLIGHT_RETRY_MS, lock_key};
 use shared::ids::{RequestId, UserId};
 use sqlx::PgConnection;
 
 use crate::db::Error;
-
-/// How soon to ask again about a request that is under way.
-const IN_FLIGHT_RETRY_MS: u64 = 200;
 
 /// The answer that was given.
 pub(super) struct Stored {
@@ -75,22 +71,4 @@ fn in_flight() -> Error {
     Refusal::from(ErrorCode::RequestInFlight)
         .retry_after_ms(IN_FLIGHT_RETRY_MS)
         .into()
-}
-
-/// What tells one act from another under the same name.
-pub(super) fn body_hash(body: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
-    Ok(Sha256::digest(serde_json::to_vec(body)?).to_vec())
-}
-
-/// The advisory lock that stands for a person's key, the same as over REST. Two that
-/// collide only wait for each other for nothing.
-fn lock_key(user: UserId, key: RequestId) -> i64 {
-    let mut hash = Sha256::new();
-    hash.update(b"idempotency");
-    hash.update(user.0.as_bytes());
-    hash.update(key.0.as_bytes());
-    let digest = hash.finalize();
-    let mut first = [0; 8];
-    first.copy_from_slice(&digest[..8]);
-    i64::from_be_bytes(first)
 }
