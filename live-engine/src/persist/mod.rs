@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use crate::db::Db;
 use crate::types::Sink;
-use queue::{Mark, Queue};
+use queue::Mark;
+pub use queue::Queue;
 
 /// What may wait for the database on one node, in bytes.
 pub const MAX_BACKLOG_BYTES: usize = 64 * 1024 * 1024;
@@ -80,6 +81,12 @@ impl Persister {
         let writer = writer::Writer::new(db, sink, queue.clone(), progress);
         db.spawn(writer.run());
         Self { queue, settled }
+    }
+
+    /// What waits to be stored: whoever numbers events offers them here.
+    #[must_use]
+    pub fn queue(&self) -> Arc<Queue> {
+        self.queue.clone()
     }
 
     /// Takes entries, all or none, each room's in order. Never blocks.

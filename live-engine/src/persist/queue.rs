@@ -21,9 +21,9 @@ const MAX_REACTION_KEYS: usize = 65_536;
 /// Which sum a reaction belongs to.
 pub(super) type ReactionKey = (StreamId, String, Timestamp);
 
-/// See the module.
+/// See the module. In memory: offering to it is no IO.
 #[derive(Default)]
-pub(super) struct Queue {
+pub struct Queue {
     inner: Mutex<Inner>,
     /// Woken when there is something to do.
     pub(super) wake: Notify,
@@ -53,7 +53,12 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn offer(&self, entries: Vec<Entry>) -> Result<(), Backlog> {
+    /// Takes entries, all or none, each room's in order. Never blocks.
+    ///
+    /// # Errors
+    /// `Backlog` when they do not fit any more; chat is refused a little before the rest,
+    /// so that what was committed elsewhere still finds room.
+    pub fn offer(&self, entries: Vec<Entry>) -> Result<(), Backlog> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -77,7 +82,8 @@ impl Queue {
         Ok(())
     }
 
-    pub(super) fn add_reactions(&self, stream: StreamId, kind: &str, minute: Timestamp, count: u64) {
+    /// Adds to a minute's reactions of one kind. Kept in memory for up to a second.
+    pub fn add_reactions(&self, stream: StreamId, kind: &str, minute: Timestamp, count: u64) {
         let mut inner = self.lock();
         let full = inner.reactions.len() >= MAX_REACTION_KEYS;
         let key = (stream, kind.to_owned(), minute);

@@ -1,16 +1,17 @@
 //! A host's commands: one at a time. Whether they are open to this person is decided
 //! here, the rest in the command's transaction; when that is committed, viewers hear.
+//! Pure, as a part of the core.
 
 use std::collections::VecDeque;
 
-use actix::{ActorFutureExt as _, AsyncContext as _, Context};
 use shared::error::{ErrorCode, Refusal};
 use shared::protocol::RoomEvent;
+use uuid::Uuid;
 
-use super::live::Live;
+use super::core::{Core, Effect, Now};
 use super::state::Command;
-use super::store::host::{self, HostAct, HostDone};
-use super::{Asker, Host, Room, answer};
+use super::store::host::{HostAct, HostDone};
+use super::{Asker, Host};
 
 /// Commands that may wait for their turn.
 const WAITING: usize = 64;
@@ -34,20 +35,20 @@ impl HostQueue {
     }
 }
 
-impl Live {
+impl Core {
     /// Takes a command, after those that wait.
-    pub(super) fn host(&mut self, host: Host, ctx: &mut Context<Room>) {
+    pub fn host(&mut self, host: Host) {
         if let Err(refusal) = self.state.authorise(host.user, &host.command) {
-            answer(&self.shared, host.asker, Err(refusal));
+            self.effect(Effect::Answer(host.asker, Err(refusal)));
         } else if self.hosts.waiting.len() >= WAITING {
-            answer(&self.shared, host.asker, Err(ErrorCode::Overloaded.into()));
+            self.effect(Effect::Answer(host.asker, Err(ErrorCode::Overloaded.into())));
         } else {
             self.hosts.waiting.push_back(host);
-            self.next_host(ctx);
+            self.next_host();
         }
     }
 
-    fn next_host(&mut self, ctx: &mut Context<Room>) {
+    fn next_host(&mut self) {
         if self.hosts.busy {
             return;
         }
@@ -61,48 +62,37 @@ impl Live {
             request_id: host.request_id,
             command: host.command,
         };
-        let (db, asker) = (self.shared.db.clone(), host.asker);
-        let carried_out = async move {
-            db.call(async move |pool: sqlx::PgPool| host::carry_out(&pool, &act).await)
-                .await
-        };
-        let carried_out = actix::fut::wrap_future::<_, Room>(carried_out);
-        ctx.spawn(carried_out.map(move |result, room: &mut Room, ctx| match room.live() {
-            Some(live) => live.hosted(asker, result, ctx),
-            // Committed or not: whoever owns the room next finds the outbox row.
-            None => answer(&room.shared, asker, Err(ErrorCode::RoomUnavailable.into())),
-        }));
+        self.effect(Effect::CarryOut(host.asker, act));
     }
 
-    fn hosted(&mut self, asker: Asker, result: Result<HostDone, Refusal>, ctx: &mut Context<Room>) {
+    /// What [`Effect::CarryOut`] came to.
+    pub fn hosted(&mut self, asker: Asker, result: Result<HostDone, Refusal>, now: Now) {
         self.hosts.busy = false;
-        match result {
-            Ok(done) => {
-                for (outbox, event) in done.events {
-                    self.committed(outbox, event, ctx);
-                }
-                answer(&self.shared, asker, Ok(done.outcome));
+        let answer = result.map(|done| {
+            for (outbox, event) in done.events {
+                self.committed(outbox, event, now);
             }
-            Err(refusal) => answer(&self.shared, asker, Err(refusal)),
-        }
+            done.outcome
+        });
+        self.effect(Effect::Answer(asker, answer));
         // Rows that were passed over while it was under way, and what it left to read.
-        self.shared.feed.look();
-        self.next_host(ctx);
+        self.effect(Effect::Look);
+        self.next_host();
     }
 
     /// A host's command has caused this: told once, whether by its own answer or by its
     /// outbox row.
-    pub(super) fn committed(&mut self, outbox: uuid::Uuid, event: RoomEvent, ctx: &mut Context<Room>) {
+    pub(super) fn committed(&mut self, outbox: Uuid, event: RoomEvent, now: Now) {
         if !self.notices.begin(outbox) {
             return;
         }
         if let RoomEvent::SaleOpened { sale } = &event {
-            self.shared.desk.watch(self.stream, sale, None);
+            self.effect(Effect::Watch(sale.clone(), None));
         }
         if let RoomEvent::SaleClosed { sale } = &event {
             self.pace.forget(*sale);
         }
-        self.notices.done(outbox, self.next_seq());
-        self.happen(Command::Committed(event), Some(outbox), ctx);
+        self.notices.done(outbox, self.next_seq(), now.at);
+        self.happen(Command::Committed(event), Some(outbox), now);
     }
 }

@@ -1,11 +1,13 @@
 //! A room: one actor on its home worker, opened on demand, that decides what happens and
 //! numbers it. Its shards on the workers carry that to viewers.
 //!
-//! Here are its life (opening, serving, closing) and its messages; what an open room does
-//! with them is in `live`, `host` and `notices`. `state` is the pure core. Everything is
-//! sent with `try_send`: a full mailbox is a refusal that the sender passes on.
+//! Here are its life (opening, serving, closing) and its messages. What an open room does
+//! with them is decided in `core` (with `host` and `notices`, and `state` within), which
+//! knows no actor and no clock; `live` carries it out. Everything is sent with
+//! `try_send`: a full mailbox is a refusal that the sender passes on.
 
 pub mod batch;
+pub mod core;
 mod host;
 pub mod leases;
 mod live;
@@ -95,8 +97,10 @@ pub struct Say {
 pub struct React(pub BTreeMap<&'static str, u64>);
 
 /// Who waits for the answer to a host's command.
-enum Asker {
+pub enum Asker {
+    /// A connection, under its command's id.
     Socket(ConnId, u64),
+    /// Whoever asked over the bus.
     Bus(oneshot::Sender<RoomReply>),
 }
 
@@ -237,7 +241,7 @@ impl Room {
         self.fetch_mail(ctx);
         live.begin(ctx);
         for worker in workers {
-            live.attach(worker);
+            live.attach(worker, ctx);
         }
         for host in hosts {
             live.host(host, ctx);
@@ -288,7 +292,7 @@ impl Room {
     /// Closes an open room.
     fn finish(&mut self, ctx: &mut Context<Self>, why: Why) {
         if let Phase::Open(live) | Phase::Closing(live) = std::mem::replace(&mut self.phase, Phase::Closed) {
-            live.end(why);
+            live.end(why, ctx);
         }
         self.stop(ctx);
     }
@@ -336,14 +340,14 @@ fn private(id: u64, result: RoomReply) -> Private {
 impl Handler<Attach> for Room {
     type Result = ();
 
-    fn handle(&mut self, message: Attach, _: &mut Context<Self>) {
+    fn handle(&mut self, message: Attach, ctx: &mut Context<Self>) {
         match &mut self.phase {
             Phase::Opening { workers, .. } => {
                 if !workers.contains(&message.worker) {
                     workers.push(message.worker);
                 }
             }
-            Phase::Open(live) => live.attach(message.worker),
+            Phase::Open(live) => live.attach(message.worker, ctx),
             // This one is over: the home worker opens another.
             Phase::Closing(_) | Phase::Closed => {
                 let (stream, worker, router) = (self.stream, message.worker, &self.shared.router);
@@ -412,7 +416,7 @@ impl Handler<Post> for Room {
         let fenced = match &mut self.phase {
             Phase::Open(live) => live.post(message.0, ctx),
             Phase::Closing(live) => {
-                live.settle(&message.0);
+                live.settle(&message.0, ctx);
                 false
             }
             Phase::Opening { .. } | Phase::Closed => false,
@@ -430,7 +434,7 @@ impl Handler<Close> for Room {
     fn handle(&mut self, _: Close, ctx: &mut Context<Self>) -> Self::Result {
         let live = match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Open(mut live) => {
-                live.speak();
+                live.speak(ctx);
                 Some(live)
             }
             Phase::Closing(live) => Some(live),
@@ -453,7 +457,7 @@ impl Handler<Close> for Room {
             }
             // What was committed meanwhile is acknowledged before the room is gone.
             if let Phase::Closing(live) = &mut room.phase {
-                live.settle(&mail.take());
+                live.settle(&mail.take(), ctx);
             }
             room.finish(ctx, Why::Stopping { stored });
         }))

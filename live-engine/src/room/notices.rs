@@ -2,25 +2,20 @@
 //!
 //! A row comes again until it is marked, so each is taken up once here: what it names is
 //! read, what that means is told, and the row is marked with the event or for itself.
+//! Pure, as a part of the core: reading is an effect.
 
 use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
 use std::time::{Duration, Instant};
 
-use actix::{ActorFutureExt as _, AsyncContext as _, Context};
 use shared::error::Refusal;
 use shared::ids::{ProductId, SaleId, UserId};
 use shared::live::RoomNotice;
 use shared::protocol::{Private, ProductCard, Reservation};
-use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::Room;
-use super::live::Live;
+use super::core::{Core, Effect, FoundSale, Now, Read, Reading};
 use super::pace::Told;
 use super::state::Command;
-use super::store::load;
-use crate::router::ToWorker;
 use crate::types::SaleProgress;
 
 /// How long a row that is done is remembered: it may have been read before it was marked.
@@ -55,8 +50,8 @@ impl Notices {
     }
 
     /// A row is done, with the event of this number.
-    pub(super) fn done(&mut self, row: Uuid, seq: u64) {
-        self.rows.insert(row, Row::Done(seq, Instant::now()));
+    pub(super) fn done(&mut self, row: Uuid, seq: u64, now: Instant) {
+        self.rows.insert(row, Row::Done(seq, now));
     }
 
     /// A row could not be dealt with: it will come again.
@@ -65,10 +60,10 @@ impl Notices {
     }
 
     /// Forgets rows that are marked for certain.
-    pub(super) fn tidy(&mut self, committed: u64) {
+    pub(super) fn tidy(&mut self, committed: u64, now: Instant) {
         self.rows.retain(|_, row| match row {
             Row::InWork => true,
-            Row::Done(seq, at) => *seq > committed || at.elapsed() < REMEMBERED,
+            Row::Done(seq, at) => *seq > committed || now.saturating_duration_since(*at) < REMEMBERED,
         });
     }
 
@@ -78,16 +73,16 @@ impl Notices {
     }
 }
 
-impl Live {
+impl Core {
     /// Takes up outbox rows.
-    pub(super) fn notices(&mut self, rows: Vec<(Uuid, RoomNotice)>, ctx: &mut Context<Room>) {
+    pub fn notices(&mut self, rows: Vec<(Uuid, RoomNotice)>, now: Now) {
         let mut products: BTreeMap<ProductId, Vec<Uuid>> = BTreeMap::new();
         let mut sales: BTreeMap<SaleId, Vec<Uuid>> = BTreeMap::new();
         for (row, notice) in rows {
             if let RoomNotice::Happened { event } = notice {
                 // While a command is under way this may be its row: it comes again.
                 if !self.hosts.is_busy() {
-                    self.committed(row, *event, ctx);
+                    self.committed(row, *event, now);
                 }
                 continue;
             }
@@ -102,78 +97,60 @@ impl Live {
                     sales.entry(sale).or_default().push(row);
                 }
                 RoomNotice::ReservationsChanged { user, reservations } => {
-                    self.read_holds(row, user, reservations, ctx);
+                    self.effect(Effect::Read(Read::Holds(row, user, reservations)));
                 }
                 RoomNotice::OrderChanged { user, order, status } => {
-                    self.tell(user, &Private::Order { order, status });
-                    self.nothing_more([row]);
+                    self.effect(Effect::Tell(user, Private::Order { order, status }));
+                    self.nothing_more([row], now);
                 }
                 RoomNotice::Purchased { name, title, quantity } => {
-                    self.notices.done(row, self.next_seq());
-                    self.happen(Command::Purchased { name, title, quantity }, Some(row), ctx);
+                    self.notices.done(row, self.next_seq(), now.at);
+                    self.happen(Command::Purchased { name, title, quantity }, Some(row), now);
                 }
                 RoomNotice::Happened { .. } | RoomNotice::ProductChanged { .. } | RoomNotice::SaleChanged { .. } => {
-                    self.nothing_more([row]);
+                    self.nothing_more([row], now);
                 }
             }
         }
         for (product, rows) in products {
-            self.product_changed(product, rows, ctx);
+            self.product_changed(product, rows);
         }
         for (sale, rows) in sales {
-            self.read_sale(sale, rows, ctx);
+            self.effect(Effect::Read(Read::Sale(sale, rows)));
+        }
+    }
+
+    /// What [`Effect::Read`] has brought.
+    pub fn read(&mut self, reading: Reading, now: Now) {
+        match reading {
+            Reading::Product(product, rows, card) => self.product_read(product, rows, card, now),
+            Reading::Sale(sale, rows, found) => self.sale_read(sale, rows, found, now),
+            Reading::Holds(row, user, holds) => self.holds_read(row, user, holds, now),
         }
     }
 
     /// Rows that cause no event are marked for themselves.
-    fn nothing_more(&mut self, rows: impl IntoIterator<Item = Uuid>) {
+    fn nothing_more(&mut self, rows: impl IntoIterator<Item = Uuid>, now: Now) {
         let rows: Vec<_> = rows.into_iter().collect();
         for row in &rows {
-            self.notices.done(*row, 0);
+            self.notices.done(*row, 0, now.at);
         }
-        self.shared.feed.mark_delivered(self.stream, self.epoch, rows);
+        self.mark(rows);
     }
 
-    fn tell(&mut self, user: UserId, message: &Private) {
-        let stream = self.stream;
-        self.reach
-            .send_all(|| ToWorker::Personal(stream, user, message.clone()));
-    }
-
-    /// Reads one thing and goes on with it, if the room is still open then.
-    fn read<T, F>(
-        &self,
-        ctx: &mut Context<Room>,
-        read: impl FnOnce(PgPool) -> F + Send + 'static,
-        then: impl FnOnce(&mut Self, Result<T, Refusal>, &mut Context<Room>) + 'static,
-    ) where
-        T: Send + 'static,
-        F: Future<Output = Result<T, crate::db::Error>> + Send + 'static,
-    {
-        let db = self.shared.db.clone();
-        let reading = actix::fut::wrap_future::<_, Room>(async move { db.call(read).await });
-        ctx.spawn(reading.map(|result, room: &mut Room, ctx| {
-            if let Some(live) = room.live() {
-                then(live, result, ctx);
-            }
-        }));
+    /// Rows that could not be dealt with come again.
+    fn later(&mut self, rows: Vec<Uuid>) {
+        rows.into_iter().for_each(|row| self.notices.forget(row));
     }
 
     /// One reading of a product at a time, so that a later one is never the older.
-    fn product_changed(&mut self, product: ProductId, rows: Vec<Uuid>, ctx: &mut Context<Room>) {
+    fn product_changed(&mut self, product: ProductId, rows: Vec<Uuid>) {
         if let Some(waiting) = self.notices.products.get_mut(&product) {
             waiting.extend(rows);
             return;
         }
         self.notices.products.insert(product, Vec::new());
-        self.read(
-            ctx,
-            async move |pool: PgPool| {
-                let mut conn: sqlx::pool::PoolConnection<sqlx::Postgres> = pool.acquire().await?;
-                Ok(load::product_card(&mut conn, product).await?)
-            },
-            move |live, card, ctx| live.product_read(product, rows, card, ctx),
-        );
+        self.effect(Effect::Read(Read::Product(product, rows)));
     }
 
     fn product_read(
@@ -181,97 +158,80 @@ impl Live {
         product: ProductId,
         rows: Vec<Uuid>,
         card: Result<Option<ProductCard>, Refusal>,
-        ctx: &mut Context<Room>,
+        now: Now,
     ) {
         let waiting = self.notices.products.remove(&product).unwrap_or_default();
         match card {
-            Ok(Some(card)) => self.with_rows(Command::Product(card), rows, ctx),
-            Ok(None) => self.nothing_more(rows),
-            Err(_) => rows.into_iter().for_each(|row| self.notices.forget(row)),
+            Ok(Some(card)) => self.with_rows(Command::Product(card), rows, now),
+            Ok(None) => self.nothing_more(rows, now),
+            Err(_) => self.later(rows),
         }
         if !waiting.is_empty() {
-            self.product_changed(product, waiting, ctx);
+            self.product_changed(product, waiting);
         }
     }
 
     /// One event for several rows: the first goes with it, the others for themselves.
-    fn with_rows(&mut self, command: Command, rows: Vec<Uuid>, ctx: &mut Context<Room>) {
+    fn with_rows(&mut self, command: Command, rows: Vec<Uuid>, now: Now) {
         let mut rows = rows.into_iter();
         let first = rows.next();
         if let Some(row) = first {
-            self.notices.done(row, self.next_seq());
+            self.notices.done(row, self.next_seq(), now.at);
         }
-        self.happen(command, first, ctx);
-        self.nothing_more(rows);
+        self.happen(command, first, now);
+        self.nothing_more(rows, now);
     }
 
-    fn read_sale(&mut self, sale: SaleId, rows: Vec<Uuid>, ctx: &mut Context<Room>) {
-        self.read(
-            ctx,
-            async move |pool: PgPool| {
-                let mut conn = pool.acquire().await?;
-                Ok(load::sale_card(&mut conn, sale).await?)
-            },
-            move |live, found, ctx| match found {
-                Ok(found) => {
-                    if let Some((card, status, next_expiry)) = found {
-                        live.shared.desk.watch(live.stream, &card, next_expiry);
-                        let progress = SaleProgress {
-                            sale,
-                            remaining: card.remaining,
-                            version: card.version,
-                            status,
-                            next_expiry,
-                        };
-                        live.progress(progress, ctx);
-                    }
-                    live.nothing_more(rows);
-                }
-                Err(_) => rows.into_iter().for_each(|row| live.notices.forget(row)),
-            },
-        );
+    fn sale_read(&mut self, sale: SaleId, rows: Vec<Uuid>, found: Result<Option<FoundSale>, Refusal>, now: Now) {
+        let Ok(found) = found else {
+            self.later(rows);
+            return;
+        };
+        if let Some((card, status, next_expiry)) = found {
+            let progress = SaleProgress {
+                sale,
+                remaining: card.remaining,
+                version: card.version,
+                status,
+                next_expiry,
+            };
+            self.effect(Effect::Watch(card, next_expiry));
+            self.progress(progress, now);
+        }
+        self.nothing_more(rows, now);
     }
 
-    fn read_holds(&mut self, row: Uuid, user: UserId, holds: Vec<shared::ids::ReservationId>, ctx: &mut Context<Room>) {
-        self.read(
-            ctx,
-            async move |pool: PgPool| {
-                let mut conn = pool.acquire().await?;
-                let conn: &mut PgConnection = &mut conn;
-                Ok(load::holds(conn, user, &holds).await?)
-            },
-            move |live, holds: Result<Vec<Reservation>, Refusal>, _| match holds {
-                Ok(holds) => {
-                    for hold in holds {
-                        live.tell(user, &Private::Reservation(hold));
-                    }
-                    live.nothing_more([row]);
-                }
-                Err(_) => live.notices.forget(row),
-            },
-        );
+    fn holds_read(&mut self, row: Uuid, user: UserId, holds: Result<Vec<Reservation>, Refusal>, now: Now) {
+        let Ok(holds) = holds else {
+            self.later(vec![row]);
+            return;
+        };
+        for hold in holds {
+            self.effect(Effect::Tell(user, Private::Reservation(hold)));
+        }
+        self.nothing_more([row], now);
     }
 
     /// A sale's counters have moved: told in the sale's own pace.
-    pub(super) fn progress(&mut self, progress: SaleProgress, ctx: &mut Context<Room>) {
+    pub(super) fn progress(&mut self, progress: SaleProgress, now: Now) {
         let sale = progress.sale;
         if self.state.sale(sale).is_none() {
             return;
         }
-        match self.pace.note(progress, Instant::now()) {
+        match self.pace.note(progress, now.at) {
             Told::Never | Told::Waiting => {}
-            Told::Now(progress) => self.happen(Command::Progress(progress), None, ctx),
-            Told::In(after) => {
-                ctx.run_later(after, move |room, ctx| {
-                    let Some(live) = room.live() else { return };
-                    if let Some(progress) = live.pace.due(sale, Instant::now()) {
-                        live.happen(Command::Progress(progress), None, ctx);
-                    }
-                });
-            }
+            Told::Now(progress) => self.happen(Command::Progress(progress), None, now),
+            Told::In(after) => self.effect(Effect::WakeSale(sale, now.at + after)),
         }
         if self.state.sale(sale).is_none() {
             self.pace.forget(sale);
+        }
+    }
+
+    /// The time of [`Effect::WakeSale`] has come.
+    pub fn sale_due(&mut self, sale: SaleId, now: Now) {
+        if let Some(progress) = self.pace.due(sale, now.at) {
+            self.happen(Command::Progress(progress), None, now);
         }
     }
 }

@@ -1,0 +1,368 @@
+//! The core of an open room: numbers what happens, offers it to the persister, and says
+//! what is to be sent, answered, read and woken for.
+//!
+//! What a commit has caused is numbered whatever the backlog; chat is refused before it
+//! is numbered. A number is given only to what the persister has taken, or will be
+//! offered in order as soon as it has room, so what is stored never has a gap.
+//!
+//! No IO, no clock and no actor: it is told the time, the persister's queue is memory,
+//! and everything else that it wants done it leaves as [`Effect`]s, to be carried out in
+//! their order by whoever drives it: the actor, through `live`, or a simulation.
+
+mod effect;
+mod speech;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{MessageId, StreamId};
+use shared::protocol::{Millis, Outcome, RoomEvent};
+use shared::status::StreamStatus;
+use uuid::Uuid;
+
+use super::host::HostQueue;
+use super::log::LogLimits;
+use super::notices::Notices;
+use super::pace::Pace;
+use super::said::{Again, SaidLately};
+use super::state::{Command, RoomState};
+use super::store::load::LoadedRoom;
+use super::tick::When;
+use super::{Say, private, text};
+use crate::persist::{Entry, Queue, Row};
+use crate::router::{Load, RoomPost};
+use crate::types::ConnId;
+pub use effect::{Effect, FoundSale, Read, Reading};
+pub use speech::Measured;
+use speech::Speech;
+
+/// Committed events that may wait for the persister. They are few: hosts and sales cause
+/// them, and those are paced.
+const MAX_UNOFFERED: usize = 10_000;
+
+/// The time, by both clocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Now {
+    /// For what is measured.
+    pub at: Instant,
+    /// For what is told.
+    pub ms: Millis,
+}
+
+/// What a room may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CoreLimits {
+    /// What it keeps of its recent frames.
+    pub log: LogLimits,
+    /// How long it may be quiet before it tells the time.
+    pub ping_interval: Duration,
+    /// How long it stays open when nobody needs it.
+    pub room_idle: Duration,
+}
+
+/// See the module.
+pub struct Core {
+    pub(super) stream: StreamId,
+    pub(super) epoch: i64,
+    pub(super) state: RoomState,
+    pub(super) hosts: HostQueue,
+    pub(super) notices: Notices,
+    pub(super) pace: Pace,
+    backlog: Arc<Queue>,
+    load: Arc<Load>,
+    limits: CoreLimits,
+    said: SaidLately,
+    /// The seq that comes next.
+    next_seq: u64,
+    /// Everything up to here is stored, or refused for good.
+    committed: u64,
+    /// Numbered, not yet taken by the persister.
+    unoffered: VecDeque<Entry>,
+    speech: Speech,
+    idle_since: Instant,
+    effects: Vec<Effect>,
+}
+
+impl Core {
+    /// A room that was just opened in `epoch`, from its rows; what its former owner left
+    /// in `rows.notices` is taken up by [`Self::notices`] when everybody is ready for it.
+    pub fn new(
+        epoch: i64,
+        rows: &mut LoadedRoom,
+        backlog: Arc<Queue>,
+        load: Arc<Load>,
+        limits: CoreLimits,
+        now: Now,
+    ) -> Self {
+        let sales = rows.sales.iter().map(|(sale, _)| sale.clone()).collect();
+        let chat = std::mem::take(&mut rows.chat);
+        let state = RoomState::new(rows.stream.clone(), rows.host, rows.featured.take(), sales, chat);
+        let mut said = SaidLately::default();
+        for message in rows.said.drain(..) {
+            let (key, at) = ((message.user, message.request_id), (message.epoch, message.seq));
+            said.remember(key, &message.text, message.message, at, now.ms);
+        }
+        let watch = rows.sales.drain(..).map(|(sale, expiry)| Effect::Watch(sale, expiry));
+        Self {
+            stream: rows.stream.id,
+            epoch,
+            state,
+            hosts: HostQueue::default(),
+            notices: Notices::default(),
+            pace: Pace::default(),
+            backlog,
+            load,
+            limits,
+            said,
+            next_seq: 1,
+            committed: 0,
+            unoffered: VecDeque::new(),
+            speech: Speech::new(epoch, limits.log, now.at),
+            idle_since: now.at,
+            effects: watch.collect(),
+        }
+    }
+
+    /// What is to be done now, in this order. Whoever calls anything else takes these
+    /// before the next call.
+    #[must_use]
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Wants something done.
+    pub(super) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// Outbox rows that have caused no event.
+    pub(super) fn mark(&mut self, rows: Vec<Uuid>) {
+        if !rows.is_empty() {
+            self.effect(Effect::Mark(rows));
+        }
+    }
+
+    /// A worker has viewers: it gets the room as it is, and batches from there on.
+    pub fn attach(&mut self, worker: u16, now: Now) {
+        // The copy must be exact at the log's head.
+        self.speak(now);
+        self.effect(Effect::Attach {
+            worker,
+            state: Box::new(self.state.clone()),
+            log: self.speech.log().clone(),
+        });
+    }
+
+    /// Somebody says something, under the id `message` if it is said: numbered and sent at
+    /// once, acknowledged when committed.
+    pub fn say(&mut self, say: Say, message: MessageId, now: Now) {
+        let (conn, id) = (say.conn, say.id);
+        match self.try_say(say, message, now) {
+            Ok(None) => {}
+            Ok(Some(outcome)) => self.reply([((conn, id), Ok(outcome))]),
+            Err(refusal) => self.reply([((conn, id), Err(refusal))]),
+        }
+    }
+
+    fn try_say(&mut self, say: Say, message: MessageId, now: Now) -> Result<Option<Outcome>, Refusal> {
+        let (key, who) = ((say.user, say.request_id), (say.conn, say.id));
+        let text = text::normalise(&say.text, shared::protocol::MAX_CHAT_CHARS)?;
+        match self.said.again(key, &text, who)? {
+            Some(Again::Answer(outcome)) => return Ok(Some(outcome)),
+            Some(Again::Wait) => return Ok(None),
+            None => {}
+        }
+        if !self.unoffered.is_empty() {
+            return Err(ErrorCode::Overloaded.into());
+        }
+        let command = Command::Say {
+            message,
+            user: say.user,
+            name: say.name,
+            text,
+            reply_to: say.reply_to,
+        };
+        for event in self.state.decide(command, now.ms)? {
+            let RoomEvent::Chat(chat) = &event else { continue };
+            let row = Row::Chat {
+                message: chat.clone(),
+                request_id: say.request_id,
+            };
+            let entry = self.entry(row, Vec::new(), now.ms);
+            self.backlog.offer(vec![entry]).map_err(|_| ErrorCode::Overloaded)?;
+            let at = (self.epoch, self.next_seq);
+            self.said.said(key, &chat.text, message, at, now.ms, who);
+            self.number(event, now.ms);
+        }
+        self.stir(now);
+        Ok(None)
+    }
+
+    /// What a committed change means for viewers: decided, numbered, stored with the
+    /// outbox row that caused it marked. A row that means nothing is marked all the same.
+    pub(super) fn happen(&mut self, command: Command, outbox: Option<Uuid>, now: Now) {
+        let events = self.state.decide(command, now.ms).unwrap_or_default();
+        if events.is_empty() {
+            self.mark(outbox.into_iter().collect());
+        }
+        let mut outbox: Vec<_> = outbox.into_iter().collect();
+        for event in events {
+            if self.unoffered.len() >= MAX_UNOFFERED {
+                // Its row stays unmarked and comes again.
+                tracing::error!(stream = %self.stream, "too many events wait for the database");
+                return;
+            }
+            let entry = self.entry(Row::Event(event.clone()), std::mem::take(&mut outbox), now.ms);
+            self.unoffered.push_back(entry);
+            self.number(event, now.ms);
+        }
+        self.offer();
+        self.stir(now);
+    }
+
+    fn entry(&self, row: Row, outbox: Vec<Uuid>, now: Millis) -> Entry {
+        Entry {
+            stream: self.stream,
+            epoch: self.epoch,
+            seq: self.next_seq,
+            at: chrono::DateTime::from_timestamp_millis(now).unwrap_or_default(),
+            row,
+            outbox,
+        }
+    }
+
+    fn number(&mut self, event: RoomEvent, now: Millis) {
+        self.state.evolve(&event, now);
+        self.speech.add(event, now);
+        self.next_seq += 1;
+    }
+
+    /// Hands the persister what it had no room for.
+    fn offer(&mut self) {
+        while let Some(entry) = self.unoffered.front() {
+            if self.backlog.offer(vec![entry.clone()]).is_err() {
+                return;
+            }
+            self.unoffered.pop_front();
+        }
+    }
+
+    /// Reactions of one worker's viewers.
+    pub fn react(&mut self, counts: BTreeMap<&'static str, u64>, now: Now) {
+        let minute = now.ms / 60_000 * 60_000;
+        let minute = chrono::DateTime::from_timestamp_millis(minute).unwrap_or_default();
+        for (kind, count) in counts {
+            self.backlog.add_reactions(self.stream, kind, minute, count);
+            self.speech.react(kind, count);
+        }
+        self.stir(now);
+    }
+
+    /// There is something to say: now, or with the next tick.
+    fn stir(&mut self, now: Now) {
+        match self.speech.due(now.at) {
+            Some(When::Now) => self.speak(now),
+            Some(When::At(at)) => self.effect(Effect::Wake(at)),
+            None => {}
+        }
+    }
+
+    /// The time of [`Effect::Wake`] has come.
+    pub fn wake(&mut self, now: Now) {
+        self.speech.alarm();
+        self.stir(now);
+    }
+
+    /// Sends what there is to say.
+    pub fn speak(&mut self, now: Now) {
+        let measured = Measured {
+            viewers: self.load.viewers(),
+            sweep: self.load.sweep(),
+        };
+        for batch in self.speech.speak(now, measured, self.limits.ping_interval) {
+            self.effect(Effect::Broadcast(batch));
+        }
+    }
+
+    /// Answers commands.
+    fn reply(&mut self, answers: impl IntoIterator<Item = ((ConnId, u64), Result<Outcome, Refusal>)>) {
+        let answers = answers.into_iter();
+        let answers: Vec<_> = answers
+            .map(|((conn, id), result)| (conn, private(id, result)))
+            .collect();
+        if !answers.is_empty() {
+            self.effect(Effect::Reply(answers));
+        }
+    }
+
+    /// What the persister has come to: whoever waited for it is answered.
+    pub fn settle(&mut self, post: &RoomPost) {
+        for (epoch, seq) in &post.rejected {
+            if *epoch != self.epoch {
+                continue;
+            }
+            // Settled in order: with what was refused, all before it is done with.
+            self.committed = self.committed.max(*seq);
+            let refused = self.said.rejected(*seq);
+            self.reply(refused.into_iter().map(|who| (who, Err(ErrorCode::Internal.into()))));
+        }
+        if let Some((epoch, up_to)) = post.committed
+            && epoch == self.epoch
+        {
+            self.committed = self.committed.max(up_to);
+            let answers = self.said.committed(up_to);
+            self.reply(answers.into_iter().map(|(who, outcome)| (who, Ok(outcome))));
+            self.offer();
+        }
+    }
+
+    /// Takes in what other threads have left. True: the epoch is over.
+    #[must_use]
+    pub fn post(&mut self, post: RoomPost, now: Now) -> bool {
+        self.settle(&post);
+        for progress in post.progress.into_values() {
+            self.progress(progress, now);
+        }
+        self.notices(post.notices, now);
+        post.fenced == Some(self.epoch)
+    }
+
+    /// The seq that comes next.
+    pub(super) const fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// The coarse clock. `is_wanted`: somebody has viewers or is still to be reached.
+    /// True: nobody needs this room any more.
+    #[must_use]
+    pub fn sweep(&mut self, is_wanted: bool, now: Now) -> bool {
+        self.offer();
+        self.notices.tidy(self.committed, now.at);
+        if !self.speech.alarm_set() {
+            self.speak(now);
+        }
+        self.stir(now);
+        let needed = is_wanted
+            || self.state.status() == StreamStatus::Live
+            || self.state.has_sales()
+            || self.hosts.is_busy()
+            || self.notices.is_busy()
+            || self.committed + 1 < self.next_seq;
+        if needed {
+            self.idle_since = now.at;
+        }
+        now.at.saturating_duration_since(self.idle_since) >= self.limits.room_idle
+    }
+
+    /// The room closes here: whoever waits is told so.
+    pub fn give_up(&mut self) {
+        let unavailable = || Err(ErrorCode::RoomUnavailable.into());
+        let waiting = self.said.give_up();
+        self.reply(waiting.into_iter().map(|who| (who, unavailable())));
+        for asker in self.hosts.give_up() {
+            self.effect(Effect::Answer(asker, unavailable()));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What an open room wants done, as data. Plain; no rule lives here.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use shared::Timestamp;
+use shared::error::Refusal;
+use shared::ids::{ProductId, ReservationId, SaleId, UserId};
+use shared::live::RoomReply;
+use shared::protocol::{Private, ProductCard, Reservation, SaleCard};
+use shared::status::SaleStatus;
+use uuid::Uuid;
+
+use crate::room::Asker;
+use crate::room::batch::Batch;
+use crate::room::log::RoomLog;
+use crate::room::state::RoomState;
+use crate::room::store::host::HostAct;
+use crate::types::ConnId;
+
+/// One thing to do.
+pub enum Effect {
+    /// Send a tick to every worker that has viewers, after what was sent to it before.
+    Broadcast(Arc<Batch>),
+    /// Send the room as it is to a worker, and every [`Effect::Broadcast`] from here on.
+    Attach {
+        /// Which.
+        worker: u16,
+        /// The room at the log's head.
+        state: Box<RoomState>,
+        /// Its recent frames.
+        log: RoomLog,
+    },
+    /// Answer connections.
+    Reply(Vec<(ConnId, Private)>),
+    /// Tell a person, on all their connections in the room.
+    Tell(UserId, Private),
+    /// Answer a host's command.
+    Answer(Asker, RoomReply),
+    /// Carry a host's command out; [`super::Core::hosted`] takes what it came to. One at
+    /// a time.
+    CarryOut(Asker, HostAct),
+    /// Read something; [`super::Core::read`] takes it.
+    Read(Read),
+    /// Mark outbox rows delivered that have caused no event.
+    Mark(Vec<Uuid>),
+    /// Look for outbox rows at once.
+    Look,
+    /// Keep the time of a sale, whose earliest hold lapses then.
+    Watch(SaleCard, Option<Timestamp>),
+    /// Call [`super::Core::wake`] at this time.
+    Wake(Instant),
+    /// Call [`super::Core::sale_due`] for the sale at this time.
+    WakeSale(SaleId, Instant),
+}
+
+/// What is to be read, and the outbox rows that are done with once it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Read {
+    /// The product shown.
+    Product(ProductId, Vec<Uuid>),
+    /// A sale's counters.
+    Sale(SaleId, Vec<Uuid>),
+    /// Holds of one person.
+    Holds(Uuid, UserId, Vec<ReservationId>),
+}
+
+/// What was read, or why it could not be.
+pub enum Reading {
+    /// The product, if it is still there.
+    Product(ProductId, Vec<Uuid>, Result<Option<ProductCard>, Refusal>),
+    /// The sale, if it is still there.
+    Sale(SaleId, Vec<Uuid>, Result<Option<FoundSale>, Refusal>),
+    /// The holds.
+    Holds(Uuid, UserId, Result<Vec<Reservation>, Refusal>),
+}
+
+/// A sale with its status and its earliest expiry.
+pub type FoundSale = (SaleCard, SaleStatus, Option<Timestamp>);

@@ -1,0 +1,159 @@
+//! What an open room still has to say, and what it has said lately: numbered events wait
+//! here for their tick, and what may be missed is summed up beside them.
+//!
+//! Pure: it is told the time. It numbers nothing; events come in the order of their
+//! numbers and leave in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shared::protocol::{Ephemeral, Millis, RoomEvent};
+
+use super::Now;
+use crate::room::batch::Batch;
+use crate::room::log::{LogLimits, RoomLog};
+use crate::room::tick::{Ticker, When};
+
+/// Events in one frame at most; a tick with more is several frames.
+pub const FRAME_EVENTS: usize = 256;
+/// How often a changed number of viewers is told at most.
+const VIEWERS_EVERY: Duration = Duration::from_millis(900);
+
+/// What the room's workers measure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Measured {
+    /// Connections in the room.
+    pub viewers: u64,
+    /// How long the longest of the last sweeps took.
+    pub sweep: Duration,
+}
+
+/// See the module.
+pub struct Speech {
+    /// Recent frames: what workers that join later begin with.
+    log: RoomLog,
+    /// The seq of the last event that was sent.
+    spoken: u64,
+    /// Numbered from `spoken + 1` on, not sent yet.
+    pending: Vec<(RoomEvent, Millis)>,
+    reactions: BTreeMap<&'static str, u64>,
+    viewers_told: u64,
+    viewers_told_at: Instant,
+    ticker: Ticker,
+    /// Somebody has been asked to come back when it is time.
+    alarm_set: bool,
+    spoke: Instant,
+}
+
+impl Speech {
+    /// A room of this epoch that has said nothing yet.
+    pub fn new(epoch: i64, log: LogLimits, now: Instant) -> Self {
+        Self {
+            log: RoomLog::new(epoch, 0, log),
+            spoken: 0,
+            pending: Vec::new(),
+            reactions: BTreeMap::new(),
+            viewers_told: 0,
+            viewers_told_at: now,
+            ticker: Ticker::default(),
+            alarm_set: false,
+            spoke: now,
+        }
+    }
+
+    /// The recent frames.
+    pub const fn log(&self) -> &RoomLog {
+        &self.log
+    }
+
+    /// Adds the event that has got the next number.
+    pub fn add(&mut self, event: RoomEvent, at: Millis) {
+        self.pending.push((event, at));
+    }
+
+    /// Adds reactions of one kind.
+    pub fn react(&mut self, kind: &'static str, count: u64) {
+        *self.reactions.entry(kind).or_insert(0) += count;
+    }
+
+    /// When what there is should be said; `None` when there is nothing, or when somebody
+    /// is coming back for it anyway. Of a later time the caller brings an alarm.
+    pub fn due(&mut self, now: Instant) -> Option<When> {
+        if self.alarm_set || (self.pending.is_empty() && self.reactions.is_empty()) {
+            return None;
+        }
+        let when = self.ticker.when(now);
+        self.alarm_set = matches!(when, When::At(_));
+        Some(when)
+    }
+
+    /// Whether an alarm is still to come.
+    pub const fn alarm_set(&self) -> bool {
+        self.alarm_set
+    }
+
+    /// The alarm has come.
+    pub const fn alarm(&mut self) {
+        self.alarm_set = false;
+    }
+
+    /// Says everything, as the batches for the workers in order. With nothing new to say
+    /// there is one when the number of viewers is to be told, or the time in a room that
+    /// was quiet for `ping_interval`; otherwise none.
+    pub fn speak(&mut self, now: Now, measured: Measured, ping_interval: Duration) -> Vec<Arc<Batch>> {
+        let mut ephemeral = Vec::new();
+        if !self.reactions.is_empty() {
+            let counts = std::mem::take(&mut self.reactions).into_iter();
+            let counts = counts.map(|(kind, count)| (kind.to_owned(), count)).collect();
+            ephemeral.push(Ephemeral::Reactions { counts });
+        }
+        let has_news = !self.pending.is_empty() || !ephemeral.is_empty();
+        let viewers_due = now.at.saturating_duration_since(self.viewers_told_at) >= VIEWERS_EVERY;
+        if viewers_due && measured.viewers != self.viewers_told {
+            ephemeral.push(Ephemeral::Viewers {
+                count: measured.viewers,
+            });
+            self.viewers_told = measured.viewers;
+            self.viewers_told_at = now.at;
+        } else if !has_news {
+            if now.at.saturating_duration_since(self.spoke) < ping_interval {
+                return Vec::new();
+            }
+            ephemeral.push(Ephemeral::Time);
+        }
+        self.spoke = now.at;
+        self.ticker.said(now.at, measured.sweep);
+        self.encode(now, ephemeral, measured.viewers)
+    }
+
+    fn encode(&mut self, now: Now, mut ephemeral: Vec<Ephemeral>, viewers: u64) -> Vec<Arc<Batch>> {
+        let mut batches = Vec::with_capacity(1);
+        let mut pending = std::mem::take(&mut self.pending);
+        loop {
+            let rest = pending.split_off(pending.len().min(FRAME_EVENTS));
+            let from = self.spoken + 1;
+            self.spoken += pending.len() as u64;
+            // What may be missed goes with the last frame.
+            let ephemeral = if rest.is_empty() {
+                std::mem::take(&mut ephemeral)
+            } else {
+                Vec::new()
+            };
+            let epoch = self.log.head().epoch;
+            match Batch::encode(epoch, from, pending, ephemeral, viewers, now.ms, now.at) {
+                Ok(batch) => {
+                    if !batch.events.is_empty() && !self.log.push(batch.encoded.clone()) {
+                        tracing::error!(epoch, from, "a tick does not follow the last one");
+                    }
+                    batches.push(Arc::new(batch));
+                }
+                Err(error) => tracing::error!(%error, epoch, from, "a tick could not be encoded"),
+            }
+            if rest.is_empty() {
+                return batches;
+            }
+            pending = rest;
+        }
+    }
+}
