@@ -5,7 +5,7 @@
 use shared::protocol::Format;
 
 /// The longest payload of a control frame (RFC 6455, 5.5).
-const MAX_CONTROL_BYTES: usize = 125;
+pub const MAX_CONTROL_BYTES: usize = 125;
 
 /// What a frame carries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +18,8 @@ pub enum Opcode {
     Close = 0x8,
     /// A question for a pong.
     Ping = 0x9,
+    /// The answer to a ping.
+    Pong = 0xa,
 }
 
 impl Opcode {
