@@ -25,7 +25,7 @@ use crate::limits::Guards;
 use crate::net::{listener, worker};
 use crate::persist::Persister;
 use crate::room::leases::Leases;
-use crate::router::{Router, ToWorker};
+use crate::router::{Inbox, Router, ToWorker};
 use crate::sale::SaleDesk;
 use crate::tickets::Tickets;
 use crate::types::Sink;
@@ -59,6 +59,28 @@ pub struct Shared {
     pub leases: Leases,
 }
 
+impl Shared {
+    /// Starts everything that works on the database's threads, and says what each worker
+    /// will receive from.
+    fn new(config: Config, db: Db, bus: SharedBus) -> (Arc<Self>, Vec<Inbox>) {
+        let (router, inboxes) = Router::new(config.workers);
+        let (node, sink) = (NodeId::new(), router.clone() as Arc<dyn Sink>);
+        let shared = Self {
+            node,
+            guards: Guards::new(&config.limits),
+            persister: Persister::start(&db, sink.clone()),
+            desk: SaleDesk::start(&db, sink.clone()),
+            tickets: Tickets::start(&db),
+            feed: Feed::start(&db, bus, sink.clone()),
+            leases: Leases::start(&db, node, sink),
+            router,
+            config,
+            db,
+        };
+        (Arc::new(shared), inboxes)
+    }
+}
+
 /// A running engine.
 pub struct Engine {
     addr: SocketAddr,
@@ -79,20 +101,7 @@ pub async fn start(config: Config, bus: SharedBus) -> anyhow::Result<Engine> {
         None => anyhow::bail!("an engine needs a worker"),
     };
     let db = Db::start(config.database_url.expose(), config.db.clone()).await?;
-    let (router, inboxes) = Router::new(config.workers);
-    let (node, sink) = (NodeId::new(), router.clone() as Arc<dyn Sink>);
-    let shared = Arc::new(Shared {
-        node,
-        guards: Guards::new(&config.limits),
-        persister: Persister::start(&db, sink.clone()),
-        desk: SaleDesk::start(&db, sink.clone()),
-        tickets: Tickets::start(&db),
-        feed: Feed::start(&db, bus.clone(), sink.clone()),
-        leases: Leases::start(&db, node, sink),
-        router,
-        config,
-        db,
-    });
+    let (shared, inboxes) = Shared::new(config, db, bus.clone());
     abort_on_worker_panic();
     let mut threads = Vec::with_capacity(inboxes.len());
     for (index, (listener, inbox)) in listeners.into_iter().zip(inboxes).enumerate() {
@@ -112,7 +121,7 @@ pub async fn start(config: Config, bus: SharedBus) -> anyhow::Result<Engine> {
     shared
         .db
         .spawn(serve_bus(shared.router.clone(), requests, stopping.clone()));
-    tracing::info!(%addr, workers = threads.len(), %node, "the engine listens");
+    tracing::info!(%addr, workers = threads.len(), node = %shared.node, "the engine listens");
     Ok(Engine {
         addr,
         shared,
@@ -217,3 +226,6 @@ fn abort_on_worker_panic() {
         }));
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
 //! How anything reaches a worker or a room from another thread, without waiting.
 //!
-//! Messages in order go through a worker's bounded channel. What comes back from the
-//! database's threads must not be lost and needs no order: it is kept in mailboxes where
-//! newer replaces older, so their size follows the number of rooms, sales and requests
-//! in flight, and never the time that a receiver takes.
+//! Messages in order go through a worker's bounded channel. Answers to commands and what
+//! comes back from the database's threads must not be lost and need no order: they are
+//! kept in mailboxes where newer replaces older, so their size follows the number of
+//! rooms, sales and requests in flight, and never the time that a receiver takes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -21,8 +21,8 @@ use uuid::Uuid;
 
 use crate::room::Room;
 use crate::room::batch::Batch;
-use crate::room::log::RoomLog;
-use crate::room::state::RoomState;
+use crate::room::mirror::Mirror;
+use crate::room::reach::Workers;
 use crate::types::{ConnId, HoldAnswer, PersistReport, SaleProgress, Sink};
 
 /// Messages that may wait for one worker.
@@ -41,6 +41,13 @@ pub enum ToWorker {
         /// Who asks.
         worker: u16,
     },
+    /// To a room's home: this worker has none any more.
+    Detach {
+        /// The room.
+        stream: StreamId,
+        /// Who has left.
+        worker: u16,
+    },
     /// To a room's home: a host's command from the bus.
     Request(Box<RoomRequest>, oneshot::Sender<RoomReply>),
     /// The room is open; batches follow.
@@ -49,8 +56,6 @@ pub enum ToWorker {
     Unavailable(StreamId, Refusal),
     /// A tick of a room.
     Batch(StreamId, Arc<Batch>),
-    /// Messages for connections.
-    Replies(Vec<(ConnId, Private)>),
     /// A message for all connections of one person in a room.
     Personal(StreamId, UserId, Private),
     /// The room is closed here; its viewers are to come back.
@@ -71,12 +76,8 @@ pub struct Attached {
     pub room: Addr<Room>,
     /// Counts that room and shards share.
     pub load: Arc<Load>,
-    /// Its state at the log's head.
-    pub state: RoomState,
-    /// Its recent frames.
-    pub log: RoomLog,
-    /// Connections, as last counted.
-    pub viewers: u64,
+    /// The room as it is.
+    pub mirror: Mirror,
 }
 
 /// What each worker measures of a room, for the room to read.
@@ -170,6 +171,8 @@ impl<T: Default> Mail<T> {
 pub struct WorkerPost {
     /// Buyers' answers.
     pub answers: Vec<HoldAnswer>,
+    /// Rooms' answers.
+    pub replies: Vec<(ConnId, Private)>,
     /// Holds that changed.
     pub holds: Vec<(StreamId, UserId, Reservation)>,
 }
@@ -292,10 +295,40 @@ impl Router {
         answer.await.unwrap_or_else(|_| Err(ErrorCode::RoomUnavailable.into()))
     }
 
+    /// Answers commands. Never lost: each worker has at most as many waiting as it has
+    /// passed commands on.
+    pub fn replies(&self, replies: impl IntoIterator<Item = (ConnId, Private)>) {
+        let mut per_worker: HashMap<u16, Vec<(ConnId, Private)>> = HashMap::new();
+        for (conn, message) in replies {
+            per_worker.entry(conn.worker).or_default().push((conn, message));
+        }
+        for (worker, replies) in per_worker {
+            if let Some(entry) = self.workers.get(usize::from(worker)) {
+                entry.mail.put(|post| post.replies.extend(replies));
+            }
+        }
+    }
+
     fn post(&self, stream: StreamId, put: impl FnOnce(&mut RoomPost)) {
         if let Some(entry) = self.rooms.get(&stream) {
             entry.mail.put(put);
         }
+    }
+}
+
+impl Workers for Router {
+    type Message = ToWorker;
+
+    fn count(&self) -> usize {
+        self.workers()
+    }
+
+    fn send(&self, worker: u16, message: ToWorker) -> Result<(), ToWorker> {
+        self.send(worker, message)
+    }
+
+    fn gone(stream: StreamId, epoch: i64) -> ToWorker {
+        ToWorker::Gone(stream, epoch)
     }
 }
 

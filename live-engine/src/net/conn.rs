@@ -208,7 +208,7 @@ impl Conn {
         let pumped = {
             let shard = self.shard.borrow();
             let Some(shard) = shard.as_ref() else { return };
-            let log = shard.log();
+            let Some(log) = shard.log() else { return };
             self.writer.borrow_mut().offer(&log, frames, |bytes| self.write(bytes))
         };
         self.follow_up(pumped);
@@ -224,7 +224,7 @@ impl Conn {
 
     fn write_out(&self, ephemeral: bool) -> Pumped {
         let shard = self.shard.borrow();
-        let log = shard.as_ref().map(|shard| shard.log());
+        let log = shard.as_ref().and_then(|shard| shard.log());
         self.writer
             .borrow_mut()
             .pump(log.as_deref(), self.format.get(), ephemeral, |bytes| self.write(bytes))

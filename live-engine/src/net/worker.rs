@@ -77,6 +77,8 @@ pub async fn run(index: u16, shared: Arc<Shared>, listener: TcpListener, mut inb
             () = inbox.mail.arrived() => worker.collect(inbox.mail.take()),
         }
     }
+    // Rooms that have closed have left their last answers there.
+    worker.collect(inbox.mail.take());
     worker.send_away().await;
     metrics::flush();
     Ok(())
@@ -130,19 +132,25 @@ impl Worker {
         }
         let shard = Shard::new(self.index, stream);
         self.shards.borrow_mut().insert(stream, shard.clone());
-        let attach = ToWorker::Attach {
-            stream,
-            worker: self.index,
-        };
-        if self
-            .shared
-            .router
-            .send(self.shared.router.home(stream), attach)
-            .is_err()
-        {
+        if !self.ask_for(stream) {
             self.close_shard(stream, &ErrorCode::Overloaded.into());
         }
         shard
+    }
+
+    /// Asks a room's home for it; false when that takes no more messages.
+    fn ask_for(&self, stream: StreamId) -> bool {
+        let (router, worker) = (&self.shared.router, self.index);
+        router
+            .send(router.home(stream), ToWorker::Attach { stream, worker })
+            .is_ok()
+    }
+
+    /// A room sends what nobody here wants: it has not heard that they have left.
+    fn leave_room(&self, stream: StreamId) {
+        let (router, worker) = (&self.shared.router, self.index);
+        // A home that takes no more hears it with the next batch.
+        let _ = router.send(router.home(stream), ToWorker::Detach { stream, worker });
     }
 
     fn open_shard(&self, stream: StreamId) -> Option<Rc<Shard>> {
@@ -175,6 +183,12 @@ impl Worker {
                     self.report_unavailable(worker, stream, refusal);
                 }
             }
+            ToWorker::Detach { stream, worker } => {
+                if let Some(open) = self.rooms.borrow().get(&stream) {
+                    // A room that takes no more hears it with the next batch.
+                    let _ = open.room.try_send(room::Detach { worker });
+                }
+            }
             ToWorker::Request(request, reply) => match self.room(request.stream) {
                 Ok(room) => {
                     let command = room::Host::from_bus(*request, reply);
@@ -188,26 +202,20 @@ impl Worker {
             ToWorker::Attached(attached) => {
                 match self.open_shard(attached.stream) {
                     Some(shard) => shard.attached(*attached),
-                    // Whoever wanted in has left meanwhile. A room that is too busy to
-                    // hear it goes on sending, which is dropped.
-                    None => drop(attached.room.try_send(room::Detach { worker: self.index })),
+                    // Whoever wanted in has left meanwhile.
+                    None => self.leave_room(attached.stream),
                 }
             }
             ToWorker::Unavailable(stream, refusal) => self.close_shard(stream, &refusal),
-            ToWorker::Batch(stream, batch) => {
-                let gap = self.open_shard(stream).is_some_and(|shard| !shard.take(&batch));
-                if gap {
-                    tracing::error!(%stream, "a shard missed a batch; its viewers have to come back");
-                    self.close_shard(stream, &ErrorCode::RoomUnavailable.into());
-                }
-            }
-            ToWorker::Replies(replies) => {
-                for (id, message) in replies {
-                    if let Some(conn) = self.conn(id) {
-                        conn.send(&message);
+            ToWorker::Batch(stream, batch) => match self.open_shard(stream) {
+                Some(shard) => {
+                    if !shard.take(&batch) {
+                        tracing::error!(%stream, "a shard missed a batch; its viewers have to come back");
+                        self.close_shard(stream, &ErrorCode::RoomUnavailable.into());
                     }
                 }
-            }
+                None => self.leave_room(stream),
+            },
             ToWorker::Personal(stream, user, message) => {
                 if let Some(shard) = self.open_shard(stream) {
                     shard.tell(user, &message);
@@ -251,6 +259,11 @@ impl Worker {
     }
 
     fn collect(&self, post: WorkerPost) {
+        for (id, message) in post.replies {
+            if let Some(conn) = self.conn(id) {
+                conn.send(&message);
+            }
+        }
         for HoldAnswer { conn, id, result } in post.answers {
             let outcome = result.map(|hold| match hold.status {
                 ReservationStatus::Released => Outcome::Done,
@@ -353,4 +366,11 @@ fn sweep_shards(worker: &Worker) {
         .shards
         .borrow_mut()
         .retain(|_, shard| !shard.detach_if_idle(idle));
+    for (stream, shard) in &*worker.shards.borrow() {
+        if shard.is_opening() {
+            // The question or its answer may have met a full channel. Asked twice, a room
+            // answers twice, and a shard takes the first.
+            worker.ask_for(*stream);
+        }
+    }
 }

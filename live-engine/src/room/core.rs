@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use super::host::HostQueue;
 use super::log::LogLimits;
+use super::mirror::Mirror;
 use super::notices::Notices;
 use super::pace::Pace;
 use super::said::{Again, SaidLately};
@@ -148,10 +149,10 @@ impl Core {
     pub fn attach(&mut self, worker: u16, now: Now) {
         // The copy must be exact at the log's head.
         self.speak(now);
+        let mirror = Mirror::new(self.state.clone(), self.speech.log().clone(), self.load.viewers());
         self.effect(Effect::Attach {
             worker,
-            state: Box::new(self.state.clone()),
-            log: self.speech.log().clone(),
+            mirror: Box::new(mirror),
         });
     }
 

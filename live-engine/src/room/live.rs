@@ -19,7 +19,7 @@ use super::store::{self, host, load};
 use super::{Asker, Host, Room, Say, Why, answer, tick};
 use crate::engine::Shared;
 use crate::metrics;
-use crate::router::{Attached, Load, Mail, RoomEntry, RoomPost, ToWorker};
+use crate::router::{Attached, Load, Mail, RoomEntry, RoomPost, Router, ToWorker};
 
 /// See the module.
 pub struct Live {
@@ -27,7 +27,7 @@ pub struct Live {
     stream: StreamId,
     epoch: i64,
     core: Core,
-    reach: Reach,
+    reach: Reach<Router>,
     room: Addr<Room>,
     mail: Arc<Mail<RoomPost>>,
     load: Arc<Load>,
@@ -157,27 +157,17 @@ impl Live {
                 self.reach.send_all(|| ToWorker::Batch(self.stream, batch.clone()));
                 metrics::tick(tick::length(self.load.sweep()));
             }
-            Effect::Attach { worker, state, log } => {
+            Effect::Attach { worker, mirror } => {
                 let attached = Attached {
                     stream: self.stream,
                     room: self.room.clone(),
                     load: self.load.clone(),
-                    state: *state,
-                    log,
-                    viewers: self.load.viewers(),
+                    mirror: *mirror,
                 };
                 self.reach.send(worker, ToWorker::Attached(Box::new(attached)));
                 self.reach.attach(worker);
             }
-            Effect::Reply(answers) => {
-                let mut per_worker: BTreeMap<u16, Vec<_>> = BTreeMap::new();
-                for (conn, message) in answers {
-                    per_worker.entry(conn.worker).or_default().push((conn, message));
-                }
-                for (worker, answers) in per_worker {
-                    self.reach.send(worker, ToWorker::Replies(answers));
-                }
-            }
+            Effect::Reply(answers) => self.shared.router.replies(answers),
             Effect::Tell(user, message) => {
                 let stream = self.stream;
                 self.reach

@@ -12,10 +12,11 @@ mod host;
 pub mod leases;
 mod live;
 pub mod log;
+pub mod mirror;
 mod notices;
 mod open;
 mod pace;
-mod reach;
+pub mod reach;
 mod said;
 pub mod shard;
 pub mod state;
@@ -317,14 +318,7 @@ fn answer(shared: &Shared, asker: Asker, result: RoomReply) {
         // An asker who has given up needs no answer.
         Asker::Bus(reply) => drop(reply.send(result)),
         Asker::Socket(conn, id) => {
-            let message = private(id, result);
-            let replies = ToWorker::Replies(vec![(conn, message)]);
-            if shared.router.send(conn.worker, replies).is_err() {
-                tracing::warn!(
-                    worker = conn.worker,
-                    "a worker takes no more; an answer to a host is lost"
-                );
-            }
+            shared.router.replies([(conn, private(id, result))]);
         }
     }
 }

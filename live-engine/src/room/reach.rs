@@ -7,32 +7,52 @@ use std::sync::Arc;
 
 use shared::ids::StreamId;
 
-use crate::router::{Router, ToWorker};
-
 /// Messages that may wait for one worker.
-const WAITING: usize = 512;
+pub const WAITING: usize = 512;
 
-#[derive(Default)]
-struct Worker {
+/// The channels to workers, bounded and in order.
+pub trait Workers {
+    /// What they are sent.
+    type Message;
+
+    /// How many workers there are.
+    fn count(&self) -> usize;
+
+    /// Sends to a worker, or gives the message back when it has too many.
+    ///
+    /// # Errors
+    /// The message.
+    #[allow(clippy::result_large_err, reason = "the message goes back to its sender")]
+    fn send(&self, worker: u16, message: Self::Message) -> Result<(), Self::Message>;
+
+    /// What tells a worker that the room is closed here, for whoever is in it in `epoch`.
+    fn gone(stream: StreamId, epoch: i64) -> Self::Message;
+}
+
+struct Worker<M> {
     attached: bool,
-    waiting: VecDeque<ToWorker>,
+    waiting: VecDeque<M>,
 }
 
 /// See the module.
-pub struct Reach {
-    router: Arc<Router>,
+pub struct Reach<W: Workers> {
+    channels: Arc<W>,
     stream: StreamId,
     epoch: i64,
-    workers: Vec<Worker>,
+    workers: Vec<Worker<W::Message>>,
 }
 
-impl Reach {
+impl<W: Workers> Reach<W> {
     /// No worker has viewers yet.
     #[must_use]
-    pub fn new(router: Arc<Router>, stream: StreamId, epoch: i64) -> Self {
-        let workers = std::iter::repeat_with(Worker::default).take(router.workers()).collect();
+    pub fn new(channels: Arc<W>, stream: StreamId, epoch: i64) -> Self {
+        let nobody = || Worker {
+            attached: false,
+            waiting: VecDeque::new(),
+        };
+        let workers = std::iter::repeat_with(nobody).take(channels.count()).collect();
         Self {
-            router,
+            channels,
             stream,
             epoch,
             workers,
@@ -60,13 +80,13 @@ impl Reach {
     }
 
     /// Sends to one worker, after what waits for it.
-    pub fn send(&mut self, to: u16, message: ToWorker) {
+    pub fn send(&mut self, to: u16, message: W::Message) {
         self.retry_one(to);
         let Some(worker) = self.workers.get_mut(usize::from(to)) else {
             return;
         };
         if worker.waiting.is_empty() {
-            if let Err(message) = self.router.send(to, message) {
+            if let Err(message) = self.channels.send(to, message) {
                 worker.waiting.push_back(message);
             }
         } else if worker.waiting.len() < WAITING {
@@ -74,13 +94,13 @@ impl Reach {
         } else {
             tracing::warn!(stream = %self.stream, worker = to, "a worker is too far behind; its viewers have to come back");
             worker.waiting.clear();
-            worker.waiting.push_back(ToWorker::Gone(self.stream, self.epoch));
+            worker.waiting.push_back(W::gone(self.stream, self.epoch));
             worker.attached = false;
         }
     }
 
     /// Sends to all workers that have viewers.
-    pub fn send_all(&mut self, message: impl Fn() -> ToWorker) {
+    pub fn send_all(&mut self, message: impl Fn() -> W::Message) {
         for (index, attached) in self
             .workers
             .iter()
@@ -106,7 +126,7 @@ impl Reach {
             return;
         };
         while let Some(message) = worker.waiting.pop_front() {
-            if let Err(message) = self.router.send(to, message) {
+            if let Err(message) = self.channels.send(to, message) {
                 worker.waiting.push_front(message);
                 return;
             }
@@ -123,6 +143,7 @@ impl Reach {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::router::{Router, ToWorker};
 
     #[test]
     fn what_a_full_worker_cannot_take_comes_later_and_in_order() {

@@ -1,8 +1,8 @@
-//! A room on one worker: the viewers that are connected here, the room's recent frames,
-//! and a copy of its state that is exact at the log's head.
+//! A room on one worker: the viewers that are connected here, and the room as this worker
+//! knows it, its [`Mirror`].
 //!
-//! A shard decides nothing. It answers joins from its own copy, and when a tick has come
-//! it sweeps: it writes the tick's bytes to one viewer after the other, starting at
+//! A shard decides nothing. It answers joins from its mirror, and when a tick has come it
+//! sweeps: it writes the tick's bytes to one viewer after the other, starting at
 //! another one each time and letting others go first every half millisecond.
 
 use std::cell::{Cell, Ref, RefCell};
@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 use actix::Addr;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{OrderId, StreamId, UserId};
-use shared::protocol::{Millis, Outcome, Position, Private, Reservation};
+use shared::protocol::{Millis, Position, Private, Reservation};
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
-use super::log::{Encoded, LogLimits, RoomLog};
-use super::state::RoomState;
+use super::log::{Encoded, RoomLog};
+use super::mirror::{Mirror, Taken};
 use super::{Detach, React, Room};
 use crate::metrics;
 use crate::net::conn::Conn;
@@ -39,16 +39,14 @@ const MOVED: u16 = 4000;
 enum Phase {
     /// The room has been asked; these wait for it.
     Opening(Vec<oneshot::Sender<Result<(), Refusal>>>),
-    Open(Box<Open>),
+    Open(Open),
     Closed(Refusal),
 }
 
-/// What a shard knows of its room.
+/// Where a shard's room is.
 struct Open {
     room: Addr<Room>,
     load: Arc<Load>,
-    state: RoomState,
-    viewers: u64,
 }
 
 /// See the module.
@@ -56,7 +54,8 @@ pub struct Shard {
     worker: u16,
     stream: StreamId,
     phase: RefCell<Phase>,
-    log: RefCell<RoomLog>,
+    /// There from when it is open, and still when it is closed: what has begun is finished.
+    mirror: RefCell<Option<Mirror>>,
     members: RefCell<Vec<Rc<Conn>>>,
     /// The connections of each account, those that are joining included.
     people: RefCell<HashMap<UserId, Vec<Rc<Conn>>>>,
@@ -77,15 +76,11 @@ impl Shard {
     /// A shard whose room has been asked for.
     #[must_use]
     pub fn new(worker: u16, stream: StreamId) -> Rc<Self> {
-        let nothing = LogLimits {
-            bytes: 0,
-            age: Duration::ZERO,
-        };
         Rc::new(Self {
             worker,
             stream,
             phase: RefCell::new(Phase::Opening(Vec::new())),
-            log: RefCell::new(RoomLog::new(0, 0, nothing)),
+            mirror: RefCell::default(),
             members: RefCell::default(),
             people: RefCell::default(),
             joining: Cell::new(0),
@@ -99,9 +94,9 @@ impl Shard {
         })
     }
 
-    /// The room's recent frames.
-    pub fn log(&self) -> Ref<'_, RoomLog> {
-        self.log.borrow()
+    /// The room's recent frames, once it was open.
+    pub fn log(&self) -> Option<Ref<'_, RoomLog>> {
+        Ref::filter_map(self.mirror.borrow(), |mirror| mirror.as_ref().map(Mirror::log)).ok()
     }
 
     /// The stream.
@@ -113,7 +108,13 @@ impl Shard {
     /// The epoch, once it is open.
     #[must_use]
     pub fn epoch(&self) -> Option<i64> {
-        matches!(&*self.phase.borrow(), Phase::Open(_)).then(|| self.log().head().epoch)
+        self.with_mirror(|_, mirror| mirror.epoch()).ok()
+    }
+
+    /// Whether the room has not answered yet.
+    #[must_use]
+    pub fn is_opening(&self) -> bool {
+        matches!(&*self.phase.borrow(), Phase::Opening(_))
     }
 
     /// Waits until the room is there.
@@ -135,13 +136,15 @@ impl Shard {
 
     /// The room is there.
     pub fn attached(&self, attached: Attached) {
-        *self.log.borrow_mut() = attached.log;
-        let open = Phase::Open(Box::new(Open {
+        if self.epoch() == Some(attached.mirror.epoch()) {
+            // Asked for twice: what is here is the same, and viewers have their places in it.
+            return;
+        }
+        self.mirror.replace(Some(attached.mirror));
+        let open = Phase::Open(Open {
             room: attached.room,
             load: attached.load,
-            state: attached.state,
-            viewers: attached.viewers,
-        }));
+        });
         if let Phase::Opening(waiting) = self.phase.replace(open) {
             for waiting in waiting {
                 // Somebody who has given up needs no answer.
@@ -179,18 +182,29 @@ impl Shard {
         }
     }
 
+    /// Does something with the open room as it is known here.
+    ///
+    /// # Errors
+    /// Why it is not there.
+    fn with_mirror<T>(&self, act: impl FnOnce(&Open, &Mirror) -> T) -> Result<T, Refusal> {
+        let mirror = self.mirror.borrow();
+        let mirror = mirror.as_ref().ok_or(ErrorCode::RoomUnavailable);
+        self.with(|open| Ok(act(open, mirror?)))?
+    }
+
     /// The room's actor and whose show it is.
     ///
     /// # Errors
     /// Why it is not there.
     pub fn room(&self) -> Result<(Addr<Room>, UserId), Refusal> {
-        self.with(|open| (open.room.clone(), open.state.host()))
+        self.with_mirror(|open, mirror| (open.room.clone(), mirror.host()))
     }
 
     /// Whether everything after `since` is at hand.
     #[must_use]
     pub fn has_all_after(&self, since: Position) -> bool {
-        self.epoch().is_some() && self.log().after(since).is_some()
+        self.with_mirror(|_, mirror| mirror.has_all_after(since))
+            .unwrap_or(false)
     }
 
     /// Begins a join: from now on what is for this person alone is kept for them.
@@ -230,25 +244,18 @@ impl Shard {
 
     /// Takes a tick of the room. False: it does not follow what is here.
     pub fn take(self: &Rc<Self>, batch: &Batch) -> bool {
-        {
-            let mut phase = self.phase.borrow_mut();
-            let Phase::Open(open) = &mut *phase else { return true };
-            let mut log = self.log.borrow_mut();
-            if batch.epoch != log.head().epoch {
-                return true;
-            }
-            open.viewers = batch.viewers;
-            if batch.events.is_empty() {
+        if self.with(|_| ()).is_err() {
+            return true;
+        }
+        let taken = self.mirror.borrow_mut().as_mut().map(|mirror| mirror.take(batch));
+        match taken {
+            Some(Taken::Gap) => return false,
+            Some(Taken::Foreign) | None => return true,
+            Some(Taken::Passing) => {
                 self.passed.set(self.passed.get() + 1);
                 *self.passing.borrow_mut() = Some(batch.encoded.clone());
-            } else {
-                if !log.push(batch.encoded.clone()) {
-                    return false;
-                }
-                for (event, at) in &*batch.events {
-                    open.state.evolve(event, *at);
-                }
             }
+            Some(Taken::Numbered) => {}
         }
         metrics::delivered(batch.events.len() as u64 * self.members.borrow().len() as u64);
         self.sweep();
@@ -400,27 +407,7 @@ impl Joining {
         now: Millis,
     ) -> Result<bool, Refusal> {
         let (shard, conn) = (self.shard.clone(), self.conn.clone());
-        let (at, place, snapshot) = shard.with(|open| {
-            let log = shard.log();
-            match since.and_then(|since| Some((since, log.after(since)?))) {
-                Some((since, place)) => (since, place, None),
-                None => {
-                    let snapshot = open.state.snapshot(log.head(), now, open.viewers.max(1), own.0, own.1);
-                    (log.head(), log.next(), Some(snapshot))
-                }
-            }
-        })?;
-        let mut answer = vec![Private::Reply {
-            id,
-            outcome: Outcome::Joined(at),
-        }];
-        let has_snapshot = snapshot.is_some();
-        if let Some(snapshot) = snapshot {
-            if since.is_some() {
-                answer.push(Private::Resynced);
-            }
-            answer.push(Private::Snapshot(Box::new(snapshot)));
-        }
+        let welcome = shard.with_mirror(|_, mirror| mirror.welcome(id, since, own, now))?;
         self.joined = true;
         {
             let mut members = shard.members.borrow_mut();
@@ -430,13 +417,13 @@ impl Joining {
         // The sweep that is under way may have passed the end of the list.
         shard.again.set(shard.sweeping.get());
         conn.enter(Some(shard.clone()), None);
-        conn.send_all(&answer);
-        conn.enter(Some(shard.clone()), Some(place));
+        conn.send_all(&welcome.answer);
+        conn.enter(Some(shard.clone()), Some(welcome.place));
         conn.release();
         conn.pump(false);
         drop(self);
         shard.count();
-        Ok(has_snapshot)
+        Ok(welcome.has_snapshot)
     }
 }
 

@@ -13,8 +13,7 @@ use uuid::Uuid;
 
 use crate::room::Asker;
 use crate::room::batch::Batch;
-use crate::room::log::RoomLog;
-use crate::room::state::RoomState;
+use crate::room::mirror::Mirror;
 use crate::room::store::host::HostAct;
 use crate::types::ConnId;
 
@@ -26,10 +25,8 @@ pub enum Effect {
     Attach {
         /// Which.
         worker: u16,
-        /// The room at the log's head.
-        state: Box<RoomState>,
-        /// Its recent frames.
-        log: RoomLog,
+        /// The room.
+        mirror: Box<Mirror>,
     },
     /// Answer connections.
     Reply(Vec<(ConnId, Private)>),

@@ -1,0 +1,135 @@
+//! Workers whose neighbours are played by the test.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use loadtest::live::{Auth, LiveClient};
+use shared::bus::MemoryBus;
+use shared::config::Secret;
+use shared::ids::{GuestId, StreamId};
+use shared::protocol::{ClientCommand, Format};
+use shared::token::{Part, Ticket, Viewer};
+use uuid::Uuid;
+
+use super::*;
+use crate::Limits;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Two workers of which only the first runs, and a stream whose home is the other.
+struct Half {
+    url: String,
+    stream: StreamId,
+    shared: Arc<Shared>,
+    home: Inbox,
+    worker: JoinHandle<()>,
+    _db: testkit::TestDb,
+}
+
+impl Half {
+    async fn start() -> Self {
+        let test_db = testkit::database().await;
+        let config = Config {
+            bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+            workers: 2,
+            database_url: Secret::new(test_db.url.clone()),
+            db: testkit::db_options(),
+            token_key: testkit::token_key(),
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
+        };
+        let db = Db::start(config.database_url.expose(), config.db.clone())
+            .await
+            .expect("the database is there");
+        let listener = listener::open(config.bind, 1)
+            .expect("a free port")
+            .pop()
+            .expect("a listener");
+        let addr = listener.local_addr().expect("an address");
+        let (shared, mut inboxes) = Shared::new(config, db, MemoryBus::shared());
+        let home = inboxes.pop().expect("the second worker");
+        let inbox = inboxes.pop().expect("the first worker");
+        let others = shared.clone();
+        let worker = std::thread::spawn(move || {
+            let run = worker::run(0, others, listener, inbox);
+            actix::System::new().block_on(run).expect("the worker runs");
+        });
+        let stream = std::iter::repeat_with(StreamId::new).find(|stream| shared.router.home(*stream) == 1);
+        Self {
+            url: format!("ws://{addr}/ws"),
+            stream: stream.expect("every second one"),
+            shared,
+            home,
+            worker,
+            _db: test_db,
+        }
+    }
+
+    async fn guest(&self) -> LiveClient {
+        let ticket = Ticket {
+            jti: Uuid::now_v7(),
+            viewer: Viewer::Guest { id: GuestId::new() },
+            stream: self.stream,
+            part: Part::Viewer,
+        };
+        let now = chrono::Utc::now().timestamp();
+        let ticket = testkit::token_key().sign(ticket, now).expect("signed");
+        LiveClient::connect(&self.url, Format::Json, Auth::Ticket(ticket))
+            .await
+            .expect("connected")
+    }
+
+    /// The next question for the room.
+    async fn asked(&mut self) -> bool {
+        let message = tokio::time::timeout(DEADLINE, self.home.messages.recv()).await;
+        let message = message.expect("a question in time").expect("the router is there");
+        matches!(message, ToWorker::Attach { stream, worker: 0 } if stream == self.stream)
+    }
+
+    async fn stop(self) {
+        self.shared.router.send_when_possible(0, ToWorker::Stop).await;
+        let worker = self.worker;
+        let joined = tokio::task::spawn_blocking(move || worker.join().is_ok()).await;
+        assert!(joined.expect("not cancelled"), "the worker ended well");
+        self.shared.db.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_has_not_answered_is_asked_for_again() {
+    let mut half = Half::start().await;
+    let mut guest = half.guest().await;
+    let join = ClientCommand::Join {
+        stream: half.stream,
+        since: None,
+    };
+    let id = guest.send(join, None).await.expect("sent");
+    assert!(half.asked().await, "the first question, which is lost");
+    assert!(half.asked().await, "the second one");
+    let refusal = Refusal::from(ErrorCode::NotFound);
+    let report = ToWorker::Unavailable(half.stream, refusal.clone());
+    assert!(half.shared.router.send(0, report).is_ok());
+    assert_eq!(guest.answer(id).await.expect("answered"), Err(refusal));
+    half.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_sends_to_whom_nobody_listens_is_told_so() {
+    let mut half = Half::start().await;
+    let batch = crate::room::batch::Batch::encode(
+        1,
+        1,
+        vec![(shared::protocol::RoomEvent::Unfeatured, 1)],
+        vec![],
+        0,
+        1,
+        std::time::Instant::now(),
+    );
+    let batch = Arc::new(batch.expect("encodes"));
+    assert!(half.shared.router.send(0, ToWorker::Batch(half.stream, batch)).is_ok());
+    let message = tokio::time::timeout(DEADLINE, half.home.messages.recv()).await;
+    let told = message.expect("told in time").expect("the router is there");
+    assert!(matches!(told, ToWorker::Detach { stream, worker: 0 } if stream == half.stream));
+    half.stop().await;
+}

@@ -1,0 +1,206 @@
+//! A room as one worker knows it: a copy of its state that is exact at the head of its
+//! recent frames. What a shard decides is decided here: what a viewer who joins is told
+//! and from where on they follow, and whether a tick follows what is here.
+//!
+//! Pure: no IO and no clock.
+
+use shared::ids::{OrderId, UserId};
+use shared::protocol::{Millis, Outcome, Position, Private, Reservation};
+
+use super::batch::Batch;
+use super::log::RoomLog;
+use super::state::RoomState;
+
+/// See the module.
+pub struct Mirror {
+    state: RoomState,
+    log: RoomLog,
+    /// Connections in the room, as last counted.
+    viewers: u64,
+}
+
+/// What became of a tick.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// Its events are in the log now.
+    Numbered,
+    /// It holds only what may be missed.
+    Passing,
+    /// It is of another epoch, and nothing was taken.
+    Foreign,
+    /// It does not follow what is here, and nothing was taken: something was missed.
+    Gap,
+}
+
+/// How a viewer comes in.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Welcome {
+    /// What they are told before anything else.
+    pub answer: Vec<Private>,
+    /// The first tick that they get.
+    pub place: u64,
+    /// Whether the answer has a snapshot, or everything that was missed follows.
+    pub has_snapshot: bool,
+}
+
+impl Mirror {
+    /// A room as it is: its state at the head of `log`.
+    #[must_use]
+    pub const fn new(state: RoomState, log: RoomLog, viewers: u64) -> Self {
+        Self { state, log, viewers }
+    }
+
+    /// The recent frames.
+    #[must_use]
+    pub const fn log(&self) -> &RoomLog {
+        &self.log
+    }
+
+    /// The room's epoch.
+    #[must_use]
+    pub fn epoch(&self) -> i64 {
+        self.log.head().epoch
+    }
+
+    /// Whose show it is.
+    #[must_use]
+    pub const fn host(&self) -> UserId {
+        self.state.host()
+    }
+
+    /// The room at the head of the frames.
+    #[must_use]
+    pub const fn state(&self) -> &RoomState {
+        &self.state
+    }
+
+    /// Whether everything after `since` is at hand.
+    #[must_use]
+    pub fn has_all_after(&self, since: Position) -> bool {
+        self.log.after(since).is_some()
+    }
+
+    /// Takes a tick of the room in.
+    #[must_use]
+    pub fn take(&mut self, batch: &Batch) -> Taken {
+        if batch.epoch != self.epoch() {
+            return Taken::Foreign;
+        }
+        self.viewers = batch.viewers;
+        if batch.events.is_empty() {
+            return Taken::Passing;
+        }
+        if !self.log.push(batch.encoded.clone()) {
+            return Taken::Gap;
+        }
+        for (event, at) in &*batch.events {
+            self.state.evolve(event, *at);
+        }
+        Taken::Numbered
+    }
+
+    /// Welcomes a viewer whose join has this id: at `since` if everything after it is at
+    /// hand, otherwise at the head with a snapshot, in which `own` holds and orders are
+    /// shown. Numbered events go on from exactly there.
+    #[must_use]
+    pub fn welcome(
+        &self,
+        id: u64,
+        since: Option<Position>,
+        own: (Vec<Reservation>, Vec<OrderId>),
+        now: Millis,
+    ) -> Welcome {
+        let joined = |at| Private::Reply {
+            id,
+            outcome: Outcome::Joined(at),
+        };
+        if let Some((since, place)) = since.and_then(|since| Some((since, self.log.after(since)?))) {
+            return Welcome {
+                answer: vec![joined(since)],
+                place,
+                has_snapshot: false,
+            };
+        }
+        let head = self.log.head();
+        let snapshot = self.state.snapshot(head, now, self.viewers.max(1), own.0, own.1);
+        let resynced = since.map(|_| Private::Resynced);
+        let answer = [joined(head)].into_iter().chain(resynced);
+        Welcome {
+            answer: answer.chain([Private::Snapshot(Box::new(snapshot))]).collect(),
+            place: self.log.next(),
+            has_snapshot: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use shared::ids::StreamId;
+    use shared::protocol::{RoomEvent, StreamCard};
+    use shared::status::StreamStatus;
+
+    use super::*;
+    use crate::room::log::LogLimits;
+
+    fn mirror(epoch: i64) -> Mirror {
+        let stream = StreamCard {
+            id: StreamId::new(),
+            title: "A show".into(),
+            shop: "A shop".into(),
+            cover_url: String::new(),
+            status: StreamStatus::Live,
+            started_at: None,
+        };
+        let state = RoomState::new(stream, UserId::new(), None, vec![], vec![]);
+        let limits = LogLimits {
+            bytes: 1024,
+            age: Duration::from_secs(60),
+        };
+        Mirror::new(state, RoomLog::new(epoch, 0, limits), 0)
+    }
+
+    fn batch(epoch: i64, from: u64, events: usize) -> Batch {
+        let events = vec![(RoomEvent::Unfeatured, 1); events];
+        Batch::encode(epoch, from, events, vec![], 3, 1, Instant::now()).expect("encodes")
+    }
+
+    #[test]
+    fn only_what_follows_is_taken() {
+        let mut mirror = mirror(2);
+        assert_eq!(mirror.take(&batch(1, 1, 1)), Taken::Foreign);
+        assert_eq!(mirror.take(&batch(2, 1, 2)), Taken::Numbered);
+        assert_eq!(mirror.take(&batch(2, 4, 1)), Taken::Gap);
+        assert_eq!(mirror.take(&batch(2, 1, 1)), Taken::Gap);
+        assert_eq!(mirror.take(&batch(2, 3, 0)), Taken::Passing);
+        assert_eq!(mirror.log().head(), Position { epoch: 2, seq: 2 });
+    }
+
+    #[test]
+    fn who_comes_back_goes_on_exactly_there_or_is_told() {
+        let mut mirror = mirror(2);
+        for from in 1..=3 {
+            assert_eq!(mirror.take(&batch(2, from, 1)), Taken::Numbered);
+        }
+        let welcome = |epoch, seq| mirror.welcome(7, Some(Position { epoch, seq }), (vec![], vec![]), 9);
+        let replayed = welcome(2, 1);
+        assert_eq!(
+            (replayed.place, replayed.has_snapshot, replayed.answer.len()),
+            (1, false, 1)
+        );
+        for (epoch, seq) in [(1, 1), (2, 4)] {
+            let welcome = welcome(epoch, seq);
+            assert_eq!((welcome.place, welcome.has_snapshot), (3, true));
+            assert!(matches!(
+                welcome.answer[..],
+                [_, Private::Resynced, Private::Snapshot(_)]
+            ));
+        }
+        let first = mirror.welcome(7, None, (vec![], vec![]), 9);
+        assert!(matches!(
+            first.answer[..],
+            [Private::Reply { .. }, Private::Snapshot(_)]
+        ));
+    }
+}
