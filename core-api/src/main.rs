@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use shared::bus::MemoryBus;
+use shared::bus::{BusConfig, Unset};
 use shared::config::{Secret, Settings};
 use shared::db::{self, DbOptions};
 use shared::telemetry::{self, LogFormat};
@@ -45,8 +45,9 @@ async fn run() -> anyhow::Result<()> {
     let database: Option<Secret> = settings.required("database_url");
     let allow_unsafe = settings.or("allow_unsafe_database", false);
     let format = settings.or("log_format", LogFormat::Text);
-    let all = service.zip(database).zip(allow_unsafe).zip(format);
-    let (((service, database), allow_unsafe), format) = settings.finish(all)?;
+    let bus = BusConfig::read(&mut settings, Unset::Fault);
+    let all = service.zip(database).zip(allow_unsafe).zip(format).zip(bus);
+    let ((((service, database), allow_unsafe), format), bus) = settings.finish(all)?;
 
     telemetry::init_logs(format, "info,actix_server=warn");
     let metrics = telemetry::init_metrics();
@@ -56,7 +57,8 @@ async fn run() -> anyhow::Result<()> {
     };
     let pool = db::connect(database.expose(), &options).await?;
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let service = core_api::start(service, pool.clone(), MemoryBus::shared(), metrics, None).await?;
+    let bus = bus.open().await.context("starting the bus")?;
+    let service = core_api::start(service, pool.clone(), bus, metrics, None).await?;
     tokio::select! {
         result = tokio::signal::ctrl_c() => result.context("listening for Ctrl-C")?,
         _ = terminate.recv() => {}

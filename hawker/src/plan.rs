@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use shared::bus::{BusConfig, Unset};
 use shared::config::{Secret, Settings};
 use shared::db::DbOptions;
 use shared::telemetry::LogFormat;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub api: core_api::Config,
     /// The live engine.
     pub engine: live_engine::Config,
+    /// What is between them, and other services over the same database.
+    pub bus: BusConfig,
     /// No token secret was given: one is kept in the data directory.
     pub keeps_secret: bool,
     /// Write the demo shop into an empty private database.
@@ -59,6 +62,7 @@ impl Place {
         // A file for `run` says more than other commands ask.
         core_api::Config::read(&mut settings);
         live_engine::Config::read(&mut settings);
+        BusConfig::read(&mut settings, Unset::Memory);
         Ok(settings.finish(place)?)
     }
 
@@ -136,13 +140,15 @@ impl Plan {
         let secret: Option<Secret> = settings.optional("token_secret");
         let api = core_api::Config::read(&mut settings);
         let engine = live_engine::Config::read(&mut settings);
+        let bus = BusConfig::read(&mut settings, Unset::Memory);
         let place = Place::from(&mut settings);
-        let services = place.zip(api).zip(engine);
-        let ((place, api), engine) = settings.finish(services)?;
+        let services = place.zip(api).zip(engine).zip(bus);
+        let (((place, api), engine), bus) = settings.finish(services)?;
         Ok(Self {
             place,
             api,
             engine,
+            bus,
             keeps_secret: secret.is_none_or(|secret| secret.expose() == LATER),
             seed: !args.no_seed,
             show: args.show,

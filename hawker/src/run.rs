@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use live_engine::Engine;
-use shared::bus::MemoryBus;
 use shared::config::Secret;
 use shared::db;
 use sqlx::PgPool;
@@ -84,7 +83,7 @@ impl Running {
         tracing::debug!(after = ?began.elapsed(), "the schema is up to date");
         let password = password.await.context("making a password")??.set(&pool).await?;
         plan.engine.database_url = database.url().clone();
-        let bus = MemoryBus::shared();
+        let bus = plan.bus.open().await.context("starting the bus")?;
         let metrics = shared::telemetry::init_metrics();
         let (engine, api) = tokio::try_join!(
             live_engine::start(plan.engine.clone(), bus.clone()),

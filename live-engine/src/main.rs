@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use shared::bus::MemoryBus;
+use shared::bus::{BusConfig, Unset};
 use shared::config::Settings;
 use shared::telemetry::{LogFormat, init_logs};
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,9 +31,11 @@ async fn main() -> anyhow::Result<()> {
     init_logs(cli.log_format, "info");
     let mut settings = Settings::load(cli.config.as_deref())?;
     let config = live_engine::Config::read(&mut settings);
-    let config = settings.finish(config)?;
+    let bus = BusConfig::read(&mut settings, Unset::Fault);
+    let (config, bus) = settings.finish(config.zip(bus))?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let engine = live_engine::start(config, MemoryBus::shared()).await?;
+    let bus = bus.open().await.context("starting the bus")?;
+    let engine = live_engine::start(config, bus).await?;
     tokio::select! {
         _ = terminate.recv() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,

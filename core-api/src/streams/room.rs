@@ -32,6 +32,7 @@ pub async fn ask(bus: &SharedBus, request: &RoomRequest) -> Result<Outcome> {
 fn unavailable(error: BusError) -> Refusal {
     let code = match error {
         BusError::Overloaded => ErrorCode::Overloaded,
+        BusError::TooLarge => ErrorCode::PayloadTooLarge,
         BusError::NoServer | BusError::Timeout | BusError::Unreachable => ErrorCode::RoomUnavailable,
     };
     tracing::warn!(%error, "a room did not answer");

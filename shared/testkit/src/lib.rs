@@ -1,16 +1,19 @@
-//! Databases and clients for the integration tests.
+//! Databases and servers for the integration tests.
 //!
 //! Each test process has a private Postgres in memory, started when the first test asks
 //! for it, and each test a database of its own, copied from a migrated template in
-//! milliseconds. Nothing here is used outside tests, and no setting of the machine
-//! reaches it: `DATABASE_URL` in particular is for compilers only.
+//! milliseconds. A test that needs a Redis starts one of its own. Nothing here is used
+//! outside tests, and no setting of the machine reaches it: `DATABASE_URL` in particular
+//! is for compilers only.
 
 #![allow(clippy::missing_panics_doc, reason = "a test whose world cannot be made has failed")]
 
 mod cleaner;
 mod cluster;
 pub mod fixtures;
+mod redis;
 
+pub use redis::Redis;
 use shared::db::DbOptions;
 use shared::token::TokenKey;
 use sqlx::PgPool;

@@ -1,0 +1,106 @@
+//! What the bus over Redis goes through: Redis killed, emptied, cut off, frozen.
+
+use bytes::Bytes;
+use shared::bus::{BusError, Delivery};
+
+use super::{DEADLINE, Ends, echo, end, next, next_message, until};
+
+/// Both ends hear and answer each other.
+async fn works(ends: &Ends) {
+    echo(&ends.b, "check").await;
+    let mut subscription = ends.b.subscribe("check").await.unwrap();
+    let message = Bytes::from_static(b"hello");
+    ends.a.publish("check", message.clone()).await.unwrap();
+    assert_eq!(next_message(&mut subscription).await, message);
+    assert_eq!(ends.a.request("check", message.clone(), DEADLINE).await, Ok(message));
+}
+
+#[tokio::test]
+async fn what_may_have_been_missed_while_redis_was_away_is_said() {
+    let mut ends = Ends::over_redis().await;
+    let mut before = ends.b.subscribe("t").await.unwrap();
+    echo(&ends.b, "t").await;
+    ends.redis().kill();
+    until("it is noticed", async || !ends.a.is_up() && !ends.b.is_up()).await;
+    assert_eq!(ends.a.publish("t", Bytes::new()).await, Err(BusError::Unreachable));
+    let refused = ends.a.request("t", Bytes::new(), DEADLINE).await;
+    assert_eq!(refused, Err(BusError::Unreachable));
+    let mut meanwhile = ends.b.subscribe("u").await.unwrap();
+    ends.redis().restart().await;
+    assert_eq!(next(&mut before).await, Delivery::Missed);
+    assert_eq!(next(&mut meanwhile).await, Delivery::Missed);
+    until("the other end is back too", async || ends.a.is_up()).await;
+    for (topic, subscription) in [("t", &mut before), ("u", &mut meanwhile)] {
+        let message = Bytes::from_static(b"after");
+        ends.a.publish(topic, message.clone()).await.unwrap();
+        assert_eq!(next(subscription).await, Delivery::Message(message));
+    }
+    let asked = ends.a.request("t", Bytes::from_static(b"there?"), DEADLINE).await;
+    assert_eq!(asked, Ok(Bytes::from_static(b"there?")));
+}
+
+#[tokio::test]
+async fn a_redis_that_is_emptied_loses_nothing_of_the_bus() {
+    let mut ends = Ends::over_redis().await;
+    let mut subscription = ends.b.subscribe("t").await.unwrap();
+    echo(&ends.b, "t").await;
+    for n in 0..20_u8 {
+        ends.redis().flush().await;
+        let message = Bytes::from(vec![n]);
+        ends.a.publish("t", message.clone()).await.unwrap();
+        assert_eq!(next(&mut subscription).await, Delivery::Message(message.clone()));
+        assert_eq!(ends.a.request("t", message.clone(), DEADLINE).await, Ok(message));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_is_made_again_and_the_cut_is_said() {
+    let mut ends = Ends::over_redis().await;
+    let mut subscription = ends.b.subscribe("t").await.unwrap();
+    for _ in 0..3 {
+        ends.redis().disconnect_all().await;
+        assert_eq!(next(&mut subscription).await, Delivery::Missed);
+        until("both are back", async || ends.a.is_up() && ends.b.is_up()).await;
+    }
+    works(&ends).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_says_nothing_is_given_up_until_it_speaks_again() {
+    let mut ends = Ends::over_redis().await;
+    let mut subscription = ends.b.subscribe("t").await.unwrap();
+    ends.redis().freeze();
+    until("it is noticed", async || !ends.a.is_up() && !ends.b.is_up()).await;
+    assert_eq!(ends.a.publish("t", Bytes::new()).await, Err(BusError::Unreachable));
+    ends.redis().thaw();
+    assert_eq!(next(&mut subscription).await, Delivery::Missed);
+    until("both are back", async || ends.a.is_up() && ends.b.is_up()).await;
+    works(&ends).await;
+}
+
+#[tokio::test]
+async fn namespaces_share_a_redis_without_hearing_each_other() {
+    let mut ends = Ends::over_redis().await;
+    let stranger = end(ends.redis(), "stranger").await;
+    let mut ours = ends.b.subscribe("t").await.unwrap();
+    let mut theirs = stranger.subscribe("t").await.unwrap();
+    echo(&stranger, "t").await;
+    assert_eq!(ends.a.request("t", Bytes::new(), DEADLINE).await, Err(BusError::NoServer));
+    stranger.publish("t", Bytes::from_static(b"theirs")).await.unwrap();
+    ends.a.publish("t", Bytes::from_static(b"ours")).await.unwrap();
+    assert_eq!(next(&mut theirs).await, Delivery::Message(Bytes::from_static(b"theirs")));
+    assert_eq!(next(&mut ours).await, Delivery::Message(Bytes::from_static(b"ours")));
+}
+
+#[tokio::test]
+async fn a_process_that_ends_serves_no_more() {
+    let mut ends = Ends::over_redis().await;
+    echo(&ends.b, "t").await;
+    let third = end(ends.redis(), "test").await;
+    let _requests = third.serve("t").await.unwrap();
+    drop(third);
+    until("its place is given up", async || ends.redis().subscribed_channels().await == 3).await;
+    for _ in 0..10 {
+        assert_eq!(ends.a.request("t", Bytes::new(), DEADLINE).await, Ok(Bytes::new()));
+    }
+}
