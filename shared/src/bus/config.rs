@@ -136,7 +136,10 @@ mod tests {
 
     #[test]
     fn what_is_no_bus_is_said_at_start() {
-        assert_eq!(faults([("bus", "pigeons")], Unset::Fault).first().map(String::as_str), Some("bus"));
+        assert_eq!(
+            faults([("bus", "pigeons")], Unset::Fault).first().map(String::as_str),
+            Some("bus")
+        );
         assert_eq!(faults([("redis_url", "http://cache")], Unset::Memory), ["redis_url"]);
         let named = [("redis_url", "redis://cache/"), ("bus_namespace", "shop*")];
         assert_eq!(faults(named, Unset::Memory), ["bus_namespace"]);

@@ -63,7 +63,9 @@ impl Redis {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(DEADLINE, answers).await.expect("Redis starts in time");
+        tokio::time::timeout(DEADLINE, answers)
+            .await
+            .expect("Redis starts in time");
     }
 
     /// Empties it of every key and script.
@@ -75,8 +77,12 @@ impl Redis {
 
     /// Cuts every connection but this one's.
     pub async fn disconnect_all(&self) {
-        self.command("CLIENT KILL TYPE normal SKIPME yes").await.expect("Redis answers");
-        self.command("CLIENT KILL TYPE pubsub SKIPME yes").await.expect("Redis answers");
+        self.command("CLIENT KILL TYPE normal SKIPME yes")
+            .await
+            .expect("Redis answers");
+        self.command("CLIENT KILL TYPE pubsub SKIPME yes")
+            .await
+            .expect("Redis answers");
     }
 
     /// How many channels have subscribers.
@@ -119,7 +125,16 @@ impl Redis {
 fn spawn(dir: &Path, socket: &Path) -> Child {
     let mut command = Command::new("redis-server");
     command
-        .args(["--port", "0", "--save", "", "--appendonly", "no", "--maxmemory", MAX_MEMORY])
+        .args([
+            "--port",
+            "0",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--maxmemory",
+            MAX_MEMORY,
+        ])
         .arg("--unixsocket")
         .arg(socket)
         .arg("--dir")

@@ -93,7 +93,11 @@ mod tests {
         let bytes = question.write();
         assert_eq!(Question::read(&bytes), Some(question));
         assert_eq!(Question::read(&bytes.slice(..23)), None);
-        for result in [Ok(Bytes::from_static(b"me")), Err(BusError::Overloaded), Err(BusError::NoServer)] {
+        for result in [
+            Ok(Bytes::from_static(b"me")),
+            Err(BusError::Overloaded),
+            Err(BusError::NoServer),
+        ] {
             let answer = Answer { number: 9, result };
             let bytes = answer.write();
             assert_eq!(Answer::read(&bytes), Some(answer));

@@ -255,7 +255,11 @@ impl Link {
     }
 }
 
-async fn connect(client: redis::Client, ends: Arc<Ends>, lost: Arc<Notify>) -> redis::RedisResult<MultiplexedConnection> {
+async fn connect(
+    client: redis::Client,
+    ends: Arc<Ends>,
+    lost: Arc<Notify>,
+) -> redis::RedisResult<MultiplexedConnection> {
     let pushed = move |push: PushInfo| -> Result<(), redis::aio::SendError> {
         match push.kind {
             PushKind::SMessage => heard(&ends, push.data),

@@ -75,8 +75,14 @@ mod tests {
     #[test]
     fn every_name_is_read_as_what_it_is() {
         let names = Names::new("shop".into(), Uuid::now_v7());
-        assert_eq!(names.read(&names.topic("outbox.hint")), Some(Heard::Topic("outbox.hint")));
-        assert_eq!(names.read(&names.requests("live.room")), Some(Heard::Requests("live.room")));
+        assert_eq!(
+            names.read(&names.topic("outbox.hint")),
+            Some(Heard::Topic("outbox.hint"))
+        );
+        assert_eq!(
+            names.read(&names.requests("live.room")),
+            Some(Heard::Requests("live.room"))
+        );
         assert_eq!(names.read(&names.answers(names.end())), Some(Heard::Answers));
         assert!(names.requests("live.room").starts_with(&names.servers("live.room")));
         for other in ["", "shop", "shop:{x", "other:{live.room}"] {

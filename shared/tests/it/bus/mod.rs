@@ -76,7 +76,10 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "not in time: {what}");
+    assert!(
+        tokio::time::timeout(DEADLINE, waiting).await.is_ok(),
+        "not in time: {what}"
+    );
 }
 
 /// Answers every request to `topic` with the request itself, until the test ends.

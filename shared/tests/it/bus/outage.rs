@@ -85,10 +85,16 @@ async fn namespaces_share_a_redis_without_hearing_each_other() {
     let mut ours = ends.b.subscribe("t").await.unwrap();
     let mut theirs = stranger.subscribe("t").await.unwrap();
     echo(&stranger, "t").await;
-    assert_eq!(ends.a.request("t", Bytes::new(), DEADLINE).await, Err(BusError::NoServer));
+    assert_eq!(
+        ends.a.request("t", Bytes::new(), DEADLINE).await,
+        Err(BusError::NoServer)
+    );
     stranger.publish("t", Bytes::from_static(b"theirs")).await.unwrap();
     ends.a.publish("t", Bytes::from_static(b"ours")).await.unwrap();
-    assert_eq!(next(&mut theirs).await, Delivery::Message(Bytes::from_static(b"theirs")));
+    assert_eq!(
+        next(&mut theirs).await,
+        Delivery::Message(Bytes::from_static(b"theirs"))
+    );
     assert_eq!(next(&mut ours).await, Delivery::Message(Bytes::from_static(b"ours")));
 }
 
@@ -99,7 +105,10 @@ async fn a_process_that_ends_serves_no_more() {
     let third = end(ends.redis(), "test").await;
     let _requests = third.serve("t").await.unwrap();
     drop(third);
-    until("its place is given up", async || ends.redis().subscribed_channels().await == 3).await;
+    until("its place is given up", async || {
+        ends.redis().subscribed_channels().await == 3
+    })
+    .await;
     for _ in 0..10 {
         assert_eq!(ends.a.request("t", Bytes::new(), DEADLINE).await, Ok(Bytes::new()));
     }

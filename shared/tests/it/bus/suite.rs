@@ -49,7 +49,10 @@ async fn every_subscriber_hears_what_is_published_in_order(ends: Ends) {
     let mut there = ends.b.subscribe("t").await.unwrap();
     for n in 0..100_u8 {
         ends.a.publish("t", Bytes::from(vec![n])).await.unwrap();
-        ends.a.publish("other", Bytes::from_static(b"not for them")).await.unwrap();
+        ends.a
+            .publish("other", Bytes::from_static(b"not for them"))
+            .await
+            .unwrap();
     }
     for subscription in [&mut here, &mut also_here, &mut there] {
         for n in 0..100_u8 {
@@ -76,13 +79,19 @@ async fn a_slow_subscriber_is_told_that_it_missed_something(ends: Ends) {
 }
 
 async fn a_request_is_answered_by_the_server_of_its_topic(ends: Ends) {
-    assert_eq!(ends.a.request("t", Bytes::new(), DEADLINE).await, Err(BusError::NoServer));
+    assert_eq!(
+        ends.a.request("t", Bytes::new(), DEADLINE).await,
+        Err(BusError::NoServer)
+    );
     echo(&ends.b, "t").await;
     echo(&ends.b, "elsewhere").await;
     for message in [Bytes::from_static(b"ping"), Bytes::new()] {
         assert_eq!(ends.a.request("t", message.clone(), DEADLINE).await, Ok(message));
     }
-    assert_eq!(ends.a.request("u", Bytes::new(), DEADLINE).await, Err(BusError::NoServer));
+    assert_eq!(
+        ends.a.request("u", Bytes::new(), DEADLINE).await,
+        Err(BusError::NoServer)
+    );
 }
 
 async fn of_several_servers_one_gets_each_request(ends: Ends) {
@@ -155,7 +164,10 @@ async fn a_server_with_too_much_to_do_says_so(ends: Ends) {
 async fn what_is_too_long_is_refused(ends: Ends) {
     echo(&ends.b, "t").await;
     let longest = Bytes::from(vec![0; MAX_MESSAGE_BYTES]);
-    assert_eq!(ends.a.request("t", longest.clone(), DEADLINE).await, Ok(longest.clone()));
+    assert_eq!(
+        ends.a.request("t", longest.clone(), DEADLINE).await,
+        Ok(longest.clone())
+    );
     let mut subscription = ends.b.subscribe("t").await.unwrap();
     let too_long = Bytes::from(vec![0; MAX_MESSAGE_BYTES + 1]);
     let refused = ends.a.request("t", too_long.clone(), DEADLINE).await;
@@ -169,7 +181,10 @@ async fn a_server_that_is_gone_is_asked_no_more(ends: Ends) {
     let requests = ends.b.serve("t").await.unwrap();
     let subscription = ends.b.subscribe("t").await.unwrap();
     drop((requests, subscription));
-    assert_eq!(ends.a.request("t", Bytes::new(), DEADLINE).await, Err(BusError::NoServer));
+    assert_eq!(
+        ends.a.request("t", Bytes::new(), DEADLINE).await,
+        Err(BusError::NoServer)
+    );
     ends.a.publish("t", Bytes::new()).await.unwrap();
     if let Some(redis) = &ends.redis {
         // What is left is where each end gets its answers.
