@@ -17,6 +17,7 @@ pub fn chat_events(count: usize) -> Vec<RoomEvent> {
                     id: UserId::new(),
                     name: format!("viewer-{i}"),
                     host: false,
+                    moderator: false,
                 },
                 text: SENTENCE.to_owned(),
                 reply_to: None,

@@ -16,7 +16,9 @@ create table streams (
     peak_viewers        int         not null default 0 check (peak_viewers >= 0),
     created_at          timestamptz not null default now(),
     check ((status = 'scheduled') = (started_at is null) or status = 'cancelled'),
-    check ((status = 'ended') = (ended_at is not null))
+    check ((status = 'ended') = (ended_at is not null)),
+    -- What names a show and its shop names both rightly.
+    constraint streams_of_seller_key unique (id, seller_id)
 );
 create index streams_seller_idx on streams (seller_id, id desc);
 create index streams_live_idx on streams (started_at desc, id) where status = 'live';
@@ -30,6 +32,38 @@ create table stream_products (
 );
 create index stream_products_product_idx on stream_products (product_id);
 comment on table stream_products is 'The line-up: what a show may feature, in order.';
+
+create table moderators (
+    id           uuid primary key,
+    seller_id    uuid        not null references sellers,
+    stream_id    uuid,
+    user_id      uuid        not null references users,
+    rights       text[]      not null,
+    appointed_by uuid        not null references users,
+    created_at   timestamptz not null default now(),
+    updated_at   timestamptz not null default now(),
+    foreign key (stream_id, seller_id) references streams (id, seller_id),
+    constraint moderators_rights check (
+        cardinality(rights) > 0
+        and rights <@ array['delete_messages', 'mute', 'ban', 'pin', 'announce', 'chat_rules', 'review'])
+);
+-- One appointment a person for the shop, and one for each of its shows.
+create unique index moderators_seller_key on moderators (seller_id, user_id) where stream_id is null;
+create unique index moderators_stream_key on moderators (stream_id, user_id) where stream_id is not null;
+create index moderators_list_idx on moderators (seller_id, id);
+create index moderators_user_idx on moderators (user_id);
+comment on table moderators is
+    'Who may do what in a shop''s shows beside its owner. Rights of the shop and of a show add up.';
+
+-- What a person may do in a show as a moderator: the one answer for both services.
+create function moderator_rights(the_stream uuid, the_user uuid) returns text[] language sql stable as $$
+    select coalesce(array_agg(distinct r.name), '{}')
+      from streams s
+      join moderators m on m.seller_id = s.seller_id and (m.stream_id is null or m.stream_id = s.id)
+      join users u on u.id = m.user_id and u.suspended_at is null
+      cross join lateral unnest(m.rights) as r (name)
+     where s.id = the_stream and m.user_id = the_user
+$$;
 
 create table room_leases (
     stream_id  uuid primary key references streams,

@@ -43,6 +43,7 @@ use crate::routes;
         (name = "sellers", description = "Shops"),
         (name = "catalog", description = "Categories, products, stock"),
         (name = "streams", description = "Shows"),
+        (name = "moderation", description = "Who keeps order in a shop's shows, and who is kept out"),
         (name = "orders", description = "Checkout, orders, payments"),
         (name = "admin", description = "For those who run the market"),
         (name = "operations", description = "For those who run the service")

@@ -19,6 +19,7 @@ pub mod idempotency;
 pub mod identity;
 pub mod jobs;
 pub mod ledger;
+pub mod moderation;
 pub mod orders;
 pub mod payments;
 pub mod routes;

@@ -11,6 +11,7 @@ use crate::checkout::handlers as checkout;
 use crate::flash::handlers as flash;
 use crate::http::operations;
 use crate::identity::handlers as identity;
+use crate::moderation::handlers as moderation;
 use crate::orders::handlers as orders;
 use crate::payments::handlers as payments;
 use crate::sellers::handlers as sellers;
@@ -71,6 +72,13 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(streams::close_sale) // POST /streams/{id}/sales/{sale}/close
         .service(streams::ticket) // POST /streams/{id}/ticket
         .service(streams::chat); // GET /streams/{id}/chat
+    config
+        .service(moderation::moderators) // GET /seller/moderators
+        .service(moderation::appoint) // POST /seller/moderators
+        .service(moderation::change) // PATCH /seller/moderators/{id}
+        .service(moderation::dismiss) // DELETE /seller/moderators/{id}
+        .service(moderation::moderators_of_show) // GET /streams/{id}/moderators
+        .service(moderation::appoint_for_show); // POST /streams/{id}/moderators
     config
         .service(flash::hold) // POST /flash-sales/{id}/holds
         .service(flash::release); // DELETE /flash-sales/{id}/holds/{reservation}

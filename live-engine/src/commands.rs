@@ -21,7 +21,7 @@ use crate::net::conn::Conn;
 use crate::net::worker::Worker;
 use crate::room::shard::Shard;
 use crate::room::store::load::{self, Own};
-use crate::room::{Host, Say};
+use crate::room::{Host, Say, powers};
 use crate::sale::{HoldRequest, ReleaseRequest};
 
 /// How long a join may wait for its room to open.
@@ -214,13 +214,14 @@ impl Command<'_> {
         let shard = self.shard()?;
         let request_id = self.act()?;
         let (room, host) = shard.room()?;
-        let user = self
-            .who
-            .user()
-            .filter(|user| self.who.part == Part::Host && *user == host);
-        let Some(user) = user else {
-            return Err(Refusal::new(ErrorCode::Forbidden, "only the show's host may do this"));
+        // A moderator comes as a viewer, the host as the host. Who has which right, the
+        // room knows.
+        let may_ask = |user: &UserId| match *user == host {
+            true => self.who.part == Part::Host,
+            false => command.right().is_some(),
         };
+        let user = self.who.user().filter(may_ask);
+        let user = user.ok_or_else(|| powers::lacking(command.right()))?;
         let host = Host::from_socket(self.conn.id, self.id, user, request_id, command);
         room.try_send(host).map_err(|_| ErrorCode::Overloaded)?;
         Ok(Done::Later)

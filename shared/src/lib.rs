@@ -15,6 +15,7 @@ pub mod live;
 pub mod money;
 pub mod outbox;
 pub mod protocol;
+pub mod rights;
 pub mod status;
 pub mod telemetry;
 pub mod token;

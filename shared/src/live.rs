@@ -13,8 +13,8 @@ pub const ROOM_REQUESTS: &str = "live.room";
 /// The bus topic that hints at new outbox rows. A hint may be lost; the rows are polled too.
 pub const OUTBOX_HINTS: &str = "outbox.hint";
 
-/// A host's command, authorised by core-api: `user` may act for the stream's seller.
-/// The room checks that again against its own state before it decides.
+/// A command to a room, authorised by core-api: `user` owns the stream's shop or moderates
+/// it. The room checks that again, and so does the command's own transaction.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RoomRequest {
     /// Whose room.
@@ -68,6 +68,8 @@ pub enum RoomNotice {
         /// Its status now.
         status: OrderStatus,
     },
+    /// Somebody was appointed, dismissed, or has other rights.
+    ModeratorsChanged,
     /// Something was bought in this show.
     Purchased {
         /// The buyer's name, if they opted in.
@@ -89,6 +91,7 @@ impl RoomNotice {
             Self::SaleChanged { .. } => "sale_changed",
             Self::ReservationsChanged { .. } => "reservations_changed",
             Self::OrderChanged { .. } => "order_changed",
+            Self::ModeratorsChanged => "moderators_changed",
             Self::Purchased { .. } => "purchased",
         }
     }

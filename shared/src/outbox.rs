@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::bus::Bus;
-use crate::ids::{ProductId, StreamId};
+use crate::ids::{ProductId, SellerId, StreamId};
 use crate::live::{OUTBOX_HINTS, RoomNotice};
 
 /// Adds a notice for one room.
@@ -45,6 +45,31 @@ pub async fn push_product_changed(conn: &mut PgConnection, product: ProductId) -
         notice.topic(),
         payload,
         product.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Adds a notice for the shows of a shop that are to come or on air: all of them, or one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn push_to_shows(
+    conn: &mut PgConnection,
+    seller: SellerId,
+    stream: Option<StreamId>,
+    notice: &RoomNotice,
+) -> Result<(), sqlx::Error> {
+    let payload = serde_json::to_value(notice).map_err(|e| sqlx::Error::Encode(e.into()))?;
+    sqlx::query!(
+        "insert into outbox (id, topic, stream_id, payload)
+         select gen_random_uuid(), $1, s.id, $2 from streams s
+          where s.seller_id = $3 and s.status in ('scheduled', 'live') and ($4::uuid is null or s.id = $4)",
+        notice.topic(),
+        payload,
+        seller.0,
+        stream.map(|stream| stream.0)
     )
     .execute(conn)
     .await?;

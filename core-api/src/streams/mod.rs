@@ -159,6 +159,17 @@ pub async fn cancel(db: &PgPool, shop: &Shopkeeper, id: StreamId) -> Result<Stre
     get(db, id).await
 }
 
+/// Step: whether the show is the shop's.
+///
+/// # Errors
+/// `not_found`.
+pub async fn require_own(conn: &mut PgConnection, id: StreamId, seller: SellerId) -> Result<()> {
+    if store::is_own(conn, id, seller).await? {
+        return Ok(());
+    }
+    Err(ErrorCode::NotFound.into())
+}
+
 /// Passes a host's command to the room and answers with the room's word. The room keeps
 /// the request id: the same command again has the same outcome.
 ///
@@ -172,9 +183,7 @@ pub async fn command(
     request_id: RequestId,
     command: HostCommand,
 ) -> Result<Outcome> {
-    if !store::is_own(&mut *db.acquire().await?, stream, shop.seller).await? {
-        return Err(ErrorCode::NotFound.into());
-    }
+    require_own(&mut *db.acquire().await?, stream, shop.seller).await?;
     let request = RoomRequest {
         stream,
         user: shop.user,

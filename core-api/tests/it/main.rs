@@ -10,6 +10,7 @@ mod identity;
 mod jobs;
 mod late_payments;
 mod market;
+mod moderation;
 mod orders;
 mod payments;
 mod sellers;

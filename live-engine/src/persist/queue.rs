@@ -193,6 +193,7 @@ mod tests {
                 id: UserId::new(),
                 name: "Demo Viewer".into(),
                 host: false,
+                moderator: false,
             },
             text: "x".repeat(text_bytes),
             reply_to: None,

@@ -27,6 +27,7 @@ use super::log::LogLimits;
 use super::mirror::Mirror;
 use super::notices::Notices;
 use super::pace::Pace;
+use super::powers::Powers;
 use super::said::{Again, SaidLately};
 use super::state::{Command, RoomState};
 use super::store::load::LoadedRoom;
@@ -68,6 +69,7 @@ pub struct Core {
     pub(super) stream: StreamId,
     pub(super) epoch: i64,
     pub(super) state: RoomState,
+    pub(super) powers: Powers,
     pub(super) hosts: HostQueue,
     pub(super) notices: Notices,
     pub(super) pace: Pace,
@@ -110,6 +112,7 @@ impl Core {
             stream: rows.stream.id,
             epoch,
             state,
+            powers: Powers::new(rows.host, std::mem::take(&mut rows.moderators)),
             hosts: HostQueue::default(),
             notices: Notices::default(),
             pace: Pace::default(),
@@ -182,6 +185,7 @@ impl Core {
             message,
             user: say.user,
             name: say.name,
+            moderator: self.powers.is_moderator(say.user),
             text,
             reply_to: say.reply_to,
         };

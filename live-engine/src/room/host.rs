@@ -1,6 +1,6 @@
-//! A host's commands: one at a time. Whether they are open to this person is decided
-//! here, the rest in the command's transaction; when that is committed, viewers hear.
-//! Pure, as a part of the core.
+//! Commands of those who run the show: one at a time. Whether they are open to this
+//! person is decided here, and again with all the rest in the command's transaction; when
+//! that is committed, viewers hear. Pure, as a part of the core.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use shared::protocol::RoomEvent;
 use uuid::Uuid;
 
 use super::core::{Core, Effect, Now};
-use super::state::Command;
+use super::state::{Command, RoomState};
 use super::store::host::{HostAct, HostDone};
 use super::{Asker, Host};
 
@@ -38,7 +38,8 @@ impl HostQueue {
 impl Core {
     /// Takes a command, after those that wait.
     pub fn host(&mut self, host: Host) {
-        if let Err(refusal) = self.state.authorise(host.user, &host.command) {
+        let permitted = self.powers.permit(host.user, &host.command);
+        if let Err(refusal) = permitted.and_then(|()| RoomState::check(&host.command)) {
             self.effect(Effect::Answer(host.asker, Err(refusal)));
         } else if self.hosts.waiting.len() >= WAITING {
             self.effect(Effect::Answer(host.asker, Err(ErrorCode::Overloaded.into())));

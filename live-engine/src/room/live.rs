@@ -210,7 +210,7 @@ impl Live {
 
     /// Reads one thing and goes on with it, if the room is still open then.
     fn read(&self, read: Read, ctx: &mut Context<Room>) {
-        let db = self.shared.db.clone();
+        let (db, stream) = (self.shared.db.clone(), self.stream);
         let reading = async move {
             match read {
                 Read::Product(product, rows) => {
@@ -226,6 +226,13 @@ impl Live {
                         Ok(load::sale_card(&mut conn, sale).await?)
                     };
                     Reading::Sale(sale, rows, db.call(read).await)
+                }
+                Read::Moderators(rows) => {
+                    let read = async move |pool: PgPool| {
+                        let mut conn = pool.acquire().await?;
+                        Ok(load::moderators(&mut conn, stream).await?)
+                    };
+                    Reading::Moderators(rows, db.call(read).await)
                 }
                 Read::Holds(row, user, holds) => {
                     let read = async move |pool: PgPool| {

@@ -16,6 +16,7 @@ pub mod mirror;
 mod notices;
 mod open;
 mod pace;
+pub mod powers;
 pub mod reach;
 mod said;
 pub mod shard;

@@ -11,6 +11,7 @@ use shared::error::Refusal;
 use shared::ids::{ProductId, SaleId, UserId};
 use shared::live::RoomNotice;
 use shared::protocol::{Private, ProductCard, Reservation};
+use shared::rights::Rights;
 use uuid::Uuid;
 
 use super::core::{Core, Effect, FoundSale, Now, Read, Reading};
@@ -35,6 +36,8 @@ pub(super) struct Notices {
     rows: HashMap<Uuid, Row>,
     /// Products that are being read, and rows that came meanwhile.
     products: HashMap<ProductId, Vec<Uuid>>,
+    /// The same for the moderators, while they are being read.
+    moderators: Option<Vec<Uuid>>,
 }
 
 impl Notices {
@@ -103,6 +106,7 @@ impl Core {
                     self.effect(Effect::Tell(user, Private::Order { order, status }));
                     self.nothing_more([row], now);
                 }
+                RoomNotice::ModeratorsChanged => self.moderators_changed(vec![row]),
                 RoomNotice::Purchased { name, title, quantity } => {
                     self.notices.done(row, self.next_seq(), now.at);
                     self.happen(Command::Purchased { name, title, quantity }, Some(row), now);
@@ -125,6 +129,7 @@ impl Core {
         match reading {
             Reading::Product(product, rows, card) => self.product_read(product, rows, card, now),
             Reading::Sale(sale, rows, found) => self.sale_read(sale, rows, found, now),
+            Reading::Moderators(rows, found) => self.moderators_read(rows, found, now),
             Reading::Holds(row, user, holds) => self.holds_read(row, user, holds, now),
         }
     }
@@ -199,6 +204,30 @@ impl Core {
             self.progress(progress, now);
         }
         self.nothing_more(rows, now);
+    }
+
+    /// One reading at a time, as of a product.
+    fn moderators_changed(&mut self, rows: Vec<Uuid>) {
+        if let Some(waiting) = &mut self.notices.moderators {
+            waiting.extend(rows);
+            return;
+        }
+        self.notices.moderators = Some(Vec::new());
+        self.effect(Effect::Read(Read::Moderators(rows)));
+    }
+
+    fn moderators_read(&mut self, rows: Vec<Uuid>, found: Result<Vec<(UserId, Rights)>, Refusal>, now: Now) {
+        let waiting = self.notices.moderators.take().unwrap_or_default();
+        match found {
+            Ok(found) => {
+                self.powers.appoint(found);
+                self.nothing_more(rows, now);
+            }
+            Err(_) => self.later(rows),
+        }
+        if !waiting.is_empty() {
+            self.moderators_changed(waiting);
+        }
     }
 
     fn holds_read(&mut self, row: Uuid, user: UserId, holds: Result<Vec<Reservation>, Refusal>, now: Now) {

@@ -41,6 +41,8 @@ pub enum Command {
         user: UserId,
         /// The display name.
         name: String,
+        /// Whether it is one of the show's moderators.
+        moderator: bool,
         /// What, as it came.
         text: String,
         /// The message it answers.
@@ -113,15 +115,12 @@ impl RoomState {
         !self.sales.is_empty()
     }
 
-    /// Whether a host's command is open to this person at all. Whether the show's state
-    /// and rows allow it, the command's own transaction decides.
+    /// Whether a command makes sense at all. Whether the show's state and rows allow it,
+    /// the command's own transaction decides.
     ///
     /// # Errors
-    /// `Forbidden`, or what is wrong with the command itself.
-    pub fn authorise(&self, user: UserId, command: &HostCommand) -> Result<(), Refusal> {
-        if user != self.host {
-            return Err(Refusal::new(ErrorCode::Forbidden, "only the show's host may do this"));
-        }
+    /// What is wrong with it.
+    pub fn check(command: &HostCommand) -> Result<(), Refusal> {
         let HostCommand::SaleOpen(sale) = command else {
             return Ok(());
         };
@@ -157,6 +156,7 @@ impl RoomState {
                 message,
                 user,
                 name,
+                moderator,
                 text,
                 reply_to,
             } => {
@@ -170,6 +170,7 @@ impl RoomState {
                         id: user,
                         name,
                         host: user == self.host,
+                        moderator,
                     },
                     text,
                     reply_to,

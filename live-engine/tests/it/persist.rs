@@ -82,6 +82,7 @@ impl World {
             id: self.user,
             name: "Demo Viewer".into(),
             host: false,
+            moderator: false,
         };
         let message = ChatMessage {
             id: MessageId::new(),

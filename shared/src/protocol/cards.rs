@@ -18,6 +18,9 @@ pub struct Author {
     /// Whether it is the show's host.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub host: bool,
+    /// Whether it is one of its moderators.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moderator: bool,
 }
 
 /// A chat message.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Format, Position};
 use crate::error::{ErrorCode, Refusal};
 use crate::ids::{MessageId, ProductId, RequestId, ReservationId, SaleId, StreamId, VariantId};
+use crate::rights::Right;
 
 /// What a client sends: one command.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -87,8 +88,8 @@ pub enum ClientCommand {
     },
 }
 
-/// A seller's command to a room: over the socket as part of [`ClientCommand`], over
-/// REST through the bus. Both end in the room.
+/// A command of those who run a show, its host and its moderators: over the socket as part
+/// of [`ClientCommand`], over REST through the bus. Both end in the room.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "cmd", rename_all = "snake_case")]
 pub enum HostCommand {
@@ -107,6 +108,22 @@ pub enum HostCommand {
         /// The flash sale.
         sale: SaleId,
     },
+}
+
+impl HostCommand {
+    /// What a moderator needs for it; `None`: it is the host's alone.
+    #[must_use]
+    pub const fn right(&self) -> Option<Right> {
+        match self {
+            // What is sold and when the show runs is the shop's business.
+            Self::Start
+            | Self::End
+            | Self::Feature(_)
+            | Self::Unfeature
+            | Self::SaleOpen(_)
+            | Self::SaleClose { .. } => None,
+        }
+    }
 }
 
 /// Shows a product of the seller's, with one variant in front or all of them.
@@ -144,12 +161,12 @@ pub struct SaleOpen {
 pub enum Addressed {
     /// For the connection or as a viewer.
     Viewer(ClientCommand),
-    /// For the show's host.
+    /// For those who run the show.
     Host(HostCommand),
 }
 
 impl ClientCommand {
-    /// Separates what only a host may do from what every viewer may.
+    /// Separates what only those who run a show may do from what every viewer may.
     #[must_use]
     pub fn address(self) -> Addressed {
         match self {

@@ -8,6 +8,7 @@ use shared::error::Refusal;
 use shared::ids::{ProductId, ReservationId, SaleId, UserId};
 use shared::live::RoomReply;
 use shared::protocol::{Private, ProductCard, Reservation, SaleCard};
+use shared::rights::Rights;
 use shared::status::SaleStatus;
 use uuid::Uuid;
 
@@ -58,6 +59,8 @@ pub enum Read {
     Product(ProductId, Vec<Uuid>),
     /// A sale's counters.
     Sale(SaleId, Vec<Uuid>),
+    /// Who moderates the show.
+    Moderators(Vec<Uuid>),
     /// Holds of one person.
     Holds(Uuid, UserId, Vec<ReservationId>),
 }
@@ -68,6 +71,8 @@ pub enum Reading {
     Product(ProductId, Vec<Uuid>, Result<Option<ProductCard>, Refusal>),
     /// The sale, if it is still there.
     Sale(SaleId, Vec<Uuid>, Result<Option<FoundSale>, Refusal>),
+    /// Who moderates the show, and what they may do.
+    Moderators(Vec<Uuid>, Result<Vec<(UserId, Rights)>, Refusal>),
     /// The holds.
     Holds(Uuid, UserId, Result<Vec<Reservation>, Refusal>),
 }

@@ -1,4 +1,4 @@
-//! A host's commands, carried out: each in one transaction with its idempotency key, its
+//! Commands of those who run a show, carried out: each in one transaction with its idempotency key, its
 //! audit entry and the outbox row of the event it causes. What the room then tells its
 //! viewers is committed; if the room dies before it tells, its next owner finds the row.
 
@@ -6,12 +6,14 @@ use shared::error::{ErrorCode, Refusal};
 use shared::ids::{ProductId, RequestId, SaleId, SellerId, StreamId, UserId, VariantId};
 use shared::live::RoomNotice;
 use shared::protocol::{Feature, HostCommand, Outcome, RoomEvent, SaleOpen};
+use shared::rights::Rights;
 use shared::status::{Machine, SellerStatus, StreamStatus};
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{load, once};
 use crate::db::Error;
+use crate::room::powers;
 
 /// A host's command to a room.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,9 +41,9 @@ pub struct HostDone {
 /// Carries a command out, once however often it is asked for.
 ///
 /// # Errors
-/// `request_id_reused`, `request_in_flight`, `not_found` for a stream that is not this
-/// person's, `forbidden` for a shop that may not sell, and what the command's own state
-/// does not allow.
+/// `request_id_reused`, `request_in_flight`, `not_found`, `forbidden` for who is not the
+/// host and lacks the right and for a shop that may not sell, and what the command's own
+/// state does not allow.
 pub async fn carry_out(pool: &PgPool, act: &HostAct) -> Result<HostDone, Error> {
     let mut conn = pool.acquire().await?;
     let mut tx = conn.begin().await?;
@@ -103,15 +105,20 @@ type Done = (Outcome, Vec<RoomEvent>);
 async fn lock_show(tx: &mut PgConnection, act: &HostAct) -> Result<Show, Error> {
     let row = sqlx::query!(
         r#"select s.status as "status: StreamStatus", s.featured_product_id is not null as "featured!",
-                  l.id as "seller: SellerId", l.status as "seller_status: SellerStatus"
+                  l.id as "seller: SellerId", l.status as "seller_status: SellerStatus", l.user_id = $2 as "host!",
+                  moderator_rights(s.id, $2) as "rights!"
              from streams s join sellers l on l.id = s.seller_id
-            where s.id = $1 and l.user_id = $2 for no key update of s"#,
+            where s.id = $1 for no key update of s"#,
         act.stream.0,
         act.user.0
     )
     .fetch_optional(tx)
     .await?;
     let row = row.ok_or(ErrorCode::NotFound)?;
+    let right = act.command.right();
+    if !row.host && right.is_none_or(|right| !Rights::of_names(&row.rights).has(right)) {
+        return Err(powers::lacking(right).into());
+    }
     // A suspended shop may still stop what it has begun.
     let stops = matches!(
         act.command,

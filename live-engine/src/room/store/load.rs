@@ -8,6 +8,7 @@ use shared::Timestamp;
 use shared::ids::{MessageId, OrderId, ProductId, RequestId, ReservationId, SaleId, StreamId, UserId, VariantId};
 use shared::live::RoomNotice;
 use shared::protocol::{Author, ChatMessage, ProductCard, Reservation, SaleCard, StreamCard, VariantCard};
+use shared::rights::Rights;
 use shared::status::{ReservationStatus, SaleStatus, StreamStatus};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -25,6 +26,8 @@ pub struct LoadedRoom {
     pub stream: StreamCard,
     /// Whose show it is.
     pub host: UserId,
+    /// Who moderates it, and what they may do.
+    pub moderators: Vec<(UserId, Rights)>,
     /// The product shown.
     pub featured: Option<ProductCard>,
     /// Sales that are open or about to, with their earliest expiry.
@@ -78,6 +81,7 @@ pub async fn load_room(
         Some(product) => featured_card(conn, stream, product).await?,
         None => None,
     };
+    let moderators = moderators(conn, stream).await?;
     Ok(Some(LoadedRoom {
         stream: StreamCard {
             id: stream,
@@ -90,16 +94,37 @@ pub async fn load_room(
         host: row.host,
         featured,
         sales: open_sales(conn, stream).await?,
-        chat: last_messages(conn, stream, row.host, messages).await?,
+        chat: last_messages(conn, stream, row.host, &moderators, messages).await?,
+        moderators,
         said: said_lately(conn, stream).await?,
         notices: notices(conn, stream).await?,
     }))
+}
+
+/// Who moderates a show, and what they may do there.
+///
+/// # Errors
+/// When the database fails.
+pub async fn moderators(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<(UserId, Rights)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select p.user_id as "user: UserId", moderator_rights($1, p.user_id) as "rights!"
+             from (select distinct m.user_id
+                     from streams s
+                     join moderators m on m.seller_id = s.seller_id and (m.stream_id is null or m.stream_id = s.id)
+                    where s.id = $1) p"#,
+        stream.0
+    )
+    .fetch_all(conn)
+    .await?;
+    let rights = rows.into_iter().map(|row| (row.user, Rights::of_names(&row.rights)));
+    Ok(rights.filter(|(_, rights)| !rights.is_empty()).collect())
 }
 
 async fn last_messages(
     conn: &mut PgConnection,
     stream: StreamId,
     host: UserId,
+    moderators: &[(UserId, Rights)],
     count: usize,
 ) -> Result<Vec<ChatMessage>, sqlx::Error> {
     let rows = sqlx::query!(
@@ -118,6 +143,7 @@ async fn last_messages(
             id: row.user,
             name: row.name.unwrap_or_default(),
             host: row.user == host,
+            moderator: moderators.iter().any(|(user, _)| *user == row.user),
         },
         text: row.text,
         reply_to: row.reply_to,
