@@ -110,18 +110,28 @@ create table stream_reactions (
 );
 comment on table stream_reactions is 'Aggregates: accepted reactions per kind and minute. A crash may lose the last tick.';
 
+create table reaction_writers (
+    id         uuid primary key,
+    last_write bigint      not null,
+    written_at timestamptz not null default now()
+);
+create index reaction_writers_age_idx on reaction_writers (written_at);
+comment on table reaction_writers is
+    'The last sums that each process of the engine has added: an addition whose answer was lost is not made twice.';
+
 create table persist_rejects (
     id         uuid primary key,
     stream_id  uuid        not null,
     epoch      bigint      not null,
     seq        bigint      not null,
-    payload    jsonb       not null,
+    payload    jsonb,
     error      text        not null,
     created_at timestamptz not null default now()
 );
 create index persist_rejects_stream_idx on persist_rejects (stream_id, epoch, seq);
+create index persist_rejects_age_idx on persist_rejects (created_at) where payload is not null;
 comment on table persist_rejects is
-    'Rows that the database refused, kept so that the batch around them could go on and nothing vanished.';
+    'Rows that the database refused, kept so that the batch around them could go on and nothing vanished. After 30 days the payload goes; the row stays, as its number''s place in the epoch.';
 
 create table spent_tickets (
     id         uuid primary key,

@@ -61,6 +61,12 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
         job("outbox prune", PRUNE_EVERY, PRUNE_BATCH),
         |state| async move { prune_outbox(&state.db, PRUNE_BATCH).await },
     );
+    spawn(
+        tasks,
+        state,
+        job("prune rejects", PRUNE_EVERY, PRUNE_BATCH),
+        |state| async move { prune_rejects(&state.db, PRUNE_BATCH).await },
+    );
 }
 
 /// Deletes a batch of the outbox: rows that were delivered more than a day ago, and rows
@@ -74,6 +80,19 @@ pub async fn prune_outbox(db: &PgPool, limit: u32) -> Result<u64> {
     let delivered = store::delete_delivered(&mut conn, limit.into()).await?;
     let left_behind = store::delete_left_behind(&mut conn, limit.into()).await?;
     Ok(delivered + left_behind)
+}
+
+/// Clears away a batch of what the engine keeps only for a while: the text of rows that
+/// the database refused 30 days ago, and what processes that are gone have noted of their
+/// reactions. Returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn prune_rejects(db: &PgPool, limit: u32) -> Result<u64> {
+    let mut conn = db.acquire().await?;
+    let emptied = store::empty_rejects(&mut conn, limit.into()).await?;
+    let forgotten = store::delete_reaction_writers(&mut conn, limit.into()).await?;
+    Ok(emptied + forgotten)
 }
 
 /// How a job runs.

@@ -1,5 +1,5 @@
-//! SQL of clearing `outbox` away. Writing it is the features' business, through
-//! `shared::outbox`; taking it is the rooms'.
+//! SQL of clearing away what the engine and the outbox leave behind. Writing the outbox is
+//! the features' business, through `shared::outbox`; taking it is the rooms'.
 
 use sqlx::PgConnection;
 
@@ -25,6 +25,34 @@ pub(super) async fn delete_left_behind(conn: &mut PgConnection, limit: i64) -> s
               where o.delivered_at is null and o.created_at < now() - interval '1 hour'
                 and (s.status = 'cancelled' or s.ended_at < now() - interval '1 hour')
               limit $1 for update of o skip locked)",
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Empties rows that the database refused to store 30 days ago: what somebody said must
+/// not stay for good where nobody looks. The row itself is its number's place.
+pub(super) async fn empty_rejects(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "update persist_rejects set payload = null where id in (
+             select id from persist_rejects
+              where payload is not null and created_at < now() - interval '30 days'
+              order by created_at limit $1 for update skip locked)",
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Forgets processes of the engine that have written no reactions for a day.
+pub(super) async fn delete_reaction_writers(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "delete from reaction_writers where id in (
+             select id from reaction_writers where written_at < now() - interval '1 day'
+              order by written_at limit $1 for update skip locked)",
         limit
     )
     .execute(conn)

@@ -82,3 +82,39 @@ async fn the_outbox_forgets_what_was_delivered_and_what_nobody_will_take() {
         .expect("the outbox");
     assert_eq!(left, kept);
 }
+
+#[tokio::test]
+async fn what_a_refused_row_said_is_forgotten_and_its_place_stays() {
+    let market = Market::open(1, 100).await;
+    let pool = &market.app.db.pool;
+    for (seq, days) in [(1_i64, 29), (2, 31), (3, 40)] {
+        sqlx::query(
+            "insert into persist_rejects (id, stream_id, epoch, seq, payload, error, created_at)
+             values (gen_random_uuid(), $1, 1, $2, '{\"text\": \"hello\"}', 'why', now() - make_interval(days => $3))",
+        )
+        .bind(market.shop.stream.0)
+        .bind(seq)
+        .bind(days)
+        .execute(pool)
+        .await
+        .expect("kept");
+        sqlx::query(
+            "insert into reaction_writers values (gen_random_uuid(), 1, now() - make_interval(days => $1 - 30))",
+        )
+        .bind(days)
+        .execute(pool)
+        .await
+        .expect("noted");
+    }
+    let prune = async || core_api::jobs::prune_rejects(pool, 1).await.expect("pruned");
+    assert_eq!(
+        [prune().await, prune().await, prune().await],
+        [2, 2, 0],
+        "a batch of each kind"
+    );
+    let said: Vec<(i64, bool)> = sqlx::query_as("select seq, payload is not null from persist_rejects order by seq")
+        .fetch_all(pool)
+        .await
+        .expect("read");
+    assert_eq!(said, [(1, true), (2, false), (3, false)]);
+}

@@ -9,6 +9,8 @@
 
 mod queue;
 mod store;
+pub mod sums;
+pub mod work;
 mod writer;
 
 use std::sync::Arc;

@@ -19,7 +19,7 @@ const BATCH_BYTES: usize = 1024 * 1024;
 const MAX_REACTION_KEYS: usize = 65_536;
 
 /// Which sum a reaction belongs to.
-pub(super) type ReactionKey = (StreamId, String, Timestamp);
+pub type ReactionKey = (StreamId, String, Timestamp);
 
 /// See the module. In memory: offering to it is no IO.
 #[derive(Default)]
@@ -96,7 +96,9 @@ impl Queue {
         }
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    /// What waits, about, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         self.lock().bytes
     }
 
@@ -112,7 +114,8 @@ impl Queue {
     }
 
     /// The next batch, oldest first. Its bytes stay counted until [`Self::settle`].
-    pub(super) fn take(&self) -> Vec<Entry> {
+    #[must_use]
+    pub fn take(&self) -> Vec<Entry> {
         let mut inner = self.lock();
         let mut bytes = 0;
         let mut count = 0;
@@ -127,7 +130,7 @@ impl Queue {
     }
 
     /// Forgets the bytes of entries that are stored, fenced off or rejected.
-    pub(super) fn settle(&self, entries: &[Entry]) {
+    pub fn settle(&self, entries: &[Entry]) {
         let bytes: usize = entries.iter().map(weight).sum();
         let mut inner = self.lock();
         inner.bytes = inner.bytes.saturating_sub(bytes);
@@ -139,17 +142,10 @@ impl Queue {
     }
 
     /// The reactions so far, with the flushes that they answer.
-    pub(super) fn take_reactions(&self) -> (HashMap<ReactionKey, u64>, u64) {
+    #[must_use]
+    pub fn take_reactions(&self) -> (HashMap<ReactionKey, u64>, u64) {
         let mut inner = self.lock();
         (std::mem::take(&mut inner.reactions), inner.asked.flushes)
-    }
-
-    /// Puts back reactions that could not be stored yet.
-    pub(super) fn return_reactions(&self, reactions: HashMap<ReactionKey, u64>) {
-        let mut inner = self.lock();
-        for (key, count) in reactions {
-            *inner.reactions.entry(key).or_default() += count;
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! the lease is share-locked before, so that a new owner waits for a commit that was
 //! begun and the old one stores nothing after it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 use shared::Timestamp;
@@ -10,7 +10,7 @@ use shared::ids::StreamId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::queue::ReactionKey;
+use super::sums::Sum;
 use super::{Entry, Row};
 use crate::db::Error;
 
@@ -156,24 +156,37 @@ pub(super) async fn insert_reject(conn: &mut PgConnection, entry: &Entry, error:
     Ok(())
 }
 
-/// Adds to the sums of reactions. In key order, so that two nodes cannot lock each other out.
+/// Adds to the sums of reactions, once for each number of a writer's: what it has added
+/// under this one already is not added again. In key order, so that two nodes cannot lock
+/// each other out.
 pub(super) async fn add_reactions(
     conn: &mut PgConnection,
-    reactions: &HashMap<ReactionKey, u64>,
+    writer: Uuid,
+    number: i64,
+    sums: &[Sum],
 ) -> Result<(), sqlx::Error> {
     let (mut streams, mut kinds, mut minutes, mut counts) = (vec![], vec![], vec![], vec![]);
-    for ((stream, kind, minute), count) in reactions {
+    for ((stream, kind, minute), count) in sums {
         streams.push(stream.0);
         kinds.push(kind.clone());
         minutes.push(*minute);
         counts.push(i64::try_from(*count).unwrap_or(i64::MAX));
     }
     sqlx::query!(
-        "insert into stream_reactions (stream_id, kind, minute, count)
+        "with fresh as (
+             insert into reaction_writers as w (id, last_write) values ($1, $2)
+             on conflict (id) do update set last_write = excluded.last_write, written_at = now()
+                where w.last_write < excluded.last_write
+             returning id
+         )
+         insert into stream_reactions (stream_id, kind, minute, count)
          select t.stream_id, t.kind, t.minute, t.count
-           from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::bigint[]) as t (stream_id, kind, minute, count)
+           from fresh, unnest($3::uuid[], $4::text[], $5::timestamptz[], $6::bigint[])
+                       as t (stream_id, kind, minute, count)
           order by 1, 2, 3
          on conflict (stream_id, kind, minute) do update set count = stream_reactions.count + excluded.count",
+        writer,
+        number,
         &streams,
         &kinds,
         &minutes as &[Timestamp],

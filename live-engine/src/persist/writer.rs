@@ -2,7 +2,6 @@
 //! before the last is settled.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +10,12 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::queue::{Mark, Queue};
-use super::{Entry, store};
+use super::store;
+use super::sums::Sums;
+use super::work::{Attempt, Tried, Work};
 use crate::db::{self, CALL_DEADLINE, Db, Error, Failure, Health};
 use crate::types::{PersistReport, Sink};
 
@@ -36,6 +38,9 @@ pub(super) struct Writer {
     queue: Arc<Queue>,
     progress: watch::Sender<Mark>,
     stopping: CancellationToken,
+    /// Names this writer's writes of reactions.
+    id: Uuid,
+    sums: Sums,
 }
 
 impl Writer {
@@ -47,28 +52,29 @@ impl Writer {
             queue,
             progress,
             stopping: db.stopping(),
+            id: Uuid::now_v7(),
+            sums: Sums::default(),
         }
     }
 
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut reactions_at = Instant::now() + REACTIONS_EVERY;
         loop {
-            let batch = self.queue.take();
-            let idle = batch.is_empty();
-            if !idle {
-                if self.store(&batch).await.is_err() {
+            let work = Work::new(self.queue.take());
+            let rows = work.batch().len();
+            if rows > 0 {
+                if self.store(work).await.is_err() {
                     return;
                 }
-                self.queue.settle(&batch);
-                self.progress.send_modify(|mark| mark.entries += batch.len() as u64);
-                metrics::histogram!("engine_persist_batch_rows").record(batch.len() as f64);
+                self.progress.send_modify(|mark| mark.entries += rows as u64);
+                metrics::histogram!("engine_persist_batch_rows").record(rows as f64);
             }
             let flushed = self.progress.borrow().flushes;
             if Instant::now() >= reactions_at || self.queue.flushes() > flushed {
                 self.store_reactions().await;
                 reactions_at = Instant::now() + REACTIONS_EVERY;
             }
-            if idle {
+            if rows == 0 {
                 tokio::select! {
                     () = self.queue.wake.notified() => {}
                     () = tokio::time::sleep_until(reactions_at) => {}
@@ -78,75 +84,43 @@ impl Writer {
         }
     }
 
-    /// Stores a batch, whatever it takes, unless the engine stops. A part that the
-    /// database refuses is halved until the one bad row is found and set aside; parts
-    /// are settled from the oldest to the youngest, so that a prefix is stored always.
-    async fn store(&self, batch: &[Entry]) -> Result<(), Stopped> {
-        let mut parts: Vec<Range<usize>> = Vec::from([Range {
-            start: 0,
-            end: batch.len(),
-        }]);
+    /// Stores a batch, whatever it takes, unless the engine stops.
+    async fn store(&self, mut work: Work) -> Result<(), Stopped> {
         let mut pause = FIRST_PAUSE;
-        while let Some(part) = parts.pop() {
-            let entries = &batch[part.clone()];
-            let error = match self.attempt(entries, None).await {
-                Ok(leases) => {
-                    pause = FIRST_PAUSE;
-                    self.report(entries, &leases);
+        while let Some(attempt) = work.next() {
+            let outcome = match self.attempt(attempt).await {
+                Ok(epochs) => Tried::Stored(epochs),
+                Err(error) if failure_of(&error) == Failure::Data => Tried::Refused(error.to_string()),
+                Err(error) => {
+                    self.wait(&error, &mut pause).await?;
                     continue;
                 }
-                Err(error) => error,
             };
-            if failure_of(&error) != Failure::Data {
-                parts.push(part);
-                self.wait(&error, &mut pause).await?;
-            } else if entries.len() > 1 {
-                let middle = part.start + entries.len() / 2;
-                parts.push(middle..part.end);
-                parts.push(part.start..middle);
-            } else {
-                self.reject(entries, &error.to_string()).await?;
+            pause = FIRST_PAUSE;
+            let cause = attempt.cause.map(str::to_owned);
+            for report in work.tried(outcome) {
+                self.report(report, cause.as_deref());
             }
         }
+        self.queue.settle(work.batch());
         Ok(())
     }
 
-    /// Keeps a refused row in `persist_rejects`.
-    async fn reject(&self, entry: &[Entry], cause: &str) -> Result<(), Stopped> {
-        let mut pause = FIRST_PAUSE;
-        let leases = loop {
-            match self.attempt(entry, Some(cause)).await {
-                Ok(leases) => break leases,
-                // Not even as a reject: the log is the last place that can keep it.
-                Err(error) if failure_of(&error) == Failure::Data => {
-                    tracing::error!(%error, ?entry, "an event cannot be kept in persist_rejects either");
-                    break entry.iter().map(|entry| (entry.stream, entry.epoch)).collect();
-                }
-                Err(error) => self.wait(&error, &mut pause).await?,
+    fn report(&self, report: PersistReport, cause: Option<&str>) {
+        match report {
+            PersistReport::Committed { .. } => {}
+            PersistReport::Fenced { .. } => metrics::counter!("engine_persist_fenced_total").increment(1),
+            PersistReport::Rejected { stream, epoch, seq } => {
+                tracing::error!(%stream, epoch, seq, cause, "the database refuses an event; it is kept in persist_rejects");
+                metrics::counter!("engine_persist_rejected_total").increment(1);
             }
-        };
-        for Entry { stream, epoch, seq, .. } in entry {
-            tracing::error!(%stream, epoch, seq, cause, "the database refuses an event; it is kept in persist_rejects");
-            metrics::counter!("engine_persist_rejected_total").increment(1);
-            self.sink.persisted(if leases.get(stream) == Some(epoch) {
-                PersistReport::Rejected {
-                    stream: *stream,
-                    epoch: *epoch,
-                    seq: *seq,
-                }
-            } else {
-                PersistReport::Fenced {
-                    stream: *stream,
-                    epoch: *epoch,
-                }
-            });
         }
-        Ok(())
+        self.sink.persisted(report);
     }
 
     /// One transaction: the entries' rows, or with a `cause` their place among the rejects.
-    async fn attempt(&self, entries: &[Entry], cause: Option<&str>) -> Result<BTreeMap<StreamId, i64>, Error> {
-        let work = async |conn: &mut PgConnection| transact(conn, entries, cause).await;
+    async fn attempt(&self, attempt: Attempt<'_>) -> Result<BTreeMap<StreamId, i64>, Error> {
+        let work = async |conn: &mut PgConnection| transact(conn, attempt).await;
         let done = db::within(&self.pool, ATTEMPT_DEADLINE, work).await;
         if done.is_ok() {
             self.health.answered();
@@ -167,47 +141,37 @@ impl Writer {
         stopped.ok_or(Stopped)
     }
 
-    fn report(&self, entries: &[Entry], leases: &BTreeMap<StreamId, i64>) {
-        let mut rooms: BTreeMap<(StreamId, i64), u64> = BTreeMap::new();
-        for entry in entries {
-            let up_to = rooms.entry((entry.stream, entry.epoch)).or_default();
-            *up_to = (*up_to).max(entry.seq);
+    /// Stores the reactions so far; while that fails they stay as they are, and what
+    /// comes meanwhile adds up behind them. Events wait too, so it gives up soon.
+    async fn store_reactions(&mut self) {
+        if self.sums.next().is_none() {
+            let (sums, flushes) = self.queue.take_reactions();
+            self.sums.take(sums, flushes);
         }
-        for ((stream, epoch), up_to) in rooms {
-            self.sink.persisted(if leases.get(&stream) == Some(&epoch) {
-                PersistReport::Committed { stream, epoch, up_to }
-            } else {
-                metrics::counter!("engine_persist_fenced_total").increment(1);
-                PersistReport::Fenced { stream, epoch }
-            });
-        }
-    }
-
-    /// Stores the reactions so far; while that fails they stay and add up. Events wait
-    /// meanwhile, so it gives up soon; what was stored all the same counts twice then.
-    async fn store_reactions(&self) {
-        let (reactions, flushes) = self.queue.take_reactions();
-        if !reactions.is_empty() {
-            let work = async |conn: &mut PgConnection| store::add_reactions(conn, &reactions).await;
+        while let Some((number, sums)) = self.sums.next() {
+            let work = async |conn: &mut PgConnection| store::add_reactions(conn, self.id, number, sums).await;
             match db::within(&self.pool, CALL_DEADLINE, work).await {
-                Ok(()) => self.health.answered(),
+                Ok(()) => {
+                    self.health.answered();
+                    self.sums.stored();
+                }
                 Err(error) => {
                     if self.health.failed("storing reactions", &error) != Failure::Data {
-                        self.queue.return_reactions(reactions);
                         return;
+                    }
+                    if let Some(((stream, kind, minute), count)) = self.sums.refused() {
+                        tracing::error!(%stream, kind, %minute, count, "the database refuses a sum of reactions; it is lost");
                     }
                 }
             }
         }
+        let flushes = self.sums.flushes();
         self.progress.send_modify(|mark| mark.flushes = flushes);
     }
 }
 
-async fn transact(
-    conn: &mut PgConnection,
-    entries: &[Entry],
-    cause: Option<&str>,
-) -> Result<BTreeMap<StreamId, i64>, Error> {
+async fn transact(conn: &mut PgConnection, attempt: Attempt<'_>) -> Result<BTreeMap<StreamId, i64>, Error> {
+    let Attempt { entries, cause } = attempt;
     let mut streams: Vec<_> = entries.iter().map(|entry| entry.stream.0).collect();
     streams.sort_unstable();
     streams.dedup();

@@ -385,12 +385,55 @@ async fn reactions_add_up_by_kind_and_minute() {
         .persister
         .add_reactions(world.stream, "heart", minute + chrono::Duration::minutes(1), 2);
     world.flush().await;
-    let counts: Vec<(String, i64)> = sqlx::query_as("select kind, count from stream_reactions order by minute, kind")
-        .fetch_all(&world.base.pool)
+    let expected = [("fire", 3), ("heart", 15), ("heart", 2)].map(owned);
+    assert_eq!(reactions(&world.base.pool).await, expected);
+}
+
+#[tokio::test]
+async fn reactions_whose_answer_is_lost_are_counted_once() {
+    let base = testkit::database().await;
+    let proxy = Proxy::before(&base.url).await;
+    let world = world_at(base, &proxy.url).await;
+    let minute: DateTime<Utc> = "2026-11-23T10:00:00Z".parse().expect("a time");
+    world.persister.add_reactions(world.stream, "heart", minute, 3);
+    world.flush().await;
+    for _ in 0..3 {
+        proxy.set(Line::LosesAnswerTo(b"clap".to_vec()));
+        world.persister.add_reactions(world.stream, "clap", minute, 5);
+        proxy.until(Line::Open).await;
+        world.persister.add_reactions(world.stream, "heart", minute, 1);
+        world.flush().await;
+    }
+    assert_eq!(
+        reactions(&world.base.pool).await,
+        [("clap", 15), ("heart", 6)].map(owned)
+    );
+}
+
+#[tokio::test]
+async fn one_sum_that_the_database_refuses_does_not_take_the_others_with_it() {
+    let world = world().await;
+    let minute: DateTime<Utc> = "2026-11-23T10:00:00Z".parse().expect("a time");
+    for kind in ["clap", "fire", "heart"] {
+        world.persister.add_reactions(world.stream, kind, minute, 2);
+        // No such stream.
+        world.persister.add_reactions(StreamId::new(), kind, minute, 2);
+    }
+    world.flush().await;
+    let expected = [("clap", 2), ("fire", 2), ("heart", 2)].map(owned);
+    assert_eq!(reactions(&world.base.pool).await, expected);
+}
+
+fn owned((kind, count): (&str, i64)) -> (String, i64) {
+    (kind.to_owned(), count)
+}
+
+/// Kinds and counts as stored.
+async fn reactions(pool: &PgPool) -> Vec<(String, i64)> {
+    sqlx::query_as("select kind, count from stream_reactions order by minute, kind")
+        .fetch_all(pool)
         .await
-        .expect("read");
-    let expected = [("fire", 3), ("heart", 15), ("heart", 2)].map(|(kind, count)| (kind.to_owned(), count));
-    assert_eq!(counts, expected);
+        .expect("read")
 }
 
 #[tokio::test]
