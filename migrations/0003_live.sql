@@ -14,15 +14,32 @@ create table streams (
     featured_product_id uuid references products,
     featured_variant_id uuid references product_variants,
     peak_viewers        int         not null default 0 check (peak_viewers >= 0),
+    host_seen_at        timestamptz,
+    host_away_since     timestamptz,
+    summarised          boolean     not null default false,
     created_at          timestamptz not null default now(),
     check ((status = 'scheduled') = (started_at is null) or status = 'cancelled'),
     check ((status = 'ended') = (ended_at is not null)),
+    check (not summarised or status = 'ended'),
     -- What names a show and its shop names both rightly.
     constraint streams_of_seller_key unique (id, seller_id)
 );
 create index streams_seller_idx on streams (seller_id, id desc);
 create index streams_live_idx on streams (started_at desc, id) where status = 'live';
 create index streams_scheduled_idx on streams (scheduled_at, id) where status = 'scheduled';
+create index streams_unsummarised_idx on streams (ended_at) where status = 'ended' and not summarised;
+create index streams_featured_idx on streams (featured_product_id) where featured_product_id is not null;
+comment on column streams.host_seen_at is
+    'When the host was last known to be in the room, about; null: never, as when a show is run over REST alone.';
+comment on column streams.host_away_since is
+    'The clock of a host whose connection is lost: a new owner of the room goes on with it.';
+
+create view streams_at_hand as
+select id from streams
+ where status = 'live'
+    or status = 'scheduled' and scheduled_at between now() - interval '1 day' and now() + interval '1 day';
+comment on view streams_at_hand is
+    'Shows whose rooms hear of changes of the catalog. A room that opens later reads for itself; one whose show lies long ahead, or was never begun, would only gather rows that nobody takes.';
 
 create table stream_products (
     stream_id  uuid not null references streams,
@@ -88,6 +105,8 @@ create table stream_chat_messages (
 );
 create unique index stream_chat_messages_id_key on stream_chat_messages (id);
 create index stream_chat_messages_recent_idx on stream_chat_messages (stream_id, id desc);
+-- Replay reads by time; epoch and seq make the order whole.
+create index stream_chat_messages_time_idx on stream_chat_messages (stream_id, created_at, epoch, seq);
 
 create table stream_events (
     stream_id  uuid        not null references streams,
@@ -98,6 +117,7 @@ create table stream_events (
     created_at timestamptz not null,
     primary key (stream_id, epoch, seq)
 );
+create index stream_events_time_idx on stream_events (stream_id, created_at, epoch, seq);
 comment on table stream_events is
     'Numbered events other than chat, as they were sent. With the chat rows an epoch''s numbers have no gap.';
 
@@ -118,6 +138,41 @@ create table reaction_writers (
 create index reaction_writers_age_idx on reaction_writers (written_at);
 comment on table reaction_writers is
     'The last sums that each process of the engine has added: an addition whose answer was lost is not made twice.';
+
+create table stream_viewers (
+    stream_id   uuid        not null references streams,
+    minute      timestamptz not null,
+    peak        int         not null check (peak >= 0),
+    peak_people int         not null check (peak_people >= 0),
+    samples     int         not null check (samples > 0),
+    viewers_sum bigint      not null check (viewers_sum >= 0),
+    primary key (stream_id, minute)
+);
+comment on table stream_viewers is
+    'Connections in a room on air, sampled once a second: the most in a minute, and the sum for the average.';
+
+create table stream_attendance (
+    stream_id uuid    not null references streams,
+    person_id uuid    not null,
+    account   boolean not null,
+    primary key (stream_id, person_id)
+);
+comment on table stream_attendance is
+    'Who has been in a show, each account and guest once: the exact count of people, across restarts and nodes.';
+
+create table stream_summaries (
+    stream_id       uuid primary key references streams,
+    peak_viewers    int    not null,
+    average_viewers int    not null,
+    accounts        bigint not null,
+    guests          bigint not null,
+    chat_messages   bigint not null,
+    chatters        bigint not null,
+    reactions       jsonb  not null check (jsonb_typeof(reactions) = 'object'),
+    created_at      timestamptz not null default now()
+);
+comment on table stream_summaries is
+    'What a show came to, written once when its last event is stored. What it sold is read from orders and holds.';
 
 create table persist_rejects (
     id         uuid primary key,
@@ -184,8 +239,7 @@ create table reservations (
     created_at timestamptz not null default now(),
     constraint reservations_request_key unique (user_id, request_id)
 );
--- What a buyer holds or has bought counts against the limit.
-create index reservations_buyer_idx on reservations (sale_id, user_id)
-    where status in ('held', 'paying', 'converted');
+-- What a buyer holds or has bought counts against the limit; a show's summary counts all.
+create index reservations_buyer_idx on reservations (sale_id, user_id);
 create index reservations_expiry_idx on reservations (sale_id, expires_at) where status = 'held';
 create index reservations_user_idx on reservations (user_id, id desc);

@@ -67,6 +67,7 @@ create unique index orders_checkout_key on orders (checkout_id);
 create unique index orders_number_key on orders (number);
 create index orders_user_idx on orders (user_id, id desc);
 create index orders_expiry_idx on orders (expires_at) where status = 'pending_payment';
+create index orders_stream_idx on orders (stream_id) where stream_id is not null;
 comment on column orders.address is 'The address as it was when the order was placed.';
 comment on column orders.expires_at is 'Until when it may be paid.';
 
@@ -206,3 +207,30 @@ begin
 end $$;
 create constraint trigger ledger_entries_balance after insert on ledger_entries
     deferrable initially deferred for each row execute function ledger_refuse_imbalance();
+
+-- Read by both services: the room tells its host at the end, REST tells the shop later.
+create view stream_commerce as
+select s.id as stream_id,
+       (select count(*) from flash_sales f where f.stream_id = s.id) as sales,
+       h.holds,
+       h.held_units,
+       o.orders,
+       o.paid_orders,
+       o.sold_units,
+       (select coalesce(jsonb_object_agg(c.currency, c.minor), '{}')
+          from (select p.currency, sum(i.gross_minor - i.seller_discount_minor - i.platform_discount_minor) as minor
+                  from orders p join order_items i on i.order_id = p.id
+                 where p.stream_id = s.id and p.paid_at is not null and i.seller_id = s.seller_id
+                 group by p.currency) c) as revenue_minor
+  from streams s
+ cross join lateral (
+       select count(*) as holds, coalesce(sum(r.quantity), 0) as held_units
+         from flash_sales f join reservations r on r.sale_id = f.id where f.stream_id = s.id) h
+ cross join lateral (
+       select count(distinct p.id) as orders,
+              count(distinct p.id) filter (where p.paid_at is not null) as paid_orders,
+              coalesce(sum(i.quantity) filter (where p.paid_at is not null), 0) as sold_units
+         from orders p join order_items i on i.order_id = p.id
+        where p.stream_id = s.id and i.seller_id = s.seller_id) o;
+comment on view stream_commerce is
+    'What a show has sold of its own shop''s goods, as the rows are now. Without shipping; discounts are taken off.';

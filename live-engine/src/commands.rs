@@ -91,6 +91,7 @@ impl Command<'_> {
                 | ClientCommand::End
                 | ClientCommand::Feature(_)
                 | ClientCommand::Unfeature
+                | ClientCommand::Reorder(_)
                 | ClientCommand::SaleOpen(_)
                 | ClientCommand::SaleClose { .. } => Err(ErrorCode::UnknownCommand.into()),
             },
@@ -295,6 +296,7 @@ const fn kind(command: &ClientCommand) -> &'static str {
         ClientCommand::End => "end",
         ClientCommand::Feature(_) => "feature",
         ClientCommand::Unfeature => "unfeature",
+        ClientCommand::Reorder(_) => "reorder",
         ClientCommand::SaleOpen(_) => "sale_open",
         ClientCommand::SaleClose { .. } => "sale_close",
     }

@@ -47,6 +47,8 @@ pub enum RoomNotice {
         /// It.
         product: ProductId,
     },
+    /// The line-up has other products.
+    LineUpChanged,
     /// A flash sale's counters moved outside the room: a hold made over REST, a payment.
     SaleChanged {
         /// It.
@@ -88,6 +90,7 @@ impl RoomNotice {
         match self {
             Self::Happened { .. } => "happened",
             Self::ProductChanged { .. } => "product_changed",
+            Self::LineUpChanged => "line_up_changed",
             Self::SaleChanged { .. } => "sale_changed",
             Self::ReservationsChanged { .. } => "reservations_changed",
             Self::OrderChanged { .. } => "order_changed",

@@ -30,7 +30,8 @@ pub async fn push(conn: &mut PgConnection, stream: StreamId, notice: &RoomNotice
     Ok(())
 }
 
-/// Adds a notice for every room on air that has the product in its line-up.
+/// Adds a notice for every show at hand, on air or about to be, that has the product in
+/// its line-up.
 ///
 /// # Errors
 /// When the database fails.
@@ -40,8 +41,8 @@ pub async fn push_product_changed(conn: &mut PgConnection, product: ProductId) -
     sqlx::query!(
         "insert into outbox (id, topic, stream_id, payload)
          select gen_random_uuid(), $1, s.id, $2
-           from stream_products sp join streams s on s.id = sp.stream_id
-          where sp.product_id = $3 and s.status = 'live'",
+           from stream_products sp join streams_at_hand s on s.id = sp.stream_id
+          where sp.product_id = $3",
         notice.topic(),
         payload,
         product.0

@@ -18,7 +18,7 @@ use model::{AdminSeller, Application, Decision};
 pub use model::{Seller, SellerRef};
 
 use crate::http::{List, Page, Result};
-use crate::{audit, flash};
+use crate::{audit, flash, streams};
 
 /// Applies for a shop. A rejected application may be made again.
 ///
@@ -88,14 +88,12 @@ pub(crate) async fn decide(
         let status = store::status(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
         return Err(Refusal::new(ErrorCode::WrongState, format!("The shop is {status}")).into());
     };
-    let closed = match to {
-        SellerStatus::Suspended => flash::close_of_shop(&mut tx, id).await?,
-        _ => 0,
-    };
+    if to == SellerStatus::Suspended {
+        flash::close_of_shop(&mut tx, id).await?;
+    }
+    streams::shop_changed(&mut tx, id).await?;
     audit::record(&mut tx, admin, decision.action(), id.0, json!({"reason": reason})).await?;
     tx.commit().await?;
-    if closed > 0 {
-        outbox::hint(bus.as_ref()).await;
-    }
+    outbox::hint(bus.as_ref()).await;
     Ok(decided)
 }

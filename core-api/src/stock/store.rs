@@ -97,7 +97,7 @@ pub async fn push_products_changed(conn: &mut PgConnection, products: &[ProductI
          select gen_random_uuid(), $1, s.id, t.payload
            from unnest($2::uuid[], $3::jsonb[]) t (product, payload)
            join stream_products sp on sp.product_id = t.product
-           join streams s on s.id = sp.stream_id and s.status = 'live'",
+           join streams_at_hand s on s.id = sp.stream_id",
         "product_changed",
         &ids,
         &payloads

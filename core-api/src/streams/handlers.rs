@@ -87,7 +87,7 @@ pub async fn set_line_up(
     id: Id<StreamId>,
     body: Body<LineUp>,
 ) -> Result<List<Product>> {
-    super::set_line_up(&state.db, &shop, id.0, &body.0.product_ids).await
+    super::set_line_up(&state.db, &state.bus, &shop, id.0, &body.0.product_ids).await
 }
 
 /// Calls a show to come off. Doing it twice is no error.

@@ -10,7 +10,8 @@ use chrono::DateTime;
 use shared::bus::SharedBus;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{GuestId, ProductId, RequestId, SellerId, StreamId, UserId};
-use shared::live::RoomRequest;
+use shared::live::{RoomNotice, RoomRequest};
+use shared::outbox;
 use shared::protocol::{HostCommand, Outcome};
 use shared::status::StreamStatus;
 use shared::token::{Claims as _, Ticket as TicketClaims, Viewer};
@@ -106,6 +107,7 @@ pub async fn line_up(db: &PgPool, id: StreamId) -> Result<List<Product>> {
 /// `not_found`, also for a product that is not an active one of the shop's; `wrong_state`.
 pub async fn set_line_up(
     db: &PgPool,
+    bus: &SharedBus,
     shop: &Shopkeeper,
     id: StreamId,
     products: &[ProductId],
@@ -117,8 +119,28 @@ pub async fn set_line_up(
         Some(StreamStatus::Ended | StreamStatus::Cancelled) => return Err(ErrorCode::WrongState.into()),
     }
     set_line_up_in(&mut tx, id, shop.seller, products).await?;
+    store::unfeature_unlisted(&mut tx, id).await?;
+    outbox::push_to_shows(&mut tx, shop.seller, Some(id), &RoomNotice::LineUpChanged).await?;
     tx.commit().await?;
+    outbox::hint(bus.as_ref()).await;
     line_up(db, id).await
+}
+
+/// Step: a product is on sale no more, and no show has it up any longer. Their rooms hear
+/// of it as of every change of the product.
+///
+/// # Errors
+/// When the database fails.
+pub async fn unfeature(conn: &mut PgConnection, product: ProductId) -> Result<()> {
+    Ok(store::unfeature(conn, product).await?)
+}
+
+/// Step: a shop may sell no more, or again: the rooms of its shows read their line-ups.
+///
+/// # Errors
+/// When the database fails.
+pub async fn shop_changed(conn: &mut PgConnection, seller: SellerId) -> Result<()> {
+    Ok(outbox::push_to_shows(conn, seller, None, &RoomNotice::LineUpChanged).await?)
 }
 
 async fn set_line_up_in(conn: &mut PgConnection, id: StreamId, seller: SellerId, products: &[ProductId]) -> Result<()> {

@@ -228,6 +228,31 @@ pub async fn set_line_up(
     Ok(done.rows_affected())
 }
 
+/// A show's product that is not in its line-up is not shown.
+pub async fn unfeature_unlisted(conn: &mut PgConnection, id: StreamId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update streams s set featured_product_id = null, featured_variant_id = null
+          where s.id = $1 and s.featured_product_id is not null
+            and not exists (select from stream_products sp
+                             where sp.stream_id = s.id and sp.product_id = s.featured_product_id)",
+        id.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// No show has this product up any more.
+pub async fn unfeature(conn: &mut PgConnection, product: ProductId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update streams set featured_product_id = null, featured_variant_id = null where featured_product_id = $1",
+        product.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// What a person is called.
 pub async fn display_name(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!("select display_name from profiles where user_id = $1", user.0)

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use shared::Timestamp;
 use shared::ids::StreamId;
-use shared::protocol::{ProductCard, RoomEvent};
+use shared::protocol::{LineUpCard, ProductCard, RoomEvent};
 use tokio::sync::Notify;
 
 use super::{Backlog, Entry, MAX_BACKLOG_BYTES, MAX_CHAT_BACKLOG_BYTES, Row};
@@ -157,15 +157,23 @@ fn weight(entry: &Entry) -> usize {
         Row::Event(RoomEvent::SaleOpened { sale }) => 200 + sale.title.len() + sale.image_url.len(),
         Row::Event(RoomEvent::Chat(message)) => message.text.len() + message.author.name.len(),
         Row::Event(RoomEvent::Purchase { name, title, .. }) => title.len() + name.as_ref().map_or(0, String::len),
+        Row::Event(RoomEvent::LineUp { products }) => products.iter().map(listed_weight).sum(),
+        Row::Event(RoomEvent::LineUpUpdated { product }) => listed_weight(product),
         Row::Event(
             RoomEvent::Unfeatured
             | RoomEvent::SaleUpdated { .. }
             | RoomEvent::SaleSoldOut { .. }
             | RoomEvent::SaleClosed { .. }
-            | RoomEvent::StreamStatus { .. },
+            | RoomEvent::StreamStatus { .. }
+            | RoomEvent::HostAway(_)
+            | RoomEvent::HostBack,
         ) => 0,
     };
     size_of::<Entry>() + 64 + text + entry.outbox.len() * 16
+}
+
+fn listed_weight(product: &LineUpCard) -> usize {
+    size_of::<LineUpCard>() + product.title.len() + product.image_url.len()
 }
 
 fn card_weight(product: &ProductCard) -> usize {

@@ -115,20 +115,19 @@ mod tests {
         .collect()
     }
 
+    fn viewers() -> Ephemeral {
+        Ephemeral::Viewers {
+            count: 4,
+            people: 3,
+            who: vec!["Somebody".into()],
+        }
+    }
+
     #[test]
     fn both_formats_carry_the_same_frames() {
         let events = vec![RoomEvent::Unfeatured; 3];
         let timed = events.iter().map(|event| (event.clone(), 98)).collect();
-        let batch = Batch::encode(
-            2,
-            8,
-            timed,
-            vec![Ephemeral::Viewers { count: 4 }],
-            4,
-            99,
-            Instant::now(),
-        )
-        .expect("encodes");
+        let batch = Batch::encode(2, 8, timed, vec![viewers()], 4, 99, Instant::now()).expect("encodes");
         assert_eq!((batch.encoded.from, batch.encoded.to), (8, 10));
         for format in Format::ALL {
             let framed = batch.encoded.framed(format);
@@ -142,7 +141,7 @@ mod tests {
             };
             let ephemeral = EphemeralFrame {
                 now: 99,
-                m: vec![Ephemeral::Viewers { count: 4 }],
+                m: vec![viewers()],
             };
             assert_eq!(
                 frames,

@@ -29,7 +29,7 @@ use super::notices::Notices;
 use super::pace::Pace;
 use super::powers::Powers;
 use super::said::{Again, SaidLately};
-use super::state::{Command, RoomState};
+use super::state::{Beginning, Command, RoomState};
 use super::store::load::LoadedRoom;
 use super::tick::When;
 use super::{Say, private, text};
@@ -100,8 +100,14 @@ impl Core {
         now: Now,
     ) -> Self {
         let sales = rows.sales.iter().map(|(sale, _)| sale.clone()).collect();
-        let chat = std::mem::take(&mut rows.chat);
-        let state = RoomState::new(rows.stream.clone(), rows.host, rows.featured.take(), sales, chat);
+        let state = RoomState::new(Beginning {
+            stream: rows.stream.clone(),
+            host: rows.host,
+            featured: rows.featured.take(),
+            sales,
+            line_up: std::mem::take(&mut rows.line_up),
+            chat: std::mem::take(&mut rows.chat),
+        });
         let mut said = SaidLately::default();
         for message in rows.said.drain(..) {
             let (key, at) = ((message.user, message.request_id), (message.epoch, message.seq));

@@ -216,9 +216,16 @@ impl Live {
                 Read::Product(product, rows) => {
                     let read = async move |pool: PgPool| {
                         let mut conn = pool.acquire().await?;
-                        Ok(load::product_card(&mut conn, product).await?)
+                        Ok(load::product_reading(&mut conn, product).await?)
                     };
                     Reading::Product(product, rows, db.call(read).await)
+                }
+                Read::LineUp(rows) => {
+                    let read = async move |pool: PgPool| {
+                        let mut conn = pool.acquire().await?;
+                        Ok(load::line_up(&mut conn, stream).await?)
+                    };
+                    Reading::LineUp(rows, db.call(read).await)
                 }
                 Read::Sale(sale, rows) => {
                     let read = async move |pool: PgPool| {

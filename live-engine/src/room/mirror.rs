@@ -9,7 +9,7 @@ use shared::protocol::{Millis, Outcome, Position, Private, Reservation};
 
 use super::batch::Batch;
 use super::log::RoomLog;
-use super::state::RoomState;
+use super::state::{RoomState, Watching};
 
 /// See the module.
 pub struct Mirror {
@@ -122,7 +122,12 @@ impl Mirror {
             };
         }
         let head = self.log.head();
-        let snapshot = self.state.snapshot(head, now, self.viewers.max(1), own.0, own.1);
+        let viewers = self.viewers.max(1);
+        let watching = Watching {
+            viewers,
+            people: viewers,
+        };
+        let snapshot = self.state.snapshot(head, now, watching, own.0, own.1);
         let resynced = since.map(|_| Private::Resynced);
         let answer = [joined(head)].into_iter().chain(resynced);
         Welcome {
@@ -143,6 +148,7 @@ mod tests {
 
     use super::*;
     use crate::room::log::LogLimits;
+    use crate::room::state::Beginning;
 
     fn mirror(epoch: i64) -> Mirror {
         let stream = StreamCard {
@@ -151,9 +157,19 @@ mod tests {
             shop: "A shop".into(),
             cover_url: String::new(),
             status: StreamStatus::Live,
+            scheduled_at: 0,
             started_at: None,
+            ended_at: None,
+            host_away: None,
         };
-        let state = RoomState::new(stream, UserId::new(), None, vec![], vec![]);
+        let state = RoomState::new(Beginning {
+            stream,
+            host: UserId::new(),
+            featured: None,
+            sales: vec![],
+            line_up: vec![],
+            chat: vec![],
+        });
         let limits = LogLimits {
             bytes: 1024,
             age: Duration::from_secs(60),

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use shared::error::Refusal;
 use shared::ids::{ProductId, SaleId, UserId};
 use shared::live::RoomNotice;
-use shared::protocol::{Private, ProductCard, Reservation};
+use shared::protocol::{LineUpCard, Private, Reservation};
 use shared::rights::Rights;
 use uuid::Uuid;
 
 use super::core::{Core, Effect, FoundSale, Now, Read, Reading};
 use super::pace::Told;
-use super::state::Command;
+use super::state::{Command, ProductReading};
 use crate::types::SaleProgress;
 
 /// How long a row that is done is remembered: it may have been read before it was marked.
@@ -38,6 +38,8 @@ pub(super) struct Notices {
     products: HashMap<ProductId, Vec<Uuid>>,
     /// The same for the moderators, while they are being read.
     moderators: Option<Vec<Uuid>>,
+    /// The same of the line-up, while it is being read.
+    line_up: Option<Vec<Uuid>>,
 }
 
 impl Notices {
@@ -81,6 +83,7 @@ impl Core {
     pub fn notices(&mut self, rows: Vec<(Uuid, RoomNotice)>, now: Now) {
         let mut products: BTreeMap<ProductId, Vec<Uuid>> = BTreeMap::new();
         let mut sales: BTreeMap<SaleId, Vec<Uuid>> = BTreeMap::new();
+        let mut line_up = Vec::new();
         for (row, notice) in rows {
             if let RoomNotice::Happened { event } = notice {
                 // While a command is under way this may be its row: it comes again.
@@ -93,9 +96,13 @@ impl Core {
                 continue;
             }
             match notice {
-                RoomNotice::ProductChanged { product } if self.state.featured() == Some(product) => {
+                RoomNotice::ProductChanged { product }
+                    if self.state.featured() == Some(product) || self.state.lists(product) =>
+                {
                     products.entry(product).or_default().push(row);
                 }
+                // One that was not on sale may be now.
+                RoomNotice::ProductChanged { .. } | RoomNotice::LineUpChanged => line_up.push(row),
                 RoomNotice::SaleChanged { sale } if self.state.sale(sale).is_some() => {
                     sales.entry(sale).or_default().push(row);
                 }
@@ -111,7 +118,7 @@ impl Core {
                     self.notices.done(row, self.next_seq(), now.at);
                     self.happen(Command::Purchased { name, title, quantity }, Some(row), now);
                 }
-                RoomNotice::Happened { .. } | RoomNotice::ProductChanged { .. } | RoomNotice::SaleChanged { .. } => {
+                RoomNotice::Happened { .. } | RoomNotice::SaleChanged { .. } => {
                     self.nothing_more([row], now);
                 }
             }
@@ -119,6 +126,7 @@ impl Core {
         for (product, rows) in products {
             self.product_changed(product, rows);
         }
+        self.line_up_changed(line_up);
         for (sale, rows) in sales {
             self.effect(Effect::Read(Read::Sale(sale, rows)));
         }
@@ -128,6 +136,7 @@ impl Core {
     pub fn read(&mut self, reading: Reading, now: Now) {
         match reading {
             Reading::Product(product, rows, card) => self.product_read(product, rows, card, now),
+            Reading::LineUp(rows, read) => self.line_up_read(rows, read, now),
             Reading::Sale(sale, rows, found) => self.sale_read(sale, rows, found, now),
             Reading::Moderators(rows, found) => self.moderators_read(rows, found, now),
             Reading::Holds(row, user, holds) => self.holds_read(row, user, holds, now),
@@ -162,18 +171,39 @@ impl Core {
         &mut self,
         product: ProductId,
         rows: Vec<Uuid>,
-        card: Result<Option<ProductCard>, Refusal>,
+        reading: Result<ProductReading, Refusal>,
         now: Now,
     ) {
         let waiting = self.notices.products.remove(&product).unwrap_or_default();
-        match card {
-            Ok(Some(card)) => self.with_rows(Command::Product(card), rows, now),
-            Ok(None) => self.nothing_more(rows, now),
+        match reading {
+            Ok(reading) => self.with_rows(Command::Product(reading), rows, now),
             Err(_) => self.later(rows),
         }
         if !waiting.is_empty() {
             self.product_changed(product, waiting);
         }
+    }
+
+    /// One reading of the line-up at a time, as of a product.
+    fn line_up_changed(&mut self, rows: Vec<Uuid>) {
+        if rows.is_empty() {
+            return;
+        }
+        if let Some(waiting) = &mut self.notices.line_up {
+            waiting.extend(rows);
+            return;
+        }
+        self.notices.line_up = Some(Vec::new());
+        self.effect(Effect::Read(Read::LineUp(rows)));
+    }
+
+    fn line_up_read(&mut self, rows: Vec<Uuid>, read: Result<Vec<LineUpCard>, Refusal>, now: Now) {
+        let waiting = self.notices.line_up.take().unwrap_or_default();
+        match read {
+            Ok(products) => self.with_rows(Command::LineUp(products), rows, now),
+            Err(_) => self.later(rows),
+        }
+        self.line_up_changed(waiting);
     }
 
     /// One event for several rows: the first goes with it, the others for themselves.

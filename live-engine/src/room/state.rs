@@ -4,13 +4,13 @@
 //! No IO and no clock. The room and each of its shards hold a copy and evolve it by the
 //! same events, so a shard's copy at a seq is exactly the room's at that seq.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, OrderId, ProductId, SaleId, UserId};
 use shared::protocol::{
-    Author, ChatMessage, HostCommand, MAX_CHAT_CHARS, Millis, Position, ProductCard, Reservation, RoomEvent, SaleCard,
-    Snapshot, StreamCard,
+    Author, ChatMessage, HostCommand, LineUpCard, MAX_CHAT_CHARS, MAX_LINE_UP, Millis, Position, ProductCard,
+    Reservation, RoomEvent, SaleCard, SaleOpen, Snapshot, StreamCard,
 };
 use shared::status::{Machine as _, SaleStatus, StreamStatus};
 
@@ -27,7 +27,43 @@ pub struct RoomState {
     host: UserId,
     featured: Option<ProductCard>,
     sales: BTreeMap<SaleId, SaleCard>,
+    line_up: Vec<LineUpCard>,
     chat: VecDeque<ChatMessage>,
+}
+
+/// What a room is made from.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Beginning {
+    /// The show.
+    pub stream: StreamCard,
+    /// Whose show it is.
+    pub host: UserId,
+    /// The product that is shown.
+    pub featured: Option<ProductCard>,
+    /// Sales that are open or about to.
+    pub sales: Vec<SaleCard>,
+    /// The line-up's products that are on sale, in order.
+    pub line_up: Vec<LineUpCard>,
+    /// The last messages, oldest first.
+    pub chat: Vec<ChatMessage>,
+}
+
+/// A product as it was read again.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ProductReading {
+    /// It is on sale.
+    OnSale(ProductCard),
+    /// It is not, or not any more.
+    Gone(ProductId),
+}
+
+/// Who or what is in a room, for a snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Watching {
+    /// Connections.
+    pub viewers: u64,
+    /// People, each once.
+    pub people: u64,
 }
 
 /// What may be about to happen in a room.
@@ -51,7 +87,9 @@ pub enum Command {
     /// A host's command was committed and caused this.
     Committed(RoomEvent),
     /// A product was read again.
-    Product(ProductCard),
+    Product(ProductReading),
+    /// The line-up was read again: its products that are on sale, in order.
+    LineUp(Vec<LineUpCard>),
     /// A sale's counters have moved.
     Progress(SaleProgress),
     /// Something was bought.
@@ -66,23 +104,24 @@ pub enum Command {
 }
 
 impl RoomState {
-    /// A room from its rows; the messages oldest first.
+    /// A room from its rows.
     #[must_use]
-    pub fn new(
-        stream: StreamCard,
-        host: UserId,
-        featured: Option<ProductCard>,
-        sales: Vec<SaleCard>,
-        chat: Vec<ChatMessage>,
-    ) -> Self {
-        let skip = chat.len().saturating_sub(SNAPSHOT_MESSAGES);
+    pub fn new(rows: Beginning) -> Self {
+        let skip = rows.chat.len().saturating_sub(SNAPSHOT_MESSAGES);
         Self {
-            stream,
-            host,
-            featured,
-            sales: sales.into_iter().map(|sale| (sale.id, sale)).collect(),
-            chat: chat.into_iter().skip(skip).collect(),
+            stream: rows.stream,
+            host: rows.host,
+            featured: rows.featured,
+            sales: rows.sales.into_iter().map(|sale| (sale.id, sale)).collect(),
+            line_up: rows.line_up,
+            chat: rows.chat.into_iter().skip(skip).collect(),
         }
+    }
+
+    /// The show.
+    #[must_use]
+    pub const fn stream(&self) -> &StreamCard {
+        &self.stream
     }
 
     /// The show's status.
@@ -103,6 +142,12 @@ impl RoomState {
         self.featured.as_ref().map(|product| product.id)
     }
 
+    /// Whether a product is in the line-up, and on sale.
+    #[must_use]
+    pub fn lists(&self, product: ProductId) -> bool {
+        self.line_up.iter().any(|card| card.id == product)
+    }
+
     /// A sale that is open or about to.
     #[must_use]
     pub fn sale(&self, sale: SaleId) -> Option<&SaleCard> {
@@ -121,29 +166,15 @@ impl RoomState {
     /// # Errors
     /// What is wrong with it.
     pub fn check(command: &HostCommand) -> Result<(), Refusal> {
-        let HostCommand::SaleOpen(sale) = command else {
-            return Ok(());
-        };
-        let fields = [
-            ("quantity", i64::from(sale.quantity), 1, 1_000_000),
-            ("price_minor", sale.price_minor, 0, 100_000_000_000),
-            ("per_buyer", i64::from(sale.per_buyer), 1, 1_000),
-            ("hold_seconds", i64::from(sale.hold_seconds), 1, 3_600),
-            ("ends_in_seconds", i64::from(sale.ends_in_seconds), 1, 86_400),
-            (
-                "opens_in_seconds",
-                i64::from(sale.opens_in_seconds.unwrap_or(0)),
-                0,
-                86_400,
-            ),
-        ];
-        for (field, value, least, most) in fields {
-            if !(least..=most).contains(&value) {
-                let detail = format!("{field} must be from {least} to {most}");
-                return Err(Refusal::new(ErrorCode::InvalidBody, detail).at(field));
-            }
+        match command {
+            HostCommand::SaleOpen(sale) => check_sale(sale),
+            HostCommand::Reorder(order) => check_order(&order.products),
+            HostCommand::Start
+            | HostCommand::End
+            | HostCommand::Feature(_)
+            | HostCommand::Unfeature
+            | HostCommand::SaleClose { .. } => Ok(()),
         }
-        Ok(())
     }
 
     /// What happens if this is done now; nothing, if it changes nothing.
@@ -178,7 +209,9 @@ impl RoomState {
                 })])
             }
             Command::Committed(event) => Ok(self.committed(event, now)),
-            Command::Product(product) => Ok(self.product(product)),
+            Command::Product(ProductReading::OnSale(product)) => Ok(self.product(product)),
+            Command::Product(ProductReading::Gone(product)) => Ok(self.gone(product)),
+            Command::LineUp(products) => Ok(self.relisted(products)),
             Command::Progress(progress) => Ok(self.progress(&progress)),
             Command::Purchased { name, title, quantity } => Ok(vec![RoomEvent::Purchase { name, title, quantity }]),
         }
@@ -197,20 +230,70 @@ impl RoomState {
             | RoomEvent::SaleUpdated { .. }
             | RoomEvent::SaleSoldOut { .. }
             | RoomEvent::SaleClosed { .. }
-            | RoomEvent::Purchase { .. } => true,
+            | RoomEvent::Purchase { .. }
+            | RoomEvent::LineUp { .. }
+            | RoomEvent::LineUpUpdated { .. } => true,
+            RoomEvent::HostAway(_) | RoomEvent::HostBack => self.status() == StreamStatus::Live,
         };
         if current { vec![event] } else { Vec::new() }
     }
 
+    /// A product on sale is shown as it is now, in front and in the line-up, wherever that
+    /// is news.
     fn product(&self, mut product: ProductCard) -> Vec<RoomEvent> {
-        let Some(shown) = &self.featured else {
-            return Vec::new();
-        };
-        product.featured_variant = shown.featured_variant;
-        if product.id != shown.id || product.version < shown.version || product == *shown {
-            return Vec::new();
+        let mut events = Vec::new();
+        let card = listed(&product);
+        if self
+            .line_up
+            .iter()
+            .any(|known| known.id == card.id && known.version <= card.version && *known != card)
+        {
+            events.push(RoomEvent::LineUpUpdated { product: card });
         }
-        vec![RoomEvent::ProductUpdated { product }]
+        if let Some(shown) = self.featured.as_ref().filter(|shown| shown.id == product.id) {
+            product.featured_variant = shown.featured_variant;
+            if product.version >= shown.version && product != *shown {
+                events.push(RoomEvent::ProductUpdated { product });
+            }
+        }
+        events
+    }
+
+    /// A product that is not on sale is shown no more.
+    fn gone(&self, product: ProductId) -> Vec<RoomEvent> {
+        let mut events = Vec::new();
+        if self.featured() == Some(product) {
+            events.push(RoomEvent::Unfeatured);
+        }
+        if self.lists(product) {
+            let rest = self.line_up.iter().filter(|card| card.id != product);
+            events.push(RoomEvent::LineUp {
+                products: rest.cloned().collect(),
+            });
+        }
+        events
+    }
+
+    /// The line-up was read; of a product that was read later on its own, that stays.
+    fn relisted(&self, mut products: Vec<LineUpCard>) -> Vec<RoomEvent> {
+        for card in &mut products {
+            let known = self.line_up.iter().find(|known| known.id == card.id);
+            if let Some(newer) = known.filter(|known| known.version > card.version) {
+                *card = newer.clone();
+            }
+        }
+        let mut events = Vec::new();
+        // Only what is in the line-up is shown.
+        if self
+            .featured()
+            .is_some_and(|shown| products.iter().all(|card| card.id != shown))
+        {
+            events.push(RoomEvent::Unfeatured);
+        }
+        if products != self.line_up {
+            events.push(RoomEvent::LineUp { products });
+        }
+        events
     }
 
     fn progress(&self, progress: &SaleProgress) -> Vec<RoomEvent> {
@@ -266,8 +349,18 @@ impl RoomState {
                     self.stream.started_at.get_or_insert(at);
                 }
                 if status.is_final() {
+                    self.stream.ended_at.get_or_insert(at);
+                    self.stream.host_away = None;
                     self.featured = None;
                     self.sales.clear();
+                }
+            }
+            RoomEvent::HostAway(away) => self.stream.host_away = Some(*away),
+            RoomEvent::HostBack => self.stream.host_away = None,
+            RoomEvent::LineUp { products } => self.line_up.clone_from(products),
+            RoomEvent::LineUpUpdated { product } => {
+                if let Some(known) = self.line_up.iter_mut().find(|known| known.id == product.id) {
+                    known.clone_from(product);
                 }
             }
         }
@@ -288,7 +381,7 @@ impl RoomState {
         &self,
         at: Position,
         now: Millis,
-        viewers: u64,
+        watching: Watching,
         reservations: Vec<Reservation>,
         orders: Vec<OrderId>,
     ) -> Snapshot {
@@ -298,12 +391,64 @@ impl RoomState {
             stream: self.stream.clone(),
             featured: self.featured.clone(),
             sales: self.sales.values().cloned().collect(),
-            viewers,
+            line_up: self.line_up.clone(),
+            viewers: watching.viewers,
+            people: watching.people,
             chat: self.chat.iter().cloned().collect(),
             reservations,
             orders,
         }
     }
+}
+
+/// A product as the line-up shows it.
+fn listed(product: &ProductCard) -> LineUpCard {
+    let prices = product.variants.iter().map(|variant| variant.price_minor);
+    let available = product.variants.iter().map(|variant| variant.available);
+    LineUpCard {
+        id: product.id,
+        title: product.title.clone(),
+        image_url: product.image_url.clone(),
+        currency: product.currency.clone(),
+        from_minor: prices.min().unwrap_or(0),
+        available: available.fold(0, u32::saturating_add),
+        version: product.version,
+    }
+}
+
+fn check_sale(sale: &SaleOpen) -> Result<(), Refusal> {
+    let fields = [
+        ("quantity", i64::from(sale.quantity), 1, 1_000_000),
+        ("price_minor", sale.price_minor, 0, 100_000_000_000),
+        ("per_buyer", i64::from(sale.per_buyer), 1, 1_000),
+        ("hold_seconds", i64::from(sale.hold_seconds), 1, 3_600),
+        ("ends_in_seconds", i64::from(sale.ends_in_seconds), 1, 86_400),
+        (
+            "opens_in_seconds",
+            i64::from(sale.opens_in_seconds.unwrap_or(0)),
+            0,
+            86_400,
+        ),
+    ];
+    for (field, value, least, most) in fields {
+        if !(least..=most).contains(&value) {
+            let detail = format!("{field} must be from {least} to {most}");
+            return Err(Refusal::new(ErrorCode::InvalidBody, detail).at(field));
+        }
+    }
+    Ok(())
+}
+
+fn check_order(products: &[ProductId]) -> Result<(), Refusal> {
+    let wrong = |detail: String| Err(Refusal::new(ErrorCode::InvalidBody, detail).at("products"));
+    if products.len() > MAX_LINE_UP {
+        return wrong(format!("a line-up has at most {MAX_LINE_UP} products"));
+    }
+    let distinct: BTreeSet<_> = products.iter().collect();
+    if distinct.len() < products.len() {
+        return wrong("a product is in the line-up once".to_owned());
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -313,7 +313,9 @@ impl Viewer {
             | Private::Snapshot(_)
             | Private::Resynced
             | Private::Reservation(_)
-            | Private::Order { .. } => {}
+            | Private::Order { .. }
+            | Private::GoingAway { .. }
+            | Private::Summary(_) => {}
         }
         Ok(())
     }

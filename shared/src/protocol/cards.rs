@@ -119,7 +119,43 @@ pub struct StreamCard {
     pub cover_url: String,
     /// Its status.
     pub status: StreamStatus,
+    /// When it is to begin: what a waiting room counts down to.
+    pub scheduled_at: Millis,
     /// Since when it is on air.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Millis>,
+    /// Since when it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Millis>,
+    /// Its host's connection is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_away: Option<HostAway>,
+}
+
+/// A host who is away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HostAway {
+    /// Since when.
+    pub since: Millis,
+    /// When the show ends unless they come back.
+    pub ends_at: Millis,
+}
+
+/// A product of the line-up, as a list shows it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LineUpCard {
+    /// The product.
+    pub id: ProductId,
+    /// Its title.
+    pub title: String,
+    /// Its picture; empty: none.
+    pub image_url: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// The price of its cheapest variant, in minor units.
+    pub from_minor: i64,
+    /// Units free to buy, of all its variants.
+    pub available: u32,
+    /// Raised with every change; drop an older one.
+    pub version: i64,
 }

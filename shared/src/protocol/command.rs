@@ -79,6 +79,8 @@ pub enum ClientCommand {
     Feature(Feature),
     /// Stops showing one (host). Needs a request id.
     Unfeature,
+    /// Puts the line-up in another order (host). Needs a request id.
+    Reorder(LineUpOrder),
     /// Opens a flash sale (host). Needs a request id.
     SaleOpen(SaleOpen),
     /// Closes one (host). Needs a request id.
@@ -101,6 +103,8 @@ pub enum HostCommand {
     Feature(Feature),
     /// Stops showing one.
     Unfeature,
+    /// Puts the line-up in another order.
+    Reorder(LineUpOrder),
     /// Opens a flash sale.
     SaleOpen(SaleOpen),
     /// Closes one.
@@ -120,6 +124,7 @@ impl HostCommand {
             | Self::End
             | Self::Feature(_)
             | Self::Unfeature
+            | Self::Reorder(_)
             | Self::SaleOpen(_)
             | Self::SaleClose { .. } => None,
         }
@@ -134,6 +139,16 @@ pub struct Feature {
     /// The variant held up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<VariantId>,
+}
+
+/// The most products a line-up has.
+pub const MAX_LINE_UP: usize = 100;
+
+/// The line-up's products, each once, in the order they are to have.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LineUpOrder {
+    /// All of them, at most [`MAX_LINE_UP`].
+    pub products: Vec<ProductId>,
 }
 
 /// Opens a flash sale on a variant of the seller's.
@@ -174,6 +189,7 @@ impl ClientCommand {
             Self::End => Addressed::Host(HostCommand::End),
             Self::Feature(feature) => Addressed::Host(HostCommand::Feature(feature)),
             Self::Unfeature => Addressed::Host(HostCommand::Unfeature),
+            Self::Reorder(order) => Addressed::Host(HostCommand::Reorder(order)),
             Self::SaleOpen(sale) => Addressed::Host(HostCommand::SaleOpen(sale)),
             Self::SaleClose { sale } => Addressed::Host(HostCommand::SaleClose { sale }),
             viewer @ (Self::Resume { .. }
@@ -221,7 +237,7 @@ pub fn read_client_frame(format: Format, bytes: &[u8]) -> Result<ClientFrame, (O
 }
 
 /// Every value of `cmd`.
-pub const COMMANDS: [&str; 14] = [
+pub const COMMANDS: [&str; 15] = [
     "resume",
     "join",
     "leave",
@@ -234,6 +250,7 @@ pub const COMMANDS: [&str; 14] = [
     "end",
     "feature",
     "unfeature",
+    "reorder",
     "sale_open",
     "sale_close",
 ];

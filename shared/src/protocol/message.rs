@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChatMessage, Millis, Private, ProductCard, SaleCard};
+use super::{ChatMessage, HostAway, LineUpCard, Millis, Private, ProductCard, SaleCard};
 use crate::ids::SaleId;
 use crate::status::StreamStatus;
 
@@ -99,6 +99,20 @@ pub enum RoomEvent {
         /// Its status from now on.
         status: StreamStatus,
     },
+    /// The host's connection is lost; the show ends unless they come back.
+    HostAway(HostAway),
+    /// They are back.
+    HostBack,
+    /// The line-up, or its order, is another one.
+    LineUp {
+        /// All of it, in order.
+        products: Vec<LineUpCard>,
+    },
+    /// Price, stock or text of a product of the line-up has changed.
+    LineUpUpdated {
+        /// It, as it is now.
+        product: LineUpCard,
+    },
 }
 
 impl RoomEvent {
@@ -116,6 +130,10 @@ impl RoomEvent {
             Self::SaleClosed { .. } => "sale_closed",
             Self::Purchase { .. } => "purchase",
             Self::StreamStatus { .. } => "stream_status",
+            Self::HostAway(_) => "host_away",
+            Self::HostBack => "host_back",
+            Self::LineUp { .. } => "line_up",
+            Self::LineUpUpdated { .. } => "line_up_updated",
         }
     }
 }
@@ -128,10 +146,15 @@ pub enum Ephemeral {
         /// Counts.
         counts: BTreeMap<String, u64>,
     },
-    /// Connections in the room.
+    /// Who is in the room.
     Viewers {
-        /// How many.
+        /// Connections.
         count: u64,
+        /// People: accounts and guests, each once, however many connections they have.
+        people: u64,
+        /// In a small room, the names of some who are there, sorted.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        who: Vec<String>,
     },
     /// Nothing but the frame's `now`, in a quiet room at the ping interval.
     Time,

@@ -10,12 +10,14 @@ mod command;
 mod format;
 mod message;
 mod private;
+mod summary;
 
 pub use cards::*;
 pub use command::*;
 pub use format::{Format, FormatError};
 pub use message::*;
 pub use private::*;
+pub use summary::*;
 
 /// Milliseconds since the Unix epoch, by the server's clock.
 pub type Millis = i64;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChatMessage, Millis, Position, ProductCard, SaleCard, StreamCard};
+use super::{ChatMessage, LineUpCard, Millis, Position, ProductCard, SaleCard, ShowSummary, StreamCard};
 use crate::error::Refusal;
 use crate::ids::{GuestId, MessageId, NodeId, OrderId, ReservationId, SaleId, UserId};
 use crate::status::{OrderStatus, ReservationStatus};
@@ -44,6 +44,14 @@ pub enum Private {
         /// Its status.
         status: OrderStatus,
     },
+    /// The service stops, and the connection is closed next. Come back after this time,
+    /// which is another for everybody.
+    GoingAway {
+        /// How long to wait.
+        resume_after_ms: u64,
+    },
+    /// To the host, when the show is over: what it came to.
+    Summary(Box<ShowSummary>),
 }
 
 /// Greets a connection.
@@ -139,8 +147,12 @@ pub struct Snapshot {
     pub featured: Option<ProductCard>,
     /// Sales that are open or about to.
     pub sales: Vec<SaleCard>,
+    /// The line-up, in order.
+    pub line_up: Vec<LineUpCard>,
     /// Connections in the room.
     pub viewers: u64,
+    /// People in the room, each once.
+    pub people: u64,
     /// The last messages, oldest first.
     pub chat: Vec<ChatMessage>,
     /// The viewer's own holds that are held or paying.

@@ -23,6 +23,7 @@ use crate::catalog::{categories, shipping};
 use crate::http::{List, Page, Result, Shopkeeper};
 use crate::idempotency::{self, Answer};
 use crate::state::State;
+use crate::streams;
 
 /// Variants a product may have.
 const VARIANTS_MAX: i64 = 100;
@@ -166,6 +167,9 @@ pub(crate) async fn change(state: &State, shop: &Shopkeeper, id: ProductId, chan
                 .at("status")
                 .into(),
         );
+    }
+    if change.status.is_some_and(|status| status != ProductStatus::Active) {
+        streams::unfeature(&mut tx, id).await?;
     }
     outbox::push_product_changed(&mut tx, id).await?;
     let product = get_own(&mut tx, shop.seller, id).await?;

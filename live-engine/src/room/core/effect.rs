@@ -7,7 +7,7 @@ use shared::Timestamp;
 use shared::error::Refusal;
 use shared::ids::{ProductId, ReservationId, SaleId, UserId};
 use shared::live::RoomReply;
-use shared::protocol::{Private, ProductCard, Reservation, SaleCard};
+use shared::protocol::{LineUpCard, Private, Reservation, SaleCard};
 use shared::rights::Rights;
 use shared::status::SaleStatus;
 use uuid::Uuid;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::room::Asker;
 use crate::room::batch::Batch;
 use crate::room::mirror::Mirror;
+use crate::room::state::ProductReading;
 use crate::room::store::host::HostAct;
 use crate::types::ConnId;
 
@@ -55,8 +56,10 @@ pub enum Effect {
 /// What is to be read, and the outbox rows that are done with once it is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Read {
-    /// The product shown.
+    /// A product of the line-up.
     Product(ProductId, Vec<Uuid>),
+    /// The line-up.
+    LineUp(Vec<Uuid>),
     /// A sale's counters.
     Sale(SaleId, Vec<Uuid>),
     /// Who moderates the show.
@@ -67,8 +70,10 @@ pub enum Read {
 
 /// What was read, or why it could not be.
 pub enum Reading {
-    /// The product, if it is still there.
-    Product(ProductId, Vec<Uuid>, Result<Option<ProductCard>, Refusal>),
+    /// The product, if it is on sale.
+    Product(ProductId, Vec<Uuid>, Result<ProductReading, Refusal>),
+    /// The line-up's products that are on sale, in order.
+    LineUp(Vec<Uuid>, Result<Vec<LineUpCard>, Refusal>),
     /// The sale, if it is still there.
     Sale(SaleId, Vec<Uuid>, Result<Option<FoundSale>, Refusal>),
     /// Who moderates the show, and what they may do.

@@ -113,6 +113,8 @@ impl Speech {
         if viewers_due && measured.viewers != self.viewers_told {
             ephemeral.push(Ephemeral::Viewers {
                 count: measured.viewers,
+                people: measured.viewers,
+                who: Vec::new(),
             });
             self.viewers_told = measured.viewers;
             self.viewers_told_at = now.at;

@@ -18,9 +18,19 @@ fn room(host: UserId) -> RoomState {
         shop: "Harbour Lane Ceramics".into(),
         cover_url: String::new(),
         status: StreamStatus::Live,
+        scheduled_at: 0,
         started_at: Some(1),
+        ended_at: None,
+        host_away: None,
     };
-    RoomState::new(stream, host, None, vec![], vec![])
+    RoomState::new(Beginning {
+        stream,
+        host,
+        featured: None,
+        sales: vec![],
+        line_up: vec![listed(&product(1, 1, 5)), listed(&product(2, 1, 5))],
+        chat: vec![],
+    })
 }
 
 fn say(text: &str) -> Command {
@@ -49,6 +59,10 @@ fn product(n: u128, version: i64, price_minor: i64) -> ProductCard {
         }],
         featured_variant: None,
     }
+}
+
+fn reading(product: ProductCard) -> Command {
+    Command::Product(ProductReading::OnSale(product))
 }
 
 fn sale(n: u128, remaining: u32) -> SaleCard {
@@ -168,20 +182,92 @@ fn a_sale_counts_only_forwards() {
     assert!(apply(&mut room, progress(1, 0, 9, SaleStatus::Closed)).is_empty());
 }
 
+fn kinds(events: &[RoomEvent]) -> Vec<&'static str> {
+    events.iter().map(RoomEvent::kind).collect()
+}
+
 #[test]
-fn only_the_product_shown_is_updated_and_the_variant_held_up_stays() {
+fn a_product_is_updated_where_it_is_shown_and_the_variant_held_up_stays() {
     let mut room = room(UserId::new());
-    assert!(apply(&mut room, Command::Product(product(1, 2, 5))).is_empty());
     let mut shown = product(1, 2, 5);
     shown.featured_variant = Some(shown.variants[0].id);
     apply(&mut room, Command::Committed(RoomEvent::Featured { product: shown }));
-    assert!(apply(&mut room, Command::Product(product(2, 9, 5))).is_empty());
-    assert!(apply(&mut room, Command::Product(product(1, 1, 4))).is_empty(), "older");
-    let events = apply(&mut room, Command::Product(product(1, 3, 4)));
-    let RoomEvent::ProductUpdated { product } = &events[0] else {
+    assert!(
+        apply(&mut room, reading(product(3, 9, 5))).is_empty(),
+        "not in the line-up"
+    );
+    assert_eq!(kinds(&apply(&mut room, reading(product(2, 9, 5)))), ["line_up_updated"]);
+    assert!(
+        apply(&mut room, reading(product(2, 8, 4))).is_empty(),
+        "older in the line-up"
+    );
+    assert_eq!(
+        kinds(&apply(&mut room, reading(product(1, 1, 4)))),
+        ["line_up_updated"],
+        "older than the one in front"
+    );
+    let events = apply(&mut room, reading(product(1, 3, 4)));
+    assert_eq!(kinds(&events), ["line_up_updated", "product_updated"]);
+    let RoomEvent::ProductUpdated { product } = &events[1] else {
         panic!("{events:?}");
     };
     assert!(product.featured_variant.is_some());
+    assert!(apply(&mut room, reading(self::product(1, 3, 4))).is_empty(), "no news");
+}
+
+#[test]
+fn a_product_that_is_on_sale_no_more_is_shown_nowhere() {
+    let mut room = room(UserId::new());
+    let gone = |n| Command::Product(ProductReading::Gone(ProductId(Uuid::from_u128(n))));
+    apply(
+        &mut room,
+        Command::Committed(RoomEvent::Featured {
+            product: product(1, 2, 5),
+        }),
+    );
+    assert_eq!(kinds(&apply(&mut room, gone(1))), ["unfeatured", "line_up"]);
+    assert_eq!(
+        (room.featured(), room.lists(ProductId(Uuid::from_u128(1)))),
+        (None, false)
+    );
+    assert!(apply(&mut room, gone(1)).is_empty());
+    let back = vec![listed(&product(1, 3, 5)), listed(&product(2, 1, 5))];
+    assert_eq!(kinds(&apply(&mut room, Command::LineUp(back))), ["line_up"]);
+    assert!(room.lists(ProductId(Uuid::from_u128(1))));
+}
+
+#[test]
+fn a_line_up_that_was_read_late_brings_back_nothing_old() {
+    let mut room = room(UserId::new());
+    apply(
+        &mut room,
+        Command::Committed(RoomEvent::Featured {
+            product: product(2, 1, 5),
+        }),
+    );
+    apply(&mut room, reading(product(1, 7, 9)));
+    let late = vec![listed(&product(1, 1, 5)), listed(&product(2, 1, 5))];
+    assert!(apply(&mut room, Command::LineUp(late)).is_empty());
+    let without = vec![listed(&product(1, 7, 9))];
+    assert_eq!(
+        kinds(&apply(&mut room, Command::LineUp(without))),
+        ["unfeatured", "line_up"],
+        "only what is in the line-up is shown"
+    );
+}
+
+#[test]
+fn an_order_names_each_product_once() {
+    let product = ProductId::new();
+    let order = |products| HostCommand::Reorder(shared::protocol::LineUpOrder { products });
+    assert_eq!(RoomState::check(&order(vec![product])), Ok(()));
+    for wrong in [vec![product, product], vec![ProductId::new(); MAX_LINE_UP + 1]] {
+        let refusal = RoomState::check(&order(wrong)).expect_err("no order");
+        assert_eq!(
+            (refusal.code, refusal.field.as_deref()),
+            (ErrorCode::InvalidBody, Some("products"))
+        );
+    }
 }
 
 #[test]
@@ -209,7 +295,15 @@ fn any_command() -> impl Strategy<Value = Command> {
     ];
     prop_oneof![
         4 => ".{0,20}".prop_map(|text| say(&text)),
-        2 => (0..3_u128, 0..9_i64, 0..9_i64).prop_map(|(n, v, p)| Command::Product(product(n, v, p))),
+        2 => (0..3_u128, 0..9_i64, 0..9_i64).prop_map(|(n, v, p)| reading(product(n, v, p))),
+        1 => (0..3_u128).prop_map(|n| Command::Product(ProductReading::Gone(ProductId(Uuid::from_u128(n))))),
+        1 => prop::collection::vec((0..3_u128, 0..9_i64, 0..9_i64), 0..3)
+            .prop_map(|cards| Command::LineUp(cards.into_iter().map(|(n, v, p)| listed(&product(n, v, p))).collect())),
+        1 => prop_oneof![
+            Just(RoomEvent::HostBack),
+            Just(RoomEvent::HostAway(shared::protocol::HostAway { since: NOW, ends_at: NOW + 1 })),
+        ]
+        .prop_map(Command::Committed),
         2 => (0..3_u128, 0..9_i64, 0..9_i64)
             .prop_map(|(n, v, p)| Command::Committed(RoomEvent::Featured { product: product(n, v, p) })),
         1 => Just(Command::Committed(RoomEvent::Unfeatured)),
@@ -246,7 +340,7 @@ proptest! {
             }
             prop_assert_eq!(&owner, &copy);
             let at = Position { epoch: 1, seq: 0 };
-            prop_assert!(owner.snapshot(at, NOW, 0, vec![], vec![]).chat.len() <= SNAPSHOT_MESSAGES);
+            prop_assert!(owner.snapshot(at, NOW, Watching::default(), vec![], vec![]).chat.len() <= SNAPSHOT_MESSAGES);
         }
     }
 }

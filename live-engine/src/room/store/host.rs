@@ -2,10 +2,12 @@
 //! audit entry and the outbox row of the event it causes. What the room then tells its
 //! viewers is committed; if the room dies before it tells, its next owner finds the row.
 
+use std::collections::BTreeSet;
+
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{ProductId, RequestId, SaleId, SellerId, StreamId, UserId, VariantId};
 use shared::live::RoomNotice;
-use shared::protocol::{Feature, HostCommand, Outcome, RoomEvent, SaleOpen};
+use shared::protocol::{Feature, HostCommand, LineUpOrder, Outcome, RoomEvent, SaleOpen};
 use shared::rights::Rights;
 use shared::status::{Machine, SellerStatus, StreamStatus};
 use sqlx::{Connection, PgConnection, PgPool};
@@ -79,6 +81,7 @@ async fn attempt(tx: &mut PgConnection, act: &HostAct) -> Result<HostDone, Error
         HostCommand::End => end(tx, &show).await?,
         HostCommand::Feature(feature) => self::feature(tx, &show, feature).await?,
         HostCommand::Unfeature => unfeature(tx, &show).await?,
+        HostCommand::Reorder(order) => reorder(tx, &show, order).await?,
         HostCommand::SaleOpen(sale) => open_sale(tx, &show, sale).await?,
         HostCommand::SaleClose { sale } => close_sale(tx, &show, *sale).await?,
     };
@@ -225,6 +228,32 @@ async fn unfeature(tx: &mut PgConnection, show: &Show) -> Result<Done, Error> {
     Ok((Outcome::Done, vec![RoomEvent::Unfeatured]))
 }
 
+/// Puts the line-up in another order. Products in it that are not on sale are not shown
+/// to the host, and come last.
+async fn reorder(tx: &mut PgConnection, show: &Show, order: &LineUpOrder) -> Result<Done, Error> {
+    if show.status.is_final() {
+        return Err(ErrorCode::WrongState.into());
+    }
+    let wished: Vec<Uuid> = order.products.iter().map(|product| product.0).collect();
+    let shown = load::line_up(tx, show.stream).await?;
+    let listed: BTreeSet<ProductId> = shown.iter().map(|card| card.id).collect();
+    if listed != order.products.iter().copied().collect() {
+        let detail = "the products must be those of the line-up, each once";
+        return Err(Refusal::new(ErrorCode::Conflict, detail).at("products").into());
+    }
+    sqlx::query!(
+        "update stream_products sp
+            set position = coalesce(array_position($2::uuid[], sp.product_id), cardinality($2::uuid[]) + 1)
+          where sp.stream_id = $1",
+        show.stream.0,
+        &wished
+    )
+    .execute(&mut *tx)
+    .await?;
+    let products = load::line_up(tx, show.stream).await?;
+    Ok((Outcome::Done, vec![RoomEvent::LineUp { products }]))
+}
+
 async fn open_sale(tx: &mut PgConnection, show: &Show, open: &SaleOpen) -> Result<Done, Error> {
     if show.status != StreamStatus::Live {
         return Err(ErrorCode::StreamNotLive.into());
@@ -338,6 +367,7 @@ const fn operation(command: &HostCommand) -> &'static str {
         HostCommand::End => "room.end",
         HostCommand::Feature(_) => "room.feature",
         HostCommand::Unfeature => "room.unfeature",
+        HostCommand::Reorder(_) => "room.reorder",
         HostCommand::SaleOpen(_) => "room.sale_open",
         HostCommand::SaleClose { .. } => "room.sale_close",
     }

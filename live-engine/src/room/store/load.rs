@@ -7,13 +7,14 @@ use serde_json::Value;
 use shared::Timestamp;
 use shared::ids::{MessageId, OrderId, ProductId, RequestId, ReservationId, SaleId, StreamId, UserId, VariantId};
 use shared::live::RoomNotice;
-use shared::protocol::{Author, ChatMessage, ProductCard, Reservation, SaleCard, StreamCard, VariantCard};
+use shared::protocol::{Author, ChatMessage, LineUpCard, ProductCard, Reservation, SaleCard, StreamCard, VariantCard};
 use shared::rights::Rights;
 use shared::status::{ReservationStatus, SaleStatus, StreamStatus};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::db::Error;
+use crate::room::state::ProductReading;
 
 /// How far back a resent chat message is known after the room has changed hands.
 const SAID_MINUTES: i32 = 10;
@@ -28,8 +29,14 @@ pub struct LoadedRoom {
     pub host: UserId,
     /// Who moderates it, and what they may do.
     pub moderators: Vec<(UserId, Rights)>,
+    /// Since when the host's connection is lost.
+    pub host_away_since: Option<Timestamp>,
+    /// Whether the host has ever been in the room.
+    pub host_was_here: bool,
     /// The product shown.
     pub featured: Option<ProductCard>,
+    /// The line-up's products that are on sale, in order.
+    pub line_up: Vec<LineUpCard>,
     /// Sales that are open or about to, with their earliest expiry.
     pub sales: Vec<(SaleCard, Option<Timestamp>)>,
     /// The last messages, oldest first.
@@ -67,7 +74,8 @@ pub async fn load_room(
     messages: usize,
 ) -> Result<Option<LoadedRoom>, Error> {
     let row = sqlx::query!(
-        r#"select s.title, s.cover_url, s.status as "status: StreamStatus", s.started_at,
+        r#"select s.title, s.cover_url, s.status as "status: StreamStatus", s.scheduled_at, s.started_at, s.ended_at,
+                  s.host_away_since, s.host_seen_at is not null as "host_was_here!",
                   s.featured_product_id as "featured: ProductId", l.shop_name, l.user_id as "host: UserId"
              from streams s join sellers l on l.id = s.seller_id where s.id = $1"#,
         stream.0
@@ -82,6 +90,7 @@ pub async fn load_room(
         None => None,
     };
     let moderators = moderators(conn, stream).await?;
+    let line_up = line_up(conn, stream).await?;
     Ok(Some(LoadedRoom {
         stream: StreamCard {
             id: stream,
@@ -89,10 +98,16 @@ pub async fn load_room(
             shop: row.shop_name,
             cover_url: row.cover_url,
             status: row.status,
+            scheduled_at: row.scheduled_at.timestamp_millis(),
             started_at: row.started_at.map(|at| at.timestamp_millis()),
+            ended_at: row.ended_at.map(|at| at.timestamp_millis()),
+            host_away: None,
         },
         host: row.host,
+        host_away_since: row.host_away_since,
+        host_was_here: row.host_was_here,
         featured,
+        line_up,
         sales: open_sales(conn, stream).await?,
         chat: last_messages(conn, stream, row.host, &moderators, messages).await?,
         moderators,
@@ -188,7 +203,47 @@ async fn notices(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<(Uuid,
     Ok(rows.into_iter().filter_map(|row| read((row.id, row.payload))).collect())
 }
 
-/// A product with its variants, as rooms show it. None: no such product.
+/// A show's line-up: its products that are on sale, in order.
+///
+/// # Errors
+/// When the database fails.
+pub async fn line_up(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<LineUpCard>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select p.id as "id: ProductId", p.title, p.image_url, p.currency, p.version,
+                  v.from_minor as "from_minor!", v.available as "available!"
+             from stream_products sp
+             join products p on p.id = sp.product_id and p.status = 'active'
+             join sellers l on l.id = p.seller_id and l.status = 'approved'
+            cross join lateral (
+                  select coalesce(min(price_minor), 0) as from_minor, coalesce(sum(on_hand - reserved), 0) as available
+                    from product_variants where product_id = p.id) v
+            where sp.stream_id = $1 order by sp.position, sp.product_id"#,
+        stream.0
+    )
+    .fetch_all(conn)
+    .await?;
+    let card = rows.into_iter().map(|row| LineUpCard {
+        id: row.id,
+        title: row.title,
+        image_url: row.image_url,
+        currency: row.currency,
+        from_minor: row.from_minor,
+        available: u32::try_from(row.available).unwrap_or(u32::MAX),
+        version: row.version,
+    });
+    Ok(card.collect())
+}
+
+/// A product as it is now, for a notice that it has changed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn product_reading(conn: &mut PgConnection, product: ProductId) -> Result<ProductReading, sqlx::Error> {
+    let card = product_card(conn, product).await?;
+    Ok(card.map_or(ProductReading::Gone(product), ProductReading::OnSale))
+}
+
+/// A product with its variants, as rooms show it. None: there is none such on sale.
 ///
 /// # Errors
 /// When the database fails.
@@ -196,8 +251,10 @@ pub async fn product_card(conn: &mut PgConnection, product: ProductId) -> Result
     let rows = sqlx::query!(
         r#"select p.title, p.image_url, p.currency, p.version, v.id as "variant?: VariantId",
                   v.options as "options?", v.price_minor as "price_minor?", v.on_hand - v.reserved as "available?"
-             from products p left join product_variants v on v.product_id = p.id
-            where p.id = $1 order by v.position, v.id"#,
+             from products p
+             join sellers l on l.id = p.seller_id and l.status = 'approved'
+             left join product_variants v on v.product_id = p.id
+            where p.id = $1 and p.status = 'active' order by v.position, v.id"#,
         product.0
     )
     .fetch_all(conn)
