@@ -10,12 +10,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use shared::bus::{Request, Requests, SharedBus};
-use shared::error::{ErrorCode, Refusal};
+use shared::bus::SharedBus;
 use shared::ids::NodeId;
-use shared::live::{ROOM_REQUESTS, RoomReply, RoomRequest};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -24,6 +21,7 @@ use crate::feed::Feed;
 use crate::limits::Guards;
 use crate::net::{listener, worker};
 use crate::persist::Persister;
+use crate::requests;
 use crate::room::leases::Leases;
 use crate::router::{Inbox, Router, ToWorker};
 use crate::sale::SaleDesk;
@@ -32,8 +30,6 @@ use crate::types::Sink;
 
 /// How long rooms may take to close.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
-/// Requests from the bus under way at once.
-const REQUESTS: usize = 256;
 
 /// What every worker and room knows.
 pub struct Shared {
@@ -47,6 +43,8 @@ pub struct Shared {
     pub router: Arc<Router>,
     /// The database.
     pub db: Db,
+    /// What is between this process and others.
+    pub bus: SharedBus,
     /// Stores numbered events.
     pub persister: Persister,
     /// Grants holds.
@@ -71,11 +69,12 @@ impl Shared {
             persister: Persister::start(&db, sink.clone()),
             desk: SaleDesk::start(&db, sink.clone()),
             tickets: Tickets::start(&db),
-            feed: Feed::start(&db, bus, sink.clone()),
+            feed: Feed::start(&db, bus.clone(), sink.clone()),
             leases: Leases::start(&db, node, sink),
             router,
             config,
             db,
+            bus,
         };
         (Arc::new(shared), inboxes)
     }
@@ -101,7 +100,7 @@ pub async fn start(config: Config, bus: SharedBus) -> anyhow::Result<Engine> {
         None => anyhow::bail!("an engine needs a worker"),
     };
     let db = Db::start(config.database_url.expose(), config.db.clone()).await?;
-    let (shared, inboxes) = Shared::new(config, db, bus.clone());
+    let (shared, inboxes) = Shared::new(config, db, bus);
     abort_on_worker_panic();
     let mut threads = Vec::with_capacity(inboxes.len());
     for (index, (listener, inbox)) in listeners.into_iter().zip(inboxes).enumerate() {
@@ -117,10 +116,8 @@ pub async fn start(config: Config, bus: SharedBus) -> anyhow::Result<Engine> {
         })?);
     }
     let stopping = CancellationToken::new();
-    let requests = bus.serve(ROOM_REQUESTS).await.context("cannot serve the bus")?;
-    shared
-        .db
-        .spawn(serve_bus(shared.router.clone(), requests, stopping.clone()));
+    let serving = requests::serve(&shared, &stopping).await;
+    serving.context("cannot serve the bus")?;
     tracing::info!(%addr, workers = threads.len(), node = %shared.node, "the engine listens");
     Ok(Engine {
         addr,
@@ -172,39 +169,6 @@ impl Engine {
         }
         self.shared.db.stop().await;
         tracing::info!("the engine has stopped");
-    }
-}
-
-/// Answers commands that come over the bus.
-async fn serve_bus(router: Arc<Router>, mut requests: Requests, stopping: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(REQUESTS));
-    loop {
-        let request = tokio::select! {
-            request = requests.next() => request,
-            () = stopping.cancelled() => return,
-        };
-        let Some(request) = request else { return };
-        // Never closed, so it is always got; what waits for a slot waits in the bus.
-        let slot = slots.clone().acquire_owned().await;
-        let router = router.clone();
-        tokio::spawn(async move {
-            answer(&router, request).await;
-            drop(slot);
-        });
-    }
-}
-
-async fn answer(router: &Router, request: Request) {
-    let reply: RoomReply = match serde_json::from_slice::<RoomRequest>(&request.message) {
-        Ok(asked) => router.ask(asked).await,
-        Err(error) => {
-            tracing::error!(%error, "a request from the bus cannot be read");
-            Err(Refusal::from(ErrorCode::InvalidBody))
-        }
-    };
-    match serde_json::to_vec(&reply) {
-        Ok(bytes) => request.reply(Bytes::from(bytes)),
-        Err(error) => tracing::error!(%error, "a reply to the bus cannot be written"),
     }
 }
 

@@ -10,7 +10,8 @@
 //!   pure core), one shard a room and worker keeps the recent frames and writes them to
 //!   its viewers.
 //! - `db` keeps Postgres on threads of its own; `persist` stores numbered events, `sale`
-//!   grants holds, `tickets` spends tickets, `feed` brings committed changes.
+//!   grants holds, `tickets` spends tickets, `feed` brings committed changes, `requests`
+//!   commands from core-api.
 //!
 //! Workers share nothing but what `types` and `router` pass between them, and no worker
 //! ever waits for another.
@@ -25,6 +26,7 @@ pub mod limits;
 mod metrics;
 pub mod net;
 pub mod persist;
+mod requests;
 pub mod room;
 mod router;
 pub mod sale;

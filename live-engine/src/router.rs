@@ -282,6 +282,12 @@ impl Router {
         self.rooms.remove_if(&stream, |_, entry| entry.room == *room);
     }
 
+    /// Whether a room is open here.
+    #[must_use]
+    pub fn has(&self, stream: StreamId) -> bool {
+        self.rooms.contains_key(&stream)
+    }
+
     /// Asks a room, opening it if need be.
     ///
     /// # Errors

@@ -4,12 +4,20 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Refusal;
-use crate::ids::{OrderId, ProductId, RequestId, ReservationId, SaleId, StreamId, UserId};
+use crate::ids::{NodeId, OrderId, ProductId, RequestId, ReservationId, SaleId, StreamId, UserId};
 use crate::protocol::{HostCommand, Outcome, RoomEvent};
 use crate::status::OrderStatus;
 
-/// The bus topic on which the engine answers [`RoomRequest`]s with [`RoomReply`]s.
+/// The bus topic on which any engine answers [`RoomRequest`]s with [`RoomReply`]s: it asks
+/// the owner of the room, wherever that is.
 pub const ROOM_REQUESTS: &str = "live.room";
+
+/// The bus topic on which this engine answers [`RoomRequest`]s for the rooms it owns.
+#[must_use]
+pub fn requests_of(node: NodeId) -> String {
+    format!("live.room.{node}")
+}
+
 /// The bus topic that hints at new outbox rows. A hint may be lost; the rows are polled too.
 pub const OUTBOX_HINTS: &str = "outbox.hint";
 

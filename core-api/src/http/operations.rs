@@ -21,6 +21,32 @@ pub struct Health {
     status: &'static str,
 }
 
+/// Whether it can do its work.
+#[derive(Serialize, ToSchema)]
+pub struct Readiness {
+    /// `ok`, or `degraded`: everything is answered but commands to rooms, and rooms hear
+    /// of changes a second later.
+    status: &'static str,
+    /// `up` or `away`: the bus to the live engine.
+    bus: &'static str,
+}
+
+impl Readiness {
+    const fn of(bus_is_up: bool) -> Self {
+        if bus_is_up {
+            Self {
+                status: "ok",
+                bus: "up",
+            }
+        } else {
+            Self {
+                status: "degraded",
+                bus: "away",
+            }
+        }
+    }
+}
+
 /// The process is up. Says nothing of what it depends on, so that a database that is
 /// away does not get every copy restarted.
 #[utoipa::path(tag = "operations", responses((status = 200, description = "Up", body = Health)))]
@@ -29,17 +55,18 @@ pub async fn healthz() -> impl Responder {
     web::Json(Health { status: "ok" })
 }
 
-/// The service can do its work: the database answers.
-#[utoipa::path(tag = "operations", responses((status = 200, description = "Ready", body = Health)))]
+/// The service can do its work: the database answers. Without the bus most of it goes
+/// on, so that is said and does not get every copy taken out of service.
+#[utoipa::path(tag = "operations", responses((status = 200, description = "Ready", body = Readiness)))]
 #[get("/readyz")]
-pub async fn readyz(state: web::Data<State>) -> Result<web::Json<Health>> {
+pub async fn readyz(state: web::Data<State>) -> Result<web::Json<Readiness>> {
     if state.stopping.is_cancelled() {
         return Err(ErrorCode::Overloaded.into());
     }
     let ping = sqlx::Connection::ping;
     let reached = tokio::time::timeout(PING_DEADLINE, async { ping(&mut *state.db.acquire().await?).await }).await;
     match reached {
-        Ok(Ok(())) => Ok(web::Json(Health { status: "ok" })),
+        Ok(Ok(())) => Ok(web::Json(Readiness::of(state.bus.is_up()))),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(ErrorCode::DatabaseUnavailable.into()),
     }

@@ -51,6 +51,11 @@ impl App {
 
     /// Starts with another configuration.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(MemoryBus::shared(), change).await
+    }
+
+    /// Starts on another bus.
+    pub async fn start_on(bus: SharedBus, change: impl FnOnce(&mut Config)) -> Self {
         let db = testkit::database().await;
         let pool = shared::db::connect(&db.url, &testkit::db_options())
             .await
@@ -67,7 +72,6 @@ impl App {
         config.limits.tickets_per_minute = plenty;
         config.limits.password_wait = std::time::Duration::from_secs(60);
         change(&mut config);
-        let bus = MemoryBus::shared();
         let metrics = shared::telemetry::init_metrics();
         let service = core_api::start(config, pool, bus.clone(), metrics, None)
             .await

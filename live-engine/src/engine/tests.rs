@@ -1,5 +1,6 @@
 //! Workers whose neighbours are played by the test.
 
+use shared::error::{ErrorCode, Refusal};
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -47,9 +47,13 @@ impl World {
 
     /// The same with another configuration.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(MemoryBus::shared(), change).await
+    }
+
+    /// The same on another bus.
+    pub async fn start_on(bus: SharedBus, change: impl FnOnce(&mut Config)) -> Self {
         let db = testkit::database().await;
         let shop = fixtures::shop(&db.pool, 100, 1900).await;
-        let bus = MemoryBus::shared();
         let mut config = config(&db);
         change(&mut config);
         let engine = live_engine::start(config, bus.clone())

@@ -11,6 +11,7 @@ mod formats;
 mod harness;
 mod host;
 mod join;
+mod nodes;
 mod persist;
 mod proxy;
 mod resume;

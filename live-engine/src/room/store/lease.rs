@@ -69,6 +69,20 @@ pub async fn acquire_lease(
     })
 }
 
+/// Who owns a room at present, if anybody does.
+///
+/// # Errors
+/// When the database fails.
+pub async fn owner(conn: &mut PgConnection, stream: StreamId) -> Result<Option<NodeId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select node_id as "node: NodeId" from room_leases
+            where stream_id = $1 and expires_at > clock_timestamp()"#,
+        stream.0
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 fn no_such_stream(error: sqlx::Error) -> Error {
     match error.as_database_error() {
         Some(cause) if cause.is_foreign_key_violation() => ErrorCode::NotFound.into(),
