@@ -89,6 +89,10 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// How long after a ping something must have come.
     pub pong_deadline: Duration,
+    /// How long a message may take from its first byte to its last.
+    pub message: Duration,
+    /// How long a socket may take nothing of what waits for it.
+    pub stall: Duration,
     /// What may wait for one connection alone, in bytes.
     pub private_bytes: usize,
     /// What the kernel may keep for one socket that does not read, in bytes: a slow
@@ -117,6 +121,8 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             ping_interval: Duration::from_secs(25),
             pong_deadline: Duration::from_secs(20),
+            message: Duration::from_secs(20),
+            stall: Duration::from_secs(30),
             private_bytes: 64 * 1024,
             send_buffer_bytes: 64 * 1024,
             log: LogLimits {

@@ -1,14 +1,16 @@
 //! Who may do how much: connections in all and by address, commands by connection, and
 //! what one person does by person, however many connections they have.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
+use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 use shared::error::{ErrorCode, Refusal};
 use uuid::Uuid;
 
@@ -23,8 +25,37 @@ pub struct Guards {
     chat: DefaultKeyedRateLimiter<Uuid>,
     buys: DefaultKeyedRateLimiter<Uuid>,
     reactions: DefaultKeyedRateLimiter<Uuid>,
-    commands: Quota,
+    commands: Rate,
     clock: DefaultClock,
+    origin: Instant,
+}
+
+/// The rate of one connection: the generic cell rate algorithm in eight bytes, where a
+/// limiter of governor's keeps its quota and a clock beside the same eight.
+#[derive(Default)]
+pub struct Meter {
+    /// When it is as good as new, in nanoseconds after the guards' beginning.
+    full_at: Cell<u64>,
+}
+
+impl Meter {
+    /// Counts one act at `now`.
+    ///
+    /// # Errors
+    /// How long to wait.
+    fn count(&self, rate: Rate, now: Duration) -> Result<(), Duration> {
+        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let every = 1_000_000_000 / u64::from(rate.per_second.get());
+        let may_owe = every.saturating_mul(u64::from(rate.burst.get() - 1));
+        let full_at = self.full_at.get().max(now);
+        match (full_at - now).checked_sub(may_owe) {
+            None | Some(0) => {
+                self.full_at.set(full_at.saturating_add(every));
+                Ok(())
+            }
+            Some(wait) => Err(Duration::from_nanos(wait)),
+        }
+    }
 }
 
 /// What a person does too much of.
@@ -50,8 +81,9 @@ impl Guards {
             chat: RateLimiter::keyed(quota(limits.chat)),
             buys: RateLimiter::keyed(quota(limits.buys)),
             reactions: RateLimiter::keyed(quota(limits.reactions)),
-            commands: quota(limits.commands),
+            commands: limits.commands,
             clock: DefaultClock::default(),
+            origin: Instant::now(),
         })
     }
 
@@ -77,18 +109,12 @@ impl Guards {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// A limiter for one connection's commands.
-    #[must_use]
-    pub fn commands(&self) -> DefaultDirectRateLimiter {
-        RateLimiter::direct(self.commands)
-    }
-
-    /// Counts one command.
+    /// Counts one command of a connection.
     ///
     /// # Errors
     /// `RateLimited`, with the time to wait.
-    pub fn command(&self, limiter: &DefaultDirectRateLimiter) -> Result<(), Refusal> {
-        limiter.check().map_err(|until| self.limited(&until))
+    pub fn command(&self, meter: &Meter) -> Result<(), Refusal> {
+        meter.count(self.commands, self.origin.elapsed()).map_err(limited)
     }
 
     /// Counts one act of a person.
@@ -101,7 +127,7 @@ impl Guards {
             Act::Buy => &self.buys,
             Act::React => &self.reactions,
         };
-        limiter.check_key(&person).map_err(|until| self.limited(&until))
+        limiter.check_key(&person).map_err(|until| self.until(&until))
     }
 
     /// Forgets people who have done nothing for a while.
@@ -111,9 +137,8 @@ impl Guards {
         }
     }
 
-    fn limited(&self, until: &NotUntil<<DefaultClock as governor::clock::Clock>::Instant>) -> Refusal {
-        let wait = until.wait_time_from(self.clock.now());
-        Refusal::from(ErrorCode::RateLimited).retry_after_ms(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1))
+    fn until(&self, until: &NotUntil<<DefaultClock as governor::clock::Clock>::Instant>) -> Refusal {
+        limited(until.wait_time_from(self.clock.now()))
     }
 
     fn leave(&self, address: IpAddr) {
@@ -125,6 +150,10 @@ impl Guards {
             }
         }
     }
+}
+
+fn limited(wait: Duration) -> Refusal {
+    Refusal::from(ErrorCode::RateLimited).retry_after_ms(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1))
 }
 
 fn quota(rate: Rate) -> Quota {
@@ -193,6 +222,23 @@ mod tests {
         assert!(guards.seat(a).is_some());
         drop((second, third));
         assert_eq!((guards.connections(), guards.addresses.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_connection_may_do_so_much_at_once_and_then_so_much_a_second() {
+        let (meter, rate) = (Meter::default(), "10/3".parse().expect("a rate"));
+        let ms = Duration::from_millis;
+        for _ in 0..3 {
+            assert_eq!(meter.count(rate, ms(5000)), Ok(()));
+        }
+        assert_eq!(meter.count(rate, ms(5000)), Err(ms(100)));
+        assert_eq!(meter.count(rate, ms(5099)), Err(ms(1)));
+        assert_eq!(meter.count(rate, ms(5100)), Ok(()));
+        assert_eq!(meter.count(rate, ms(5100)), Err(ms(100)));
+        for _ in 0..3 {
+            assert_eq!(meter.count(rate, ms(9000)), Ok(()), "rested");
+        }
+        assert_eq!(meter.count(rate, ms(9000)), Err(ms(100)), "no more than at first");
     }
 
     #[test]

@@ -1,35 +1,39 @@
 //! A connection: one socket, one writer, and what its worker knows about who is there.
 //!
 //! It lives and dies on its worker, so plain cells hold its state; no borrow is kept
-//! across an await. Only a connection whose socket takes no more has a task of its own
-//! for writing, and only until it has caught up.
+//! across an await. It has no task, no timer and no buffer of its own: its worker reads
+//! from it and writes to it when the socket is ready, and looks after its deadlines once
+//! a second. Whatever it needs beyond that is there only while it is needed.
 
 use std::cell::{Cell, RefCell};
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Shutdown};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use governor::DefaultDirectRateLimiter;
+use mio::net::TcpStream;
 use serde::Serialize;
 use shared::error::{ErrorCode, Refusal};
 use shared::protocol::{Format, Outcome, Private};
-use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
 use super::frame;
+use super::session::Input;
+use super::turn::{Moment, Turn};
 use super::writer::{Pumped, Writer};
 use crate::auth::Identity;
-use crate::limits::Seat;
+use crate::limits::{Meter, Seat};
 use crate::metrics;
 use crate::room::batch;
 use crate::room::shard::Shard;
 use crate::types::ConnId;
 
-/// How long a connection that was told to close may take to take its leave.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How many private messages are kept while a join is under way. More than this, and the
+/// join's own snapshot says it anyway.
+const MAX_HELD_BACK: usize = 256;
 
 /// How far a connection's end has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Ending {
     /// It goes on.
     No,
@@ -43,67 +47,84 @@ pub enum Ending {
 pub struct Conn {
     /// Its name in the engine.
     pub id: ConnId,
-    /// The socket; reading is for the connection's own task only.
-    pub socket: TcpStream,
     /// How its frames are written; known after the handshake.
     pub format: Cell<Format>,
     /// Its commands' rate.
-    pub commands: DefaultDirectRateLimiter,
+    pub commands: Meter,
     /// Its place among the connections.
     pub seat: RefCell<Seat>,
+    /// What was read and is not whole, and in which part of the dialogue.
+    pub input: RefCell<Input>,
+    /// When it came to this part of its dialogue.
+    pub since: Cell<Moment>,
     /// When something last came.
-    pub heard: Cell<Instant>,
+    pub heard: Cell<Moment>,
     /// When it was last pinged.
-    pub pinged: Cell<Instant>,
+    pub pinged: Cell<Moment>,
+    /// When it began what is still not whole.
+    pub begun: Cell<Option<Moment>>,
     /// Until when it may stay, in seconds since the Unix epoch.
     pub expires_at: Cell<i64>,
     /// The newest ephemeral tick it was offered.
     pub offered: Cell<u64>,
     /// Its place among its shard's members.
     pub member: Cell<usize>,
+    socket: TcpStream,
+    turn: Rc<Turn>,
     identity: RefCell<Option<Rc<Identity>>>,
     writer: RefCell<Writer>,
     shard: RefCell<Option<Rc<Shard>>>,
     /// Private messages that wait until a join has been answered.
-    held_back: RefCell<Option<Vec<Private>>>,
-    draining: Cell<bool>,
+    #[allow(clippy::box_collection, reason = "most of the time there are none, in eight bytes")]
+    held_back: RefCell<Option<Box<Vec<Private>>>>,
+    /// When the socket last took something.
+    took: Cell<Moment>,
+    /// The socket takes no more until it says so.
+    blocked: Cell<bool>,
+    /// It is on the worker's list of those to read from.
+    unread: Cell<bool>,
     ending: Cell<Ending>,
     /// The close frame has left.
     parted: Cell<bool>,
-    ended: Notify,
 }
 
 impl Conn {
     /// A connection that has not said anything yet.
     #[must_use]
-    pub fn new(
-        id: ConnId,
-        socket: TcpStream,
-        seat: Seat,
-        commands: DefaultDirectRateLimiter,
-        max_private_bytes: usize,
-    ) -> Rc<Self> {
-        let now = Instant::now();
+    pub fn new(id: ConnId, socket: TcpStream, seat: Seat, turn: Rc<Turn>, max_private_bytes: usize) -> Rc<Self> {
+        let now = turn.now();
         Rc::new(Self {
             id,
-            socket,
             format: Cell::new(Format::Json),
-            commands,
+            commands: Meter::default(),
             seat: RefCell::new(seat),
+            input: RefCell::default(),
+            since: Cell::new(now),
             heard: Cell::new(now),
             pinged: Cell::new(now),
+            begun: Cell::new(None),
             expires_at: Cell::new(i64::MAX),
             offered: Cell::new(0),
             member: Cell::new(usize::MAX),
+            socket,
+            turn,
             identity: RefCell::new(None),
             writer: RefCell::new(Writer::new(max_private_bytes)),
             shard: RefCell::new(None),
             held_back: RefCell::new(None),
-            draining: Cell::new(false),
+            took: Cell::new(now),
+            blocked: Cell::new(false),
+            unread: Cell::new(false),
             ending: Cell::new(Ending::No),
             parted: Cell::new(false),
-            ended: Notify::new(),
         })
+    }
+
+    /// The other end's address; a socket without one has no use, and is told so later.
+    #[must_use]
+    pub fn peer(&self) -> IpAddr {
+        let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        self.socket.peer_addr().map_or(unknown, |peer| peer.ip())
     }
 
     /// Who is there, once proven.
@@ -136,19 +157,18 @@ impl Conn {
     }
 
     /// Sends what was held back.
-    pub fn release(self: &Rc<Self>) {
+    pub fn release(&self) {
         let held = self.held_back.borrow_mut().take();
-        for message in held.into_iter().flatten() {
+        for message in held.into_iter().flat_map(|held| *held) {
             self.send(&message);
         }
     }
 
     /// Tells this connection's owner something about themselves; after the answer to a
     /// join that is under way.
-    pub fn tell(self: &Rc<Self>, message: &Private) {
+    pub fn tell(&self, message: &Private) {
         if let Some(held) = self.held_back.borrow_mut().as_mut() {
-            // More than this and the join's own snapshot says it anyway.
-            if held.len() < 256 {
+            if held.len() < MAX_HELD_BACK {
                 held.push(message.clone());
             }
             return;
@@ -157,12 +177,12 @@ impl Conn {
     }
 
     /// Sends one message to this connection alone.
-    pub fn send(self: &Rc<Self>, message: &Private) {
+    pub fn send(&self, message: &Private) {
         self.send_all(std::slice::from_ref(message));
     }
 
     /// Sends messages to this connection alone, as one write.
-    pub fn send_all<T: Serialize>(self: &Rc<Self>, messages: &[T]) {
+    pub fn send_all<T: Serialize>(&self, messages: &[T]) {
         let mut frames = Vec::new();
         for message in messages {
             match batch::message(self.format.get(), message) {
@@ -174,35 +194,51 @@ impl Conn {
     }
 
     /// Answers a command.
-    pub fn answer(self: &Rc<Self>, id: u64, result: Result<Outcome, Refusal>) {
+    pub fn answer(&self, id: u64, result: Result<Outcome, Refusal>) {
         match result {
             Ok(outcome) => self.send(&Private::Reply { id, outcome }),
             Err(refusal) => self.send(&Private::Error { id: Some(id), refusal }),
         }
     }
 
-    /// Queues bytes that are whole frames (or, before the upgrade, the response) and
-    /// writes what the socket takes. A connection that lets too much pile up is closed.
-    pub fn send_raw(self: &Rc<Self>, frames: &[u8]) {
-        let pushed = self.writer.borrow_mut().push(frames);
-        match pushed {
-            Ok(()) => self.pump(true),
+    /// Sends bytes that are whole frames (or the response to the upgrade): what the socket
+    /// takes at once, the rest when it takes more. A connection that lets too much pile up
+    /// is closed.
+    pub fn send_raw(&self, frames: &[u8]) {
+        if self.ending.get() == Ending::Over {
+            return;
+        }
+        let sent = if self.blocked.get() {
+            let pushed = self.writer.borrow_mut().push(frames);
+            pushed.map(|()| Pumped::Blocked)
+        } else {
+            self.writer.borrow_mut().send(frames, |bytes| self.write(bytes))
+        };
+        match sent {
+            Ok(pumped) => self.follow_up(pumped),
             Err(_full) => self.too_slow(),
         }
     }
 
     /// Writes what waits, as far as the socket takes it.
-    pub fn pump(self: &Rc<Self>, ephemeral: bool) {
-        if self.draining.get() || self.ending.get() == Ending::Over {
+    pub fn pump(&self, ephemeral: bool) {
+        if self.blocked.get() || self.ending.get() == Ending::Over {
             return;
         }
         let pumped = self.write_out(ephemeral);
         self.follow_up(pumped);
     }
 
+    /// The socket takes more again.
+    pub fn writable(&self) {
+        if self.blocked.replace(false) {
+            self.pump(false);
+        }
+    }
+
     /// Offers the frames of a tick that may be missed.
-    pub fn offer(self: &Rc<Self>, tick: u64, frames: &Bytes) {
-        if self.offered.replace(tick) == tick || self.draining.get() || self.ending.get() != Ending::No {
+    pub fn offer(&self, tick: u64, frames: &Bytes) {
+        if self.offered.replace(tick) == tick || self.blocked.get() || self.ending.get() != Ending::No {
             return;
         }
         let pumped = {
@@ -214,9 +250,10 @@ impl Conn {
         self.follow_up(pumped);
     }
 
-    fn write(&self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.socket.try_write(bytes);
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let written = (&self.socket).write(bytes);
         if let Ok(n) = written {
+            self.took.set(self.turn.now());
             metrics::wrote(n);
         }
         written
@@ -230,85 +267,49 @@ impl Conn {
             .pump(log.as_deref(), self.format.get(), ephemeral, |bytes| self.write(bytes))
     }
 
-    fn follow_up(self: &Rc<Self>, pumped: Pumped) {
+    fn follow_up(&self, pumped: Pumped) {
         match pumped {
             Pumped::Drained => {}
-            Pumped::Blocked => self.drain(),
-            Pumped::TooSlow => self.too_slow(),
-            Pumped::Finished | Pumped::Dead if self.ending.get() == Ending::Over => {}
-            Pumped::Finished => {
-                self.parted.set(true);
-                self.ended.notify_waiters();
+            Pumped::Blocked => {
+                if !self.blocked.replace(true) {
+                    metrics::lagging();
+                }
             }
+            Pumped::TooSlow => self.too_slow(),
+            Pumped::Finished => self.part(),
             Pumped::Dead => self.end(),
         }
     }
 
-    /// Writes on whenever the socket takes something, until nothing waits.
-    fn drain(self: &Rc<Self>) {
-        if self.draining.replace(true) {
-            return;
-        }
-        metrics::lagging();
-        let conn = self.clone();
-        actix_rt::spawn(async move {
-            let pumped = loop {
-                let over = conn.ended.notified();
-                if conn.ending.get() == Ending::Over {
-                    break Pumped::Dead;
-                }
-                let writable = tokio::select! {
-                    writable = conn.socket.writable() => writable.is_ok(),
-                    () = over => continue,
-                };
-                if !writable {
-                    break Pumped::Dead;
-                }
-                match conn.write_out(false) {
-                    Pumped::Blocked => {}
-                    // The close frame may still be taken: go on until the farewell is over.
-                    Pumped::TooSlow => conn.give_up(),
-                    done => break done,
-                }
-            };
-            conn.draining.set(false);
-            conn.follow_up(pumped);
-        });
-    }
-
-    fn too_slow(self: &Rc<Self>) {
-        self.give_up();
-        self.pump(false);
-    }
-
     /// A reader that is too slow: what waits for it is dropped, and it is told to resume
     /// if it still reads that.
-    fn give_up(&self) {
+    fn too_slow(&self) {
         if self.ending.get() != Ending::No {
             return;
         }
         metrics::closed_slow();
-        let (code, detail) = (ErrorCode::TooSlow.close_code(), ErrorCode::TooSlow.title());
-        let mut writer = self.writer.borrow_mut();
-        writer.abandon();
-        writer.close(&frame::close(code.unwrap_or(4008), detail));
-        self.ending.set(Ending::Closing);
-        self.ended.notify_waiters();
+        self.writer.borrow_mut().abandon();
+        let code = ErrorCode::TooSlow.close_code().unwrap_or(4008);
+        self.close_with(&frame::close(Some(code), ErrorCode::TooSlow.title()));
     }
 
     /// Closes the connection with a code, after what is queued for it.
-    pub fn close(self: &Rc<Self>, code: u16, reason: &str) {
+    pub fn close(&self, code: u16, reason: &str) {
+        self.close_with(&frame::close(Some(code), reason));
+    }
+
+    /// Closes the connection with these bytes as the last that are sent.
+    pub fn close_with(&self, last: &[u8]) {
         if self.ending.get() != Ending::No {
             return;
         }
-        self.writer.borrow_mut().close(&frame::close(code, reason));
-        self.ending.set(Ending::Closing);
+        self.writer.borrow_mut().close(last);
+        self.move_to(Ending::Closing);
         self.pump(false);
-        self.ended.notify_waiters();
     }
 
     /// Closes the connection for a refusal that ends it, and says so first.
-    pub fn refuse(self: &Rc<Self>, refusal: Refusal, code: u16) {
+    pub fn refuse(&self, refusal: Refusal, code: u16) {
         let detail = refusal.detail.clone();
         self.send(&Private::Error { id: None, refusal });
         self.close(code, &detail);
@@ -316,13 +317,30 @@ impl Conn {
 
     /// The socket is of no use any more.
     pub fn end(&self) {
-        self.ending.set(Ending::Over);
-        self.ended.notify_waiters();
+        self.move_to(Ending::Over);
+    }
+
+    fn move_to(&self, ending: Ending) {
+        if self.ending.get() < ending {
+            self.ending.set(ending);
+            self.since.set(self.turn.now());
+            self.turn.ends(self.id);
+        }
+    }
+
+    /// The last bytes have left. Our half of the socket is closed, as it is for the server
+    /// to do first (RFC 6455, 7.1.1); what still comes is read and dropped, because a
+    /// socket closed with unread bytes is reset and would take the close frame with it.
+    fn part(&self) {
+        if !self.parted.replace(true) {
+            // An error means that the other side is gone already.
+            let _ = self.socket.shutdown(Shutdown::Write);
+        }
     }
 
     /// How far its end has come.
     #[must_use]
-    pub fn ending(&self) -> Ending {
+    pub const fn ending(&self) -> Ending {
         self.ending.get()
     }
 
@@ -332,54 +350,33 @@ impl Conn {
         self.parted.get() || self.ending.get() == Ending::Over
     }
 
-    /// Waits until the connection is closing or over.
-    pub async fn closing(&self) {
-        loop {
-            let ended = self.ended.notified();
-            if self.ending.get() != Ending::No {
-                return;
-            }
-            ended.await;
+    /// For how long the socket has taken nothing of what waits for it.
+    #[must_use]
+    pub fn stalled(&self) -> Duration {
+        if self.blocked.get() {
+            self.turn.now().since(self.took.get())
+        } else {
+            Duration::ZERO
         }
     }
 
-    /// Lets the response to a request that became no WebSocket get out.
-    pub async fn farewell_to_http(&self) {
-        if self.ending.get() == Ending::No {
-            self.parted.set(true);
-            self.farewell().await;
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is, or that the socket has failed.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&self.socket).read(buffer)
+    }
+
+    /// Asks the worker to read from it in its next turn.
+    pub fn read_on(&self) {
+        if !self.unread.replace(true) {
+            self.turn.read_on(self.id);
         }
     }
 
-    /// Lets the last frames get out: waits until the other side has closed, or for a few
-    /// seconds. Once the close frame has left, our half of the socket is closed, as it is
-    /// for the server to do first (RFC 6455, 7.1.1). What still comes is read and dropped,
-    /// because a socket closed with unread bytes is reset and would take the close frame
-    /// with it.
-    pub async fn farewell(&self) {
-        let drop_what_comes = async {
-            let mut scratch = [0_u8; 512];
-            let mut half_closed = false;
-            while self.ending.get() != Ending::Over {
-                let ended = self.ended.notified();
-                if self.parted.get() && !half_closed {
-                    half_closed = true;
-                    // An error means that the other side is gone already.
-                    let _ = socket2::SockRef::from(&self.socket).shutdown(std::net::Shutdown::Write);
-                }
-                tokio::select! {
-                    ready = self.socket.readable() => if ready.is_err() { return },
-                    () = ended => continue,
-                }
-                match self.socket.try_read(&mut scratch) {
-                    Ok(1..) => {}
-                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                    Ok(_) | Err(_) => return,
-                }
-            }
-        };
-        // An error means that the time is up.
-        let _ = tokio::time::timeout(FAREWELL, drop_what_comes).await;
-        self.end();
+    /// The worker reads from it now.
+    pub fn is_read(&self) {
+        self.unread.set(false);
     }
 }

@@ -52,16 +52,19 @@ pub fn push(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// A close frame. The reason is cut to what a control frame may hold.
+/// A close frame; without a code it says nothing at all. The reason is cut to what a
+/// control frame may hold.
 #[must_use]
-pub fn close(code: u16, reason: &str) -> Vec<u8> {
-    let mut end = reason.len().min(MAX_CONTROL_BYTES - 2);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
+pub fn close(code: Option<u16>, reason: &str) -> Vec<u8> {
+    let mut payload = Vec::new();
+    if let Some(code) = code {
+        let mut end = reason.len().min(MAX_CONTROL_BYTES - 2);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        payload.extend_from_slice(&code.to_be_bytes());
+        payload.extend_from_slice(&reason.as_bytes()[..end]);
     }
-    let mut payload = Vec::with_capacity(2 + end);
-    payload.extend_from_slice(&code.to_be_bytes());
-    payload.extend_from_slice(&reason.as_bytes()[..end]);
     let mut out = Vec::new();
     push(&mut out, Opcode::Close, &payload);
     out
@@ -104,10 +107,11 @@ mod tests {
 
     #[test]
     fn a_close_frame_carries_code_and_reason_within_a_control_frame() {
-        let Message::Close(Some(frame)) = read_back(close(4008, &"ü".repeat(100))) else {
+        let Message::Close(Some(frame)) = read_back(close(Some(4008), &"ü".repeat(100))) else {
             panic!("not a close frame");
         };
         assert_eq!(u16::from(frame.code), 4008);
         assert_eq!(frame.reason.as_str(), "ü".repeat(61));
+        assert_eq!(read_back(close(None, "")), Message::Close(None));
     }
 }

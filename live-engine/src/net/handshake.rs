@@ -1,25 +1,21 @@
 //! The upgrade: which requests become WebSockets, and in which format.
 //!
-//! Reading a request and nothing else; who is there is for `auth` to say.
+//! Bytes of a request in, bytes of a response out; who is there is for `auth` to say.
+//! Tungstenite reads the request and knows what makes it an upgrade.
 
-use std::cell::RefCell;
-use std::net::{IpAddr, Ipv4Addr};
-use std::rc::Rc;
+use std::net::IpAddr;
 
 use shared::client_address::client_address;
-use shared::protocol::{Format, MAX_CLIENT_FRAME_BYTES};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use shared::protocol::Format;
+use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, create_response, write_response};
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::conn::Conn;
-use super::socket::SharedSocket;
 use crate::auth::Proof;
 use crate::config::Config;
 
-/// What a connection's reader keeps at hand. Commands are short; a longer one grows it.
-const READ_BUFFER_BYTES: usize = 1024;
+/// The largest request that is read: browsers send the page's cookies along.
+pub const MAX_REQUEST_BYTES: usize = 16 * 1024;
 
 /// What the request said.
 #[derive(Debug)]
@@ -32,49 +28,88 @@ pub struct Upgrade {
     pub address: IpAddr,
 }
 
-/// Answers the upgrade request.
-///
-/// # Errors
-/// When there is no WebSocket in the end; the response has been sent.
-pub async fn accept(
-    conn: &Rc<Conn>,
-    config: &Config,
-) -> Result<(WebSocketStream<SharedSocket>, Upgrade), tokio_tungstenite::tungstenite::Error> {
-    let read: Rc<RefCell<Option<Upgrade>>> = Rc::default();
-    let peer = conn
-        .socket
-        .peer_addr()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    let callback = {
-        let (read, origins) = (read.clone(), config.allowed_origins.clone());
-        let proxies = config.trusted_proxies.clone();
-        #[allow(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
-        move |request: &Request, mut response: Response| -> Result<Response, ErrorResponse> {
-            let upgrade = upgrade(request, &origins, peer, &proxies)?;
-            response.headers_mut().insert(
-                header::SEC_WEBSOCKET_PROTOCOL,
-                HeaderValue::from_static(upgrade.format.subprotocol()),
-            );
-            *read.borrow_mut() = Some(upgrade);
-            Ok(response)
-        }
+/// What becomes of the beginning of a connection.
+#[derive(Debug)]
+pub enum Answer {
+    /// The request is not whole.
+    Incomplete,
+    /// It becomes a WebSocket.
+    Upgraded {
+        /// What is sent before any frame.
+        response: Vec<u8>,
+        /// What the request said.
+        upgrade: Upgrade,
+        /// How long the request was; frames may follow it.
+        used: usize,
+    },
+    /// It does not.
+    Refused {
+        /// What is sent before the connection is closed.
+        response: Vec<u8>,
+    },
+}
+
+/// Answers a request as far as it has come. `known` of its bytes were there when it was
+/// last asked, so that a request that comes byte by byte is looked through once.
+#[must_use]
+pub fn answer(bytes: &[u8], known: usize, config: &Config, peer: IpAddr) -> Answer {
+    if !has_end(&bytes[known.saturating_sub(3)..]) {
+        return match bytes.len() {
+            ..=MAX_REQUEST_BYTES => Answer::Incomplete,
+            _ => refused(&refuse(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "the request is too large",
+            )),
+        };
+    }
+    let Ok(Some((used, request))) = Request::try_parse(bytes) else {
+        return refused(&refuse(StatusCode::BAD_REQUEST, "this is no request for a WebSocket"));
     };
-    let limits = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(1024)
-        .max_message_size(Some(MAX_CLIENT_FRAME_BYTES))
-        .max_frame_size(Some(MAX_CLIENT_FRAME_BYTES));
-    let socket = SharedSocket(conn.clone());
-    let accepted = tokio_tungstenite::accept_hdr_async_with_config(socket, callback, Some(limits)).await?;
-    let upgrade = read.borrow_mut().take();
-    match upgrade {
-        Some(upgrade) => Ok((accepted, upgrade)),
-        None => Err(tokio_tungstenite::tungstenite::Error::AttackAttempt),
+    if used > MAX_REQUEST_BYTES {
+        return refused(&refuse(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request is too large",
+        ));
+    }
+    match accept(&request, config, peer) {
+        Ok((response, upgrade)) => Answer::Upgraded {
+            response,
+            upgrade,
+            used,
+        },
+        Err(response) => refused(&response),
     }
 }
 
-#[allow(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
+/// Whether an empty line is among the bytes.
+fn has_end(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
+}
+
+#[allow(clippy::result_large_err, reason = "a refusal is rare")]
+fn accept(request: &Request, config: &Config, peer: IpAddr) -> Result<(Vec<u8>, Upgrade), ErrorResponse> {
+    let upgrade = upgrade(request, &config.allowed_origins, peer, &config.trusted_proxies)?;
+    let no_upgrade = |_| refuse(StatusCode::BAD_REQUEST, "this is no request for a WebSocket");
+    let mut response = create_response(request).map_err(no_upgrade)?;
+    response.headers_mut().insert(
+        header::SEC_WEBSOCKET_PROTOCOL,
+        HeaderValue::from_static(upgrade.format.subprotocol()),
+    );
+    let mut bytes = Vec::new();
+    write_response(&mut bytes, &response).map_err(no_upgrade)?;
+    Ok((bytes, upgrade))
+}
+
+fn refused(response: &ErrorResponse) -> Answer {
+    let mut bytes = Vec::new();
+    // Our own refusals can all be written.
+    if write_response(&mut bytes, response).is_ok() {
+        bytes.extend_from_slice(response.body().as_deref().unwrap_or_default().as_bytes());
+    }
+    Answer::Refused { response: bytes }
+}
+
+#[allow(clippy::result_large_err, reason = "a refusal is rare")]
 fn upgrade(request: &Request, origins: &[String], peer: IpAddr, proxies: &[IpAddr]) -> Result<Upgrade, ErrorResponse> {
     if request.uri().path() != "/ws" {
         return Err(refuse(StatusCode::NOT_FOUND, "the socket is at /ws"));
@@ -150,6 +185,8 @@ fn refuse(status: StatusCode, detail: &'static str) -> ErrorResponse {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));

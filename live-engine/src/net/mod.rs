@@ -1,13 +1,16 @@
 //! Sockets: a worker with its listener and its connections, and everything between a
 //! TCP stream and a command. Nothing here knows what a command does.
 
+mod accept;
 pub mod conn;
 pub mod deflate;
 pub mod frame;
-mod handshake;
+pub mod handshake;
 pub mod listener;
+mod poll;
 pub mod reader;
-mod serve;
-pub mod socket;
+mod session;
+mod sweep;
+pub mod turn;
 pub mod worker;
 pub mod writer;

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +18,10 @@ use slab::Slab;
 use tokio_util::sync::CancellationToken;
 
 use super::conn::{Conn, Ending};
-use super::{frame, serve};
+use super::poll::{self, Poller};
+use super::session::Scratch;
+use super::turn::Turn;
+use super::{accept, sweep};
 use crate::engine::Shared;
 use crate::limits::Seat;
 use crate::metrics;
@@ -26,10 +30,6 @@ use crate::room::{self, Opened, Room};
 use crate::router::{Inbox, ToWorker, WorkerPost};
 use crate::types::{ConnId, HoldAnswer};
 
-/// How often the coarse clock of a worker ticks: pings, deadlines, idle shards, metrics.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// Connections looked at before the coarse sweep lets others go first.
-const SWEEP_CHUNK: usize = 1024;
 /// How long it may take to tell viewers that the worker stops.
 const TELL_DEADLINE: Duration = Duration::from_secs(3);
 /// How long they may then take to leave.
@@ -47,6 +47,11 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Cancelled when it stops accepting.
     pub refusing: CancellationToken,
+    /// What it looks after in its next turn.
+    pub turn: Rc<Turn>,
+    /// What it reads with, while nothing is read.
+    pub scratch: Cell<Option<Scratch>>,
+    registry: mio::Registry,
     conns: RefCell<Slab<Rc<Conn>>>,
     generation: Cell<u32>,
     shards: RefCell<HashMap<StreamId, Rc<Shard>>>,
@@ -55,19 +60,24 @@ pub struct Worker {
 }
 
 /// Runs a worker until it is told to stop.
-pub async fn run(index: u16, shared: Arc<Shared>, listener: TcpListener, mut inbox: Inbox) -> std::io::Result<()> {
+pub async fn run(index: u16, shared: Arc<Shared>, listener: TcpListener, mut inbox: Inbox) -> io::Result<()> {
+    let (poller, registry) = Poller::new()?;
     let worker = Rc::new(Worker {
         index,
         shared,
         refusing: CancellationToken::new(),
+        turn: Rc::default(),
+        scratch: Cell::default(),
+        registry,
         conns: RefCell::default(),
         generation: Cell::new(0),
         shards: RefCell::default(),
         rooms: RefCell::default(),
     });
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    actix_rt::spawn(serve::accept(worker.clone(), listener));
-    actix_rt::spawn(sweep(worker.clone()));
+    actix_rt::spawn(accept::accept(worker.clone(), listener));
+    actix_rt::spawn(poller.run(worker.clone()));
+    actix_rt::spawn(sweep::run(worker.clone()));
     loop {
         tokio::select! {
             message = inbox.messages.recv() => match message {
@@ -86,7 +96,10 @@ pub async fn run(index: u16, shared: Arc<Shared>, listener: TcpListener, mut inb
 
 impl Worker {
     /// Takes a new connection in.
-    pub fn admit(&self, socket: tokio::net::TcpStream, seat: Seat) -> Rc<Conn> {
+    ///
+    /// # Errors
+    /// When its socket cannot be watched; it is closed then.
+    pub fn admit(&self, mut socket: mio::net::TcpStream, seat: Seat) -> io::Result<()> {
         let mut conns = self.conns.borrow_mut();
         let generation = self.generation.get().wrapping_add(1);
         self.generation.set(generation);
@@ -96,18 +109,19 @@ impl Worker {
             slot: u32::try_from(entry.key()).unwrap_or(u32::MAX),
             generation,
         };
-        let limits = &self.shared.config.limits;
-        let commands = self.shared.guards.commands();
-        let conn = Conn::new(id, socket, seat, commands, limits.private_bytes);
-        entry.insert(conn.clone());
-        conn
+        poll::register(&self.registry, &mut socket, id)?;
+        let private_bytes = self.shared.config.limits.private_bytes;
+        entry.insert(Conn::new(id, socket, seat, self.turn.clone(), private_bytes));
+        Ok(())
     }
 
-    /// Lets a connection go.
-    pub fn dismiss(&self, conn: &Rc<Conn>) {
+    /// Looks after a connection that comes to its end: it leaves its room, and once it is
+    /// over, it is let go.
+    pub fn part_with(&self, conn: &Rc<Conn>) {
         self.leave(conn);
-        conn.end();
-        self.conns.borrow_mut().try_remove(conn.id.slot as usize);
+        if conn.ending() == Ending::Over {
+            self.conns.borrow_mut().try_remove(conn.id.slot as usize);
+        }
     }
 
     /// Takes a connection out of its room.
@@ -284,6 +298,28 @@ impl Worker {
         }
     }
 
+    /// The connections in `count` places from `from` on; `None` beyond the last place.
+    #[must_use]
+    pub fn conns_from(&self, from: usize, count: usize) -> Option<Vec<Rc<Conn>>> {
+        let conns = self.conns.borrow();
+        let places = from..from + count;
+        (from < conns.capacity()).then(|| places.filter_map(|slot| conns.get(slot).cloned()).collect())
+    }
+
+    /// Lets go of shards that nobody watches and of rooms that have closed.
+    pub fn sweep_rooms(&self) {
+        let idle = self.shared.config.limits.room_idle;
+        self.shards.borrow_mut().retain(|_, shard| !shard.detach_if_idle(idle));
+        for (stream, shard) in &*self.shards.borrow() {
+            if shard.is_opening() {
+                // The question or its answer may have met a full channel. Asked twice, a room
+                // answers twice, and a shard takes the first.
+                self.ask_for(*stream);
+            }
+        }
+        self.rooms.borrow_mut().retain(|_, open| open.is_open());
+    }
+
     /// Sends everybody away and waits for them to leave, for a while.
     async fn send_away(&self) {
         let conns: Vec<_> = self.conns.borrow().iter().map(|(_, conn)| conn.clone()).collect();
@@ -302,75 +338,5 @@ async fn wait_until(done: impl Fn() -> bool, deadline: Duration) {
     let by = Instant::now() + deadline;
     while !done() && Instant::now() < by {
         tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// The coarse clock.
-async fn sweep(worker: Rc<Worker>) {
-    let mut seconds = 0_u64;
-    loop {
-        tokio::time::sleep(SWEEP_EVERY).await;
-        seconds += 1;
-        sweep_connections(&worker).await;
-        sweep_shards(&worker);
-        worker.rooms.borrow_mut().retain(|_, open| open.is_open());
-        metrics::flush();
-        if worker.index == 0 {
-            let shared = &worker.shared;
-            metrics::present(shared.guards.connections(), shared.router.rooms());
-            if seconds.is_multiple_of(60) {
-                shared.guards.tidy();
-            }
-        }
-    }
-}
-
-async fn sweep_connections(worker: &Rc<Worker>) {
-    let limits = worker.shared.config.limits;
-    let ping = frame::ping();
-    let mut from = 0;
-    loop {
-        let chunk: Vec<_> = {
-            let conns = worker.conns.borrow();
-            if from >= conns.capacity() {
-                break;
-            }
-            (from..from + SWEEP_CHUNK)
-                .filter_map(|slot| conns.get(slot).cloned())
-                .collect()
-        };
-        from += SWEEP_CHUNK;
-        let (now, unix) = (Instant::now(), chrono::Utc::now().timestamp());
-        for conn in chunk {
-            if conn.ending() != Ending::No {
-                continue;
-            }
-            let silent = now.saturating_duration_since(conn.heard.get());
-            if silent >= limits.ping_interval + limits.pong_deadline {
-                conn.end();
-            } else if conn.expires_at.get() <= unix {
-                let refusal = Refusal::new(ErrorCode::TokenExpired, "come back with a fresh ticket");
-                conn.refuse(refusal, TOKEN_OVER);
-            } else if now.saturating_duration_since(conn.pinged.get()) >= limits.ping_interval {
-                conn.pinged.set(now);
-                conn.send_raw(&ping);
-            }
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
-fn sweep_shards(worker: &Worker) {
-    let idle = worker.shared.config.limits.room_idle;
-    worker
-        .shards
-        .borrow_mut()
-        .retain(|_, shard| !shard.detach_if_idle(idle));
-    for (stream, shard) in &*worker.shards.borrow() {
-        if shard.is_opening() {
-            // The question or its answer may have met a full channel. Asked twice, a room
-            // answers twice, and a shard takes the first.
-            worker.ask_for(*stream);
-        }
     }
 }

@@ -39,18 +39,49 @@ enum Phase {
     Closing,
 }
 
-/// See the module.
-#[derive(Debug)]
-pub struct Writer {
+/// What the socket has not taken yet.
+#[derive(Debug, Default)]
+struct Waiting {
     /// The rest of a frame that has begun, and whether it is of `private`.
     begun: Bytes,
     begun_private: bool,
     /// Whole frames for this connection alone.
     private: BytesMut,
+}
+
+impl Waiting {
+    /// Writes all of it, or says why not.
+    fn write(&mut self, write: &mut impl FnMut(&[u8]) -> io::Result<usize>) -> Option<Pumped> {
+        loop {
+            while !self.begun.is_empty() {
+                match write(&self.begun) {
+                    Ok(0) => return Some(Pumped::Dead),
+                    Ok(sent) => self.begun.advance(sent),
+                    Err(error) => {
+                        if let Some(stop) = stop(&error) {
+                            return Some(stop);
+                        }
+                    }
+                }
+            }
+            if self.private.is_empty() {
+                return None;
+            }
+            self.begun = std::mem::take(&mut self.private).freeze();
+            self.begun_private = true;
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Writer {
+    /// Nothing while nothing waits, which is what an idle connection costs.
+    waiting: Option<Box<Waiting>>,
     /// The room's next tick for it, once it has joined.
     place: Option<u64>,
     phase: Phase,
-    max_private_bytes: usize,
+    max_private_bytes: u32,
 }
 
 impl Writer {
@@ -58,13 +89,45 @@ impl Writer {
     #[must_use]
     pub fn new(max_private_bytes: usize) -> Self {
         Self {
-            begun: Bytes::new(),
-            begun_private: false,
-            private: BytesMut::new(),
+            waiting: None,
             place: None,
             phase: Phase::Open,
-            max_private_bytes,
+            max_private_bytes: u32::try_from(max_private_bytes).unwrap_or(u32::MAX),
         }
+    }
+
+    /// Sends whole frames to this connection alone: at once as far as the socket takes
+    /// them, unless something waits already.
+    ///
+    /// # Errors
+    /// When too much waits already.
+    pub fn send(&mut self, frames: &[u8], mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> Result<Pumped, Full> {
+        if self.phase == Phase::Closing {
+            return Ok(Pumped::Drained);
+        }
+        if self.waiting.is_some() {
+            self.push(frames)?;
+            return Ok(self.pump(None, Format::Json, false, write));
+        }
+        let mut rest = frames;
+        while !rest.is_empty() {
+            match write(rest) {
+                Ok(0) => return Ok(Pumped::Dead),
+                Ok(sent) => rest = &rest[sent..],
+                Err(error) => {
+                    let Some(stop) = stop(&error) else { continue };
+                    let waiting = self.waiting.get_or_insert_default();
+                    if rest.len() == frames.len() {
+                        waiting.private.extend_from_slice(rest);
+                    } else {
+                        waiting.begun = Bytes::copy_from_slice(rest);
+                        waiting.begun_private = true;
+                    }
+                    return Ok(stop);
+                }
+            }
+        }
+        Ok(Pumped::Drained)
     }
 
     /// Queues whole frames for this connection alone. After a close frame they are
@@ -77,11 +140,13 @@ impl Writer {
         if self.phase == Phase::Closing {
             return Ok(());
         }
-        let waiting = self.private.len() + if self.begun_private { self.begun.len() } else { 0 };
-        if waiting > 0 && waiting + frames.len() > self.max_private_bytes {
+        let waiting = self.waiting.get_or_insert_default();
+        let begun = if waiting.begun_private { waiting.begun.len() } else { 0 };
+        let bytes = waiting.private.len() + begun;
+        if bytes > 0 && bytes + frames.len() > self.max_private_bytes as usize {
             return Err(Full);
         }
-        self.private.extend_from_slice(frames);
+        waiting.private.extend_from_slice(frames);
         Ok(())
     }
 
@@ -91,15 +156,15 @@ impl Writer {
         if self.phase == Phase::Open {
             self.phase = Phase::Closing;
             self.place = None;
-            self.private.extend_from_slice(frame);
+            self.waiting.get_or_insert_default().private.extend_from_slice(frame);
         }
     }
 
     /// Drops what waits, apart from a frame that has begun: for a reader that is too
     /// slow to get it anyway.
     pub fn abandon(&mut self) {
-        if self.phase == Phase::Open {
-            self.private = BytesMut::new();
+        if let Some(waiting) = self.waiting.as_mut().filter(|_| self.phase == Phase::Open) {
+            waiting.private = BytesMut::new();
         }
     }
 
@@ -121,13 +186,8 @@ impl Writer {
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> Pumped {
         loop {
-            if let Some(stop) = self.finish_begun(&mut write) {
+            if let Some(stop) = self.write_waiting(&mut write) {
                 return stop;
-            }
-            if !self.private.is_empty() {
-                self.begun = std::mem::take(&mut self.private).freeze();
-                self.begun_private = true;
-                continue;
             }
             if self.phase == Phase::Closing {
                 return Pumped::Finished;
@@ -158,9 +218,9 @@ impl Writer {
                     }
                     self.place = Some(place + 1);
                     if sent < framed.numbered {
-                        self.begun = framed.bytes.slice(sent..framed.numbered);
+                        self.begin(framed.bytes.slice(sent..framed.numbered));
                     } else if sent > framed.numbered && sent < end {
-                        self.begun = framed.bytes.slice(sent..end);
+                        self.begin(framed.bytes.slice(sent..end));
                     }
                 }
             }
@@ -174,15 +234,15 @@ impl Writer {
         frames: &Bytes,
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> Pumped {
-        let idle = self.begun.is_empty() && self.private.is_empty() && self.phase == Phase::Open;
+        let idle = self.waiting.is_none() && self.phase == Phase::Open;
         if !idle || !matches!(self.place.map(|place| log.at(place)), Some(Place::Head)) {
             return Pumped::Drained;
         }
         match write(frames) {
             Ok(0) => Pumped::Dead,
             Ok(sent) if sent < frames.len() => {
-                self.begun = frames.slice(sent..);
-                Pumped::Blocked
+                self.begin(frames.slice(sent..));
+                self.write_waiting(&mut write).unwrap_or(Pumped::Drained)
             }
             Ok(_) => Pumped::Drained,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Pumped::Drained,
@@ -190,22 +250,20 @@ impl Writer {
         }
     }
 
-    fn finish_begun(&mut self, write: &mut impl FnMut(&[u8]) -> io::Result<usize>) -> Option<Pumped> {
-        while !self.begun.is_empty() {
-            match write(&self.begun) {
-                Ok(0) => return Some(Pumped::Dead),
-                Ok(sent) => self.begun.advance(sent),
-                Err(error) => {
-                    if let Some(stop) = stop(&error) {
-                        return Some(stop);
-                    }
-                }
-            }
+    /// Keeps the rest of a room's frame, which is a reference to the log's bytes.
+    fn begin(&mut self, rest: Bytes) {
+        self.waiting = Some(Box::new(Waiting {
+            begun: rest,
+            ..Waiting::default()
+        }));
+    }
+
+    fn write_waiting(&mut self, write: &mut impl FnMut(&[u8]) -> io::Result<usize>) -> Option<Pumped> {
+        let stop = self.waiting.as_mut()?.write(write);
+        if stop.is_none() {
+            self.waiting = None;
         }
-        // Lets go of the tick's bytes, which an empty slice would keep alive.
-        self.begun = Bytes::new();
-        self.begun_private = false;
-        None
+        stop
     }
 }
 
@@ -283,14 +341,15 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Tick,
-        Private,
+        /// A private frame, while the socket takes so many bytes.
+        Private(usize),
         Room(usize),
     }
 
     fn any_step() -> impl Strategy<Value = Step> {
         prop_oneof![
             3 => Just(Step::Tick),
-            1 => Just(Step::Private),
+            1 => (0..8_usize).prop_map(Step::Private),
             4 => (0..40_usize).prop_map(Step::Room),
         ]
     }
@@ -309,8 +368,9 @@ mod tests {
                         ticks += 1;
                         prop_assert!(log.push(tick(ticks, at)));
                     }
-                    Step::Private => {
-                        writer.push(format!("[{privates}]").as_bytes()).expect("no limit");
+                    Step::Private(mut room) => {
+                        let frame = format!("[{privates}]");
+                        writer.send(frame.as_bytes(), take(&mut sent, &mut room)).expect("no limit");
                         privates += 1;
                     }
                     Step::Room(mut room) => {

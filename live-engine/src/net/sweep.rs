@@ -1,0 +1,98 @@
+//! The coarse clock of a worker: once a second it pings who is due, ends what has missed
+//! its deadline, and looks after shards, rooms and counters. It stands in for a timer a
+//! connection.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use shared::error::{ErrorCode, Refusal};
+
+use super::conn::{Conn, Ending};
+use super::frame;
+use super::turn::Moment;
+use super::worker::{TOKEN_OVER, Worker};
+use crate::config::Limits;
+use crate::metrics;
+
+/// How often it ticks.
+const EVERY: Duration = Duration::from_secs(1);
+/// Connections looked at before others go first.
+const CHUNK: usize = 1024;
+/// How long a connection that was told to close may take to take its leave.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Runs for as long as the worker does.
+pub async fn run(worker: Rc<Worker>) {
+    let mut seconds = 0_u64;
+    loop {
+        tokio::time::sleep(EVERY).await;
+        seconds += 1;
+        connections(&worker).await;
+        worker.sweep_rooms();
+        metrics::flush();
+        if worker.index == 0 {
+            let shared = &worker.shared;
+            metrics::present(shared.guards.connections(), shared.router.rooms());
+            if seconds.is_multiple_of(60) {
+                shared.guards.tidy();
+            }
+        }
+    }
+}
+
+async fn connections(worker: &Rc<Worker>) {
+    let limits = worker.shared.config.limits;
+    let ping = frame::ping();
+    let mut from = 0;
+    while let Some(chunk) = worker.conns_from(from, CHUNK) {
+        from += CHUNK;
+        worker.turn.begin();
+        let (now, unix) = (worker.turn.now(), chrono::Utc::now().timestamp());
+        for conn in chunk {
+            match conn.ending() {
+                Ending::No if conn.identity().is_none() => stranger(&conn, &limits, now),
+                Ending::No => viewer(&conn, &limits, now, unix, &ping),
+                Ending::Closing if now.since(conn.since.get()) >= FAREWELL => conn.end(),
+                Ending::Closing | Ending::Over => {}
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Somebody who has not said who they are, or of whom it is not known yet.
+fn stranger(conn: &Conn, limits: &Limits, now: Moment) {
+    let (is_request, is_busy) = {
+        let input = conn.input.borrow();
+        (input.is_request(), input.is_busy())
+    };
+    // What is asked of the database has its own deadline.
+    if is_busy || now.since(conn.since.get()) < limits.handshake {
+        return;
+    }
+    if is_request {
+        conn.end();
+        return;
+    }
+    let refusal = Refusal::new(ErrorCode::TicketInvalid, "who is there? nobody said in time");
+    conn.refuse(refusal, ErrorCode::TicketInvalid.close_code().unwrap_or(4503));
+}
+
+fn viewer(conn: &Conn, limits: &Limits, now: Moment, unix: i64, ping: &[u8]) {
+    let is_late = |since: Option<Moment>, deadline| since.is_some_and(|since| now.since(since) >= deadline);
+    if is_late(Some(conn.heard.get()), limits.ping_interval + limits.pong_deadline) {
+        conn.end();
+    } else if conn.stalled() >= limits.stall {
+        metrics::closed_slow();
+        conn.end();
+    } else if is_late(conn.begun.get(), limits.message) && !conn.input.borrow().is_busy() {
+        let refusal = Refusal::new(ErrorCode::RequestTimeout, "the message took too long to arrive");
+        conn.refuse(refusal, 1008);
+    } else if conn.expires_at.get() <= unix {
+        let refusal = Refusal::new(ErrorCode::TokenExpired, "come back with a fresh ticket");
+        conn.refuse(refusal, TOKEN_OVER);
+    } else if is_late(Some(conn.pinged.get()), limits.ping_interval) {
+        conn.pinged.set(now);
+        conn.send_raw(ping);
+    }
+}
