@@ -21,6 +21,7 @@ pub fn chat_events(count: usize) -> Vec<RoomEvent> {
                 },
                 text: SENTENCE.to_owned(),
                 reply_to: None,
+                quote: None,
                 at: 1_795_000_000_000,
             })
         })

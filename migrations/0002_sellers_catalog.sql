@@ -19,6 +19,30 @@ create unique index sellers_user_key on sellers (user_id);
 create unique index sellers_slug_key on sellers (slug);
 create index sellers_status_idx on sellers (status, id);
 
+create table follows (
+    user_id      uuid        not null references users,
+    following_id uuid        not null references sellers,
+    created_at   timestamptz not null default now(),
+    primary key (user_id, following_id)
+);
+create index follows_following_idx on follows (following_id, user_id);
+comment on column follows.following_id is 'The shop.';
+
+create table blocked_words (
+    id         uuid primary key,
+    seller_id  uuid        not null references sellers,
+    word       text        not null check (length(word) between 1 and 60),
+    folded     text        not null check (length(folded) between 2 and 240),
+    matching   text        not null check (matching in ('word', 'anywhere')),
+    action     text        not null check (action in ('refuse', 'hold')),
+    created_by uuid        not null references users,
+    created_at timestamptz not null default now(),
+    constraint blocked_words_key unique (seller_id, folded)
+);
+create index blocked_words_seller_idx on blocked_words (seller_id, id desc);
+comment on column blocked_words.folded is
+    'The word without what a spelling can hide it behind: case, diacritics, look-alike letters, spaces.';
+
 create table categories (
     id         uuid primary key,
     parent_id  uuid references categories,

@@ -17,6 +17,11 @@ create table streams (
     host_seen_at        timestamptz,
     host_away_since     timestamptz,
     summarised          boolean     not null default false,
+    chat_slow_seconds   int         not null default 0 check (chat_slow_seconds between 0 and 3600),
+    chat_audience       text        not null default 'everyone'
+        check (chat_audience in ('everyone', 'followers', 'buyers')),
+    chat_links          text        not null default 'allow' check (chat_links in ('allow', 'moderators')),
+    chat_max_chars      int         not null default 500 check (chat_max_chars between 1 and 500),
     created_at          timestamptz not null default now(),
     check ((status = 'scheduled') = (started_at is null) or status = 'cancelled'),
     check ((status = 'ended') = (ended_at is not null)),
@@ -97,16 +102,69 @@ create table stream_chat_messages (
     epoch      bigint      not null,
     seq        bigint      not null check (seq > 0),
     user_id    uuid        not null references users,
-    request_id uuid        not null,
+    request_id uuid,
+    body_hash  bigint,
     reply_to   uuid,
     text       text        not null check (length(text) between 1 and 500),
     created_at timestamptz not null,
-    primary key (stream_id, epoch, seq)
+    deleted_at timestamptz,
+    deleted_by uuid references users,
+    deleted_as text check (deleted_as in ('author', 'moderator')),
+    primary key (stream_id, epoch, seq),
+    check ((deleted_at is null) = (deleted_by is null) and (deleted_at is null) = (deleted_as is null))
 );
 create unique index stream_chat_messages_id_key on stream_chat_messages (id);
 create index stream_chat_messages_recent_idx on stream_chat_messages (stream_id, id desc);
 -- Replay reads by time; epoch and seq make the order whole.
 create index stream_chat_messages_time_idx on stream_chat_messages (stream_id, created_at, epoch, seq);
+comment on column stream_chat_messages.request_id is
+    'The author''s name for the act; null for a message that was held: its review has the name.';
+comment on column stream_chat_messages.body_hash is
+    'Tells another message under the same request_id: of what its author sent, which may have been changed since.';
+comment on column stream_chat_messages.deleted_at is
+    'A deleted message is shown to nobody. Its text stays for whoever has to judge a report of it.';
+
+create table chat_reviews (
+    message_id uuid primary key,
+    stream_id  uuid        not null references streams,
+    user_id    uuid        not null references users,
+    request_id uuid        not null,
+    body_hash  bigint      not null,
+    reply_to   uuid,
+    text       text        not null check (length(text) between 1 and 500),
+    cause      text        not null check (cause in ('word', 'hook')),
+    detail     text        not null default '' check (length(detail) <= 200),
+    status     text        not null default 'waiting' check (status in ('waiting', 'approved', 'rejected')),
+    decided_by uuid references users,
+    decided_at timestamptz,
+    created_at timestamptz not null default now(),
+    constraint chat_reviews_request_key unique (user_id, request_id),
+    check ((status = 'waiting') = (decided_at is null) and (status = 'waiting') = (decided_by is null))
+);
+create index chat_reviews_stream_idx on chat_reviews (stream_id, message_id desc);
+create index chat_reviews_waiting_idx on chat_reviews (stream_id, message_id) where status = 'waiting';
+comment on table chat_reviews is
+    'Messages that were held: nobody saw them unless a moderator approved them. Written before their author is answered.';
+
+create table chat_reports (
+    id          uuid primary key,
+    stream_id   uuid        not null references streams,
+    message_id  uuid        not null,
+    author_id   uuid        not null references users,
+    reporter_id uuid        not null references users,
+    reason      text        not null check (reason in ('spam', 'harassment', 'scam', 'illegal', 'other')),
+    note        text        not null default '' check (length(note) <= 200),
+    text        text        not null check (length(text) between 1 and 500),
+    settled_by  uuid references users,
+    settled_at  timestamptz,
+    created_at  timestamptz not null default now(),
+    -- One a person and message, however often it is sent.
+    constraint chat_reports_reporter_key unique (message_id, reporter_id),
+    check ((settled_at is null) = (settled_by is null))
+);
+create index chat_reports_stream_idx on chat_reports (stream_id, id desc);
+create index chat_reports_open_idx on chat_reports (id desc) where settled_at is null;
+comment on column chat_reports.text is 'The message as it was when it was reported.';
 
 create table stream_events (
     stream_id  uuid        not null references streams,

@@ -55,6 +55,7 @@ async fn measure(viewers: usize, format: &str) -> Result<()> {
         token_key: testkit::token_key(),
         allowed_origins: Vec::new(),
         trusted_proxies: Vec::new(),
+        moderation: None,
         limits: Limits {
             connections_per_address: usize::MAX,
             // They answer no pings.

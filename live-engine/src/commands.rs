@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{RequestId, ReservationId, SaleId, StreamId, UserId};
+use shared::ids::{MessageId, RequestId, ReservationId, SaleId, StreamId, UserId};
 use shared::protocol::{
-    Addressed, ClientCommand, ClientFrame, HostCommand, MAX_REACTION_COUNT, Outcome, Position, Private, REACTION_KINDS,
+    Addressed, ClientCommand, ClientFrame, HostCommand, MAX_REACTION_COUNT, MAX_REPORT_NOTE_CHARS, Outcome, Position,
+    Private, REACTION_KINDS, ReportReason,
 };
 use shared::status::OrderStatus;
 use shared::token::{Part, Viewer};
@@ -21,7 +22,8 @@ use crate::net::conn::Conn;
 use crate::net::worker::Worker;
 use crate::room::shard::Shard;
 use crate::room::store::load::{self, Own};
-use crate::room::{Host, Say, powers};
+use crate::room::store::report::{self, Report};
+use crate::room::{Host, Say, powers, text};
 use crate::sale::{HoldRequest, ReleaseRequest};
 
 /// How long a join may wait for its room to open.
@@ -83,6 +85,7 @@ impl Command<'_> {
                 ClientCommand::Renew { token } => Box::pin(self.renew(&token)).await,
                 ClientCommand::Leave => self.leave(),
                 ClientCommand::Chat { text, reply_to } => self.chat(text, reply_to),
+                ClientCommand::Report { message, reason, note } => Box::pin(self.report(message, reason, note)).await,
                 ClientCommand::React { kind, count } => self.react(&kind, count),
                 ClientCommand::Buy { sale, quantity } => self.buy(sale, quantity),
                 ClientCommand::Release { reservation } => self.release(reservation),
@@ -93,7 +96,12 @@ impl Command<'_> {
                 | ClientCommand::Unfeature
                 | ClientCommand::Reorder(_)
                 | ClientCommand::SaleOpen(_)
-                | ClientCommand::SaleClose { .. } => Err(ErrorCode::UnknownCommand.into()),
+                | ClientCommand::SaleClose { .. }
+                | ClientCommand::DeleteMessage { .. }
+                | ClientCommand::SlowMode { .. }
+                | ClientCommand::ChatMode { .. }
+                | ClientCommand::ApproveMessage { .. }
+                | ClientCommand::RejectMessage { .. } => Err(ErrorCode::UnknownCommand.into()),
             },
         }
     }
@@ -130,7 +138,7 @@ impl Command<'_> {
         Ok(Done::Now(Outcome::Done))
     }
 
-    fn chat(&self, text: String, reply_to: Option<shared::ids::MessageId>) -> Result {
+    fn chat(&self, text: String, reply_to: Option<MessageId>) -> Result {
         let shard = self.shard()?;
         let request_id = self.act()?;
         let Viewer::User { id: user, name } = &self.who.viewer else {
@@ -152,6 +160,33 @@ impl Command<'_> {
         };
         room.try_send(say).map_err(|_| ErrorCode::Overloaded)?;
         Ok(Done::Later)
+    }
+
+    async fn report(&self, message: MessageId, reason: ReportReason, note: String) -> Result {
+        let shard = self.shard()?;
+        let request_id = self.act()?;
+        let guest = || Refusal::new(ErrorCode::Unauthenticated, "sign in to report a message");
+        let user = self.who.user().ok_or_else(guest)?;
+        let shared = &self.worker.shared;
+        shared.guards.act(Act::Report, user.0)?;
+        let report = Report {
+            stream: shard.stream(),
+            user,
+            request_id,
+            message,
+            reason,
+            note: match note.trim() {
+                "" => String::new(),
+                note => text::normalise(note, MAX_REPORT_NOTE_CHARS).map_err(|refusal| refusal.at("note"))?,
+            },
+        };
+        let outcome = shared
+            .db
+            .call(async move |pool: sqlx::PgPool| report::carry_out(&pool, &report).await)
+            .await?;
+        // Moderators who are here hear of it now.
+        shared.feed.look();
+        Ok(Done::Now(outcome))
     }
 
     fn react(&self, kind: &str, count: u32) -> Result {
@@ -218,7 +253,7 @@ impl Command<'_> {
         // A moderator comes as a viewer, the host as the host. Who has which right, the
         // room knows.
         let may_ask = |user: &UserId| match *user == host {
-            true => self.who.part == Part::Host,
+            true => self.who.part == Part::Host || command.is_open_to_authors(),
             false => command.right().is_some(),
         };
         let user = self.who.user().filter(may_ask);
@@ -299,6 +334,12 @@ const fn kind(command: &ClientCommand) -> &'static str {
         ClientCommand::Reorder(_) => "reorder",
         ClientCommand::SaleOpen(_) => "sale_open",
         ClientCommand::SaleClose { .. } => "sale_close",
+        ClientCommand::DeleteMessage { .. } => "delete_message",
+        ClientCommand::Report { .. } => "report",
+        ClientCommand::SlowMode { .. } => "slow_mode",
+        ClientCommand::ChatMode { .. } => "chat_mode",
+        ClientCommand::ApproveMessage { .. } => "approve_message",
+        ClientCommand::RejectMessage { .. } => "reject_message",
     }
 }
 

@@ -9,6 +9,7 @@ use shared::db::DbOptions;
 use shared::protocol::{MAX_CHAT_CHARS, MAX_CLIENT_FRAME_BYTES, MAX_REACTION_COUNT};
 use shared::token::TokenKey;
 
+use crate::hook::{HookConfig, OnFailure};
 use crate::room::log::LogLimits;
 
 /// Everything the engine is told.
@@ -29,6 +30,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
+    /// The service that is asked about messages before they are said.
+    pub moderation: Option<HookConfig>,
     /// What is too much.
     pub limits: Limits,
 }
@@ -106,6 +109,10 @@ pub struct Limits {
     pub commands: Rate,
     /// Messages of one person.
     pub chat: Rate,
+    /// Messages of all in one room; beyond it authors are told to wait.
+    pub room_chat: Rate,
+    /// Reports of one person.
+    pub reports: Rate,
     /// Attempts to buy of one person.
     pub buys: Rate,
     /// Reaction commands of one person.
@@ -132,6 +139,8 @@ impl Default for Limits {
             room_idle: Duration::from_secs(60),
             commands: Rate::new(20, 60),
             chat: Rate::new(2, 10),
+            room_chat: Rate::new(200, 400),
+            reports: Rate::new(1, 10),
             buys: Rate::new(5, 20),
             reactions: Rate::new(5, 20),
         }
@@ -163,6 +172,10 @@ impl Limits {
             // A value that cannot be read is a fault by now, and the whole is refused.
             None => default,
         };
+        let (room_chat, reports) = (
+            rate("limit_room_chat", default.room_chat),
+            rate("limit_reports", default.reports),
+        );
         let (commands, chat) = (
             rate("limit_commands", default.commands),
             rate("limit_chat", default.chat),
@@ -182,6 +195,8 @@ impl Limits {
             },
             commands,
             chat,
+            room_chat,
+            reports,
             buys,
             reactions,
             ..default
@@ -211,6 +226,7 @@ impl Config {
         });
         let allowed_origins = settings.list("allowed_origins");
         let trusted_proxies = settings.list("trusted_proxies");
+        let moderation = read_hook(settings);
         let limits = Limits::read(settings);
         Some(Self {
             bind: bind?,
@@ -224,9 +240,43 @@ impl Config {
             token_key: token_key?,
             allowed_origins,
             trusted_proxies,
+            moderation: moderation?,
             limits: limits?,
         })
     }
+}
+
+/// The moderation service: `None` inside when none is named, outside for a fault.
+fn read_hook(settings: &mut Settings) -> Option<Option<HookConfig>> {
+    let url: Option<String> = settings.optional("moderation_hook_url");
+    let secret: Option<Secret> = settings.optional("moderation_hook_secret");
+    let deadline = settings.or("moderation_hook_deadline_ms", 200_u64);
+    let concurrency = settings.or("moderation_hook_concurrency", 64_usize);
+    let on_failure: Option<OnFailure> = settings.or("moderation_hook_on_failure", OnFailure::Hold);
+    let Some(url) = url else {
+        return Some(None);
+    };
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        settings.fault("moderation_hook_url", "must begin with http:// or https://");
+    }
+    let (deadline, concurrency) = (deadline?, concurrency?);
+    if !(1..=5_000).contains(&deadline) {
+        settings.fault("moderation_hook_deadline_ms", "must be from 1 to 5000");
+    }
+    if !(1..=1_024).contains(&concurrency) {
+        settings.fault("moderation_hook_concurrency", "must be from 1 to 1024");
+    }
+    let secret = secret.filter(|secret| secret.expose().len() >= 16);
+    if secret.is_none() {
+        settings.fault("moderation_hook_secret", "must have at least 16 bytes");
+    }
+    Some(Some(HookConfig {
+        url,
+        secret: secret?,
+        deadline: Duration::from_millis(deadline),
+        on_failure: on_failure?,
+        concurrency,
+    }))
 }
 
 #[cfg(test)]

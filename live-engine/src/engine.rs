@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::db::Db;
 use crate::feed::Feed;
+use crate::hook::Hook;
 use crate::limits::Guards;
 use crate::net::{listener, worker};
 use crate::persist::Persister;
@@ -55,16 +56,21 @@ pub struct Shared {
     pub feed: Feed,
     /// Keeps rooms ours.
     pub leases: Leases,
+    /// Asks the moderation service, where there is one.
+    pub hook: Option<Hook>,
 }
 
 impl Shared {
     /// Starts everything that works on the database's threads, and says what each worker
     /// will receive from.
-    fn new(config: Config, db: Db, bus: SharedBus) -> (Arc<Self>, Vec<Inbox>) {
+    fn new(config: Config, db: Db, bus: SharedBus) -> anyhow::Result<(Arc<Self>, Vec<Inbox>)> {
         let (router, inboxes) = Router::new(config.workers);
         let (node, sink) = (NodeId::new(), router.clone() as Arc<dyn Sink>);
+        let hook = config.moderation.as_ref();
+        let hook = hook.map(|config| Hook::start(config, sink.clone())).transpose()?;
         let shared = Self {
             node,
+            hook,
             guards: Guards::new(&config.limits),
             persister: Persister::start(&db, sink.clone()),
             desk: SaleDesk::start(&db, sink.clone()),
@@ -76,7 +82,7 @@ impl Shared {
             db,
             bus,
         };
-        (Arc::new(shared), inboxes)
+        Ok((Arc::new(shared), inboxes))
     }
 }
 
@@ -100,7 +106,7 @@ pub async fn start(config: Config, bus: SharedBus) -> anyhow::Result<Engine> {
         None => anyhow::bail!("an engine needs a worker"),
     };
     let db = Db::start(config.database_url.expose(), config.db.clone()).await?;
-    let (shared, inboxes) = Shared::new(config, db, bus);
+    let (shared, inboxes) = Shared::new(config, db, bus)?;
     abort_on_worker_panic();
     let mut threads = Vec::with_capacity(inboxes.len());
     for (index, (listener, inbox)) in listeners.into_iter().zip(inboxes).enumerate() {
@@ -166,6 +172,10 @@ impl Engine {
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok()));
         if !joined.await.unwrap_or(false) {
             tracing::error!("a worker ended badly");
+        }
+        if let Some(hook) = self.shared.hook.clone() {
+            // An error means that its thread's panic was logged.
+            let _ = tokio::task::spawn_blocking(move || hook.stop()).await;
         }
         self.shared.db.stop().await;
         tracing::info!("the engine has stopped");

@@ -11,7 +11,8 @@
 //!   its viewers.
 //! - `db` keeps Postgres on threads of its own; `persist` stores numbered events, `sale`
 //!   grants holds, `tickets` spends tickets, `feed` brings committed changes, `requests`
-//!   commands from core-api.
+//!   commands from core-api. `hook` asks the operator's moderation service, on a thread of
+//!   its own.
 //!
 //! Workers share nothing but what `types` and `router` pass between them, and no worker
 //! ever waits for another.
@@ -22,6 +23,7 @@ pub mod config;
 pub mod db;
 mod engine;
 pub mod feed;
+pub mod hook;
 pub mod limits;
 mod metrics;
 pub mod net;

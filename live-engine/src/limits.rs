@@ -25,6 +25,7 @@ pub struct Guards {
     chat: DefaultKeyedRateLimiter<Uuid>,
     buys: DefaultKeyedRateLimiter<Uuid>,
     reactions: DefaultKeyedRateLimiter<Uuid>,
+    reports: DefaultKeyedRateLimiter<Uuid>,
     commands: Rate,
     clock: DefaultClock,
     origin: Instant,
@@ -67,6 +68,8 @@ pub enum Act {
     Buy,
     /// Reacts.
     React,
+    /// Reports a message.
+    Report,
 }
 
 impl Guards {
@@ -81,6 +84,7 @@ impl Guards {
             chat: RateLimiter::keyed(quota(limits.chat)),
             buys: RateLimiter::keyed(quota(limits.buys)),
             reactions: RateLimiter::keyed(quota(limits.reactions)),
+            reports: RateLimiter::keyed(quota(limits.reports)),
             commands: limits.commands,
             clock: DefaultClock::default(),
             origin: Instant::now(),
@@ -126,13 +130,14 @@ impl Guards {
             Act::Chat => &self.chat,
             Act::Buy => &self.buys,
             Act::React => &self.reactions,
+            Act::Report => &self.reports,
         };
         limiter.check_key(&person).map_err(|until| self.until(&until))
     }
 
     /// Forgets people who have done nothing for a while.
     pub fn tidy(&self) {
-        for limiter in [&self.chat, &self.buys, &self.reactions] {
+        for limiter in [&self.chat, &self.buys, &self.reactions, &self.reports] {
             limiter.retain_recent();
         }
     }

@@ -23,7 +23,7 @@ use crate::room::Room;
 use crate::room::batch::Batch;
 use crate::room::mirror::Mirror;
 use crate::room::reach::Workers;
-use crate::types::{ConnId, HoldAnswer, PersistReport, SaleProgress, Sink};
+use crate::types::{ConnId, HoldAnswer, Inspected, PersistReport, SaleProgress, Sink};
 
 /// Messages that may wait for one worker.
 const WORKER_CAPACITY: usize = 8192;
@@ -133,6 +133,8 @@ pub struct RoomPost {
     pub fenced: Option<i64>,
     /// The newest counters of each sale.
     pub progress: HashMap<SaleId, SaleProgress>,
+    /// What the moderation service has come to; as many as messages are being checked.
+    pub inspected: Vec<Inspected>,
     /// Undelivered outbox rows; one may be there twice.
     pub notices: Vec<(Uuid, RoomNotice)>,
 }
@@ -383,6 +385,10 @@ impl Sink for Router {
                     .extend(holds.map(|(user, hold)| (stream, *user, hold.clone())));
             });
         }
+    }
+
+    fn inspected(&self, stream: StreamId, inspected: Inspected) {
+        self.post(stream, |post| post.inspected.push(inspected));
     }
 
     fn notices(&self, stream: StreamId, rows: Vec<(Uuid, RoomNotice)>) {

@@ -5,7 +5,7 @@
 
 use shared::Timestamp;
 use shared::error::Refusal;
-use shared::ids::{SaleId, StreamId, UserId};
+use shared::ids::{MessageId, SaleId, StreamId, UserId};
 use shared::live::RoomNotice;
 use shared::protocol::Reservation;
 use shared::status::SaleStatus;
@@ -79,6 +79,32 @@ pub struct SaleProgress {
     pub next_expiry: Option<Timestamp>,
 }
 
+/// What the moderation service has come to, about a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Inspected {
+    /// The author.
+    pub user: UserId,
+    /// The message.
+    pub message: MessageId,
+    /// What may become of it.
+    pub verdict: Verdict,
+}
+
+/// What may become of a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It may be said.
+    Allow,
+    /// It may be said with this text.
+    Change(String),
+    /// A moderator is to decide, for this reason.
+    Hold(String),
+    /// It may not be said, for this reason.
+    Deny(String),
+    /// Nobody knows: it may not be said now.
+    Unanswered,
+}
+
 /// Where answers and reports go: called from the database's threads, never blocks.
 pub trait Sink: Send + Sync + 'static {
     /// Numbered events were stored, or cannot be.
@@ -92,6 +118,9 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Holds have lapsed, or were changed outside the room: their owners are to be told.
     fn holds_changed(&self, stream: StreamId, holds: Vec<(UserId, Reservation)>);
+
+    /// The moderation service has come to something about a message.
+    fn inspected(&self, stream: StreamId, inspected: Inspected);
 
     /// Undelivered outbox rows of a room, oldest first. They come again until marked.
     fn notices(&self, stream: StreamId, rows: Vec<(Uuid, RoomNotice)>);

@@ -82,6 +82,8 @@ error_codes! {
     TicketInvalid = "ticket_invalid", 401, No, Some(4503), "The ticket is not valid or was used before";
     Forbidden = "forbidden", 403, No, None, "Not allowed";
     OwnShop = "own_shop", 403, No, None, "Nobody buys from their own shop";
+    MessageRefused = "message_refused", 403, No, None, "The message is not wanted in this chat";
+    ChatRestricted = "chat_restricted", 403, No, None, "Only some may chat here";
     AccountSuspended = "account_suspended", 403, No, None, "The account is suspended";
     NotFound = "not_found", 404, No, None, "Not found";
     MethodNotAllowed = "method_not_allowed", 405, No, None, "The method is not allowed here";

@@ -102,6 +102,10 @@ ids! {
     StreamId,
     /// A message in a show's chat.
     MessageId,
+    /// Somebody's report of a message.
+    ReportId,
+    /// A word that a shop does not want in its chats.
+    BlockedWordId,
     /// A flash sale in a show.
     SaleId,
     /// A hold on units of a flash sale.

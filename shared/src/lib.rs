@@ -20,6 +20,7 @@ pub mod status;
 pub mod telemetry;
 pub mod token;
 pub mod verify;
+pub mod words;
 
 /// Points in time as they cross every boundary: RFC 3339 in JSON, `timestamptz` in SQL.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

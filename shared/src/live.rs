@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Refusal;
 use crate::ids::{NodeId, OrderId, ProductId, RequestId, ReservationId, SaleId, StreamId, UserId};
-use crate::protocol::{HostCommand, Outcome, RoomEvent};
+use crate::protocol::{HostCommand, Outcome, Reported, RoomEvent};
 use crate::status::OrderStatus;
 
 /// The bus topic on which any engine answers [`RoomRequest`]s with [`RoomReply`]s: it asks
@@ -78,6 +78,13 @@ pub enum RoomNotice {
         /// Its status now.
         status: OrderStatus,
     },
+    /// The shop blocks other words.
+    WordsChanged,
+    /// Somebody has reported a message of the show.
+    MessageReported {
+        /// It.
+        reported: Reported,
+    },
     /// Somebody was appointed, dismissed, or has other rights.
     ModeratorsChanged,
     /// Something was bought in this show.
@@ -102,6 +109,8 @@ impl RoomNotice {
             Self::SaleChanged { .. } => "sale_changed",
             Self::ReservationsChanged { .. } => "reservations_changed",
             Self::OrderChanged { .. } => "order_changed",
+            Self::WordsChanged => "words_changed",
+            Self::MessageReported { .. } => "message_reported",
             Self::ModeratorsChanged => "moderators_changed",
             Self::Purchased { .. } => "purchased",
         }

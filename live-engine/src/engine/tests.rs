@@ -38,6 +38,7 @@ impl Half {
             token_key: testkit::token_key(),
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            moderation: None,
             limits: Limits::default(),
         };
         let db = Db::start(config.database_url.expose(), config.db.clone())
@@ -48,7 +49,7 @@ impl Half {
             .pop()
             .expect("a listener");
         let addr = listener.local_addr().expect("an address");
-        let (shared, mut inboxes) = Shared::new(config, db, MemoryBus::shared());
+        let (shared, mut inboxes) = Shared::new(config, db, MemoryBus::shared()).expect("everything starts");
         let home = inboxes.pop().expect("the second worker");
         let inbox = inboxes.pop().expect("the first worker");
         let others = shared.clone();

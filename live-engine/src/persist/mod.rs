@@ -55,11 +55,31 @@ pub enum Row {
     Chat {
         /// The message.
         message: ChatMessage,
-        /// Its author's name for the act.
-        request_id: RequestId,
+        /// How its author will know it again; none for one that was held: its review has it.
+        act: Option<ChatAct>,
     },
     /// In `stream_events`.
     Event(RoomEvent),
+}
+
+/// An author's name for an act, and what tells another one under the same name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChatAct {
+    /// The name.
+    pub request_id: RequestId,
+    /// Of what was sent.
+    pub body: i64,
+}
+
+impl Row {
+    /// Where an event is stored that a commit has caused.
+    #[must_use]
+    pub fn of(event: RoomEvent) -> Self {
+        match event {
+            RoomEvent::Chat(message) => Self::Chat { message, act: None },
+            event => Self::Event(event),
+        }
+    }
 }
 
 /// The database is so far behind that nothing more is taken. Nothing of the offer was.

@@ -152,15 +152,22 @@ impl Queue {
 /// About what an entry takes in memory.
 fn weight(entry: &Entry) -> usize {
     let text = match &entry.row {
-        Row::Chat { message, .. } => message.text.len() + message.author.name.len(),
+        Row::Chat { message, .. } | Row::Event(RoomEvent::Chat(message)) => {
+            let quote = message
+                .quote
+                .as_ref()
+                .map_or(0, |quote| quote.text.len() + quote.name.len());
+            message.text.len() + message.author.name.len() + quote
+        }
         Row::Event(RoomEvent::Featured { product } | RoomEvent::ProductUpdated { product }) => card_weight(product),
         Row::Event(RoomEvent::SaleOpened { sale }) => 200 + sale.title.len() + sale.image_url.len(),
-        Row::Event(RoomEvent::Chat(message)) => message.text.len() + message.author.name.len(),
         Row::Event(RoomEvent::Purchase { name, title, .. }) => title.len() + name.as_ref().map_or(0, String::len),
         Row::Event(RoomEvent::LineUp { products }) => products.iter().map(listed_weight).sum(),
         Row::Event(RoomEvent::LineUpUpdated { product }) => listed_weight(product),
         Row::Event(
             RoomEvent::Unfeatured
+            | RoomEvent::MessageDeleted { .. }
+            | RoomEvent::ChatRules(_)
             | RoomEvent::SaleUpdated { .. }
             | RoomEvent::SaleSoldOut { .. }
             | RoomEvent::SaleClosed { .. }
@@ -201,12 +208,10 @@ mod tests {
             },
             text: "x".repeat(text_bytes),
             reply_to: None,
+            quote: None,
             at: 0,
         };
-        let row = Row::Chat {
-            message,
-            request_id: shared::ids::RequestId::new(),
-        };
+        let row = Row::Chat { message, act: None };
         Entry {
             stream: StreamId::new(),
             epoch: 1,

@@ -33,13 +33,15 @@ pub(super) async fn lock_leases(
 /// whose answer was lost) stays as it is.
 pub(super) async fn insert_chat(conn: &mut PgConnection, entries: &[Entry]) -> Result<(), sqlx::Error> {
     let mut columns = Columns::default();
-    let (mut ids, mut users, mut requests, mut replies, mut texts) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut ids, mut users, mut requests, mut bodies) = (vec![], vec![], vec![], vec![]);
+    let (mut replies, mut texts) = (vec![], vec![]);
     for entry in entries {
-        if let Row::Chat { message, request_id } = &entry.row {
+        if let Row::Chat { message, act } = &entry.row {
             columns.push(entry);
             ids.push(message.id.0);
             users.push(message.author.id.0);
-            requests.push(request_id.0);
+            requests.push(act.map(|act| act.request_id.0));
+            bodies.push(act.map(|act| act.body));
             replies.push(message.reply_to.map(|id| id.0));
             texts.push(message.text.clone());
         }
@@ -49,11 +51,11 @@ pub(super) async fn insert_chat(conn: &mut PgConnection, entries: &[Entry]) -> R
     }
     sqlx::query!(
         "insert into stream_chat_messages
-                (id, stream_id, epoch, seq, user_id, request_id, reply_to, text, created_at)
-         select t.id, t.stream_id, t.epoch, t.seq, t.user_id, t.request_id, t.reply_to, t.text, t.at
+                (id, stream_id, epoch, seq, user_id, request_id, body_hash, reply_to, text, created_at)
+         select t.id, t.stream_id, t.epoch, t.seq, t.user_id, t.request_id, t.body_hash, t.reply_to, t.text, t.at
            from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::uuid[], $6::uuid[],
-                       $7::uuid[], $8::text[], $9::timestamptz[])
-                as t (id, stream_id, epoch, seq, user_id, request_id, reply_to, text, at)
+                       $7::bigint[], $8::uuid[], $9::text[], $10::timestamptz[])
+                as t (id, stream_id, epoch, seq, user_id, request_id, body_hash, reply_to, text, at)
            join room_leases l on l.stream_id = t.stream_id and l.epoch = t.epoch
          on conflict (stream_id, epoch, seq) do nothing",
         &ids,
@@ -61,7 +63,8 @@ pub(super) async fn insert_chat(conn: &mut PgConnection, entries: &[Entry]) -> R
         &columns.epochs,
         &columns.seqs,
         &users,
-        &requests,
+        &requests as &[Option<Uuid>],
+        &bodies as &[Option<i64>],
         &replies as &[Option<Uuid>],
         &texts,
         &columns.times
@@ -134,7 +137,8 @@ pub(super) async fn mark_outbox(conn: &mut PgConnection, entries: &[Entry]) -> R
 /// Keeps a row that the database refuses, and why.
 pub(super) async fn insert_reject(conn: &mut PgConnection, entry: &Entry, error: &str) -> Result<(), Error> {
     let payload = match &entry.row {
-        Row::Chat { message, request_id } => {
+        Row::Chat { message, act } => {
+            let request_id = act.map(|act| act.request_id);
             serde_json::json!({ "type": "chat", "message": message, "request_id": request_id })
         }
         Row::Event(event) => serde_json::to_value(event)?,

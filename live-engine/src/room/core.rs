@@ -9,6 +9,7 @@
 //! and everything else that it wants done it leaves as [`Effect`]s, to be carried out in
 //! their order by whoever drives it: the actor, through `live`, or a simulation.
 
+mod chat;
 mod effect;
 mod speech;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{MessageId, StreamId};
+use shared::ids::StreamId;
 use shared::protocol::{Millis, Outcome, RoomEvent};
 use shared::status::StreamStatus;
 use uuid::Uuid;
@@ -28,14 +29,15 @@ use super::mirror::Mirror;
 use super::notices::Notices;
 use super::pace::Pace;
 use super::powers::Powers;
-use super::said::{Again, SaidLately};
+use super::private;
 use super::state::{Beginning, Command, RoomState};
 use super::store::load::LoadedRoom;
 use super::tick::When;
-use super::{Say, private, text};
 use crate::persist::{Entry, Queue, Row};
 use crate::router::{Load, RoomPost};
 use crate::types::ConnId;
+use chat::Chat;
+pub use chat::ChatLimits;
 pub use effect::{Effect, FoundSale, Read, Reading};
 pub use speech::Measured;
 use speech::Speech;
@@ -62,6 +64,8 @@ pub struct CoreLimits {
     pub ping_interval: Duration,
     /// How long it stays open when nobody needs it.
     pub room_idle: Duration,
+    /// What its chat takes.
+    pub chat: ChatLimits,
 }
 
 /// See the module.
@@ -76,7 +80,7 @@ pub struct Core {
     backlog: Arc<Queue>,
     load: Arc<Load>,
     limits: CoreLimits,
-    said: SaidLately,
+    chat: Chat,
     /// The seq that comes next.
     next_seq: u64,
     /// Everything up to here is stored, or refused for good.
@@ -100,19 +104,16 @@ impl Core {
         now: Now,
     ) -> Self {
         let sales = rows.sales.iter().map(|(sale, _)| sale.clone()).collect();
+        let chat = Chat::new(rows, limits.chat, now);
         let state = RoomState::new(Beginning {
             stream: rows.stream.clone(),
             host: rows.host,
             featured: rows.featured.take(),
             sales,
             line_up: std::mem::take(&mut rows.line_up),
+            rules: rows.rules,
             chat: std::mem::take(&mut rows.chat),
         });
-        let mut said = SaidLately::default();
-        for message in rows.said.drain(..) {
-            let (key, at) = ((message.user, message.request_id), (message.epoch, message.seq));
-            said.remember(key, &message.text, message.message, at, now.ms);
-        }
         let watch = rows.sales.drain(..).map(|(sale, expiry)| Effect::Watch(sale, expiry));
         Self {
             stream: rows.stream.id,
@@ -125,7 +126,7 @@ impl Core {
             backlog,
             load,
             limits,
-            said,
+            chat,
             next_seq: 1,
             committed: 0,
             unoffered: VecDeque::new(),
@@ -165,52 +166,6 @@ impl Core {
         });
     }
 
-    /// Somebody says something, under the id `message` if it is said: numbered and sent at
-    /// once, acknowledged when committed.
-    pub fn say(&mut self, say: Say, message: MessageId, now: Now) {
-        let (conn, id) = (say.conn, say.id);
-        match self.try_say(say, message, now) {
-            Ok(None) => {}
-            Ok(Some(outcome)) => self.reply([((conn, id), Ok(outcome))]),
-            Err(refusal) => self.reply([((conn, id), Err(refusal))]),
-        }
-    }
-
-    fn try_say(&mut self, say: Say, message: MessageId, now: Now) -> Result<Option<Outcome>, Refusal> {
-        let (key, who) = ((say.user, say.request_id), (say.conn, say.id));
-        let text = text::normalise(&say.text, shared::protocol::MAX_CHAT_CHARS)?;
-        match self.said.again(key, &text, who)? {
-            Some(Again::Answer(outcome)) => return Ok(Some(outcome)),
-            Some(Again::Wait) => return Ok(None),
-            None => {}
-        }
-        if !self.unoffered.is_empty() {
-            return Err(ErrorCode::Overloaded.into());
-        }
-        let command = Command::Say {
-            message,
-            user: say.user,
-            name: say.name,
-            moderator: self.powers.is_moderator(say.user),
-            text,
-            reply_to: say.reply_to,
-        };
-        for event in self.state.decide(command, now.ms)? {
-            let RoomEvent::Chat(chat) = &event else { continue };
-            let row = Row::Chat {
-                message: chat.clone(),
-                request_id: say.request_id,
-            };
-            let entry = self.entry(row, Vec::new(), now.ms);
-            self.backlog.offer(vec![entry]).map_err(|_| ErrorCode::Overloaded)?;
-            let at = (self.epoch, self.next_seq);
-            self.said.said(key, &chat.text, message, at, now.ms, who);
-            self.number(event, now.ms);
-        }
-        self.stir(now);
-        Ok(None)
-    }
-
     /// What a committed change means for viewers: decided, numbered, stored with the
     /// outbox row that caused it marked. A row that means nothing is marked all the same.
     pub(super) fn happen(&mut self, command: Command, outbox: Option<Uuid>, now: Now) {
@@ -225,7 +180,7 @@ impl Core {
                 tracing::error!(stream = %self.stream, "too many events wait for the database");
                 return;
             }
-            let entry = self.entry(Row::Event(event.clone()), std::mem::take(&mut outbox), now.ms);
+            let entry = self.entry(Row::of(event.clone()), std::mem::take(&mut outbox), now.ms);
             self.unoffered.push_back(entry);
             self.number(event, now.ms);
         }
@@ -246,6 +201,7 @@ impl Core {
 
     fn number(&mut self, event: RoomEvent, now: Millis) {
         self.state.evolve(&event, now);
+        self.chat.note(&event, self.next_seq);
         self.speech.add(event, now);
         self.next_seq += 1;
     }
@@ -316,17 +272,18 @@ impl Core {
             }
             // Settled in order: with what was refused, all before it is done with.
             self.committed = self.committed.max(*seq);
-            let refused = self.said.rejected(*seq);
+            let refused = self.chat.said.rejected(*seq);
             self.reply(refused.into_iter().map(|who| (who, Err(ErrorCode::Internal.into()))));
         }
         if let Some((epoch, up_to)) = post.committed
             && epoch == self.epoch
         {
             self.committed = self.committed.max(up_to);
-            let answers = self.said.committed(up_to);
+            let answers = self.chat.said.committed(up_to);
             self.reply(answers.into_iter().map(|(who, outcome)| (who, Ok(outcome))));
             self.offer();
         }
+        self.release(self.committed);
     }
 
     /// Takes in what other threads have left. True: the epoch is over.
@@ -335,6 +292,9 @@ impl Core {
         self.settle(&post);
         for progress in post.progress.into_values() {
             self.progress(progress, now);
+        }
+        for inspected in post.inspected {
+            self.inspected(inspected, now);
         }
         self.notices(post.notices, now);
         post.fenced == Some(self.epoch)
@@ -351,6 +311,7 @@ impl Core {
     pub fn sweep(&mut self, is_wanted: bool, now: Now) -> bool {
         self.offer();
         self.notices.tidy(self.committed, now.at);
+        self.chat.tidy(self.state.rules(), now);
         if !self.speech.alarm_set() {
             self.speak(now);
         }
@@ -360,6 +321,7 @@ impl Core {
             || self.state.has_sales()
             || self.hosts.is_busy()
             || self.notices.is_busy()
+            || self.chat.is_busy()
             || self.committed + 1 < self.next_seq;
         if needed {
             self.idle_since = now.at;
@@ -370,7 +332,7 @@ impl Core {
     /// The room closes here: whoever waits is told so.
     pub fn give_up(&mut self) {
         let unavailable = || Err(ErrorCode::RoomUnavailable.into());
-        let waiting = self.said.give_up();
+        let waiting = self.chat.said.give_up();
         self.reply(waiting.into_iter().map(|who| (who, unavailable())));
         for asker in self.hosts.give_up() {
             self.effect(Effect::Answer(asker, unavailable()));

@@ -5,12 +5,12 @@
 use std::collections::VecDeque;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::protocol::RoomEvent;
+use shared::protocol::{HostCommand, RoomEvent};
 use uuid::Uuid;
 
 use super::core::{Core, Effect, Now};
 use super::state::{Command, RoomState};
-use super::store::host::{HostAct, HostDone};
+use super::store::host::{HostAct, HostDone, Whom};
 use super::{Asker, Host};
 
 /// Commands that may wait for their turn.
@@ -20,6 +20,11 @@ const WAITING: usize = 64;
 #[derive(Default)]
 pub(super) struct HostQueue {
     waiting: VecDeque<Host>,
+    /// Of people who do it for themselves: after all others, so that many of them never
+    /// keep those who run the show waiting.
+    authors: VecDeque<Host>,
+    /// Those that concern a message which is not stored yet, with its number.
+    parked: Vec<(u64, Host)>,
     busy: bool,
 }
 
@@ -31,7 +36,9 @@ impl HostQueue {
 
     /// The room closes: all who still wait.
     pub(super) fn give_up(&mut self) -> Vec<Asker> {
-        self.waiting.drain(..).map(|host| host.asker).collect()
+        let parked = self.parked.drain(..).map(|(_, host)| host);
+        let waiting = self.waiting.drain(..).chain(self.authors.drain(..)).chain(parked);
+        waiting.map(|host| host.asker).collect()
     }
 }
 
@@ -41,11 +48,41 @@ impl Core {
         let permitted = self.powers.permit(host.user, &host.command);
         if let Err(refusal) = permitted.and_then(|()| RoomState::check(&host.command)) {
             self.effect(Effect::Answer(host.asker, Err(refusal)));
-        } else if self.hosts.waiting.len() >= WAITING {
+            return;
+        }
+        let is_author = host.command.is_open_to_authors() && !self.powers.runs_the_show(host.user);
+        let waiting = match is_author {
+            true => self.hosts.authors.len(),
+            false => self.hosts.waiting.len(),
+        };
+        if waiting + self.hosts.parked.len() >= WAITING {
             self.effect(Effect::Answer(host.asker, Err(ErrorCode::Overloaded.into())));
+            return;
+        }
+        let unstored = match host.command {
+            HostCommand::DeleteMessage { message } => self.unstored(message),
+            _ => None,
+        };
+        match unstored {
+            Some(seq) => self.hosts.parked.push((seq, host)),
+            None => self.queue_up(host),
+        }
+    }
+
+    fn queue_up(&mut self, host: Host) {
+        if host.command.is_open_to_authors() && !self.powers.runs_the_show(host.user) {
+            self.hosts.authors.push_back(host);
         } else {
             self.hosts.waiting.push_back(host);
-            self.next_host();
+        }
+        self.next_host();
+    }
+
+    /// Everything up to this number is stored.
+    pub(super) fn release(&mut self, committed: u64) {
+        while let Some(index) = self.hosts.parked.iter().position(|(seq, _)| *seq <= committed) {
+            let (_, host) = self.hosts.parked.remove(index);
+            self.queue_up(host);
         }
     }
 
@@ -53,7 +90,8 @@ impl Core {
         if self.hosts.busy {
             return;
         }
-        let Some(host) = self.hosts.waiting.pop_front() else {
+        let next = self.hosts.waiting.pop_front();
+        let Some(host) = next.or_else(|| self.hosts.authors.pop_front()) else {
             return;
         };
         self.hosts.busy = true;
@@ -72,6 +110,12 @@ impl Core {
         let answer = result.map(|done| {
             for (outbox, event) in done.events {
                 self.committed(outbox, event, now);
+            }
+            for (whom, message) in done.told {
+                match whom {
+                    Whom::Person(user) => self.effect(Effect::Tell(user, message)),
+                    Whom::Moderators(right) => self.tell_moderators(&[right], &message),
+                }
             }
             done.outcome
         });

@@ -12,14 +12,17 @@ use shared::live::RoomNotice;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::core::{Core, CoreLimits, Effect, Now, Read, Reading};
+use super::core::{ChatLimits, Core, CoreLimits, Effect, Now, Read};
 use super::open::Opened;
 use super::reach::Reach;
-use super::store::{self, host, load};
-use super::{Asker, Host, Room, Say, Why, answer, tick};
+use super::store::chat::Held;
+use super::store::{self, host};
+use super::{Asker, Host, Room, Say, Why, answer, reading, tick};
 use crate::engine::Shared;
+use crate::hook::Inspect;
 use crate::metrics;
 use crate::router::{Attached, Load, Mail, RoomEntry, RoomPost, Router, ToWorker};
+use crate::types::{Inspected, Verdict};
 
 /// See the module.
 pub struct Live {
@@ -44,6 +47,11 @@ impl Live {
             log: shared.config.limits.log,
             ping_interval: shared.config.limits.ping_interval,
             room_idle: shared.config.limits.room_idle,
+            chat: ChatLimits {
+                person: shared.config.limits.chat,
+                room: shared.config.limits.room_chat,
+                is_inspected: shared.hook.is_some(),
+            },
         };
         let core = Core::new(epoch, &mut rows, shared.persister.queue(), load.clone(), limits, now());
         Self {
@@ -175,6 +183,8 @@ impl Live {
             }
             Effect::Answer(asker, result) => answer(&self.shared, asker, result),
             Effect::CarryOut(asker, act) => self.carry_out_act(asker, act, ctx),
+            Effect::Inspect(inspect) => self.inspect(inspect, ctx),
+            Effect::Hold(held) => self.hold(*held, ctx),
             Effect::Read(read) => self.read(read, ctx),
             Effect::Mark(rows) => self.shared.feed.mark_delivered(self.stream, self.epoch, rows),
             Effect::Look => self.shared.feed.look(),
@@ -208,48 +218,40 @@ impl Live {
         }));
     }
 
+    /// Asks the moderation service, if there is one.
+    fn inspect(&self, inspect: Inspect, ctx: &mut Context<Room>) {
+        if let Some(hook) = &self.shared.hook {
+            hook.inspect(inspect);
+            return;
+        }
+        // The core was told that there is one: a defect, and nobody shall wait for it.
+        let Inspect { user, message, .. } = inspect;
+        let verdict = Verdict::Allow;
+        let inspected = Inspected { user, message, verdict };
+        Self::at(Instant::now(), ctx, |core, now| core.inspected(inspected, now));
+    }
+
+    fn hold(&self, held: Held, ctx: &mut Context<Room>) {
+        let (db, row) = (self.shared.db.clone(), held.clone());
+        let holding = async move {
+            db.call(async move |pool: PgPool| {
+                let mut conn = pool.acquire().await?;
+                store::chat::hold(&mut conn, &row).await
+            })
+            .await
+        };
+        let holding = actix::fut::wrap_future::<_, Room>(holding);
+        ctx.spawn(holding.map(move |result, room: &mut Room, ctx| {
+            // Otherwise it is held or not: its author was told to send it again.
+            if let Some(live) = room.live() {
+                live.with(ctx, |core, now| core.held(held, result, now));
+            }
+        }));
+    }
+
     /// Reads one thing and goes on with it, if the room is still open then.
     fn read(&self, read: Read, ctx: &mut Context<Room>) {
-        let (db, stream) = (self.shared.db.clone(), self.stream);
-        let reading = async move {
-            match read {
-                Read::Product(product, rows) => {
-                    let read = async move |pool: PgPool| {
-                        let mut conn = pool.acquire().await?;
-                        Ok(load::product_reading(&mut conn, product).await?)
-                    };
-                    Reading::Product(product, rows, db.call(read).await)
-                }
-                Read::LineUp(rows) => {
-                    let read = async move |pool: PgPool| {
-                        let mut conn = pool.acquire().await?;
-                        Ok(load::line_up(&mut conn, stream).await?)
-                    };
-                    Reading::LineUp(rows, db.call(read).await)
-                }
-                Read::Sale(sale, rows) => {
-                    let read = async move |pool: PgPool| {
-                        let mut conn = pool.acquire().await?;
-                        Ok(load::sale_card(&mut conn, sale).await?)
-                    };
-                    Reading::Sale(sale, rows, db.call(read).await)
-                }
-                Read::Moderators(rows) => {
-                    let read = async move |pool: PgPool| {
-                        let mut conn = pool.acquire().await?;
-                        Ok(load::moderators(&mut conn, stream).await?)
-                    };
-                    Reading::Moderators(rows, db.call(read).await)
-                }
-                Read::Holds(row, user, holds) => {
-                    let read = async move |pool: PgPool| {
-                        let mut conn = pool.acquire().await?;
-                        Ok(load::holds(&mut conn, user, &holds).await?)
-                    };
-                    Reading::Holds(row, user, db.call(read).await)
-                }
-            }
-        };
+        let reading = reading::read(self.shared.db.clone(), self.stream, read);
         let reading = actix::fut::wrap_future::<_, Room>(reading);
         ctx.spawn(reading.map(|reading, room: &mut Room, ctx| {
             if let Some(live) = room.live() {

@@ -143,7 +143,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use shared::ids::StreamId;
-    use shared::protocol::{RoomEvent, StreamCard};
+    use shared::protocol::{ChatRules, RoomEvent, StreamCard};
     use shared::status::StreamStatus;
 
     use super::*;
@@ -168,6 +168,7 @@ mod tests {
             featured: None,
             sales: vec![],
             line_up: vec![],
+            rules: ChatRules::default(),
             chat: vec![],
         });
         let limits = LogLimits {

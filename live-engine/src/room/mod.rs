@@ -7,6 +7,7 @@
 //! `try_send`: a full mailbox is a refusal that the sender passes on.
 
 pub mod batch;
+pub mod chat;
 pub mod core;
 mod host;
 pub mod leases;
@@ -18,6 +19,7 @@ mod open;
 mod pace;
 pub mod powers;
 pub mod reach;
+mod reading;
 mod said;
 pub mod shard;
 pub mod state;

@@ -5,13 +5,15 @@
 //! Pure, as a part of the core: reading is an effect.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::error::Refusal;
 use shared::ids::{ProductId, SaleId, UserId};
 use shared::live::RoomNotice;
 use shared::protocol::{LineUpCard, Private, Reservation};
-use shared::rights::Rights;
+use shared::rights::{Right, Rights};
+use shared::words::WordFilter;
 use uuid::Uuid;
 
 use super::core::{Core, Effect, FoundSale, Now, Read, Reading};
@@ -40,6 +42,8 @@ pub(super) struct Notices {
     moderators: Option<Vec<Uuid>>,
     /// The same of the line-up, while it is being read.
     line_up: Option<Vec<Uuid>>,
+    /// The same for the blocked words.
+    words: Option<Vec<Uuid>>,
 }
 
 impl Notices {
@@ -114,6 +118,11 @@ impl Core {
                     self.nothing_more([row], now);
                 }
                 RoomNotice::ModeratorsChanged => self.moderators_changed(vec![row]),
+                RoomNotice::WordsChanged => self.words_changed(vec![row]),
+                RoomNotice::MessageReported { reported } => {
+                    self.tell_moderators(&[Right::DeleteMessages, Right::Review], &Private::Reported(reported));
+                    self.nothing_more([row], now);
+                }
                 RoomNotice::Purchased { name, title, quantity } => {
                     self.notices.done(row, self.next_seq(), now.at);
                     self.happen(Command::Purchased { name, title, quantity }, Some(row), now);
@@ -139,6 +148,9 @@ impl Core {
             Reading::LineUp(rows, read) => self.line_up_read(rows, read, now),
             Reading::Sale(sale, rows, found) => self.sale_read(sale, rows, found, now),
             Reading::Moderators(rows, found) => self.moderators_read(rows, found, now),
+            Reading::Words(rows, found) => self.words_read(rows, found, now),
+            Reading::Members(audience, users, found) => self.members_read(audience, users, found, now),
+            Reading::Quote(user, message, quote) => self.quote_read(user, message, quote, now),
             Reading::Holds(row, user, holds) => self.holds_read(row, user, holds, now),
         }
     }
@@ -257,6 +269,30 @@ impl Core {
         }
         if !waiting.is_empty() {
             self.moderators_changed(waiting);
+        }
+    }
+
+    /// One reading at a time, as of a product.
+    fn words_changed(&mut self, rows: Vec<Uuid>) {
+        if let Some(waiting) = &mut self.notices.words {
+            waiting.extend(rows);
+            return;
+        }
+        self.notices.words = Some(Vec::new());
+        self.effect(Effect::Read(Read::Words(rows)));
+    }
+
+    fn words_read(&mut self, rows: Vec<Uuid>, found: Result<Arc<WordFilter>, Refusal>, now: Now) {
+        let waiting = self.notices.words.take().unwrap_or_default();
+        match found {
+            Ok(filter) => {
+                self.block(filter);
+                self.nothing_more(rows, now);
+            }
+            Err(_) => self.later(rows),
+        }
+        if !waiting.is_empty() {
+            self.words_changed(waiting);
         }
     }
 

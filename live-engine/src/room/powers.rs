@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::UserId;
 use shared::protocol::HostCommand;
-use shared::rights::Rights;
+use shared::rights::{Right, Rights};
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,13 +42,31 @@ impl Powers {
         self.moderators.contains_key(&user)
     }
 
+    /// Whether it is the host or one of the moderators.
+    #[must_use]
+    pub fn runs_the_show(&self, user: UserId) -> bool {
+        user == self.host || self.is_moderator(user)
+    }
+
+    /// The host, and the moderators who have one of these rights.
+    #[must_use]
+    pub fn with_any(&self, rights: &[Right]) -> Vec<UserId> {
+        let has = |own: &Rights| rights.iter().any(|right| own.has(*right));
+        let moderators = self.moderators.iter().filter(|(_, own)| has(own));
+        let mut users: Vec<_> = moderators.map(|(user, _)| *user).collect();
+        users.push(self.host);
+        users.sort_unstable();
+        users.dedup();
+        users
+    }
+
     /// Whether a command is open to this person.
     ///
     /// # Errors
     /// `Forbidden`.
     pub fn permit(&self, user: UserId, command: &HostCommand) -> Result<(), Refusal> {
         match command.right() {
-            _ if user == self.host => Ok(()),
+            _ if user == self.host || command.is_open_to_authors() => Ok(()),
             Some(right) if self.rights(user).has(right) => Ok(()),
             needed => Err(lacking(needed)),
         }
@@ -69,7 +87,7 @@ impl Powers {
 
 /// The refusal of somebody who lacks a right; `None`: it is the host's alone.
 #[must_use]
-pub fn lacking(right: Option<shared::rights::Right>) -> Refusal {
+pub fn lacking(right: Option<Right>) -> Refusal {
     match right {
         Some(right) => Refusal::new(ErrorCode::Forbidden, format!("the right {} is needed", right.as_str())),
         None => Refusal::new(ErrorCode::Forbidden, "only the show's host may do this"),
@@ -78,8 +96,6 @@ pub fn lacking(right: Option<shared::rights::Right>) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use shared::rights::Right;
-
     use super::*;
 
     #[test]

@@ -1,44 +1,38 @@
 //! What was said lately, by its author's name for the act, so that a message sent again
-//! is answered like the first time; and who still waits to hear that it is committed.
+//! is answered like the first time; and who still waits to hear what became of it.
 //!
-//! Pure: it is told what is committed.
+//! Pure: it is told what is decided and committed.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
+use sha2::{Digest as _, Sha256};
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, RequestId, UserId};
 use shared::protocol::{Millis, Outcome};
 
 use crate::types::ConnId;
 
-/// How many messages are remembered; those not committed yet in any case.
+/// How many messages are remembered; those not settled yet in any case.
 const REMEMBERED: usize = 5_000;
 /// For how long.
 const REMEMBERED_MS: Millis = 10 * 60 * 1000;
+/// How many may wait to hear of one message.
+const MAX_WAITING: usize = 16;
 
-type Key = (UserId, RequestId);
+/// The name of an act.
+pub type Key = (UserId, RequestId);
 /// A connection and the id of its command.
 pub type Waiting = (ConnId, u64);
 
 #[derive(Clone, Debug)]
 struct Message {
-    text: u64,
-    message: MessageId,
-    epoch: i64,
-    seq: u64,
-    /// Those who wait for the commit; none once it is there.
+    body: i64,
+    /// Since when it is known.
+    at: Millis,
+    /// What became of it; none while it is still being checked.
+    outcome: Option<Outcome>,
+    /// Those who wait to hear it; none once it is for certain.
     waiting: Option<Vec<Waiting>>,
-}
-
-impl Message {
-    const fn outcome(&self) -> Outcome {
-        Outcome::Said {
-            message: self.message,
-            epoch: self.epoch,
-            seq: self.seq,
-        }
-    }
 }
 
 /// What is known of a message that comes again.
@@ -46,7 +40,7 @@ impl Message {
 pub enum Again {
     /// It is committed: this was the answer.
     Answer(Outcome),
-    /// It is about to be committed: the answer comes then.
+    /// It is not committed yet: the answer comes then.
     Wait,
 }
 
@@ -56,62 +50,94 @@ pub struct SaidLately {
     messages: HashMap<Key, Message>,
     /// Oldest first.
     order: VecDeque<(Millis, Key)>,
-    /// Not committed yet, in order.
+    /// Said and not committed yet, in order.
     pending: VecDeque<(u64, Key)>,
 }
 
+/// What tells a message from another one under the same name.
+#[must_use]
+pub fn body(text: &str, reply_to: Option<MessageId>) -> i64 {
+    let mut hash = Sha256::new();
+    hash.update(reply_to.map_or([0; 16], |message| message.0.into_bytes()));
+    hash.update(text.as_bytes());
+    let digest = hash.finalize();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    i64::from_be_bytes(first)
+}
+
 impl SaidLately {
-    /// Remembers a message of an earlier epoch, which is committed.
-    pub fn remember(&mut self, key: Key, text: &str, message: MessageId, at: (i64, u64), now: Millis) {
-        let (epoch, seq) = at;
+    /// Remembers what became of a message before this room was ours.
+    pub fn remember(&mut self, key: Key, body: i64, outcome: Outcome, now: Millis) {
         let message = Message {
-            text: hash(text),
-            message,
-            epoch,
-            seq,
+            body,
+            at: now,
+            outcome: Some(outcome),
             waiting: None,
         };
         self.messages.insert(key, message);
         self.order.push_back((now, key));
     }
 
-    /// Whether this was said already. Whoever asks about one that is not committed yet
-    /// is answered with the first.
+    /// Whether this was said already. Whoever asks about one that is not settled yet is
+    /// answered with the first.
     ///
     /// # Errors
-    /// `RequestIdReused` when the act's name stands for another text.
-    pub fn again(&mut self, key: Key, text: &str, who: Waiting) -> Result<Option<Again>, Refusal> {
+    /// `RequestIdReused` when the act's name stands for another message.
+    pub fn again(&mut self, key: Key, body: i64, who: Waiting) -> Result<Option<Again>, Refusal> {
         let Some(message) = self.messages.get_mut(&key) else {
             return Ok(None);
         };
-        if message.text != hash(text) {
+        if message.body != body {
             return Err(ErrorCode::RequestIdReused.into());
         }
-        let outcome = message.outcome();
-        match &mut message.waiting {
-            None => Ok(Some(Again::Answer(outcome))),
-            Some(waiting) if waiting.len() >= 16 => Err(ErrorCode::RequestInFlight.into()),
-            Some(waiting) => {
+        match (&mut message.waiting, &message.outcome) {
+            (None, Some(outcome)) => Ok(Some(Again::Answer(outcome.clone()))),
+            (Some(waiting), _) if waiting.len() >= MAX_WAITING => Err(ErrorCode::RequestInFlight.into()),
+            (Some(waiting), _) => {
                 waiting.push(who);
                 Ok(Some(Again::Wait))
             }
+            // Nobody waits, and nothing is known: there is no such state.
+            (None, None) => Ok(None),
         }
     }
 
-    /// Notes what is said now, before it is committed.
-    pub fn said(&mut self, key: Key, text: &str, message: MessageId, at: (i64, u64), now: Millis, who: Waiting) {
-        let (epoch, seq) = at;
+    /// A message has come, and `who` waits to hear what becomes of it.
+    pub fn begin(&mut self, key: Key, body: i64, now: Millis, who: Waiting) {
         let message = Message {
-            text: hash(text),
-            message,
-            epoch,
-            seq,
+            body,
+            at: now,
+            outcome: None,
             waiting: Some(vec![who]),
         };
         self.messages.insert(key, message);
         self.order.push_back((now, key));
-        self.pending.push_back((seq, key));
         self.forget(now);
+    }
+
+    /// It is said, under this number, and about to be committed.
+    pub fn said(&mut self, key: Key, message: MessageId, at: (i64, u64)) {
+        let (epoch, seq) = at;
+        if let Some(known) = self.messages.get_mut(&key) {
+            known.outcome = Some(Outcome::Said { message, epoch, seq });
+            self.pending.push_back((seq, key));
+        }
+    }
+
+    /// This became of it, for certain: who is to hear it.
+    pub fn settled(&mut self, key: Key, outcome: Outcome) -> Vec<Waiting> {
+        let Some(known) = self.messages.get_mut(&key) else {
+            return Vec::new();
+        };
+        known.outcome = Some(outcome);
+        known.waiting.take().unwrap_or_default()
+    }
+
+    /// It is refused: who is to hear it. It may be said again.
+    pub fn refused(&mut self, key: Key) -> Vec<Waiting> {
+        let message = self.messages.remove(&key);
+        message.and_then(|message| message.waiting).unwrap_or_default()
     }
 
     /// Everything up to `up_to` is committed: who is to hear it.
@@ -122,8 +148,9 @@ impl SaidLately {
                 break;
             }
             self.pending.pop_front();
-            if let Some(message) = self.messages.get_mut(&key) {
-                let outcome = message.outcome();
+            if let Some(message) = self.messages.get_mut(&key)
+                && let Some(outcome) = &message.outcome
+            {
                 let waiting = message.waiting.take().into_iter().flatten();
                 answers.extend(waiting.map(|who| (who, outcome.clone())));
             }
@@ -137,15 +164,20 @@ impl SaidLately {
             return Vec::new();
         };
         let key = self.pending.remove(index).map(|(_, key)| key);
-        let message = key.and_then(|key| self.messages.remove(&key));
-        message.and_then(|message| message.waiting).unwrap_or_default()
+        key.map(|key| self.refused(key)).unwrap_or_default()
     }
 
     /// The room closes: all who still wait.
     pub fn give_up(&mut self) -> Vec<Waiting> {
-        let pending = std::mem::take(&mut self.pending);
-        let messages = pending.into_iter().filter_map(|(_, key)| self.messages.remove(&key));
-        messages.filter_map(|message| message.waiting).flatten().collect()
+        self.pending.clear();
+        let mut waiting = Vec::new();
+        for (_, key) in &self.order {
+            if self.messages.get(key).is_some_and(|message| message.waiting.is_some()) {
+                let message = self.messages.remove(key);
+                waiting.extend(message.and_then(|message| message.waiting).into_iter().flatten());
+            }
+        }
+        waiting
     }
 
     fn forget(&mut self, now: Millis) {
@@ -153,19 +185,17 @@ impl SaidLately {
             if self.order.len() <= REMEMBERED && now - at <= REMEMBERED_MS {
                 break;
             }
-            if self.messages.get(&key).is_some_and(|message| message.waiting.is_some()) {
+            // One that was refused and said again stands further back too.
+            let known = self.messages.get(&key).filter(|message| message.at == at);
+            if known.is_some_and(|message| message.waiting.is_some()) {
                 break;
             }
+            if known.is_some() {
+                self.messages.remove(&key);
+            }
             self.order.pop_front();
-            self.messages.remove(&key);
         }
     }
-}
-
-fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
@@ -185,43 +215,60 @@ mod tests {
         (UserId::new(), RequestId::new())
     }
 
+    fn say(said: &mut SaidLately, key: Key, seq: u64, id: u64) {
+        said.begin(key, 1, 0, who(id));
+        said.said(key, MessageId::new(), (1, seq));
+    }
+
     #[test]
     fn authors_hear_of_the_commit_and_not_before() {
         let (mut said, a, b) = (SaidLately::default(), key(), key());
-        said.said(a, "a", MessageId::new(), (1, 1), 0, who(1));
-        said.said(b, "b", MessageId::new(), (1, 3), 0, who(2));
-        assert_eq!(said.again(a, "a", who(9)), Ok(Some(Again::Wait)));
+        said.begin(a, 1, 0, who(1));
+        assert_eq!(said.again(a, 1, who(8)), Ok(Some(Again::Wait)), "still being checked");
+        said.said(a, MessageId::new(), (1, 1));
+        say(&mut said, b, 3, 2);
+        assert_eq!(said.again(a, 1, who(9)), Ok(Some(Again::Wait)));
         let heard: Vec<_> = said.committed(2).into_iter().map(|(who, _)| who.1).collect();
-        assert_eq!(heard, [1, 9]);
+        assert_eq!(heard, [1, 8, 9]);
         assert!(matches!(
-            said.again(a, "a", who(4)),
+            said.again(a, 1, who(4)),
             Ok(Some(Again::Answer(Outcome::Said { seq: 1, .. })))
         ));
         assert_eq!(said.give_up(), [who(2)]);
     }
 
     #[test]
-    fn another_text_under_the_same_name_is_refused() {
-        let (mut said, a) = (SaidLately::default(), key());
-        said.remember(a, "a", MessageId::new(), (1, 1), 0);
-        assert_eq!(said.again(a, "b", who(1)), Err(ErrorCode::RequestIdReused.into()));
-        assert_eq!(said.again(key(), "b", who(1)), Ok(None));
+    fn another_message_under_the_same_name_is_refused() {
+        let (mut said, a, message) = (SaidLately::default(), key(), MessageId::new());
+        let first = body("a", None);
+        said.remember(a, first, Outcome::HeldForReview { message }, 0);
+        for other in [body("b", None), body("a", Some(message))] {
+            assert_eq!(said.again(a, other, who(1)), Err(ErrorCode::RequestIdReused.into()));
+        }
+        let answer = Again::Answer(Outcome::HeldForReview { message });
+        assert_eq!(said.again(a, first, who(1)), Ok(Some(answer)));
+        assert_eq!(said.again(key(), first, who(1)), Ok(None));
     }
 
     #[test]
-    fn what_the_database_refuses_may_be_said_again() {
-        let (mut said, a) = (SaidLately::default(), key());
-        said.said(a, "a", MessageId::new(), (1, 1), 0, who(1));
+    fn what_is_refused_may_be_said_again() {
+        let (mut said, a, b) = (SaidLately::default(), key(), key());
+        say(&mut said, a, 1, 1);
         assert_eq!(said.rejected(1), [who(1)]);
-        assert_eq!(said.again(a, "a", who(1)), Ok(None));
+        assert_eq!(said.again(a, 1, who(1)), Ok(None));
         assert!(said.committed(1).is_empty());
+        said.begin(b, 1, 0, who(2));
+        assert_eq!(said.refused(b), [who(2)]);
+        said.begin(b, 2, 0, who(3));
+        assert_eq!(said.settled(b, Outcome::Done), [who(3)]);
+        assert_eq!(said.again(b, 2, who(4)), Ok(Some(Again::Answer(Outcome::Done))));
     }
 
     #[test]
     fn memory_is_bounded() {
         let mut said = SaidLately::default();
         for seq in 1..=6_000 {
-            said.said(key(), "a", MessageId::new(), (1, seq), 0, who(1));
+            say(&mut said, key(), seq, 1);
             said.committed(seq);
         }
         assert!(said.messages.len() <= REMEMBERED + 1, "{}", said.messages.len());

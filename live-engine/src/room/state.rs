@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, OrderId, ProductId, SaleId, UserId};
 use shared::protocol::{
-    Author, ChatMessage, HostCommand, LineUpCard, MAX_CHAT_CHARS, MAX_LINE_UP, Millis, Position, ProductCard,
-    Reservation, RoomEvent, SaleCard, SaleOpen, Snapshot, StreamCard,
+    Author, ChatMessage, ChatRules, HostCommand, LineUpCard, MAX_CHAT_CHARS, MAX_LINE_UP, Millis, Position,
+    ProductCard, Quote, Reservation, RoomEvent, SaleCard, SaleOpen, Snapshot, StreamCard,
 };
 use shared::status::{Machine as _, SaleStatus, StreamStatus};
 
@@ -28,6 +28,7 @@ pub struct RoomState {
     featured: Option<ProductCard>,
     sales: BTreeMap<SaleId, SaleCard>,
     line_up: Vec<LineUpCard>,
+    rules: ChatRules,
     chat: VecDeque<ChatMessage>,
 }
 
@@ -44,6 +45,8 @@ pub struct Beginning {
     pub sales: Vec<SaleCard>,
     /// The line-up's products that are on sale, in order.
     pub line_up: Vec<LineUpCard>,
+    /// What holds for the chat.
+    pub rules: ChatRules,
     /// The last messages, oldest first.
     pub chat: Vec<ChatMessage>,
 }
@@ -83,6 +86,8 @@ pub enum Command {
         text: String,
         /// The message it answers.
         reply_to: Option<MessageId>,
+        /// That message in short.
+        quote: Option<Quote>,
     },
     /// A host's command was committed and caused this.
     Committed(RoomEvent),
@@ -114,8 +119,15 @@ impl RoomState {
             featured: rows.featured,
             sales: rows.sales.into_iter().map(|sale| (sale.id, sale)).collect(),
             line_up: rows.line_up,
+            rules: rows.rules,
             chat: rows.chat.into_iter().skip(skip).collect(),
         }
+    }
+
+    /// What holds for the chat.
+    #[must_use]
+    pub const fn rules(&self) -> ChatRules {
+        self.rules
     }
 
     /// The show.
@@ -169,11 +181,14 @@ impl RoomState {
         match command {
             HostCommand::SaleOpen(sale) => check_sale(sale),
             HostCommand::Reorder(order) => check_order(&order.products),
+            HostCommand::ChatRules(change) => change.check(),
             HostCommand::Start
             | HostCommand::End
             | HostCommand::Feature(_)
             | HostCommand::Unfeature
-            | HostCommand::SaleClose { .. } => Ok(()),
+            | HostCommand::SaleClose { .. }
+            | HostCommand::DeleteMessage { .. }
+            | HostCommand::Review { .. } => Ok(()),
         }
     }
 
@@ -190,6 +205,7 @@ impl RoomState {
                 moderator,
                 text,
                 reply_to,
+                quote,
             } => {
                 if self.status().is_final() {
                     return Err(ErrorCode::StreamNotLive.into());
@@ -205,6 +221,7 @@ impl RoomState {
                     },
                     text,
                     reply_to,
+                    quote,
                     at: now,
                 })])
             }
@@ -224,6 +241,8 @@ impl RoomState {
             RoomEvent::SaleOpened { sale } => sale.ends_at > now,
             RoomEvent::StreamStatus { status } => *status == self.status() || self.status().may_become(*status),
             RoomEvent::Chat(_)
+            | RoomEvent::MessageDeleted { .. }
+            | RoomEvent::ChatRules(_)
             | RoomEvent::Featured { .. }
             | RoomEvent::Unfeatured
             | RoomEvent::ProductUpdated { .. }
@@ -326,6 +345,12 @@ impl RoomState {
                 }
                 self.chat.push_back(message.clone());
             }
+            RoomEvent::MessageDeleted { message, .. } => {
+                self.chat.retain(|known| known.id != *message);
+                let answers = self.chat.iter_mut().filter(|known| known.reply_to == Some(*message));
+                answers.for_each(|answer| answer.quote = None);
+            }
+            RoomEvent::ChatRules(rules) => self.rules = *rules,
             RoomEvent::Featured { product } | RoomEvent::ProductUpdated { product } => {
                 self.featured = Some(product.clone());
             }
@@ -394,6 +419,7 @@ impl RoomState {
             line_up: self.line_up.clone(),
             viewers: watching.viewers,
             people: watching.people,
+            rules: self.rules,
             chat: self.chat.iter().cloned().collect(),
             reservations,
             orders,

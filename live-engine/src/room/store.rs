@@ -2,7 +2,9 @@
 //! things that a notice names, and its host's commands. Numbered events are the
 //! persister's, holds are the sale desk's.
 
+pub mod chat;
 pub mod host;
 pub mod lease;
 pub mod load;
 mod once;
+pub mod report;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use live_engine::types::{ConnId, HoldAnswer, PersistReport, SaleProgress, Sink};
+use live_engine::types::{ConnId, HoldAnswer, Inspected, PersistReport, SaleProgress, Sink};
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{StreamId, UserId};
 use shared::live::RoomNotice;
@@ -110,6 +110,9 @@ impl Sink for Mouth {
             tell(&self.holds, (stream, user, hold));
         }
     }
+
+    // Nobody is asked here.
+    fn inspected(&self, _: StreamId, _: Inspected) {}
 
     fn notices(&self, stream: StreamId, rows: Vec<(Uuid, RoomNotice)>) {
         for (id, notice) in rows {

@@ -35,6 +35,7 @@ pub fn config(db: &TestDb) -> Config {
         token_key: testkit::token_key(),
         allowed_origins: vec!["https://shop.example".into()],
         trusted_proxies: Vec::new(),
+        moderation: None,
         limits: Limits::default(),
     }
 }

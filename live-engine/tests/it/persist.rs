@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use live_engine::db::Db;
-use live_engine::persist::{Entry, Persister, Row};
+use live_engine::persist::{ChatAct, Entry, Persister, Row};
 use live_engine::types::PersistReport;
 use shared::ids::{MessageId, RequestId, StreamId, UserId};
 use shared::live::RoomNotice;
@@ -89,6 +89,7 @@ impl World {
             author,
             text: text.into(),
             reply_to: None,
+            quote: None,
             at: 0,
         };
         self.entry(
@@ -96,7 +97,10 @@ impl World {
             seq,
             Row::Chat {
                 message,
-                request_id: RequestId::new(),
+                act: Some(ChatAct {
+                    request_id: RequestId::new(),
+                    body: 1,
+                }),
             },
         )
     }

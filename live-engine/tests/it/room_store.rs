@@ -157,7 +157,7 @@ async fn only_the_shows_seller_commands_it() {
             user,
             ..act(&shop, HostCommand::End)
         };
-        assert_eq!(refused(&base.pool, &act).await.code, ErrorCode::NotFound);
+        assert_eq!(refused(&base.pool, &act).await.code, ErrorCode::Forbidden);
     }
     // Nor does a seller reach into another's shelf.
     let theirs = act(&shop, feature(rival.product, None));

@@ -81,7 +81,7 @@ pub async fn messages(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<M
     sqlx::query_as!(
         Message,
         r#"select epoch, seq, id as "id: MessageId", user_id as "user: UserId",
-                  request_id as "request_id: RequestId", text
+                  coalesce(request_id, id) as "request_id!: RequestId", text
              from stream_chat_messages where stream_id = $1"#,
         stream.0
     )

@@ -313,6 +313,9 @@ impl Viewer {
             | Private::Snapshot(_)
             | Private::Resynced
             | Private::Reservation(_)
+            | Private::Review(_)
+            | Private::Reviewed { .. }
+            | Private::Reported(_)
             | Private::Order { .. }
             | Private::GoingAway { .. }
             | Private::Summary(_) => {}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Millis;
+use super::{Millis, Quote};
 use crate::ids::{MessageId, ProductId, SaleId, StreamId, UserId, VariantId};
 use crate::status::StreamStatus;
 
@@ -35,6 +35,9 @@ pub struct ChatMessage {
     /// The message it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
+    /// That message in short; absent once it is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<Quote>,
     /// When.
     pub at: Millis,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Format, Position};
+use super::{ChatAudience, ChatChange, Format, Links, Position, ReportReason};
 use crate::error::{ErrorCode, Refusal};
 use crate::ids::{MessageId, ProductId, RequestId, ReservationId, SaleId, StreamId, VariantId};
 use crate::rights::Right;
@@ -47,6 +47,21 @@ pub enum ClientCommand {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reply_to: Option<MessageId>,
     },
+    /// Takes a message back: one's own, or as a moderator anybody's. Needs a request id.
+    DeleteMessage {
+        /// The message.
+        message: MessageId,
+    },
+    /// Tells moderators of a message. Needs a request id.
+    Report {
+        /// The message.
+        message: MessageId,
+        /// What is wrong with it.
+        reason: ReportReason,
+        /// In one's own words, at most 200 characters.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        note: String,
+    },
     /// Reacts; a client sums up what its user tapped.
     React {
         /// One of [`REACTION_KINDS`].
@@ -88,6 +103,33 @@ pub enum ClientCommand {
         /// The flash sale.
         sale: SaleId,
     },
+    /// Sets the time between two messages of one person (moderators). Needs a request id.
+    SlowMode {
+        /// At most 3,600; 0 ends slow mode.
+        seconds: u32,
+    },
+    /// Sets who may chat, and what (moderators); what is absent stays. Needs a request id.
+    ChatMode {
+        /// Who may chat.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        audience: Option<ChatAudience>,
+        /// Who may write links.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        links: Option<Links>,
+        /// The longest message in characters, 1 to 500.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_chars: Option<u32>,
+    },
+    /// Lets a held message be said (moderators). Needs a request id.
+    ApproveMessage {
+        /// The message.
+        message: MessageId,
+    },
+    /// Keeps a held message from being said (moderators). Needs a request id.
+    RejectMessage {
+        /// The message.
+        message: MessageId,
+    },
 }
 
 /// A command of those who run a show, its host and its moderators: over the socket as part
@@ -112,6 +154,20 @@ pub enum HostCommand {
         /// The flash sale.
         sale: SaleId,
     },
+    /// Deletes a message: also open to its author.
+    DeleteMessage {
+        /// The message.
+        message: MessageId,
+    },
+    /// Changes the chat's rules.
+    ChatRules(ChatChange),
+    /// Decides on a held message.
+    Review {
+        /// The message.
+        message: MessageId,
+        /// Whether it is said.
+        approve: bool,
+    },
 }
 
 impl HostCommand {
@@ -127,7 +183,16 @@ impl HostCommand {
             | Self::Reorder(_)
             | Self::SaleOpen(_)
             | Self::SaleClose { .. } => None,
+            Self::DeleteMessage { .. } => Some(Right::DeleteMessages),
+            Self::ChatRules(_) => Some(Right::ChatRules),
+            Self::Review { .. } => Some(Right::Review),
         }
+    }
+
+    /// Whether everybody may do it to what is their own.
+    #[must_use]
+    pub const fn is_open_to_authors(&self) -> bool {
+        matches!(self, Self::DeleteMessage { .. })
     }
 }
 
@@ -192,10 +257,31 @@ impl ClientCommand {
             Self::Reorder(order) => Addressed::Host(HostCommand::Reorder(order)),
             Self::SaleOpen(sale) => Addressed::Host(HostCommand::SaleOpen(sale)),
             Self::SaleClose { sale } => Addressed::Host(HostCommand::SaleClose { sale }),
+            Self::DeleteMessage { message } => Addressed::Host(HostCommand::DeleteMessage { message }),
+            Self::SlowMode { seconds } => Addressed::Host(HostCommand::ChatRules(ChatChange {
+                slow_seconds: Some(seconds),
+                ..ChatChange::default()
+            })),
+            Self::ChatMode {
+                audience,
+                links,
+                max_chars,
+            } => Addressed::Host(HostCommand::ChatRules(ChatChange {
+                slow_seconds: None,
+                audience,
+                links,
+                max_chars,
+            })),
+            Self::ApproveMessage { message } => Addressed::Host(HostCommand::Review { message, approve: true }),
+            Self::RejectMessage { message } => Addressed::Host(HostCommand::Review {
+                message,
+                approve: false,
+            }),
             viewer @ (Self::Resume { .. }
             | Self::Join { .. }
             | Self::Leave
             | Self::Chat { .. }
+            | Self::Report { .. }
             | Self::React { .. }
             | Self::Buy { .. }
             | Self::Release { .. }
@@ -237,7 +323,7 @@ pub fn read_client_frame(format: Format, bytes: &[u8]) -> Result<ClientFrame, (O
 }
 
 /// Every value of `cmd`.
-pub const COMMANDS: [&str; 15] = [
+pub const COMMANDS: [&str; 21] = [
     "resume",
     "join",
     "leave",
@@ -253,6 +339,12 @@ pub const COMMANDS: [&str; 15] = [
     "reorder",
     "sale_open",
     "sale_close",
+    "delete_message",
+    "report",
+    "slow_mode",
+    "chat_mode",
+    "approve_message",
+    "reject_message",
 ];
 
 fn truncated(text: &str) -> String {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChatMessage, HostAway, LineUpCard, Millis, Private, ProductCard, SaleCard};
-use crate::ids::SaleId;
+use super::{ChatMessage, ChatRules, DeletedBy, HostAway, LineUpCard, Millis, Private, ProductCard, SaleCard};
+use crate::ids::{MessageId, SaleId};
 use crate::status::StreamStatus;
 
 /// Where a client was when it last heard a numbered event.
@@ -46,6 +46,15 @@ pub struct EphemeralFrame {
 pub enum RoomEvent {
     /// Somebody said something.
     Chat(ChatMessage),
+    /// A message is gone: drop it, and what answers to it quotes of it.
+    MessageDeleted {
+        /// The message.
+        message: MessageId,
+        /// In which part somebody did it.
+        by: DeletedBy,
+    },
+    /// Other rules hold for the chat from now on.
+    ChatRules(ChatRules),
     /// A product is shown.
     Featured {
         /// It, as it is now.
@@ -121,6 +130,8 @@ impl RoomEvent {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Chat(_) => "chat",
+            Self::MessageDeleted { .. } => "message_deleted",
+            Self::ChatRules(_) => "chat_rules",
             Self::Featured { .. } => "featured",
             Self::Unfeatured => "unfeatured",
             Self::ProductUpdated { .. } => "product_updated",

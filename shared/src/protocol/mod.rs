@@ -6,6 +6,7 @@
 //! Unknown fields are ignored. The reference for people is docs/protocol.md.
 
 mod cards;
+mod chat;
 mod command;
 mod format;
 mod message;
@@ -13,6 +14,7 @@ mod private;
 mod summary;
 
 pub use cards::*;
+pub use chat::*;
 pub use command::*;
 pub use format::{Format, FormatError};
 pub use message::*;

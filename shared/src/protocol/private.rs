@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChatMessage, LineUpCard, Millis, Position, ProductCard, SaleCard, ShowSummary, StreamCard};
+use super::{
+    ChatMessage, ChatRules, HeldMessage, LineUpCard, Millis, Position, ProductCard, Reported, SaleCard, ShowSummary,
+    StreamCard,
+};
 use crate::error::Refusal;
 use crate::ids::{GuestId, MessageId, NodeId, OrderId, ReservationId, SaleId, UserId};
 use crate::status::{OrderStatus, ReservationStatus};
@@ -37,6 +40,17 @@ pub enum Private {
     Resynced,
     /// One of the viewer's own holds has changed, or is open when a join is replayed.
     Reservation(Reservation),
+    /// To moderators: a message was held, and waits for one of them.
+    Review(HeldMessage),
+    /// To moderators and its author: a held message was decided.
+    Reviewed {
+        /// The message.
+        message: MessageId,
+        /// Whether everybody sees it now.
+        approved: bool,
+    },
+    /// To moderators: somebody has reported a message.
+    Reported(Reported),
     /// One of the viewer's own orders has changed, or awaits payment when a join is replayed.
     Order {
         /// The order.
@@ -104,6 +118,11 @@ pub enum Outcome {
         /// Its seq.
         seq: u64,
     },
+    /// The message was held, committed: a moderator decides whether it is said.
+    HeldForReview {
+        /// Its id.
+        message: MessageId,
+    },
     /// Units are held, committed.
     Held(Reservation),
     /// The sale is set up.
@@ -153,6 +172,8 @@ pub struct Snapshot {
     pub viewers: u64,
     /// People in the room, each once.
     pub people: u64,
+    /// What holds for the chat.
+    pub rules: ChatRules,
     /// The last messages, oldest first.
     pub chat: Vec<ChatMessage>,
     /// The viewer's own holds that are held or paying.

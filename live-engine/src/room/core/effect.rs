@@ -5,17 +5,20 @@ use std::time::Instant;
 
 use shared::Timestamp;
 use shared::error::Refusal;
-use shared::ids::{ProductId, ReservationId, SaleId, UserId};
+use shared::ids::{MessageId, ProductId, ReservationId, SaleId, UserId};
 use shared::live::RoomReply;
-use shared::protocol::{LineUpCard, Private, Reservation, SaleCard};
+use shared::protocol::{ChatAudience, LineUpCard, Private, Quote, Reservation, SaleCard};
 use shared::rights::Rights;
 use shared::status::SaleStatus;
+use shared::words::WordFilter;
 use uuid::Uuid;
 
+use crate::hook::Inspect;
 use crate::room::Asker;
 use crate::room::batch::Batch;
 use crate::room::mirror::Mirror;
 use crate::room::state::ProductReading;
+use crate::room::store::chat::Held;
 use crate::room::store::host::HostAct;
 use crate::types::ConnId;
 
@@ -39,6 +42,10 @@ pub enum Effect {
     /// Carry a host's command out; [`super::Core::hosted`] takes what it came to. One at
     /// a time.
     CarryOut(Asker, HostAct),
+    /// Ask the moderation service; [`super::Core::inspected`] takes what it says.
+    Inspect(Inspect),
+    /// Hold a message; [`super::Core::held`] takes what it came to.
+    Hold(Box<Held>),
     /// Read something; [`super::Core::read`] takes it.
     Read(Read),
     /// Mark outbox rows delivered that have caused no event.
@@ -64,6 +71,12 @@ pub enum Read {
     Sale(SaleId, Vec<Uuid>),
     /// Who moderates the show.
     Moderators(Vec<Uuid>),
+    /// Which words its shop does not want.
+    Words(Vec<Uuid>),
+    /// Which of these people belong to an audience.
+    Members(ChatAudience, Vec<UserId>),
+    /// The last message of these, which this person's message answers.
+    Quote(UserId, MessageId, MessageId),
     /// Holds of one person.
     Holds(Uuid, UserId, Vec<ReservationId>),
 }
@@ -78,6 +91,12 @@ pub enum Reading {
     Sale(SaleId, Vec<Uuid>, Result<Option<FoundSale>, Refusal>),
     /// Who moderates the show, and what they may do.
     Moderators(Vec<Uuid>, Result<Vec<(UserId, Rights)>, Refusal>),
+    /// The words, ready to be looked for.
+    Words(Vec<Uuid>, Result<Arc<WordFilter>, Refusal>),
+    /// Those of the people who do.
+    Members(ChatAudience, Vec<UserId>, Result<Vec<UserId>, Refusal>),
+    /// In short the message that this person's message answers, if there is one.
+    Quote(UserId, MessageId, Result<Option<Quote>, Refusal>),
     /// The holds.
     Holds(Uuid, UserId, Result<Vec<Reservation>, Refusal>),
 }

@@ -29,6 +29,7 @@ fn room(host: UserId) -> RoomState {
         featured: None,
         sales: vec![],
         line_up: vec![listed(&product(1, 1, 5)), listed(&product(2, 1, 5))],
+        rules: ChatRules::default(),
         chat: vec![],
     })
 }
@@ -41,6 +42,7 @@ fn say(text: &str) -> Command {
         moderator: false,
         text: text.into(),
         reply_to: None,
+        quote: None,
     }
 }
 

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{ProductId, RequestId, SaleId, SellerId, StreamId, UserId, VariantId};
 use shared::live::RoomNotice;
-use shared::protocol::{Feature, HostCommand, LineUpOrder, Outcome, RoomEvent, SaleOpen};
-use shared::rights::Rights;
+use shared::protocol::{Feature, HostCommand, LineUpOrder, Outcome, Private, RoomEvent, SaleOpen};
+use shared::rights::{Right, Rights};
 use shared::status::{Machine, SellerStatus, StreamStatus};
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{load, once};
+use super::{chat, load, once};
 use crate::db::Error;
 use crate::room::powers;
 
@@ -38,6 +38,47 @@ pub struct HostDone {
     /// What happened, in order, with the outbox row that keeps each. Nothing for a
     /// resend: it was told the first time.
     pub events: Vec<(Uuid, RoomEvent)>,
+    /// Who else is to be told what, in private.
+    pub told: Vec<(Whom, Private)>,
+}
+
+/// Who is told something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whom {
+    /// One person.
+    Person(UserId),
+    /// The host, and the moderators who have a right.
+    Moderators(Right),
+}
+
+/// What a command has brought, before it is committed.
+pub(super) struct Brought {
+    pub(super) outcome: Outcome,
+    pub(super) events: Vec<RoomEvent>,
+    pub(super) told: Vec<(Whom, Private)>,
+    /// Whether the audit log has it.
+    pub(super) is_audited: bool,
+}
+
+impl Brought {
+    /// Nothing but an answer.
+    pub(super) const fn only(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            events: Vec::new(),
+            told: Vec::new(),
+            is_audited: true,
+        }
+    }
+}
+
+impl From<Done> for Brought {
+    fn from((outcome, events): Done) -> Self {
+        Self {
+            events,
+            ..Self::only(outcome)
+        }
+    }
 }
 
 /// Carries a command out, once however often it is asked for.
@@ -73,34 +114,46 @@ async fn attempt(tx: &mut PgConnection, act: &HostAct) -> Result<HostDone, Error
         return Ok(HostDone {
             outcome,
             events: Vec::new(),
+            told: Vec::new(),
         });
     }
     let show = lock_show(tx, act).await?;
-    let (outcome, happened) = match &act.command {
-        HostCommand::Start => start(tx, &show).await?,
-        HostCommand::End => end(tx, &show).await?,
-        HostCommand::Feature(feature) => self::feature(tx, &show, feature).await?,
-        HostCommand::Unfeature => unfeature(tx, &show).await?,
-        HostCommand::Reorder(order) => reorder(tx, &show, order).await?,
-        HostCommand::SaleOpen(sale) => open_sale(tx, &show, sale).await?,
-        HostCommand::SaleClose { sale } => close_sale(tx, &show, *sale).await?,
+    let brought: Brought = match &act.command {
+        HostCommand::Start => start(tx, &show).await?.into(),
+        HostCommand::End => end(tx, &show).await?.into(),
+        HostCommand::Feature(feature) => self::feature(tx, &show, feature).await?.into(),
+        HostCommand::Unfeature => unfeature(tx, &show).await?.into(),
+        HostCommand::Reorder(order) => reorder(tx, &show, order).await?.into(),
+        HostCommand::SaleOpen(sale) => open_sale(tx, &show, sale).await?.into(),
+        HostCommand::SaleClose { sale } => close_sale(tx, &show, *sale).await?.into(),
+        HostCommand::DeleteMessage { message } => chat::delete(tx, &show, act.user, *message).await?,
+        HostCommand::ChatRules(change) => chat::change_rules(tx, &show, change).await?,
+        HostCommand::Review { message, approve } => chat::review(tx, &show, act.user, *message, *approve).await?,
     };
-    let mut events = Vec::with_capacity(happened.len());
-    for event in happened {
+    let mut events = Vec::with_capacity(brought.events.len());
+    for event in brought.events {
         events.push((push_happened(tx, act.stream, &event).await?, event));
     }
-    audit(tx, act, operation).await?;
-    let answer = serde_json::to_value(&outcome)?;
+    if brought.is_audited {
+        audit(tx, act, operation).await?;
+    }
+    let answer = serde_json::to_value(&brought.outcome)?;
     once::keep(tx, act.user, act.request_id, operation, &hash, answer).await?;
-    Ok(HostDone { outcome, events })
+    Ok(HostDone {
+        outcome: brought.outcome,
+        events,
+        told: brought.told,
+    })
 }
 
 /// A show whose row is locked until the transaction ends: its commands come one by one.
-struct Show {
-    stream: StreamId,
+pub(super) struct Show {
+    pub(super) stream: StreamId,
     seller: SellerId,
-    status: StreamStatus,
+    pub(super) status: StreamStatus,
     featured: bool,
+    /// Whether the person may do this as the host or a moderator, and not only for themselves.
+    pub(super) is_permitted: bool,
 }
 
 type Done = (Outcome, Vec<RoomEvent>);
@@ -119,13 +172,19 @@ async fn lock_show(tx: &mut PgConnection, act: &HostAct) -> Result<Show, Error> 
     .await?;
     let row = row.ok_or(ErrorCode::NotFound)?;
     let right = act.command.right();
-    if !row.host && right.is_none_or(|right| !Rights::of_names(&row.rights).has(right)) {
+    let is_permitted = row.host || right.is_some_and(|right| Rights::of_names(&row.rights).has(right));
+    if !is_permitted && !act.command.is_open_to_authors() {
         return Err(powers::lacking(right).into());
     }
     // A suspended shop may still stop what it has begun.
     let stops = matches!(
         act.command,
-        HostCommand::End | HostCommand::Unfeature | HostCommand::SaleClose { .. }
+        HostCommand::End
+            | HostCommand::Unfeature
+            | HostCommand::SaleClose { .. }
+            | HostCommand::DeleteMessage { .. }
+            | HostCommand::ChatRules(_)
+            | HostCommand::Review { .. }
     );
     if row.seller_status != SellerStatus::Approved && !stops {
         return Err(Refusal::new(ErrorCode::Forbidden, "the shop may not sell").into());
@@ -135,6 +194,7 @@ async fn lock_show(tx: &mut PgConnection, act: &HostAct) -> Result<Show, Error> 
         seller: row.seller,
         status: row.status,
         featured: row.featured,
+        is_permitted,
     })
 }
 
@@ -370,5 +430,8 @@ const fn operation(command: &HostCommand) -> &'static str {
         HostCommand::Reorder(_) => "room.reorder",
         HostCommand::SaleOpen(_) => "room.sale_open",
         HostCommand::SaleClose { .. } => "room.sale_close",
+        HostCommand::DeleteMessage { .. } => "room.delete_message",
+        HostCommand::ChatRules(_) => "room.chat_rules",
+        HostCommand::Review { .. } => "room.review",
     }
 }

@@ -2,23 +2,24 @@
 //! versions and idempotent notices put in order what commits in between.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 use shared::Timestamp;
-use shared::ids::{MessageId, OrderId, ProductId, RequestId, ReservationId, SaleId, StreamId, UserId, VariantId};
+use shared::ids::{MessageId, OrderId, ProductId, ReservationId, SaleId, StreamId, UserId, VariantId};
 use shared::live::RoomNotice;
-use shared::protocol::{Author, ChatMessage, LineUpCard, ProductCard, Reservation, SaleCard, StreamCard, VariantCard};
+use shared::protocol::{
+    Author, ChatMessage, ChatRules, LineUpCard, ProductCard, Quote, Reservation, SaleCard, StreamCard, VariantCard,
+};
 use shared::rights::Rights;
 use shared::status::{ReservationStatus, SaleStatus, StreamStatus};
+use shared::words::WordFilter;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::chat::{self, Said};
 use crate::db::Error;
 use crate::room::state::ProductReading;
-
-/// How far back a resent chat message is known after the room has changed hands.
-const SAID_MINUTES: i32 = 10;
-const SAID_AT_MOST: i64 = 5_000;
 
 /// A room from its rows.
 #[derive(Clone, PartialEq, Debug)]
@@ -41,27 +42,14 @@ pub struct LoadedRoom {
     pub sales: Vec<(SaleCard, Option<Timestamp>)>,
     /// The last messages, oldest first.
     pub chat: Vec<ChatMessage>,
-    /// What was said lately, oldest first, by its author's name for the act.
+    /// What holds for the chat.
+    pub rules: ChatRules,
+    /// The words that its shop does not want.
+    pub filter: Arc<WordFilter>,
+    /// What was said or held lately, oldest first, by its author's name for the act.
     pub said: Vec<Said>,
     /// Undelivered outbox rows, oldest first.
     pub notices: Vec<(Uuid, RoomNotice)>,
-}
-
-/// A committed message, for the one who sends it again.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Said {
-    /// Who.
-    pub user: UserId,
-    /// The act.
-    pub request_id: RequestId,
-    /// What, to tell another message under the same name.
-    pub text: String,
-    /// The message.
-    pub message: MessageId,
-    /// Where it stands.
-    pub epoch: i64,
-    /// Where it stands.
-    pub seq: u64,
 }
 
 /// Reads a room, with the last `messages` of its chat. None: no such stream.
@@ -111,7 +99,9 @@ pub async fn load_room(
         sales: open_sales(conn, stream).await?,
         chat: last_messages(conn, stream, row.host, &moderators, messages).await?,
         moderators,
-        said: said_lately(conn, stream).await?,
+        rules: chat::rules(conn, stream).await?,
+        filter: chat::words(conn, stream).await?,
+        said: chat::said_lately(conn, stream).await?,
         notices: notices(conn, stream).await?,
     }))
 }
@@ -144,9 +134,14 @@ async fn last_messages(
 ) -> Result<Vec<ChatMessage>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select m.id as "id: MessageId", m.user_id as "user: UserId", m.text,
-                  m.reply_to as "reply_to: MessageId", m.created_at, p.display_name as "name?"
-             from stream_chat_messages m left join profiles p on p.user_id = m.user_id
-            where m.stream_id = $1 order by m.epoch desc, m.seq desc limit $2"#,
+                  m.reply_to as "reply_to: MessageId", m.created_at, p.display_name as "name?",
+                  q.text as "quoted_text?", coalesce(qp.display_name, '') as "quoted_name!"
+             from stream_chat_messages m
+             left join profiles p on p.user_id = m.user_id
+             left join stream_chat_messages q
+               on q.id = m.reply_to and q.stream_id = m.stream_id and q.deleted_at is null
+             left join profiles qp on qp.user_id = q.user_id
+            where m.stream_id = $1 and m.deleted_at is null order by m.epoch desc, m.seq desc limit $2"#,
         stream.0,
         i64::try_from(count).unwrap_or(i64::MAX)
     )
@@ -162,33 +157,10 @@ async fn last_messages(
         },
         text: row.text,
         reply_to: row.reply_to,
+        quote: row.quoted_text.map(|text| Quote::of(&row.quoted_name, &text)),
         at: row.created_at.timestamp_millis(),
     });
     Ok(message.collect())
-}
-
-async fn said_lately(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<Said>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"select user_id as "user: UserId", request_id as "request_id: RequestId", text,
-                  id as "id: MessageId", epoch, seq
-             from stream_chat_messages
-            where stream_id = $1 and created_at > now() - make_interval(mins => $2)
-            order by epoch desc, seq desc limit $3"#,
-        stream.0,
-        SAID_MINUTES,
-        SAID_AT_MOST
-    )
-    .fetch_all(conn)
-    .await?;
-    let said = rows.into_iter().rev().map(|row| Said {
-        user: row.user,
-        request_id: row.request_id,
-        text: row.text,
-        message: row.id,
-        epoch: row.epoch,
-        seq: u64::try_from(row.seq).unwrap_or(0),
-    });
-    Ok(said.collect())
 }
 
 async fn notices(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<(Uuid, RoomNotice)>, Error> {

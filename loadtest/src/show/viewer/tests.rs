@@ -1,7 +1,7 @@
 //! A viewer against a server that loses things.
 
 use shared::ids::MessageId;
-use shared::protocol::{ClientCommand, NumberedFrame, RoomEvent, Snapshot, StreamCard};
+use shared::protocol::{ChatRules, ClientCommand, NumberedFrame, RoomEvent, Snapshot, StreamCard};
 use shared::status::StreamStatus;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -46,6 +46,7 @@ fn snapshot(stream: StreamId) -> ServerFrame {
         line_up: Vec::new(),
         viewers: 1,
         people: 1,
+        rules: ChatRules::default(),
         chat: Vec::new(),
         reservations: Vec::new(),
         orders: Vec::new(),

@@ -1,0 +1,442 @@
+//! How a message comes to be said: what can be decided at once is decided when it comes;
+//! what has to be asked elsewhere is asked for one message of an author at a time; then it
+//! is numbered and sent, or held for a moderator, or refused.
+//!
+//! The host and moderators are bound by the text's own rules only: not by slow mode, the
+//! room's rate, its audience, its rule for links or its blocked words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{MessageId, StreamId, UserId};
+use shared::protocol::{
+    ChatAudience, ChatRules, HeldFor, HeldMessage, Links, MAX_CHAT_CHARS, Outcome, Private, Quote, RoomEvent,
+};
+use shared::rights::Right;
+use shared::status::Machine as _;
+use shared::words::{WordAction, WordFilter};
+
+use super::{Core, Effect, Now, Read};
+use crate::config::Rate;
+use crate::hook::Inspect;
+use crate::persist::{ChatAct, Row};
+use crate::room::chat::gate::Gate;
+use crate::room::chat::known::Known;
+use crate::room::chat::lanes::{Lanes, Pending};
+use crate::room::chat::links;
+use crate::room::chat::members::Members;
+use crate::room::said::{Again, SaidLately, body};
+use crate::room::state::Command;
+use crate::room::store::chat::Held;
+use crate::room::store::load::LoadedRoom;
+use crate::room::{Say, text};
+use crate::types::{Inspected, Verdict};
+
+/// The longest detail of a held message, in characters.
+const MAX_DETAIL_CHARS: usize = 200;
+
+/// What a room may say, and whether somebody looks at it first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChatLimits {
+    /// Messages of one person.
+    pub person: Rate,
+    /// Messages of all.
+    pub room: Rate,
+    /// Whether there is a moderation service.
+    pub is_inspected: bool,
+}
+
+/// The room's chat.
+pub struct Chat {
+    pub(super) said: SaidLately,
+    pub(super) gate: Gate,
+    pub(super) known: Known,
+    pub(super) members: Members,
+    pub(super) lanes: Lanes,
+    filter: Arc<WordFilter>,
+    is_inspected: bool,
+}
+
+impl Chat {
+    /// The chat of a room that was just opened.
+    pub(super) fn new(rows: &mut LoadedRoom, limits: ChatLimits, now: Now) -> Self {
+        let mut chat = Self {
+            said: SaidLately::default(),
+            gate: Gate::new(limits.person, limits.room),
+            known: Known::default(),
+            members: Members::new(rows.rules.audience),
+            lanes: Lanes::default(),
+            filter: rows.filter.clone(),
+            is_inspected: limits.is_inspected,
+        };
+        for said in rows.said.drain(..) {
+            let key = (said.user, said.request_id);
+            chat.said.remember(key, said.body, said.outcome, now.ms);
+            let ago = Duration::from_millis(u64::try_from(now.ms - said.at).unwrap_or(0));
+            if let Some(at) = now.at.checked_sub(ago) {
+                chat.gate.remember(said.user, at);
+            }
+        }
+        for message in &rows.chat {
+            chat.known.add(message, 0);
+        }
+        chat
+    }
+
+    /// What has happened under this number, as far as it concerns the chat.
+    pub(super) fn note(&mut self, event: &RoomEvent, seq: u64) {
+        match event {
+            RoomEvent::Chat(message) => self.known.add(message, seq),
+            RoomEvent::MessageDeleted { message, .. } => self.known.forget(*message),
+            RoomEvent::ChatRules(rules) => self.members.turn_to(rules.audience),
+            _ => {}
+        }
+    }
+
+    /// Forgets whom nothing binds any more.
+    pub(super) fn tidy(&mut self, rules: ChatRules, now: Now) {
+        self.gate.tidy(Duration::from_secs(rules.slow_seconds.into()), now.at);
+    }
+
+    /// Whether a message is still being checked.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.lanes.is_empty()
+    }
+}
+
+impl Core {
+    /// Somebody says something, under the id `message` if it is said: numbered and sent at
+    /// once, acknowledged when committed.
+    pub fn say(&mut self, say: Say, message: MessageId, now: Now) {
+        let who = (say.conn, say.id);
+        match self.hear(say, message, now) {
+            Ok(None) => {}
+            Ok(Some(outcome)) => self.reply([(who, Ok(outcome))]),
+            Err(refusal) => self.reply([(who, Err(refusal))]),
+        }
+    }
+
+    /// The answer, if there is one already.
+    fn hear(&mut self, say: Say, message: MessageId, now: Now) -> Result<Option<Outcome>, Refusal> {
+        let (key, who) = ((say.user, say.request_id), (say.conn, say.id));
+        let text = text::normalise(&say.text, MAX_CHAT_CHARS)?;
+        let body = body(&text, say.reply_to);
+        match self.chat.said.again(key, body, who)? {
+            Some(Again::Answer(outcome)) => return Ok(Some(outcome)),
+            Some(Again::Wait) => return Ok(None),
+            None => {}
+        }
+        self.chat.lanes.has_room(say.user)?;
+        let is_free = self.powers.runs_the_show(say.user);
+        let held = self.permit(&text, is_free)?;
+        let slow = Duration::from_secs(self.state.rules().slow_seconds.into());
+        let turn = self.chat.gate.pass(say.user, (!is_free).then_some(slow), now.at)?;
+        let known = say.reply_to.and_then(|answered| self.chat.known.get(answered));
+        let pending = Pending {
+            message,
+            quote: known.map(|known| known.quote.clone()),
+            seeks: say.reply_to.is_some() && known.is_none(),
+            is_bound: !is_free,
+            is_inspected: self.chat.is_inspected,
+            user: say.user,
+            name: say.name,
+            request_id: say.request_id,
+            body,
+            text,
+            reply_to: say.reply_to,
+            turn,
+            held,
+        };
+        self.chat.said.begin(key, body, now.ms, who);
+        if self.chat.lanes.add(pending) {
+            self.advance(key.0, now);
+        }
+        Ok(None)
+    }
+
+    /// What can be said about a text at once: why it has to wait for a moderator, if it has to.
+    fn permit(&self, text: &str, is_free: bool) -> Result<Option<(HeldFor, String)>, Refusal> {
+        if self.state.status().is_final() {
+            return Err(ErrorCode::StreamNotLive.into());
+        }
+        let rules = self.state.rules();
+        if text.chars().count() > rules.max_chars as usize {
+            let detail = format!("a message has at most {} characters here", rules.max_chars);
+            return Err(Refusal::new(ErrorCode::InvalidBody, detail).at("text"));
+        }
+        if is_free {
+            return Ok(None);
+        }
+        if rules.links == Links::Moderators && links::has_link(text) {
+            return Err(Refusal::new(ErrorCode::MessageRefused, "links are not allowed here").at("text"));
+        }
+        match self.chat.filter.find(text) {
+            None => Ok(None),
+            // Not which: that would help to find a way around it.
+            Some(hit) if hit.action == WordAction::Refuse => {
+                Err(Refusal::new(ErrorCode::MessageRefused, "it has a word that is not allowed here").at("text"))
+            }
+            Some(hit) => Ok(Some((HeldFor::Word, hit.word.to_owned()))),
+        }
+    }
+
+    /// Goes on with the messages of an author as far as nothing has to be asked.
+    fn advance(&mut self, user: UserId, now: Now) {
+        loop {
+            let (stream, audience) = (self.stream, self.state.rules().audience);
+            let Some(pending) = self.chat.lanes.first(user) else {
+                return;
+            };
+            let message = pending.message;
+            if std::mem::take(&mut pending.seeks) {
+                if let Some(answered) = pending.reply_to {
+                    self.effect(Effect::Read(Read::Quote(user, message, answered)));
+                    return;
+                }
+            } else if pending.is_bound && audience != ChatAudience::Everyone {
+                // Asked until it is said: the audience may become another one meanwhile.
+                if !self.chat.members.has(user, now.at) {
+                    self.chat.members.ask(user);
+                    self.ask_for_members();
+                    return;
+                }
+                pending.is_bound = false;
+            } else if std::mem::take(&mut pending.is_inspected) {
+                let inspect = inspect(stream, pending);
+                self.effect(Effect::Inspect(inspect));
+                return;
+            } else if let Some((cause, detail)) = pending.held.take() {
+                let held = held(stream, pending, cause, detail);
+                self.effect(Effect::Hold(Box::new(held)));
+                return;
+            } else if let Some(pending) = self.chat.lanes.done(user) {
+                let (key, turn) = ((user, pending.request_id), pending.turn);
+                if let Err(refusal) = self.utter(pending, now) {
+                    self.refuse(key, turn, &refusal);
+                }
+            }
+        }
+    }
+
+    /// Says a message that nothing stands against.
+    fn utter(&mut self, pending: Pending, now: Now) -> Result<(), Refusal> {
+        if !self.unoffered.is_empty() {
+            return Err(ErrorCode::Overloaded.into());
+        }
+        let Pending {
+            message,
+            user,
+            request_id,
+            body,
+            ..
+        } = pending;
+        let command = Command::Say {
+            message,
+            user,
+            name: pending.name,
+            moderator: self.powers.is_moderator(user),
+            text: pending.text,
+            reply_to: pending.reply_to,
+            quote: pending.quote,
+        };
+        for event in self.state.decide(command, now.ms)? {
+            let RoomEvent::Chat(chat) = &event else { continue };
+            let row = Row::Chat {
+                message: chat.clone(),
+                act: Some(ChatAct { request_id, body }),
+            };
+            let entry = self.entry(row, Vec::new(), now.ms);
+            self.backlog.offer(vec![entry]).map_err(|_| ErrorCode::Overloaded)?;
+            self.chat
+                .said
+                .said((user, request_id), message, (self.epoch, self.next_seq));
+            self.number(event, now.ms);
+        }
+        self.stir(now);
+        Ok(())
+    }
+
+    /// Refuses a message that is in nobody's lane any more.
+    fn refuse(&mut self, key: crate::room::said::Key, turn: crate::room::chat::gate::Turn, refusal: &Refusal) {
+        self.chat.gate.give_back(turn);
+        let waiting = self.chat.said.refused(key);
+        self.reply(waiting.into_iter().map(|who| (who, Err(refusal.clone()))));
+    }
+
+    /// Refuses the message of an author that was being checked, and goes on with the next.
+    fn refuse_first(&mut self, user: UserId, refusal: &Refusal, now: Now) {
+        if let Some(pending) = self.chat.lanes.done(user) {
+            self.refuse((user, pending.request_id), pending.turn, refusal);
+        }
+        self.advance(user, now);
+    }
+
+    fn ask_for_members(&mut self) {
+        if let Some((audience, users)) = self.chat.members.query() {
+            self.effect(Effect::Read(Read::Members(audience, users)));
+        }
+    }
+
+    /// Who of `users` belongs to an audience was read.
+    pub(in crate::room) fn members_read(
+        &mut self,
+        audience: ChatAudience,
+        users: Vec<UserId>,
+        found: Result<Vec<UserId>, Refusal>,
+        now: Now,
+    ) {
+        let refusal = found.as_ref().err().cloned();
+        self.chat.members.found(audience, found.unwrap_or_default(), now.at);
+        let is_current = audience == self.chat.members.audience();
+        for user in users {
+            match &refusal {
+                Some(refusal) => self.refuse_first(user, refusal, now),
+                None if is_current && !self.chat.members.has(user, now.at) => {
+                    self.refuse_first(user, &restricted(audience), now);
+                }
+                None => self.advance(user, now),
+            }
+        }
+        self.ask_for_members();
+    }
+
+    /// The message that another one answers was looked for.
+    pub(in crate::room) fn quote_read(
+        &mut self,
+        user: UserId,
+        message: MessageId,
+        quote: Result<Option<Quote>, Refusal>,
+        now: Now,
+    ) {
+        let Some(pending) = self.chat.lanes.checked(user, message) else {
+            return;
+        };
+        match quote {
+            Ok(Some(quote)) => {
+                pending.quote = Some(quote);
+                self.advance(user, now);
+            }
+            Ok(None) => {
+                let refusal = Refusal::new(ErrorCode::NotFound, "there is no such message in this chat");
+                self.refuse_first(user, &refusal.at("reply_to"), now);
+            }
+            Err(refusal) => self.refuse_first(user, &refusal, now),
+        }
+    }
+
+    /// The moderation service has answered, or failed to.
+    pub fn inspected(&mut self, inspected: Inspected, now: Now) {
+        let Inspected { user, message, verdict } = inspected;
+        let Some(pending) = self.chat.lanes.checked(user, message) else {
+            return;
+        };
+        let refusal = match verdict {
+            Verdict::Allow => None,
+            Verdict::Change(changed) => match text::normalise(&changed, MAX_CHAT_CHARS) {
+                Ok(changed) => {
+                    pending.text = changed;
+                    None
+                }
+                Err(_) => Some(Refusal::from(ErrorCode::MessageRefused)),
+            },
+            Verdict::Hold(detail) => {
+                pending.held.get_or_insert((HeldFor::Hook, detail));
+                None
+            }
+            Verdict::Deny(reason) if reason.trim().is_empty() => Some(ErrorCode::MessageRefused.into()),
+            Verdict::Deny(reason) => Some(Refusal::new(ErrorCode::MessageRefused, reason)),
+            Verdict::Unanswered => {
+                let refusal = Refusal::new(ErrorCode::Overloaded, "messages cannot be checked at the moment");
+                Some(refusal.retry_after_ms(1_000))
+            }
+        };
+        match refusal {
+            Some(refusal) => self.refuse_first(user, &refusal, now),
+            None => self.advance(user, now),
+        }
+    }
+
+    /// What [`Effect::Hold`] came to: the id under which the message is held, which is
+    /// another one when it was held before.
+    pub fn held(&mut self, held: Held, result: Result<MessageId, Refusal>, now: Now) {
+        let user = held.message.author.id;
+        let message = match result {
+            Ok(message) => message,
+            Err(refusal) => {
+                if self.chat.lanes.checked(user, held.message.message).is_some() {
+                    self.refuse_first(user, &refusal, now);
+                }
+                return;
+            }
+        };
+        if self.chat.lanes.checked(user, held.message.message).is_some() {
+            self.chat.lanes.done(user);
+        }
+        let outcome = Outcome::HeldForReview { message };
+        let waiting = self.chat.said.settled((user, held.request_id), outcome.clone());
+        self.reply(waiting.into_iter().map(|who| (who, Ok(outcome.clone()))));
+        if message == held.message.message {
+            self.tell_moderators(&[Right::Review], &Private::Review(held.message));
+        }
+        self.advance(user, now);
+    }
+
+    /// The number of a message that is not stored yet.
+    pub(in crate::room) fn unstored(&self, message: MessageId) -> Option<u64> {
+        let known = self.chat.known.get(message)?;
+        (known.seq > self.committed).then_some(known.seq)
+    }
+
+    /// Tells the host and every moderator who has one of these rights.
+    pub(in crate::room) fn tell_moderators(&mut self, rights: &[Right], message: &Private) {
+        for user in self.powers.with_any(rights) {
+            self.effect(Effect::Tell(user, message.clone()));
+        }
+    }
+
+    /// Other words are blocked from now on.
+    pub(in crate::room) fn block(&mut self, filter: Arc<WordFilter>) {
+        self.chat.filter = filter;
+    }
+}
+
+fn restricted(audience: ChatAudience) -> Refusal {
+    let detail = match audience {
+        ChatAudience::Everyone => ErrorCode::ChatRestricted.title(),
+        ChatAudience::Followers => "only who follows the shop may chat",
+        ChatAudience::Buyers => "only who has bought from the shop may chat",
+    };
+    Refusal::new(ErrorCode::ChatRestricted, detail)
+}
+
+fn inspect(stream: StreamId, pending: &Pending) -> Inspect {
+    Inspect {
+        stream,
+        user: pending.user,
+        message: pending.message,
+        text: pending.text.clone(),
+    }
+}
+
+fn held(stream: StreamId, pending: &Pending, cause: HeldFor, detail: String) -> Held {
+    Held {
+        stream,
+        request_id: pending.request_id,
+        body: pending.body,
+        reply_to: pending.reply_to,
+        message: HeldMessage {
+            message: pending.message,
+            author: shared::protocol::Author {
+                id: pending.user,
+                name: pending.name.clone(),
+                host: false,
+                moderator: false,
+            },
+            text: pending.text.clone(),
+            cause,
+            detail: detail.chars().take(MAX_DETAIL_CHARS).collect(),
+            at: 0,
+        },
+    }
+}

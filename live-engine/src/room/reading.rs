@@ -1,0 +1,73 @@
+//! Reading what the core wants to know, on the database's threads.
+
+use shared::error::Refusal;
+use shared::ids::StreamId;
+use sqlx::PgPool;
+
+use super::core::{Read, Reading};
+use super::store::{chat, load};
+use crate::db::{Db, Error};
+
+type Conn = sqlx::pool::PoolConnection<sqlx::Postgres>;
+
+/// Reads one thing. What cannot be read is said with it.
+pub(super) async fn read(db: Db, stream: StreamId, read: Read) -> Reading {
+    match read {
+        Read::Product(product, rows) => {
+            let card = ask(&db, async move |mut conn: Conn| {
+                Ok(load::product_reading(&mut conn, product).await?)
+            });
+            Reading::Product(product, rows, card.await)
+        }
+        Read::LineUp(rows) => {
+            let cards = ask(&db, async move |mut conn: Conn| {
+                Ok(load::line_up(&mut conn, stream).await?)
+            });
+            Reading::LineUp(rows, cards.await)
+        }
+        Read::Sale(sale, rows) => {
+            let found = ask(&db, async move |mut conn: Conn| {
+                Ok(load::sale_card(&mut conn, sale).await?)
+            });
+            Reading::Sale(sale, rows, found.await)
+        }
+        Read::Moderators(rows) => {
+            let found = ask(&db, async move |mut conn: Conn| {
+                Ok(load::moderators(&mut conn, stream).await?)
+            });
+            Reading::Moderators(rows, found.await)
+        }
+        Read::Words(rows) => {
+            let filter = ask(&db, async move |mut conn: Conn| chat::words(&mut conn, stream).await);
+            Reading::Words(rows, filter.await)
+        }
+        Read::Members(audience, users) => {
+            let asked = users.clone();
+            let found = ask(&db, async move |mut conn: Conn| {
+                Ok(chat::members(&mut conn, stream, audience, &asked).await?)
+            });
+            Reading::Members(audience, users, found.await)
+        }
+        Read::Quote(user, message, answered) => {
+            let quote = ask(&db, async move |mut conn: Conn| {
+                Ok(chat::quote(&mut conn, stream, answered).await?)
+            });
+            Reading::Quote(user, message, quote.await)
+        }
+        Read::Holds(row, user, holds) => {
+            let holds = ask(&db, async move |mut conn: Conn| {
+                Ok(load::holds(&mut conn, user, &holds).await?)
+            });
+            Reading::Holds(row, user, holds.await)
+        }
+    }
+}
+
+async fn ask<T, F>(db: &Db, read: impl FnOnce(Conn) -> F + Send + 'static) -> Result<T, Refusal>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Error>> + Send + 'static,
+{
+    db.call(async move |pool: PgPool| read(pool.acquire().await?).await)
+        .await
+}
