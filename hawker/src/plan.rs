@@ -16,6 +16,8 @@ use crate::data_dir;
 
 /// Stands for a value that is known only once the data directory is open.
 const LATER: &str = "known-once-the-data-directory-is-open";
+/// The name of the engine on a private database.
+const ONLY_NODE: &str = "hawker";
 /// Per minute and address: as good as none.
 const UNLIMITED: &str = "1000000";
 
@@ -143,7 +145,11 @@ impl Plan {
         let bus = BusConfig::read(&mut settings, Unset::Memory);
         let place = Place::from(&mut settings);
         let services = place.zip(api).zip(engine).zip(bus);
-        let (((place, api), engine), bus) = settings.finish(services)?;
+        let (((place, api), mut engine), bus) = settings.finish(services)?;
+        if place.database_url.is_none() {
+            // Nobody else works on a private database.
+            engine.node.get_or_insert_with(|| ONLY_NODE.to_owned());
+        }
         Ok(Self {
             place,
             api,

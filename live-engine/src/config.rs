@@ -19,6 +19,10 @@ pub struct Config {
     pub bind: SocketAddr,
     /// How many workers serve connections.
     pub workers: usize,
+    /// A name that no other engine of this database has. One that is started again under
+    /// its name has its rooms back at once; without it, or elsewhere, they are waited for
+    /// until the lease of the former owner has run out.
+    pub node: Option<String>,
     /// The database.
     pub database_url: Secret,
     /// How it is used.
@@ -213,6 +217,7 @@ impl Config {
         if workers.is_some_and(|n| !(1..=1024).contains(&n)) {
             settings.fault("live_workers", "must be from 1 to 1024");
         }
+        let node = settings.optional("live_node");
         let database_url = settings.required::<Secret>("database_url");
         let defaults = DbOptions::default();
         let max_connections = settings.or("live_database_connections", defaults.max_connections);
@@ -231,6 +236,7 @@ impl Config {
         Some(Self {
             bind: bind?,
             workers: workers?,
+            node,
             database_url: database_url?,
             db: DbOptions {
                 max_connections: max_connections?,

@@ -65,7 +65,8 @@ impl Shared {
     /// will receive from.
     fn new(config: Config, db: Db, bus: SharedBus) -> anyhow::Result<(Arc<Self>, Vec<Inbox>)> {
         let (router, inboxes) = Router::new(config.workers);
-        let (node, sink) = (NodeId::new(), router.clone() as Arc<dyn Sink>);
+        let node = config.node.as_deref().map_or_else(NodeId::new, NodeId::named);
+        let sink = router.clone() as Arc<dyn Sink>;
         let hook = config.moderation.as_ref();
         let hook = hook.map(|config| Hook::start(config, sink.clone())).transpose()?;
         let shared = Self {

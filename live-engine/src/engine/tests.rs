@@ -33,6 +33,7 @@ impl Half {
         let config = Config {
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
             workers: 2,
+            node: None,
             database_url: Secret::new(test_db.url.clone()),
             db: testkit::db_options(),
             token_key: testkit::token_key(),

@@ -73,3 +73,22 @@ async fn a_room_whose_owner_died_is_taken_by_the_engine_that_is_asked() {
     assert_eq!(epochs(&world).await, 8);
     world.engine.stop().await;
 }
+
+#[tokio::test]
+async fn an_engine_that_is_started_again_under_its_name_has_its_rooms_at_once() {
+    let redis = Redis::start().await;
+    let world = World::start_on(end(&redis).await, |config| config.node = Some("shelf".into())).await;
+    let lease = "insert into room_leases (stream_id, epoch, node_id, expires_at)
+                 values ($1, 7, $2, clock_timestamp() + interval '1 hour')";
+    sqlx::query(lease)
+        .bind(world.shop.stream.0)
+        .bind(NodeId::named("shelf").0)
+        .execute(&world.db.pool)
+        .await
+        .expect("a lease of its life before");
+    let feature = HostCommand::Feature(world.feature());
+    let done = world.over_the_bus(world.shop.owner, RequestId::new(), feature).await;
+    assert_eq!(done, Ok(Outcome::Done));
+    assert_eq!(epochs(&world).await, 8);
+    world.engine.stop().await;
+}
