@@ -7,6 +7,7 @@
 //! acknowledged against what is there.
 
 pub mod live;
+pub mod programs;
 pub mod rest;
 pub mod show;
 pub mod socket;

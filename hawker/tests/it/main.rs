@@ -2,6 +2,7 @@
 //! started again; and its demo shop and pages.
 #![allow(clippy::unwrap_used)]
 
+mod apart;
 mod crashes;
 mod demo_shop;
 mod pages;

@@ -72,7 +72,15 @@ async fn buy_and_pay(client: &RestClient, stream: StreamId, hold: &Reservation, 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sale_goes_from_the_shop_to_the_receipt() {
-    let world = World::start().await;
+    from_the_shop_to_the_receipt(World::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sale_goes_from_the_shop_to_the_receipt_between_two_processes() {
+    from_the_shop_to_the_receipt(World::start_apart().await).await;
+}
+
+async fn from_the_shop_to_the_receipt(world: World) {
     let OnAir {
         host, product, stream, ..
     } = world.on_air(10).await;
@@ -217,7 +225,15 @@ async fn hold_over_both(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_demo_show_keeps_every_promise() {
-    let world = World::start().await;
+    a_demo_show_keeps_every_promise(World::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_demo_show_keeps_every_promise_between_two_processes() {
+    a_demo_show_keeps_every_promise(World::start_apart().await).await;
+}
+
+async fn a_demo_show_keeps_every_promise(world: World) {
     let (_, admin) = world.admin().await;
     let options = DemoOptions {
         base_url: world.rest.base().to_owned(),

@@ -1,19 +1,22 @@
-//! A running Hawker for tests: both services in this process over one bus, on a
-//! database of the test's own.
+//! A running Hawker for tests, on a database of the test's own: both services in this
+//! process over one bus, or as two processes with a Redis between them.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::path::Path;
 
 use core_api::Service;
 use live_engine::Engine;
+use loadtest::programs::{Apart, Binaries, Place};
 use loadtest::rest::{NewProduct, NewStream, NewVariant, Product, RestClient, Session, Stream};
 use loadtest::show::Credentials;
 use shared::bus::MemoryBus;
 use shared::config::Settings;
 use shared::ids::RequestId;
 use shared::status::ProductStatus;
-use testkit::TestDb;
+use tempfile::TempDir;
+use testkit::{Redis, TestDb};
 
 /// Both services and their database.
 pub struct World {
@@ -21,8 +24,22 @@ pub struct World {
     pub db: TestDb,
     /// The API, signed in as nobody.
     pub rest: RestClient,
-    core: Service,
-    engine: Engine,
+    services: Services,
+}
+
+enum Services {
+    Here { core: Box<Service>, engine: Engine },
+    Apart(Box<TwoProcesses>),
+}
+
+/// Both services as processes, and what they need.
+pub struct TwoProcesses {
+    /// The processes.
+    pub apart: Apart,
+    /// What is between them.
+    pub redis: Redis,
+    // Where their logs are, for as long as they write.
+    _dir: TempDir,
 }
 
 /// A shop with one product on air.
@@ -71,7 +88,38 @@ impl World {
             .await
             .expect("core-api starts");
         let rest = RestClient::new(&format!("http://{}", core.addr())).expect("a client");
-        Self { db, rest, core, engine }
+        let core = Box::new(core);
+        let services = Services::Here { core, engine };
+        Self { db, rest, services }
+    }
+
+    /// Starts both services as processes over a Redis of their own.
+    pub async fn start_apart() -> Self {
+        let (db, redis) = (testkit::database().await, Redis::start().await);
+        let dir = crate::program::scratch();
+        let place = Place {
+            binaries: Binaries::beside(Path::new(env!("CARGO_BIN_EXE_hawker"))),
+            dir: dir.path().to_owned(),
+            database_url: db.url.clone(),
+            database_forgets: true,
+            redis_url: redis.url(),
+        };
+        let apart = Apart::start(place).await.expect("both start");
+        let rest = RestClient::new(&apart.base_url()).expect("a client");
+        let services = Services::Apart(Box::new(TwoProcesses {
+            apart,
+            redis,
+            _dir: dir,
+        }));
+        Self { db, rest, services }
+    }
+
+    /// The processes, where the services are some.
+    pub fn processes(&mut self) -> &mut TwoProcesses {
+        match &mut self.services {
+            Services::Apart(processes) => processes,
+            Services::Here { .. } => panic!("both services are in this process"),
+        }
     }
 
     /// Makes an account.
@@ -137,8 +185,13 @@ impl World {
 
     /// Stops both services in order, and proves what the database says.
     pub async fn stop(self) {
-        self.engine.stop().await;
-        self.core.stop().await;
+        match self.services {
+            Services::Here { core, engine } => {
+                engine.stop().await;
+                core.stop().await;
+            }
+            Services::Apart(processes) => processes.apart.stop().await.expect("both stop in order"),
+        }
         let report = shared::verify::run(&self.db.pool).await.expect("verified");
         let broken: Vec<_> = report.broken().collect();
         assert!(broken.is_empty(), "{broken:#?}");

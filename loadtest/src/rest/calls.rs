@@ -207,7 +207,20 @@ impl RestClient {
     /// # Errors
     /// `not_found`, `stream_not_live`.
     pub async fn feature(&self, stream: StreamId, feature: &Feature) -> RestResult<serde_json::Value> {
-        self.post_as(&format!("/streams/{stream}/feature"), RequestId::new(), Some(feature))
+        self.feature_as(stream, feature, RequestId::new()).await
+    }
+
+    /// Shows a product, as the act `key`.
+    ///
+    /// # Errors
+    /// `not_found`, `stream_not_live`.
+    pub async fn feature_as(
+        &self,
+        stream: StreamId,
+        feature: &Feature,
+        key: RequestId,
+    ) -> RestResult<serde_json::Value> {
+        self.post_as(&format!("/streams/{stream}/feature"), key, Some(feature))
             .await
     }
 
