@@ -69,7 +69,10 @@ impl NodeId {
     /// The node of this name: the same after a restart, so that it finds its own rooms.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        Self(Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("hawker node {name}").as_bytes()))
+        Self(Uuid::new_v5(
+            &Uuid::NAMESPACE_OID,
+            format!("hawker node {name}").as_bytes(),
+        ))
     }
 }
 

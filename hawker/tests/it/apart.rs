@@ -36,9 +36,7 @@ async fn featured(live: &mut LiveClient) -> ProductCard {
 async fn shows(live: &mut LiveClient, price_minor: i64) -> Duration {
     let began = Instant::now();
     let shown = live.event(|event| match event {
-        RoomEvent::ProductUpdated { product } => {
-            (product.variants.first()?.price_minor == price_minor).then_some(())
-        }
+        RoomEvent::ProductUpdated { product } => (product.variants.first()?.price_minor == price_minor).then_some(()),
         _ => None,
     });
     shown.await.expect("the room is shown the price");
@@ -139,7 +137,9 @@ async fn without_redis_the_show_goes_on_and_nothing_is_lost() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_process_can_be_killed_and_the_other_goes_on() {
     let mut world = World::start_apart().await;
-    let OnAir { host, product, stream, .. } = world.on_air(10).await;
+    let OnAir {
+        host, product, stream, ..
+    } = world.on_air(10).await;
     let (viewer, ..) = world.register("Visitor").await;
     let mut live = enter(&viewer, stream.id).await;
     let apart = &mut world.processes().apart;
@@ -150,7 +150,10 @@ async fn each_process_can_be_killed_and_the_other_goes_on() {
 
     let apart = &mut world.processes().apart;
     apart.engine.take().expect("it runs").kill().expect("killed");
-    assert_eq!(live.closed().await.expect("it ends").code, loadtest::live::ABNORMAL_CLOSE);
+    assert_eq!(
+        live.closed().await.expect("it ends").code,
+        loadtest::live::ABNORMAL_CLOSE
+    );
     assert_eq!(world.rest.stream(stream.id).await.expect("answered").id, stream.id);
     world.processes().apart.start_missing().await.expect("it starts again");
     let mut live = enter(&viewer, stream.id).await;
@@ -159,7 +162,9 @@ async fn each_process_can_be_killed_and_the_other_goes_on() {
         variant: None,
     };
     let host = host.patient(DEADLINE);
-    host.feature(stream.id, &feature).await.expect("the new engine is reached");
+    host.feature(stream.id, &feature)
+        .await
+        .expect("the new engine is reached");
     featured(&mut live).await;
     let history = viewer.chat_history(stream.id).await.expect("history").items;
     assert_eq!(history[0].text, "without core-api");
