@@ -50,6 +50,7 @@ async fn measure(viewers: usize, format: &str) -> Result<()> {
     let config = Config {
         bind: SocketAddr::from(([127, 0, 0, 1], 0)),
         workers: 2,
+        node: None,
         database_url: Secret::new(db.url.clone()),
         db: testkit::db_options(),
         token_key: testkit::token_key(),
