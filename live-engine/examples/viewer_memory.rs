@@ -57,6 +57,7 @@ async fn measure(viewers: usize, format: &str) -> Result<()> {
         allowed_origins: Vec::new(),
         trusted_proxies: Vec::new(),
         moderation: None,
+        compression: true,
         limits: Limits {
             connections_per_address: usize::MAX,
             // They answer no pings.

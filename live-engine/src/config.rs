@@ -36,6 +36,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// The service that is asked about messages before they are said.
     pub moderation: Option<HookConfig>,
+    /// Whether frames are compressed for clients that offer it.
+    pub compression: bool,
     /// What is too much.
     pub limits: Limits,
 }
@@ -232,6 +234,7 @@ impl Config {
         let allowed_origins = settings.list("allowed_origins");
         let trusted_proxies = settings.list("trusted_proxies");
         let moderation = read_hook(settings);
+        let compression = settings.or("live_compression", true);
         let limits = Limits::read(settings);
         Some(Self {
             bind: bind?,
@@ -247,6 +250,7 @@ impl Config {
             allowed_origins,
             trusted_proxies,
             moderation: moderation?,
+            compression: compression?,
             limits: limits?,
         })
     }

@@ -6,7 +6,7 @@
 //! rooms, sales and requests in flight, and never the time that a receiver takes.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -83,6 +83,8 @@ pub struct Attached {
 /// What each worker measures of a room, for the room to read.
 pub struct Load {
     per_worker: Box<[(AtomicU64, AtomicU32)]>,
+    /// For each worker the formats in which one of its viewers may read compressed.
+    deflate: Box<[[AtomicBool; 2]]>,
 }
 
 impl Load {
@@ -91,6 +93,7 @@ impl Load {
     pub fn new(workers: usize) -> Arc<Self> {
         Arc::new(Self {
             per_worker: (0..workers).map(|_| Default::default()).collect(),
+            deflate: (0..workers).map(|_| Default::default()).collect(),
         })
     }
 
@@ -112,6 +115,20 @@ impl Load {
     #[must_use]
     pub fn viewers(&self) -> u64 {
         self.per_worker.iter().map(|(v, _)| v.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The formats in which one of a worker's viewers may read compressed, in the order of
+    /// [`shared::protocol::Format::ALL`].
+    pub fn set_deflate(&self, worker: u16, wanted: [bool; 2]) {
+        for (flag, wanted) in self.deflate.get(usize::from(worker)).into_iter().flatten().zip(wanted) {
+            flag.store(wanted, Ordering::Relaxed);
+        }
+    }
+
+    /// The formats in which somebody may read compressed, in the order of [`shared::protocol::Format::ALL`].
+    #[must_use]
+    pub fn deflate(&self) -> [bool; 2] {
+        [0, 1].map(|format| self.deflate.iter().any(|worker| worker[format].load(Ordering::Relaxed)))
     }
 
     /// The longest of the last sweeps.

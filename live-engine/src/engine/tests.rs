@@ -40,6 +40,7 @@ impl Half {
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             moderation: None,
+            compression: true,
             limits: Limits::default(),
         };
         let db = Db::start(config.database_url.expose(), config.db.clone())

@@ -25,6 +25,7 @@ use crate::auth::Identity;
 use crate::limits::{Meter, Seat};
 use crate::metrics;
 use crate::room::batch;
+use crate::room::log::Variant;
 use crate::room::shard::Shard;
 use crate::types::ConnId;
 
@@ -49,6 +50,8 @@ pub struct Conn {
     pub id: ConnId,
     /// How its frames are written; known after the handshake.
     pub format: Cell<Format>,
+    /// Whether its room's frames may be compressed; known after the handshake.
+    pub deflate: Cell<bool>,
     /// Its commands' rate.
     pub commands: Meter,
     /// Its place among the connections.
@@ -96,6 +99,7 @@ impl Conn {
         Rc::new(Self {
             id,
             format: Cell::new(Format::Json),
+            deflate: Cell::new(false),
             commands: Meter::default(),
             seat: RefCell::new(seat),
             input: RefCell::default(),
@@ -118,6 +122,15 @@ impl Conn {
             ending: Cell::new(Ending::No),
             parted: Cell::new(false),
         })
+    }
+
+    /// How it gets its room's frames.
+    #[must_use]
+    pub const fn variant(&self) -> Variant {
+        Variant {
+            format: self.format.get(),
+            deflate: self.deflate.get(),
+        }
     }
 
     /// The other end's address; a socket without one has no use, and is told so later.
@@ -264,7 +277,7 @@ impl Conn {
         let log = shard.as_ref().and_then(|shard| shard.log());
         self.writer
             .borrow_mut()
-            .pump(log.as_deref(), self.format.get(), ephemeral, |bytes| self.write(bytes))
+            .pump(log.as_deref(), self.variant(), ephemeral, |bytes| self.write(bytes))
     }
 
     fn follow_up(&self, pumped: Pumped) {

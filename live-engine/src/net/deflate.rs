@@ -2,6 +2,8 @@
 //! direction: every message stands for itself, so a connection keeps no window, a worker
 //! keeps one of each for all of them, and what is compressed once serves everybody.
 
+use std::cell::RefCell;
+
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// What a sender leaves off the end of each message (RFC 7692, 7.2.1).
@@ -80,6 +82,20 @@ impl Inflater {
     }
 }
 
+thread_local! {
+    static DEFLATER: RefCell<Option<Deflater>> = const { RefCell::new(None) };
+}
+
+/// Compresses one message with this thread's deflater; `None` when it is too short for
+/// that to pay, or does not get smaller.
+#[must_use]
+pub fn deflate(message: &[u8]) -> Option<Vec<u8>> {
+    if message.len() < MIN_BYTES {
+        return None;
+    }
+    DEFLATER.with_borrow_mut(|deflater| deflater.get_or_insert_default().deflate(message))
+}
+
 /// Compresses messages one after the other, for all rooms of a worker.
 #[derive(Debug)]
 pub struct Deflater {
@@ -96,6 +112,8 @@ impl Default for Deflater {
 
 /// Where time and size meet for a tick of chat: see `benches/hot_paths.rs`.
 const LEVEL: u32 = 3;
+/// A message below this costs a viewer more to inflate than it saves on the way.
+const MIN_BYTES: usize = 512;
 
 impl Deflater {
     /// Compresses one message; `None` when that does not make it smaller.

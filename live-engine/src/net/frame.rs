@@ -33,11 +33,24 @@ impl Opcode {
     }
 }
 
+/// The bit that ends a message, which each of our frames does.
+const FINAL: u8 = 0x80;
+/// The bit that says that a message is compressed (RFC 7692, 6).
+const COMPRESSED: u8 = 0x40;
+
 /// Appends one whole frame to `out`.
 pub fn push(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
-    const FINAL: u8 = 0x80;
+    push_as(out, FINAL | opcode as u8, payload);
+}
+
+/// Appends one whole frame with a compressed payload.
+pub fn push_deflated(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+    push_as(out, FINAL | COMPRESSED | opcode as u8, payload);
+}
+
+fn push_as(out: &mut Vec<u8>, first: u8, payload: &[u8]) {
     out.reserve(payload.len() + 10);
-    out.push(FINAL | opcode as u8);
+    out.push(first);
     match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
         (Ok(short @ 0..=125), _) => out.push(short),
         (_, Ok(medium)) => {
@@ -50,6 +63,17 @@ pub fn push(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
         }
     }
     out.extend_from_slice(payload);
+}
+
+/// What one of our own frames carries.
+#[must_use]
+pub fn payload(frame: &[u8]) -> &[u8] {
+    let header = match frame.get(1) {
+        None | Some(..126) => 2,
+        Some(126) => 4,
+        Some(127..) => 10,
+    };
+    frame.get(header..).unwrap_or_default()
 }
 
 /// A close frame; without a code it says nothing at all. The reason is cut to what a
@@ -98,6 +122,7 @@ mod tests {
             let text = "x".repeat(len);
             let mut out = Vec::new();
             push(&mut out, Opcode::Text, text.as_bytes());
+            assert_eq!(payload(&out), text.as_bytes());
             assert_eq!(read_back(out), Message::text(text), "{len}");
             let mut out = Vec::new();
             push(&mut out, Opcode::Binary, &vec![7; len]);

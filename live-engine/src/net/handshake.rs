@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, create_response, write_response};
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
 
+use super::extensions::negotiate;
 use crate::auth::Proof;
 use crate::config::Config;
 
@@ -22,6 +23,8 @@ pub const MAX_REQUEST_BYTES: usize = 16 * 1024;
 pub struct Upgrade {
     /// How frames are written.
     pub format: Format,
+    /// How the offer of compression was taken up; then messages may be compressed.
+    pub deflate: Option<String>,
     /// Who it says it is.
     pub proof: Proof,
     /// The address that limits count: a proxy of ours names another than the peer's.
@@ -88,13 +91,19 @@ fn has_end(bytes: &[u8]) -> bool {
 
 #[allow(clippy::result_large_err, reason = "a refusal is rare")]
 fn accept(request: &Request, config: &Config, peer: IpAddr) -> Result<(Vec<u8>, Upgrade), ErrorResponse> {
-    let upgrade = upgrade(request, &config.allowed_origins, peer, &config.trusted_proxies)?;
+    let mut upgrade = upgrade(request, &config.allowed_origins, peer, &config.trusted_proxies)?;
     let no_upgrade = |_| refuse(StatusCode::BAD_REQUEST, "this is no request for a WebSocket");
     let mut response = create_response(request).map_err(no_upgrade)?;
     response.headers_mut().insert(
         header::SEC_WEBSOCKET_PROTOCOL,
         HeaderValue::from_static(upgrade.format.subprotocol()),
     );
+    upgrade.deflate = upgrade.deflate.filter(|_| config.compression);
+    if let Some(taken_up) = upgrade.deflate.as_deref().map(HeaderValue::try_from) {
+        let taken_up = taken_up.map_err(|_| refuse(StatusCode::BAD_REQUEST, "the extensions cannot be read"))?;
+        let headers = response.headers_mut();
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, taken_up);
+    }
     let mut bytes = Vec::new();
     write_response(&mut bytes, &response).map_err(no_upgrade)?;
     Ok((bytes, upgrade))
@@ -133,9 +142,16 @@ fn upgrade(request: &Request, origins: &[String], peer: IpAddr, proxies: &[IpAdd
     let address = client_address(peer, forwarded, proxies);
     Ok(Upgrade {
         format,
+        deflate: extensions(request),
         proof: proof(request),
         address,
     })
+}
+
+/// How the extensions that the client offers are answered.
+fn extensions(request: &Request) -> Option<String> {
+    let lines = request.headers().get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    negotiate(lines.iter().filter_map(|line| line.to_str().ok()))
 }
 
 /// The comma-separated values of a header, over all its lines.

@@ -7,13 +7,12 @@
 //! before the frame's header was judged. A reader with nothing under way owns no memory
 //! but itself.
 
+mod header;
+
 use std::ops::ControlFlow;
 
+use self::header::{Header, Kind, MAX_HEADER_BYTES};
 use super::deflate::{InflateError, Inflater};
-use super::frame::MAX_CONTROL_BYTES;
-
-/// The longest header of a client's frame: two bytes, eight of length, four of mask.
-const MAX_HEADER_BYTES: usize = 14;
 
 /// What is too much for a reader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,33 +69,6 @@ impl ReadError {
             Self::TooLarge => 1009,
         }
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Continuation,
-    Text,
-    Binary,
-    Close,
-    Ping,
-    Pong,
-}
-
-impl Kind {
-    const fn is_control(self) -> bool {
-        matches!(self, Self::Close | Self::Ping | Self::Pong)
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Header {
-    last: bool,
-    compressed: bool,
-    kind: Kind,
-    /// Bytes of payload still to come.
-    left: usize,
-    /// The mask from the next byte on.
-    mask: [u8; 4],
 }
 
 /// A message of which something has come.
@@ -195,7 +167,7 @@ impl Reader {
         if let Some(mut header) = begun {
             let used = header.left.min(input.len());
             let payload = &mut input[..used];
-            unmask(payload, header.mask);
+            header::unmask(payload, header.mask);
             header.mask.rotate_left(used % 4);
             header.left -= used;
             return Ok((used, self.part(header, payload, inflater, each)?));
@@ -210,7 +182,7 @@ impl Reader {
             return Ok((used, ControlFlow::Continue(())));
         }
         let payload = &mut rest[..header.left];
-        unmask(payload, header.mask);
+        header::unmask(payload, header.mask);
         let used = used + header.left;
         Ok((used, self.whole(header, payload, inflater, each)?))
     }
@@ -222,7 +194,7 @@ impl Reader {
             .as_mut()
             .filter(|unfinished| !unfinished.header.is_empty())
         else {
-            let parsed = parse_header(input, self.deflate)?;
+            let parsed = header::parse(input, self.deflate)?;
             if parsed.is_none() {
                 self.unfinished.get_or_insert_default().header = input.to_vec();
             }
@@ -231,7 +203,7 @@ impl Reader {
         let kept = unfinished.header.len();
         let more = input.len().min(MAX_HEADER_BYTES - kept);
         unfinished.header.extend_from_slice(&input[..more]);
-        match parse_header(&unfinished.header, self.deflate)? {
+        match header::parse(&unfinished.header, self.deflate)? {
             Some((header, len)) => {
                 unfinished.header = Vec::new();
                 self.tidy();
@@ -394,75 +366,6 @@ fn deliver(
     })
 }
 
-/// Reads a header and judges as much of it as is there. `None` when it is not whole.
-fn parse_header(bytes: &[u8], deflate: bool) -> Result<Option<(Header, usize)>, ReadError> {
-    let Some(&first) = bytes.first() else { return Ok(None) };
-    let (last, reserved) = (first & 0x80 != 0, first & 0x70);
-    let kind = match first & 0x0f {
-        0x0 => Kind::Continuation,
-        0x1 => Kind::Text,
-        0x2 => Kind::Binary,
-        0x8 => Kind::Close,
-        0x9 => Kind::Ping,
-        0xa => Kind::Pong,
-        _ => return Err(ReadError::Protocol("the opcode is reserved")),
-    };
-    // The first frame of a message says whether the message is compressed (RFC 7692, 6.1).
-    let compressed = reserved == 0x40 && deflate && matches!(kind, Kind::Text | Kind::Binary);
-    if reserved != 0 && !compressed {
-        return Err(ReadError::Protocol("a reserved bit is set"));
-    }
-    if kind.is_control() && !last {
-        return Err(ReadError::Protocol("a control frame is fragmented"));
-    }
-    let Some(&second) = bytes.get(1) else { return Ok(None) };
-    if second & 0x80 == 0 {
-        return Err(ReadError::Protocol("a client's frame must be masked"));
-    }
-    let short = second & 0x7f;
-    if kind.is_control() && usize::from(short) > MAX_CONTROL_BYTES {
-        return Err(ReadError::Protocol("a control frame is too long"));
-    }
-    let Some((length, at)) = parse_length(short, &bytes[2..])? else {
-        return Ok(None);
-    };
-    let Some(mask) = bytes[2 + at..].first_chunk::<4>() else {
-        return Ok(None);
-    };
-    // On a platform where it does not fit it is too large all the same.
-    let left = usize::try_from(length).unwrap_or(usize::MAX);
-    let header = Header {
-        last,
-        compressed,
-        kind,
-        left,
-        mask: *mask,
-    };
-    Ok(Some((header, 2 + at + 4)))
-}
-
-/// The payload's length and how many bytes beyond the second byte it took.
-fn parse_length(short: u8, bytes: &[u8]) -> Result<Option<(u64, usize)>, ReadError> {
-    let (length, at, least) = match short {
-        126 => match bytes.first_chunk::<2>() {
-            Some(length) => (u64::from(u16::from_be_bytes(*length)), 2, 126),
-            None => return Ok(None),
-        },
-        127 => match bytes.first_chunk::<8>() {
-            Some(length) => (u64::from_be_bytes(*length), 8, 65_536),
-            None => return Ok(None),
-        },
-        short => (u64::from(short), 0, 0),
-    };
-    if length < least {
-        return Err(ReadError::Protocol("the length is not written in the shortest way"));
-    }
-    if length > i64::MAX as u64 {
-        return Err(ReadError::Protocol("the length has its first bit set"));
-    }
-    Ok(Some((length, at)))
-}
-
 /// The code of a close frame; none for an empty one.
 fn close_code(payload: &[u8]) -> Result<Option<u16>, ReadError> {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else {
@@ -489,17 +392,6 @@ fn utf8_prefix(bytes: &[u8]) -> Result<usize, ReadError> {
         Ok(text) => Ok(text.len()),
         Err(error) if error.error_len().is_none() => Ok(error.valid_up_to()),
         Err(_) => Err(ReadError::NotUtf8),
-    }
-}
-
-fn unmask(payload: &mut [u8], mask: [u8; 4]) {
-    let wide = u64::from_ne_bytes([mask[0], mask[1], mask[2], mask[3], mask[0], mask[1], mask[2], mask[3]]);
-    let (words, rest) = payload.as_chunks_mut::<8>();
-    for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
-    }
-    for (byte, mask) in rest.iter_mut().zip(mask.iter().cycle()) {
-        *byte ^= mask;
     }
 }
 

@@ -168,8 +168,9 @@ fn request(worker: &Rc<Worker>, conn: &Rc<Conn>, bytes: &[u8]) -> usize {
             used,
         } => {
             conn.format.set(upgrade.format);
+            conn.deflate.set(upgrade.deflate.is_some());
             conn.since.set(worker.turn.now());
-            conn.input.borrow_mut().stage = Stage::Frames(Reader::new(LIMITS, false));
+            conn.input.borrow_mut().stage = Stage::Frames(Reader::new(LIMITS, upgrade.deflate.is_some()));
             conn.send_raw(&response);
             upgraded(worker, conn, upgrade);
             used - known

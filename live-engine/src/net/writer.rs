@@ -9,9 +9,8 @@
 use std::io;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use shared::protocol::Format;
 
-use crate::room::log::{Place, RoomLog};
+use crate::room::log::{Place, RoomLog, Variant};
 
 /// How far writing got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,7 +106,7 @@ impl Writer {
         }
         if self.waiting.is_some() {
             self.push(frames)?;
-            return Ok(self.pump(None, Format::Json, false, write));
+            return Ok(self.write_waiting(&mut write).unwrap_or(Pumped::Drained));
         }
         let mut rest = frames;
         while !rest.is_empty() {
@@ -181,7 +180,7 @@ impl Writer {
     pub fn pump(
         &mut self,
         log: Option<&RoomLog>,
-        format: Format,
+        variant: Variant,
         ephemeral: bool,
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> Pumped {
@@ -199,7 +198,7 @@ impl Writer {
                 Place::Head => return Pumped::Drained,
                 Place::Gone => return Pumped::TooSlow,
                 Place::Tick(tick, newest) => {
-                    let framed = tick.framed(format);
+                    let framed = tick.framed(variant);
                     let end = if newest && ephemeral {
                         framed.bytes.len()
                     } else {
@@ -281,11 +280,13 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use proptest::prelude::*;
+    use shared::protocol::Format;
 
     use super::*;
     use crate::room::log::{Encoded, Framed, LogLimits};
 
     const MAX_PRIVATE: usize = 64;
+    const JSON: Variant = Variant::plain(Format::Json);
 
     /// A tick whose frames can be told apart: `<n n n>` numbered, `(n)` ephemeral.
     fn tick(n: u64, at: Instant) -> Arc<Encoded> {
@@ -375,7 +376,7 @@ mod tests {
                     }
                     Step::Room(mut room) => {
                         let left = room;
-                        let pumped = writer.pump(Some(&log), Format::Json, true, take(&mut sent, &mut room));
+                        let pumped = writer.pump(Some(&log), JSON, true, take(&mut sent, &mut room));
                         prop_assert!(pumped == Pumped::Drained || room == 0, "{pumped:?} with {room} of {left}");
                     }
                 }
@@ -383,7 +384,7 @@ mod tests {
             let heard = frames(&sent);
             let of = |open: char| heard.iter().filter(|frame| frame.starts_with(open)).cloned().collect::<Vec<_>>();
             let expected: Vec<_> = (1..=ticks)
-                .map(|n| String::from_utf8(tick(n, at).framed(Format::Json).numbered().to_vec()).expect("text"))
+                .map(|n| String::from_utf8(tick(n, at).framed(JSON).numbered().to_vec()).expect("text"))
                 .collect();
             prop_assert_eq!(of('<'), expected, "every numbered frame, once and in order");
             let expected: Vec<_> = (0..privates).map(|n| format!("[{n}]")).collect();
@@ -400,11 +401,11 @@ mod tests {
             let mut ended = None;
             for (n, mut room) in (1..).zip(rooms) {
                 log.push(tick(n, at));
-                let pumped = writer.pump(Some(&log), Format::Json, false, take(&mut sent, &mut room));
+                let pumped = writer.pump(Some(&log), JSON, false, take(&mut sent, &mut room));
                 if pumped == Pumped::TooSlow {
                     writer.close(b"{4008}");
                     let mut room = usize::MAX;
-                    ended = Some(writer.pump(Some(&log), Format::Json, false, take(&mut sent, &mut room)));
+                    ended = Some(writer.pump(Some(&log), JSON, false, take(&mut sent, &mut room)));
                     break;
                 }
             }
@@ -426,7 +427,7 @@ mod tests {
         log.push(tick(1, at));
         log.push(tick(2, at));
         let (mut sent, mut room) = (Vec::new(), usize::MAX);
-        let pumped = writer.pump(Some(&log), Format::Json, true, take(&mut sent, &mut room));
+        let pumped = writer.pump(Some(&log), JSON, true, take(&mut sent, &mut room));
         assert_eq!(pumped, Pumped::Drained);
         assert_eq!(frames(&sent), ["<1 1 >", "<2 2 2 >", "(2)"]);
     }
@@ -447,7 +448,7 @@ mod tests {
         );
         log.push(tick(1, at));
         room = usize::MAX;
-        writer.pump(Some(&log), Format::Json, false, take(&mut sent, &mut room));
+        writer.pump(Some(&log), JSON, false, take(&mut sent, &mut room));
         assert_eq!(frames(&sent), ["(hearts)", "<1 1 >"]);
     }
 
@@ -458,7 +459,7 @@ mod tests {
         assert_eq!(writer.push(large.as_bytes()), Ok(()), "alone, whatever its size");
         assert_eq!(writer.push(b"[1]"), Err(Full));
         let (mut sent, mut room) = (Vec::new(), 10);
-        let pumped = writer.pump(Some(&log), Format::Json, true, take(&mut sent, &mut room));
+        let pumped = writer.pump(Some(&log), JSON, true, take(&mut sent, &mut room));
         assert_eq!(pumped, Pumped::Blocked);
         assert_eq!(writer.push(b"[1]"), Err(Full), "what has begun counts");
         writer.abandon();
@@ -466,7 +467,7 @@ mod tests {
         assert_eq!(writer.push(b"[2]"), Ok(()));
         writer.close(b"{again}");
         room = usize::MAX;
-        let pumped = writer.pump(Some(&log), Format::Json, true, take(&mut sent, &mut room));
+        let pumped = writer.pump(Some(&log), JSON, true, take(&mut sent, &mut room));
         assert_eq!(pumped, Pumped::Finished);
         assert_eq!(frames(&sent), [large, "{bye}".to_owned()]);
     }

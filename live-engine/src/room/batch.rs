@@ -66,6 +66,20 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// Compresses it for the formats in which somebody may read it compressed, in the order
+    /// of [`Format::ALL`]. Before it is shared: afterwards it stays as it is.
+    #[must_use]
+    pub fn deflated(mut self, wanted: [bool; 2]) -> Self {
+        if wanted != [false; 2]
+            && let Some(encoded) = Arc::get_mut(&mut self.encoded)
+        {
+            encoded.deflate(wanted);
+        }
+        self
+    }
+}
+
 fn framed(
     format: Format,
     numbered: Option<&NumberedFrame>,
@@ -103,6 +117,8 @@ mod tests {
     use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocket};
 
     use super::*;
+    use crate::net::deflate::Inflater;
+    use crate::room::log::Variant;
 
     fn read_all(format: Format, bytes: &Bytes) -> Vec<ServerFrame> {
         let mut socket = WebSocket::from_raw_socket(Cursor::new(bytes.to_vec()), Role::Client, None);
@@ -130,7 +146,7 @@ mod tests {
         let batch = Batch::encode(2, 8, timed, vec![viewers()], 4, 99, Instant::now()).expect("encodes");
         assert_eq!((batch.encoded.from, batch.encoded.to), (8, 10));
         for format in Format::ALL {
-            let framed = batch.encoded.framed(format);
+            let framed = batch.encoded.framed(Variant::plain(format));
             let frames = read_all(format, &framed.bytes);
             let numbered = NumberedFrame {
                 epoch: 2,
@@ -161,8 +177,39 @@ mod tests {
         let batch = Batch::encode(1, 5, vec![], vec![Ephemeral::Time], 0, 1, Instant::now()).expect("encodes");
         assert_eq!((batch.encoded.from, batch.encoded.to), (5, 4));
         for format in Format::ALL {
-            assert_eq!(batch.encoded.framed(format).numbered, 0);
-            assert!(!batch.encoded.framed(format).bytes.is_empty());
+            assert_eq!(batch.encoded.framed(Variant::plain(format)).numbered, 0);
+            assert!(!batch.encoded.framed(Variant::plain(format)).bytes.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_tick_is_compressed_where_that_pays_and_only_for_who_wants_it() {
+        let chatter = || vec![(RoomEvent::Unfeatured, 98); 60];
+        let passing = || vec![Ephemeral::Time];
+        let encode = |events| Batch::encode(2, 1, events, passing(), 4, 99, Instant::now()).expect("encodes");
+        let variant = |format| Variant { format, deflate: true };
+        let batch = encode(chatter()).deflated([true, false]);
+        let [plain, deflated] = [Variant::plain(Format::Json), variant(Format::Json)].map(|v| batch.encoded.framed(v));
+        assert!(
+            deflated.numbered < plain.numbered / 4,
+            "{} of {}",
+            deflated.numbered,
+            plain.numbered
+        );
+        assert_eq!(deflated.numbered()[0], 0xc1, "a whole text, compressed");
+        let mut inflater = Inflater::default();
+        let inflated = inflater.inflate(frame::payload(deflated.numbered()), 1 << 20);
+        assert_eq!(inflated, Ok(frame::payload(plain.numbered())));
+        assert_eq!(deflated.ephemeral(), plain.ephemeral(), "too short to gain by it");
+        let unwanted = batch.encoded.framed(variant(Format::MsgPack));
+        assert_eq!(
+            unwanted.bytes,
+            batch.encoded.framed(Variant::plain(Format::MsgPack)).bytes
+        );
+        let quiet = encode(vec![(RoomEvent::Unfeatured, 98)]).deflated([true, true]);
+        for format in Format::ALL {
+            let [plain, deflated] = [Variant::plain(format), variant(format)].map(|v| &quiet.encoded.framed(v).bytes);
+            assert!(plain.as_ptr() == deflated.as_ptr(), "the same bytes, not a copy");
         }
     }
 }

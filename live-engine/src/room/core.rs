@@ -246,6 +246,7 @@ impl Core {
     pub fn speak(&mut self, now: Now) {
         let measured = Measured {
             viewers: self.load.viewers(),
+            deflate: self.load.deflate(),
             sweep: self.load.sweep(),
         };
         for batch in self.speech.speak(now, measured, self.limits.ping_interval) {

@@ -11,7 +11,27 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use shared::protocol::{Format, Position};
 
-/// One tick in one format: the numbered frame and, right behind it, the ephemeral one.
+use crate::net::deflate::deflate;
+use crate::net::frame::{self, Opcode};
+
+/// How a reader gets its frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Variant {
+    /// In which format.
+    pub format: Format,
+    /// Whether they may be compressed.
+    pub deflate: bool,
+}
+
+impl Variant {
+    /// A format as it is.
+    #[must_use]
+    pub const fn plain(format: Format) -> Self {
+        Self { format, deflate: false }
+    }
+}
+
+/// One tick in one variant: the numbered frame and, right behind it, the ephemeral one.
 #[derive(Clone, Debug, Default)]
 pub struct Framed {
     /// Both frames.
@@ -32,9 +52,33 @@ impl Framed {
     pub fn ephemeral(&self) -> &[u8] {
         &self.bytes[self.numbered..]
     }
+
+    /// The same with each frame compressed that gets smaller by it.
+    #[must_use]
+    pub fn deflated(&self, format: Format) -> Self {
+        let [numbered, ephemeral] =
+            [self.numbered(), self.ephemeral()].map(|frame| (frame, deflate(frame::payload(frame))));
+        if numbered.1.is_none() && ephemeral.1.is_none() {
+            return self.clone();
+        }
+        let mut bytes = Vec::new();
+        let mut push = |(plain, deflated): (&[u8], Option<Vec<u8>>)| {
+            match deflated {
+                Some(payload) => frame::push_deflated(&mut bytes, Opcode::of(format), &payload),
+                None => bytes.extend_from_slice(plain),
+            }
+            bytes.len()
+        };
+        let numbered = push(numbered);
+        push(ephemeral);
+        Self {
+            bytes: Bytes::from(bytes),
+            numbered,
+        }
+    }
 }
 
-/// One tick in every format.
+/// One tick in every variant that somebody wants.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// The seq of its first numbered event.
@@ -44,33 +88,54 @@ pub struct Encoded {
     /// When it was made.
     pub at: Instant,
     frames: [Framed; 2],
+    deflated: [Option<Framed>; 2],
 }
 
 impl Encoded {
     /// A tick from its frames, in the order of [`Format::ALL`].
     #[must_use]
     pub const fn new(from: u64, to: u64, at: Instant, frames: [Framed; 2]) -> Self {
-        Self { from, to, at, frames }
+        Self {
+            from,
+            to,
+            at,
+            frames,
+            deflated: [None, None],
+        }
     }
 
-    /// Its bytes in a format.
+    /// Compresses it once for each format in which somebody may read it compressed, in the
+    /// order of [`Format::ALL`].
+    pub fn deflate(&mut self, wanted: [bool; 2]) {
+        for (index, format) in Format::ALL.into_iter().enumerate() {
+            self.deflated[index] = wanted[index].then(|| self.frames[index].deflated(format));
+        }
+    }
+
+    /// Its bytes for a reader. Who may read it compressed gets it as it is when nobody
+    /// wanted it compressed at its time: each message says for itself which it is.
     #[must_use]
-    pub const fn framed(&self, format: Format) -> &Framed {
-        match format {
-            Format::Json => &self.frames[0],
-            Format::MsgPack => &self.frames[1],
+    pub const fn framed(&self, variant: Variant) -> &Framed {
+        let index = match variant.format {
+            Format::Json => 0,
+            Format::MsgPack => 1,
+        };
+        match &self.deflated[index] {
+            Some(deflated) if variant.deflate => deflated,
+            Some(_) | None => &self.frames[index],
         }
     }
 
     fn size_bytes(&self) -> usize {
-        self.frames.iter().map(|f| f.numbered).sum()
+        let frames = self.frames.iter().chain(self.deflated.iter().flatten());
+        frames.map(|framed| framed.numbered).sum()
     }
 }
 
 /// How much a log keeps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogLimits {
-    /// Bytes of all formats together.
+    /// Bytes of all variants together.
     pub bytes: usize,
     /// How long a tick is kept.
     pub age: Duration,

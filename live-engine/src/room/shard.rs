@@ -57,6 +57,8 @@ pub struct Shard {
     /// There from when it is open, and still when it is closed: what has begun is finished.
     mirror: RefCell<Option<Mirror>>,
     members: RefCell<Vec<Rc<Conn>>>,
+    /// How many of them may read compressed, in the order of `Format::ALL`.
+    deflate: Cell<[u32; 2]>,
     /// The connections of each account, those that are joining included.
     people: RefCell<HashMap<UserId, Vec<Rc<Conn>>>>,
     /// Joins under way.
@@ -82,6 +84,7 @@ impl Shard {
             phase: RefCell::new(Phase::Opening(Vec::new())),
             mirror: RefCell::default(),
             members: RefCell::default(),
+            deflate: Cell::default(),
             people: RefCell::default(),
             joining: Cell::new(0),
             passing: RefCell::default(),
@@ -308,7 +311,7 @@ impl Shard {
             *done += 1;
             conn.pump(true);
             if let Some(tick) = passing.as_deref() {
-                conn.offer(self.passed.get(), &tick.framed(conn.format.get()).bytes);
+                conn.offer(self.passed.get(), &tick.framed(conn.variant()).bytes);
             }
             if done.is_multiple_of(CLOCK_EVERY) && since.elapsed() >= SWEEP_SLICE {
                 return *done < members.len();
@@ -334,6 +337,7 @@ impl Shard {
         let place = conn.member.replace(usize::MAX);
         if members.get(place).is_some_and(|member| Rc::ptr_eq(member, conn)) {
             members.swap_remove(place);
+            self.count_deflate(conn, |count| count.saturating_sub(1));
             if let Some(moved) = members.get(place) {
                 moved.member.set(place);
             }
@@ -354,6 +358,18 @@ impl Shard {
             if conns.is_empty() {
                 people.remove(&user);
             }
+        }
+    }
+
+    fn count_deflate(&self, conn: &Conn, change: impl Fn(u32) -> u32) {
+        if conn.deflate.get() {
+            let mut counts = self.deflate.get();
+            let count = &mut counts[conn.format.get() as usize];
+            *count = change(*count);
+            self.deflate.set(counts);
+            let wanted = counts.map(|count| count > 0);
+            // A shard that is not open wants nothing.
+            let _ = self.with(|open| open.load.set_deflate(self.worker, wanted));
         }
     }
 
@@ -413,6 +429,7 @@ impl Joining {
             let mut members = shard.members.borrow_mut();
             conn.member.set(members.len());
             members.push(conn.clone());
+            shard.count_deflate(&conn, |count| count + 1);
         }
         // The sweep that is under way may have passed the end of the list.
         shard.again.set(shard.sweeping.get());

@@ -37,6 +37,7 @@ pub fn config(db: &TestDb) -> Config {
         allowed_origins: vec!["https://shop.example".into()],
         trusted_proxies: Vec::new(),
         moderation: None,
+        compression: true,
         limits: Limits::default(),
     }
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::net::deflate::Deflater;
+use crate::net::frame::MAX_CONTROL_BYTES;
 
 const LIMITS: ReadLimits = ReadLimits {
     message_bytes: 1000,

@@ -25,6 +25,8 @@ const VIEWERS_EVERY: Duration = Duration::from_millis(900);
 pub struct Measured {
     /// Connections in the room.
     pub viewers: u64,
+    /// The formats in which somebody may read compressed, in the order of `Format::ALL`.
+    pub deflate: [bool; 2],
     /// How long the longest of the last sweeps took.
     pub sweep: Duration,
 }
@@ -126,10 +128,10 @@ impl Speech {
         }
         self.spoke = now.at;
         self.ticker.said(now.at, measured.sweep);
-        self.encode(now, ephemeral, measured.viewers)
+        self.encode(now, ephemeral, measured)
     }
 
-    fn encode(&mut self, now: Now, mut ephemeral: Vec<Ephemeral>, viewers: u64) -> Vec<Arc<Batch>> {
+    fn encode(&mut self, now: Now, mut ephemeral: Vec<Ephemeral>, measured: Measured) -> Vec<Arc<Batch>> {
         let mut batches = Vec::with_capacity(1);
         let mut pending = std::mem::take(&mut self.pending);
         loop {
@@ -143,8 +145,9 @@ impl Speech {
                 Vec::new()
             };
             let epoch = self.log.head().epoch;
-            match Batch::encode(epoch, from, pending, ephemeral, viewers, now.ms, now.at) {
+            match Batch::encode(epoch, from, pending, ephemeral, measured.viewers, now.ms, now.at) {
                 Ok(batch) => {
+                    let batch = batch.deflated(measured.deflate);
                     if !batch.events.is_empty() && !self.log.push(batch.encoded.clone()) {
                         tracing::error!(epoch, from, "a tick does not follow the last one");
                     }
