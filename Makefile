@@ -1,7 +1,7 @@
 # Two commands: `make run` and `make test`. The rest is for those who change Hawker.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo lint sqlx-data bench ci
+.PHONY: help run test demo lint sqlx-data measure peers bench ci
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,12 @@ lint: ## formatting, clippy, and the dependencies' licences
 
 sqlx-data: ## write the checked queries' offline data anew
 	@scripts/sqlx-data.sh
+
+measure: ## measure the live engine, whole: about 25 minutes on an idle machine
+	@benches/peers/run all --json target/figures.json
+
+peers: ## fan-out and memory of Hawker beside Bun, nchan and a bare loop
+	@benches/peers/run
 
 bench: ## micro-benchmarks of the hot paths
 	@cargo bench --locked -p benches
