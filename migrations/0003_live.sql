@@ -232,6 +232,37 @@ create table stream_summaries (
 comment on table stream_summaries is
     'What a show came to, written once when its last event is stored. What it sold is read from orders and holds.';
 
+-- Counts a show that is over, once; false when that is done already, or it is not over. Its
+-- room does so when its last event is stored, or whoever finds that no room has.
+create function summarise_show(the_stream uuid) returns boolean language plpgsql as $$
+begin
+    perform from streams where id = the_stream and status = 'ended' and not summarised for no key update;
+    if not found then
+        return false;
+    end if;
+    insert into stream_summaries (stream_id, peak_viewers, average_viewers, accounts, guests,
+                                  chat_messages, chatters, reactions)
+    select s.id, greatest(s.peak_viewers, coalesce(v.peak, 0)), coalesce(v.average, 0), a.accounts, a.guests,
+           c.messages, c.chatters, r.counts
+      from streams s
+     cross join lateral (
+           select max(peak) as peak, round(sum(viewers_sum)::numeric / sum(samples))::int as average
+             from stream_viewers where stream_id = s.id) v
+     cross join lateral (
+           select count(*) filter (where account) as accounts, count(*) filter (where not account) as guests
+             from stream_attendance where stream_id = s.id) a
+     cross join lateral (
+           select count(*) as messages, count(distinct user_id) as chatters
+             from stream_chat_messages where stream_id = s.id and deleted_at is null) c
+     cross join lateral (
+           select coalesce(jsonb_object_agg(k.kind, k.sum), '{}') as counts
+             from (select kind, sum(count) as sum from stream_reactions where stream_id = s.id group by kind) k) r
+     where s.id = the_stream;
+    update streams s set summarised = true, peak_viewers = t.peak_viewers
+      from stream_summaries t where s.id = the_stream and t.stream_id = s.id;
+    return true;
+end $$;
+
 create table persist_rejects (
     id         uuid primary key,
     stream_id  uuid        not null,

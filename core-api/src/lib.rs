@@ -14,6 +14,7 @@ pub mod commerce;
 pub mod config;
 mod docs;
 pub mod flash;
+pub mod history;
 pub mod http;
 pub mod idempotency;
 pub mod identity;

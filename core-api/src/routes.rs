@@ -9,6 +9,7 @@ use crate::catalog::products::handlers as products;
 use crate::catalog::shipping::handlers as shipping;
 use crate::checkout::handlers as checkout;
 use crate::flash::handlers as flash;
+use crate::history::handlers as history;
 use crate::http::operations;
 use crate::identity::handlers as identity;
 use crate::moderation::handlers as moderation;
@@ -63,6 +64,7 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(streams::get) // GET /streams/{id}
         .service(streams::line_up) // GET /streams/{id}/products
         .service(streams::set_line_up) // PUT /streams/{id}/products
+        .service(streams::reorder) // PUT /streams/{id}/products/order
         .service(streams::start) // POST /streams/{id}/start
         .service(streams::end) // POST /streams/{id}/end
         .service(streams::cancel) // POST /streams/{id}/cancel
@@ -71,7 +73,11 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(streams::open_sale) // POST /streams/{id}/sales
         .service(streams::close_sale) // POST /streams/{id}/sales/{sale}/close
         .service(streams::ticket) // POST /streams/{id}/ticket
-        .service(streams::chat); // GET /streams/{id}/chat
+        .service(streams::chat) // GET /streams/{id}/chat
+        .service(history::events) // GET /streams/{id}/events
+        .service(history::replay) // GET /streams/{id}/replay
+        .service(history::public_summary) // GET /streams/{id}/summary
+        .service(history::summary); // GET /seller/streams/{id}/summary
     config
         .service(moderation::moderators) // GET /seller/moderators
         .service(moderation::appoint) // POST /seller/moderators

@@ -34,6 +34,19 @@ struct Query {
 }
 
 impl Page {
+    /// How many items at most, when so many are asked for.
+    ///
+    /// # Errors
+    /// `InvalidParameter`.
+    pub fn limit(asked: Option<i64>) -> Result<i64> {
+        let limit = asked.unwrap_or(LIMIT_DEFAULT);
+        if (1..=LIMIT_MAX).contains(&limit) {
+            return Ok(limit);
+        }
+        let detail = format!("limit is from 1 to {LIMIT_MAX}");
+        Err(Refusal::new(ErrorCode::InvalidParameter, detail).at("limit").into())
+    }
+
     /// How many rows to read: one more than shown, to know whether more follow.
     #[must_use]
     pub const fn rows(&self) -> i64 {
@@ -64,10 +77,7 @@ fn read(query: &str) -> Result<Page> {
     let Query { cursor, limit } = web::Query::<Query>::from_query(query)
         .map_err(|error| refused(error.to_string()))?
         .into_inner();
-    let limit = limit.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(refused(format!("limit is from 1 to {LIMIT_MAX}")).at("limit").into());
-    }
+    let limit = Page::limit(limit)?;
     Ok(Page { cursor, limit })
 }
 

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::Result;
 use crate::state::State;
-use crate::{checkout, flash, orders, payments, streams};
+use crate::{checkout, flash, history, orders, payments, streams};
 
 /// Rows of one transaction at most.
 const BATCH: u32 = 100;
@@ -48,6 +48,15 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
         state,
         job("sweep flash sales", interval, BATCH),
         |state| async move { flash::sweep(&state.db, &state.bus, BATCH).await },
+    );
+    spawn(tasks, state, job("count shows", interval, BATCH), |state| async move {
+        history::summarise_left_behind(&state.db, BATCH).await
+    });
+    spawn(
+        tasks,
+        state,
+        job("prune attendance", PRUNE_EVERY, PRUNE_BATCH),
+        |state| async move { history::prune_attendance(&state.db, PRUNE_BATCH).await },
     );
     spawn(
         tasks,

@@ -52,7 +52,7 @@ pub async fn place(
         place_in(conn, settings, buyer, new.checkout_id).await
     })
     .await?;
-    if !answer.replayed && answer.body.status == OrderStatus::Paid {
+    if !answer.replayed && answer.body.stream_id.is_some() {
         outbox::hint(bus.as_ref()).await;
     }
     Ok(answer)
@@ -86,6 +86,15 @@ async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, c
     if agreed.total().minor == 0 {
         give_away(conn, buyer, id).await?;
         return view(conn, buyer, id).await;
+    }
+    if let Some(stream) = agreed.stream {
+        // Who comes back to the room is asked about only if something of theirs is new.
+        let notice = RoomNotice::OrderChanged {
+            user: buyer,
+            order: id,
+            status: OrderStatus::PendingPayment,
+        };
+        outbox::push(conn, stream, &notice).await?;
     }
     let items = lines.iter().zip(&new_lines).map(|(line, new)| item(line, new.id));
     let head = Head {

@@ -5,7 +5,8 @@ use shared::ids::{RequestId, SaleId, StreamId};
 use shared::protocol::{HostCommand, Outcome};
 
 use super::model::{
-    ChatLine, Done, DoneWord, FeatureBody, LineUp, NewStream, NewTicket, OpenedSale, SaleBody, Stream, Ticket,
+    ChatPage, Done, DoneWord, FeatureBody, LineUp, NewStream, NewTicket, OpenedSale, OrderBody, SaleBody, Stream,
+    Ticket,
 };
 use crate::catalog::products::Product;
 use crate::http::{
@@ -90,6 +91,26 @@ pub async fn set_line_up(
     super::set_line_up(&state.db, &state.bus, &shop, id.0, &body.0.product_ids).await
 }
 
+/// Puts the line-up in another order, for all to see.
+#[utoipa::path(
+    tag = "streams",
+    security(("bearer" = [])),
+    params(IdempotencyKey),
+    request_body = OrderBody,
+    responses((status = 200, description = "It has that order", body = Done))
+)]
+#[put("/streams/{id}/products/order")]
+pub async fn reorder(
+    state: web::Data<State>,
+    shop: Shopkeeper,
+    id: Id<StreamId>,
+    key: Option<IdempotencyKey>,
+    body: Body<OrderBody>,
+) -> Result<web::Json<Done>> {
+    tell(&state, &shop, id.0, key, HostCommand::Reorder(body.0.0)).await?;
+    Ok(web::Json(DONE))
+}
+
 /// Calls a show to come off. Doing it twice is no error.
 #[utoipa::path(
     tag = "streams",
@@ -98,7 +119,7 @@ pub async fn set_line_up(
 )]
 #[post("/streams/{id}/cancel")]
 pub async fn cancel(state: web::Data<State>, shop: Shopkeeper, id: Id<StreamId>) -> Result<web::Json<Stream>> {
-    Ok(web::Json(super::cancel(&state.db, &shop, id.0).await?))
+    Ok(web::Json(super::cancel(&state.db, &state.bus, &shop, id.0).await?))
 }
 
 async fn tell(
@@ -258,9 +279,9 @@ pub async fn ticket(
 #[utoipa::path(
     tag = "streams",
     params(Page),
-    responses((status = 200, description = "A page of them", body = List<ChatLine>))
+    responses((status = 200, description = "A page of them", body = ChatPage))
 )]
 #[get("/streams/{id}/chat")]
-pub async fn chat(state: web::Data<State>, id: Id<StreamId>, page: Page) -> Result<List<ChatLine>> {
-    super::chat(&state.db, id.0, &page).await
+pub async fn chat(state: web::Data<State>, id: Id<StreamId>, page: Page) -> Result<web::Json<ChatPage>> {
+    Ok(web::Json(super::chat(&state.db, id.0, &page).await?))
 }

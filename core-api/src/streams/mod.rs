@@ -12,7 +12,7 @@ use shared::error::{ErrorCode, Refusal};
 use shared::ids::{GuestId, ProductId, RequestId, SellerId, StreamId, UserId};
 use shared::live::{RoomNotice, RoomRequest};
 use shared::outbox;
-use shared::protocol::{HostCommand, Outcome};
+use shared::protocol::{HostCommand, Outcome, RoomEvent};
 use shared::status::StreamStatus;
 use shared::token::{Claims as _, Ticket as TicketClaims, Viewer};
 use sqlx::{PgConnection, PgPool};
@@ -21,8 +21,9 @@ use uuid::Uuid;
 use crate::audit;
 use crate::catalog::products::{self, Product};
 use crate::config::Config;
+use crate::history;
 use crate::http::{List, Page, Result, Shopkeeper};
-use model::{ChatLine, NewStream, Role, Stream, Ticket};
+use model::{ChatPage, NewStream, Place, Role, Stream, Ticket};
 
 /// Schedules a show, and starts it if that is asked for. One that cannot start is not
 /// left behind.
@@ -40,7 +41,7 @@ pub async fn create(db: &PgPool, bus: &SharedBus, shop: &Shopkeeper, new: &NewSt
         let started = command(db, bus, shop, id, RequestId::new(), HostCommand::Start).await;
         if let Err(error) = started
             // A room that was slow to answer may have started it: then it is on air.
-            && cancel_quietly(db, shop, id).await?
+            && cancel_quietly(db, bus, shop, id).await?
         {
             return Err(error);
         }
@@ -48,8 +49,24 @@ pub async fn create(db: &PgPool, bus: &SharedBus, shop: &Shopkeeper, new: &NewSt
     get(db, id).await
 }
 
-async fn cancel_quietly(db: &PgPool, shop: &Shopkeeper, id: StreamId) -> Result<bool> {
-    Ok(store::cancel(&mut *db.acquire().await?, id, shop.seller).await?)
+async fn cancel_quietly(db: &PgPool, bus: &SharedBus, shop: &Shopkeeper, id: StreamId) -> Result<bool> {
+    let mut tx = db.begin().await?;
+    let cancelled = cancel_in(&mut tx, shop, id).await?;
+    tx.commit().await?;
+    outbox::hint(bus.as_ref()).await;
+    Ok(cancelled)
+}
+
+/// Step: scheduled → cancelled. Whoever is in the waiting room is told, and sent away.
+async fn cancel_in(conn: &mut PgConnection, shop: &Shopkeeper, id: StreamId) -> Result<bool> {
+    if !store::cancel(conn, id, shop.seller).await? {
+        return Ok(false);
+    }
+    let event = Box::new(RoomEvent::StreamStatus {
+        status: StreamStatus::Cancelled,
+    });
+    outbox::push(conn, id, &RoomNotice::Happened { event }).await?;
+    Ok(true)
 }
 
 /// Any show.
@@ -167,17 +184,18 @@ async fn set_line_up_in(conn: &mut PgConnection, id: StreamId, seller: SellerId,
 ///
 /// # Errors
 /// `not_found`, `wrong_state` once it has begun.
-pub async fn cancel(db: &PgPool, shop: &Shopkeeper, id: StreamId) -> Result<Stream> {
+pub async fn cancel(db: &PgPool, bus: &SharedBus, shop: &Shopkeeper, id: StreamId) -> Result<Stream> {
     let mut tx = db.begin().await?;
     match store::lock_own(&mut tx, id, shop.seller).await? {
         None => return Err(ErrorCode::NotFound.into()),
         Some(StreamStatus::Cancelled) => {}
-        Some(_) if store::cancel(&mut tx, id, shop.seller).await? => {
+        Some(_) if cancel_in(&mut tx, shop, id).await? => {
             audit::record(&mut tx, shop.user, "stream.cancel", id.0, serde_json::json!({})).await?;
         }
         Some(_) => return Err(ErrorCode::WrongState.into()),
     }
     tx.commit().await?;
+    outbox::hint(bus.as_ref()).await;
     get(db, id).await
 }
 
@@ -263,13 +281,20 @@ pub async fn ticket(
 ///
 /// # Errors
 /// `not_found`.
-pub async fn chat(db: &PgPool, id: StreamId, page: &Page) -> Result<List<ChatLine>> {
-    let mut conn = db.acquire().await?;
-    if store::get(&mut conn, id).await?.is_none() {
+pub async fn chat(db: &PgPool, id: StreamId, page: &Page) -> Result<ChatPage> {
+    let mut tx = history::look(db).await?;
+    if store::get(&mut tx, id).await?.is_none() {
         return Err(ErrorCode::NotFound.into());
     }
-    let rows = store::chat(&mut conn, id, page).await?;
-    Ok(List::of(rows, page, |line| line.id.0))
+    let rows = store::chat(&mut tx, id, page).await?;
+    let complete_to = history::complete_to(&mut tx, id).await?;
+    tx.commit().await?;
+    let List { items, next_cursor } = List::of(rows, page, |line| line.id.0);
+    Ok(ChatPage {
+        items,
+        next_cursor,
+        complete_to: complete_to.map(|(epoch, seq)| Place { epoch, seq }),
+    })
 }
 
 /// Forgets a batch of spent tickets that would not be good any more; how many.

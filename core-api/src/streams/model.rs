@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use shared::ids::{MessageId, ProductId, SaleId, StreamId, UserId};
-use shared::protocol::{Feature, SaleOpen};
+use shared::protocol::{Feature, LineUpOrder, SaleOpen};
 use shared::status::StreamStatus;
 use shared::token::Part;
 use utoipa::ToSchema;
@@ -131,6 +131,8 @@ pub struct Ticket {
 pub struct ChatLine {
     /// Its id.
     pub id: MessageId,
+    /// Its place among the room's numbered events.
+    pub place: Place,
     /// Who said it.
     pub author: ChatAuthor,
     /// What.
@@ -139,6 +141,27 @@ pub struct ChatLine {
     pub reply_to: Option<MessageId>,
     /// When.
     pub created_at: DateTime<Utc>,
+}
+
+/// Committed messages, newest first, with the word up to where they are complete.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ChatPage {
+    /// The messages.
+    pub items: Vec<ChatLine>,
+    /// Give it as `cursor` for the next page; null: this was the last.
+    pub next_cursor: Option<uuid::Uuid>,
+    /// Everything that was said up to here is stored, and in these pages; null: nothing
+    /// is stored yet.
+    pub complete_to: Option<Place>,
+}
+
+/// A place in a room's numbered events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Place {
+    /// The epoch.
+    pub epoch: i64,
+    /// The number in it.
+    pub seq: u64,
 }
 
 /// Who said something.
@@ -178,6 +201,11 @@ pub struct OpenedSale {
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(transparent)]
 pub struct FeatureBody(#[garde(skip)] pub Feature);
+
+/// The line-up's products, each once, in the order they are to have. The room checks them.
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(transparent)]
+pub struct OrderBody(#[garde(skip)] pub LineUpOrder);
 
 /// Opens a flash sale. The room checks the ranges: one place for both ways there.
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]

@@ -7,7 +7,7 @@ use shared::status::{Machine, StreamStatus};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{ChatAuthor, ChatLine, NewStream, Stream};
+use super::model::{ChatAuthor, ChatLine, NewStream, Place, Stream};
 use crate::http::Page;
 use crate::sellers::SellerRef;
 
@@ -265,12 +265,13 @@ pub async fn chat(conn: &mut PgConnection, id: StreamId, page: &Page) -> sqlx::R
     let rows = sqlx::query!(
         r#"select m.id as "id: MessageId", m.user_id as "user: UserId", coalesce(p.display_name, '') as "name!",
                   coalesce(s.user_id = m.user_id, false) as "host!", m.text, m.reply_to as "reply_to: MessageId",
-                  m.created_at
+                  m.created_at, m.epoch, m.seq
              from stream_chat_messages m
              join streams t on t.id = m.stream_id
              join sellers s on s.id = t.seller_id
              left join profiles p on p.user_id = m.user_id
-            where m.stream_id = $1 and ($2::uuid is null or m.id < $2) order by m.id desc limit $3"#,
+            where m.stream_id = $1 and m.deleted_at is null and ($2::uuid is null or m.id < $2)
+            order by m.id desc limit $3"#,
         id.0,
         page.cursor,
         page.rows()
@@ -281,6 +282,10 @@ pub async fn chat(conn: &mut PgConnection, id: StreamId, page: &Page) -> sqlx::R
         .into_iter()
         .map(|row| ChatLine {
             id: row.id,
+            place: Place {
+                epoch: row.epoch,
+                seq: u64::try_from(row.seq).unwrap_or(0),
+            },
             author: ChatAuthor {
                 id: row.user,
                 name: row.name,

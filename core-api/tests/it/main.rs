@@ -6,6 +6,7 @@ mod catalog;
 mod checkout;
 mod flash;
 mod harness;
+mod history;
 mod http;
 mod identity;
 mod jobs;

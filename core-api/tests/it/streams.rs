@@ -80,6 +80,17 @@ async fn a_show_is_scheduled_listed_and_called_off() {
         StreamStatus::Cancelled
     );
     owner.post(&cancel, &json!({})).await.ok::<Stream>();
+    let told: Vec<Value> = sqlx::query_scalar("select payload from outbox where stream_id = $1")
+        .bind(show.id.0)
+        .fetch_all(&market.app.db.pool)
+        .await
+        .expect("the outbox");
+    let event = json!({"type": "stream_status", "status": "cancelled"});
+    assert_eq!(
+        told,
+        [json!({"notice": "happened", "event": event})],
+        "whoever waits is told, once"
+    );
     let on_air = format!("/streams/{}/cancel", market.shop.stream);
     owner.post(&on_air, &json!({})).await.refused(409, "wrong_state");
     owner
@@ -167,6 +178,8 @@ async fn a_hosts_command_reaches_the_room_and_brings_its_word() {
         json!({"result": "done"})
     );
     owner.delete(&path("feature")).await.gone();
+    let order = json!({"products": [market.shop.product]});
+    owner.put(&path("products/order"), &order).await.ok::<Value>();
     let mut sale = json!({"variant": market.shop.variant, "quantity": 10, "price_minor": 1, "per_buyer": 1,
                           "hold_seconds": 60, "ends_in_seconds": 60});
     let opened: OpenedSale = owner.post_once(&path("sales"), Uuid::now_v7(), &sale).await.created();
