@@ -89,18 +89,18 @@ impl Client {
             let slot = tokio::time::timeout_at(by.into(), slots.clone().acquire_owned()).await;
             let Ok(Ok(slot)) = slot else {
                 count("full");
-                answer(&*sink, job.inspect, failed(self.on_failure));
+                answer(&*sink, &job.inspect, failed(self.on_failure));
                 continue;
             };
             if !self.breaker.borrow_mut().lets_through(Instant::now()) {
                 count("open");
-                answer(&*sink, job.inspect, failed(self.on_failure));
+                answer(&*sink, &job.inspect, failed(self.on_failure));
                 continue;
             }
             let (client, sink) = (self.clone(), sink.clone());
             tokio::task::spawn_local(async move {
                 let verdict = client.verdict(&job).await;
-                answer(&*sink, job.inspect, verdict);
+                answer(&*sink, &job.inspect, verdict);
                 drop(slot);
             });
         }

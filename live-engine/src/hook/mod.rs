@@ -133,7 +133,7 @@ impl Hook {
             self.jobs.try_send(job)
         {
             count("full");
-            answer(&*self.sink, job.inspect, failed(self.on_failure));
+            answer(&*self.sink, &job.inspect, failed(self.on_failure));
         }
     }
 }
@@ -147,12 +147,13 @@ fn failed(on_failure: OnFailure) -> Verdict {
     }
 }
 
-fn answer(sink: &dyn Sink, inspect: Inspect, verdict: Verdict) {
-    let Inspect {
-        stream, user, message, ..
-    } = inspect;
-    let inspected = Inspected { user, message, verdict };
-    sink.inspected(stream, inspected);
+fn answer(sink: &dyn Sink, inspect: &Inspect, verdict: Verdict) {
+    let inspected = Inspected {
+        user: inspect.user,
+        message: inspect.message,
+        verdict,
+    };
+    sink.inspected(inspect.stream, inspected);
 }
 
 /// How an inspection ended.

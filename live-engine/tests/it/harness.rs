@@ -55,7 +55,11 @@ impl World {
 
     /// The same on another bus.
     pub async fn start_on(bus: SharedBus, change: impl FnOnce(&mut Config)) -> Self {
-        let db = testkit::database().await;
+        Self::start_in(testkit::database().await, bus, change).await
+    }
+
+    /// The same in a database that is there.
+    pub async fn start_in(db: TestDb, bus: SharedBus, change: impl FnOnce(&mut Config)) -> Self {
         let shop = fixtures::shop(&db.pool, 100, 1900).await;
         let mut config = config(&db);
         change(&mut config);

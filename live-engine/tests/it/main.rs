@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "tests say what they test by their names")]
 
 mod chat;
+mod chatting;
 mod desk;
 mod ears;
 mod feed;

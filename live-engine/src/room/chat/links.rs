@@ -110,7 +110,7 @@ mod tests {
             "t.me/evil and bit.ly/abc",
             "user@evil.com",
             "evil.com:8080",
-            "http:/​/evil.com",
+            "http:/\u{200b}/evil.com",
             "192.168.0.1",
             "192.168.0.1:80/x",
             "evil.xn--p1ai",

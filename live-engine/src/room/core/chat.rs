@@ -207,7 +207,7 @@ impl Core {
                 self.effect(Effect::Inspect(inspect));
                 return;
             } else if let Some((cause, detail)) = pending.held.take() {
-                let held = held(stream, pending, cause, detail);
+                let held = held(stream, pending, cause, &detail);
                 self.effect(Effect::Hold(Box::new(held)));
                 return;
             } else if let Some(pending) = self.chat.lanes.done(user) {
@@ -419,7 +419,7 @@ fn inspect(stream: StreamId, pending: &Pending) -> Inspect {
     }
 }
 
-fn held(stream: StreamId, pending: &Pending, cause: HeldFor, detail: String) -> Held {
+fn held(stream: StreamId, pending: &Pending, cause: HeldFor, detail: &str) -> Held {
     Held {
         stream,
         request_id: pending.request_id,
