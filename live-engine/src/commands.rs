@@ -21,10 +21,10 @@ use crate::metrics;
 use crate::net::conn::Conn;
 use crate::net::worker::Worker;
 use crate::room::shard::Shard;
-use crate::room::store::load::{self, Own};
 use crate::room::store::report::{self, Report};
 use crate::room::{Host, Say, powers, text};
 use crate::sale::{HoldRequest, ReleaseRequest};
+use crate::types::Own;
 
 /// How long a join may wait for its room to open.
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
@@ -120,12 +120,14 @@ impl Command<'_> {
         let replayed = since.is_some_and(|since| shard.has_all_after(since));
         let own = match self.who.user() {
             // What is replayed waits for no query, so that everybody can come back at once.
-            Some(user) if !replayed => own(self.worker, user, stream).await?,
+            Some(user) if !replayed => self.worker.shared.owns.of(user, stream).await?,
             Some(_) | None => Own::default(),
         };
         let has_snapshot = joining.admit(self.id, since, (own.reservations, own.orders), now_ms())?;
         if let Some(user) = self.who.user()
             && !has_snapshot
+            // Looked up after the join: what comes from now on is told in any case.
+            && !since.is_some_and(|since| shard.has_no_news_for(user, since))
         {
             actix_rt::spawn(tell_own(self.worker.clone(), self.conn.clone(), shard, user));
         }
@@ -207,6 +209,7 @@ impl Command<'_> {
         let shard = self.shard()?;
         let (user, request_id) = (self.buyer()?, self.act()?);
         self.worker.shared.guards.act(Act::Buy, user.0)?;
+        shard.note_news(user);
         self.worker.shared.desk.reserve(HoldRequest {
             conn: self.conn.id,
             id: self.id,
@@ -220,10 +223,11 @@ impl Command<'_> {
     }
 
     fn release(&self, reservation: ReservationId) -> Result {
-        self.shard()?;
+        let shard = self.shard()?;
         let user = self.buyer()?;
         self.act()?;
         self.worker.shared.guards.act(Act::Buy, user.0)?;
+        shard.note_news(user);
         self.worker.shared.desk.release(ReleaseRequest {
             conn: self.conn.id,
             id: self.id,
@@ -279,15 +283,6 @@ impl Command<'_> {
     }
 }
 
-/// Reads a viewer's own open holds and orders of a show.
-async fn own(worker: &Worker, user: UserId, stream: StreamId) -> std::result::Result<Own, Refusal> {
-    let read = async move |pool: sqlx::PgPool| {
-        let mut conn = pool.acquire().await?;
-        Ok(load::own_holds_and_orders(&mut conn, user, stream).await?)
-    };
-    worker.shared.db.call(read).await
-}
-
 /// Tells who came back without a snapshot what it would have said of their own: private
 /// news is not numbered, so what came while they were away cannot be replayed.
 async fn tell_own(worker: Rc<Worker>, conn: Rc<Conn>, shard: Rc<Shard>, user: UserId) {
@@ -296,7 +291,7 @@ async fn tell_own(worker: Rc<Worker>, conn: Rc<Conn>, shard: Rc<Shard>, user: Us
     while is_here() {
         // What changes while it is read is told after it.
         conn.hold_back();
-        let read = own(&worker, user, shard.stream()).await;
+        let read = worker.shared.owns.of(user, shard.stream()).await;
         if !is_here() {
             return;
         }

@@ -21,6 +21,7 @@ use crate::feed::Feed;
 use crate::hook::Hook;
 use crate::limits::Guards;
 use crate::net::{listener, worker};
+use crate::own::Owns;
 use crate::persist::Persister;
 use crate::requests;
 use crate::room::leases::Leases;
@@ -52,6 +53,8 @@ pub struct Shared {
     pub desk: SaleDesk,
     /// Spends tickets.
     pub tickets: Tickets,
+    /// Reads what people have open in shows.
+    pub owns: Owns,
     /// Brings committed changes.
     pub feed: Feed,
     /// Keeps rooms ours.
@@ -76,6 +79,7 @@ impl Shared {
             persister: Persister::start(&db, sink.clone()),
             desk: SaleDesk::start(&db, sink.clone()),
             tickets: Tickets::start(&db),
+            owns: Owns::start(&db),
             feed: Feed::start(&db, bus.clone(), sink.clone()),
             leases: Leases::start(&db, node, sink),
             router,

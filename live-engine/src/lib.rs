@@ -9,6 +9,8 @@
 //! - `room` owns what happens: one actor a room decides and numbers (`room::state` is its
 //!   pure core), one shard a room and worker keeps the recent frames and writes them to
 //!   its viewers.
+//! - `own` reads what people have open in a show, for many at once, and knows of whom
+//!   there has been news.
 //! - `db` keeps Postgres on threads of its own; `persist` stores numbered events, `sale`
 //!   grants holds, `tickets` spends tickets, `feed` brings committed changes, `requests`
 //!   commands from core-api. `hook` asks the operator's moderation service, on a thread of
@@ -27,6 +29,7 @@ pub mod hook;
 pub mod limits;
 mod metrics;
 pub mod net;
+pub mod own;
 pub mod persist;
 mod requests;
 pub mod room;

@@ -67,6 +67,11 @@ pub fn command(kind: &'static str, refused: bool) {
     metrics::counter!("engine_commands_total", "command" => kind, "outcome" => outcome).increment(1);
 }
 
+/// What so many people have open was read at once.
+pub fn own_batch(people: usize) {
+    metrics::histogram!("engine_own_batch_size").record(people as f64);
+}
+
 /// One sweep over a shard's viewers took this long.
 pub fn sweep(took: Duration) {
     metrics::histogram!("engine_sweep_seconds").record(took.as_secs_f64());

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::Addr;
 use dashmap::DashMap;
@@ -19,6 +19,7 @@ use shared::protocol::{Private, Reservation};
 use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
+use crate::own::News;
 use crate::room::Room;
 use crate::room::batch::Batch;
 use crate::room::mirror::Mirror;
@@ -76,6 +77,8 @@ pub struct Attached {
     pub room: Addr<Room>,
     /// Counts that room and shards share.
     pub load: Arc<Load>,
+    /// Of whom there has been private news.
+    pub news: Arc<News>,
     /// The room as it is.
     pub mirror: Mirror,
 }
@@ -203,6 +206,8 @@ pub struct RoomEntry {
     pub room: Addr<Room>,
     /// Its mailbox.
     pub mail: Arc<Mail<RoomPost>>,
+    /// Of whom there has been private news.
+    pub news: Arc<News>,
 }
 
 struct WorkerEntry {
@@ -394,6 +399,9 @@ impl Sink for Router {
     }
 
     fn holds_changed(&self, stream: StreamId, holds: Vec<(UserId, Reservation)>) {
+        if let Some(entry) = self.rooms.get(&stream) {
+            entry.news.note(holds.iter().map(|(user, _)| *user), Instant::now());
+        }
         for entry in &self.workers {
             entry.mail.put(|post| {
                 let room = MAX_HOLDS_WAITING.saturating_sub(post.holds.len());

@@ -5,7 +5,7 @@
 
 use shared::Timestamp;
 use shared::error::Refusal;
-use shared::ids::{MessageId, SaleId, StreamId, UserId};
+use shared::ids::{MessageId, OrderId, SaleId, StreamId, UserId};
 use shared::live::RoomNotice;
 use shared::protocol::Reservation;
 use shared::status::SaleStatus;
@@ -77,6 +77,15 @@ pub struct SaleProgress {
     pub status: SaleStatus,
     /// When the earliest hold lapses.
     pub next_expiry: Option<Timestamp>,
+}
+
+/// What of a person's business in a show is open.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Own {
+    /// Holds that are held or paying.
+    pub reservations: Vec<Reservation>,
+    /// Orders that await payment.
+    pub orders: Vec<OrderId>,
 }
 
 /// What the moderation service has come to, about a message.

@@ -21,6 +21,7 @@ use super::{Asker, Host, Room, Say, Why, answer, reading, tick};
 use crate::engine::Shared;
 use crate::hook::Inspect;
 use crate::metrics;
+use crate::own::News;
 use crate::router::{Attached, Load, Mail, RoomEntry, RoomPost, Router, ToWorker};
 use crate::types::{Inspected, Verdict};
 
@@ -34,6 +35,7 @@ pub struct Live {
     room: Addr<Room>,
     mail: Arc<Mail<RoomPost>>,
     load: Arc<Load>,
+    news: Arc<News>,
     /// What the former owner left.
     left: Vec<(Uuid, RoomNotice)>,
 }
@@ -62,6 +64,7 @@ impl Live {
             room,
             mail,
             load,
+            news: News::new(Instant::now()),
             left: rows.notices,
             shared,
         }
@@ -72,6 +75,7 @@ impl Live {
         let entry = RoomEntry {
             room: self.room.clone(),
             mail: self.mail.clone(),
+            news: self.news.clone(),
         };
         self.shared.router.opened(self.stream, entry);
         self.shared.leases.keep(self.stream, self.epoch);
@@ -170,6 +174,7 @@ impl Live {
                     stream: self.stream,
                     room: self.room.clone(),
                     load: self.load.clone(),
+                    news: self.news.clone(),
                     mirror: *mirror,
                 };
                 self.reach.send(worker, ToWorker::Attached(Box::new(attached)));
@@ -177,6 +182,7 @@ impl Live {
             }
             Effect::Reply(answers) => self.shared.router.replies(answers),
             Effect::Tell(user, message) => {
+                self.news.note([user], Instant::now());
                 let stream = self.stream;
                 self.reach
                     .send_all(|| ToWorker::Personal(stream, user, message.clone()));

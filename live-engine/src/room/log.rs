@@ -209,6 +209,19 @@ impl RoomLog {
         (tick.from == since.seq + 1).then_some(self.first + index as u64)
     }
 
+    /// When what ends at this place was made, if that is still known.
+    #[must_use]
+    pub fn made_at(&self, place: Position) -> Option<Instant> {
+        if place.epoch != self.epoch {
+            return None;
+        }
+        let index = self.ticks.partition_point(|tick| tick.to < place.seq);
+        self.ticks
+            .get(index)
+            .filter(|tick| tick.to == place.seq)
+            .map(|tick| tick.at)
+    }
+
     /// Adds the next tick and lets go of what is too old or too much. The newest is
     /// always kept. False, and nothing is added, when it does not follow the head.
     pub fn push(&mut self, tick: Arc<Encoded>) -> bool {

@@ -23,6 +23,7 @@ use super::mirror::{Mirror, Taken};
 use super::{Detach, React, Room};
 use crate::metrics;
 use crate::net::conn::Conn;
+use crate::own::News;
 use crate::router::{Attached, Load};
 
 /// How long a sweep goes on before it lets others go first.
@@ -47,6 +48,7 @@ enum Phase {
 struct Open {
     room: Addr<Room>,
     load: Arc<Load>,
+    news: Arc<News>,
 }
 
 /// See the module.
@@ -147,6 +149,7 @@ impl Shard {
         let open = Phase::Open(Open {
             room: attached.room,
             load: attached.load,
+            news: attached.news,
         });
         if let Phase::Opening(waiting) = self.phase.replace(open) {
             for waiting in waiting {
@@ -208,6 +211,22 @@ impl Shard {
     pub fn has_all_after(&self, since: Position) -> bool {
         self.with_mirror(|_, mirror| mirror.has_all_after(since))
             .unwrap_or(false)
+    }
+
+    /// Whether somebody who comes back to this place has heard all private news of theirs.
+    #[must_use]
+    pub fn has_no_news_for(&self, user: UserId, since: Position) -> bool {
+        self.with_mirror(|open, mirror| {
+            let heard = mirror.log().made_at(since);
+            heard.is_some_and(|heard| open.news.has_none_for(user, heard))
+        })
+        .unwrap_or(false)
+    }
+
+    /// Somebody of this room has asked for something that only they will hear of.
+    pub fn note_news(&self, user: UserId) {
+        // Without a room nothing comes of it.
+        let _ = self.with(|open| open.news.note([user], Instant::now()));
     }
 
     /// Begins a join: from now on what is for this person alone is kept for them.

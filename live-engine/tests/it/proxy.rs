@@ -2,6 +2,7 @@
 //! the answer to a commit.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -25,6 +26,7 @@ pub enum Line {
 
 /// See the module. Ends when dropped.
 pub struct Proxy {
+    statements: Arc<AtomicU64>,
     /// The database's URL through the proxy.
     pub url: String,
     line: Arc<watch::Sender<Line>>,
@@ -46,9 +48,20 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let line = Arc::new(watch::Sender::new(Line::Open));
-        let accepting = tokio::spawn(accept(listener, socket, line.clone()));
+        let statements = Arc::<AtomicU64>::default();
+        let accepting = tokio::spawn(accept(listener, socket, line.clone(), statements.clone()));
         let url = format!("{user}@{address}/{database}");
-        Self { url, line, accepting }
+        Self {
+            statements,
+            url,
+            line,
+            accepting,
+        }
+    }
+
+    /// Statements that were executed through it so far.
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
     }
 
     /// Changes the line.
@@ -64,22 +77,74 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, socket: String, line: Arc<watch::Sender<Line>>) {
+async fn accept(listener: TcpListener, socket: String, line: Arc<watch::Sender<Line>>, statements: Arc<AtomicU64>) {
     let mut tasks = tokio::task::JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         if *line.borrow() == Line::Cut {
             continue;
         }
         let (socket, line) = (socket.clone(), line.clone());
+        let messages = Messages::new(statements.clone());
         tasks.spawn(async move {
             let server = UnixStream::connect(&socket).await.expect("Postgres listens");
             // However it ends, both sides are closed.
-            let _ = carry(client, server, &line).await;
+            let _ = carry(client, server, &line, messages).await;
         });
     }
 }
 
-async fn carry(mut client: TcpStream, mut server: UnixStream, line: &watch::Sender<Line>) -> std::io::Result<()> {
+/// Counts the statements in what a client sends: `Execute` and simple `Query` messages
+/// (Postgres, "Frontend/Backend Protocol").
+struct Messages {
+    statements: Arc<AtomicU64>,
+    /// Of a message that has begun: what is left of it.
+    left: usize,
+    header: Vec<u8>,
+    /// The first message has no type.
+    started: bool,
+}
+
+impl Messages {
+    fn new(statements: Arc<AtomicU64>) -> Self {
+        Self {
+            statements,
+            left: 0,
+            header: Vec::new(),
+            started: false,
+        }
+    }
+
+    fn see(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let skipped = self.left.min(bytes.len());
+            self.left -= skipped;
+            bytes = &bytes[skipped..];
+            let Some((byte, rest)) = bytes.split_first() else {
+                return;
+            };
+            self.header.push(*byte);
+            bytes = rest;
+            let typed = usize::from(self.started);
+            if self.header.len() < typed + 4 {
+                continue;
+            }
+            if self.started && matches!(self.header[0], b'E' | b'Q') {
+                self.statements.fetch_add(1, Ordering::Relaxed);
+            }
+            let length: [u8; 4] = self.header[typed..].try_into().expect("four bytes");
+            self.left = u32::from_be_bytes(length) as usize - 4;
+            self.header.clear();
+            self.started = true;
+        }
+    }
+}
+
+async fn carry(
+    mut client: TcpStream,
+    mut server: UnixStream,
+    line: &watch::Sender<Line>,
+    mut messages: Messages,
+) -> std::io::Result<()> {
     let mut changes = line.subscribe();
     let late = *line.borrow() == Line::Replaced;
     let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
@@ -105,6 +170,7 @@ async fn carry(mut client: TcpStream, mut server: UnixStream, line: &watch::Send
                 if bytes.is_empty() {
                     return Ok(());
                 }
+                messages.see(bytes);
                 server.write_all(bytes).await?;
                 let loses = |mark: &[u8]| bytes.windows(mark.len()).any(|word| word == mark);
                 if matches!(&now, Line::LosesAnswerTo(mark) if loses(mark)) {

@@ -1,11 +1,14 @@
 //! Coming back: exactly what was missed, or a snapshot and the word for it.
 
 use loadtest::live::{Auth, LiveClient};
+use shared::config::Secret;
 use shared::ids::{OrderId, UserId};
+use shared::live::RoomNotice;
 use shared::protocol::{ClientCommand, Format, Outcome, Position, Private, RoomEvent, ServerFrame};
 use shared::status::OrderStatus;
 
 use crate::harness::{World, chat, hears};
+use crate::proxy::Proxy;
 
 async fn back(world: &World, gone: &LiveClient, format: Format) -> LiveClient {
     let token = gone.hello().resume.clone().expect("a resume token");
@@ -65,6 +68,17 @@ async fn who_comes_back_is_told_of_their_own_hold_and_order_again() {
     let since = gone.position().expect("a position");
     gone.call(ClientCommand::Leave).await.expect("answered").expect("left");
     let order = order(&world, user).await;
+    // As core-api does in the order's transaction.
+    let placed = RoomNotice::OrderChanged {
+        user,
+        order,
+        status: OrderStatus::PendingPayment,
+    };
+    let mut conn = world.db.pool.acquire().await.expect("connected");
+    shared::outbox::push(&mut conn, world.shop.stream, &placed)
+        .await
+        .expect("noted");
+    drop(conn);
     for format in Format::ALL {
         let mut client = back(&world, &gone, format).await;
         let joined = client.join(world.shop.stream, Some(since)).await.expect("joined");
@@ -84,6 +98,82 @@ async fn who_comes_back_is_told_of_their_own_hold_and_order_again() {
             "{format:?}"
         );
     }
+    world.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_returns_costs_no_query_per_viewer() {
+    const VIEWERS: usize = 250;
+    let base = testkit::database().await;
+    let proxy = Proxy::before(&base.url).await;
+    let through = |config: &mut live_engine::Config| config.database_url = Secret::new(proxy.url.clone());
+    let world = World::start_in(base, shared::bus::MemoryBus::shared(), through).await;
+    let mut host = world.host().await;
+    let opened = host.call(ClientCommand::SaleOpen(world.flash_sale(5))).await;
+    let Outcome::SaleOpened { sale } = opened.expect("answered").expect("opened") else {
+        panic!("no sale");
+    };
+    let mut gone = Vec::new();
+    for n in 0..VIEWERS {
+        gone.push(world.joined(&format!("Viewer {n}")).await);
+    }
+    // A few of them have news of their own.
+    let mut holds = Vec::new();
+    for buyer in gone.iter_mut().take(3) {
+        let bought = buyer.call(ClientCommand::Buy { sale, quantity: 1 }).await;
+        let Outcome::Held(hold) = bought.expect("answered").expect("held") else {
+            panic!("no hold");
+        };
+        holds.push(hold);
+    }
+    host.call(chat("seen")).await.expect("answered").expect("said");
+    for viewer in &mut gone {
+        hears(viewer, "seen").await;
+    }
+    let returns: Vec<_> = gone
+        .into_iter()
+        .map(|viewer| {
+            (
+                viewer.hello().resume.clone().expect("a way back"),
+                viewer.position().expect("a place"),
+            )
+        })
+        .collect();
+    host.call(chat("missed")).await.expect("answered").expect("said");
+
+    let (before, began) = (proxy.statements(), std::time::Instant::now());
+    let coming = returns.into_iter().map(|(token, since)| {
+        let (url, stream) = (world.url.clone(), world.shop.stream);
+        tokio::spawn(async move {
+            let mut client = LiveClient::connect(&url, Format::Json, Auth::Resume(token))
+                .await
+                .expect("back");
+            let joined = client.join(stream, Some(since)).await.expect("joined");
+            assert!(!joined.resynced);
+            hears(&mut client, "missed").await;
+            client
+        })
+    });
+    let mut back = Vec::new();
+    for client in futures_util::future::join_all(coming).await {
+        back.push(client.expect("no panic"));
+    }
+    for (client, hold) in back.iter_mut().zip(&holds) {
+        let told = client.private(|message| match message {
+            Private::Reservation(hold) => Some(hold.clone()),
+            _ => None,
+        });
+        assert_eq!(told.await.expect("told again"), *hold);
+    }
+    // The engine's own rounds (leases, the outbox, sums) go on meanwhile: a dozen a second
+    // would be many.
+    let allowed = 40 + 12 * began.elapsed().as_secs();
+    let spent = proxy.statements() - before;
+    assert!(
+        spent <= allowed,
+        "{spent} statements for {VIEWERS} who came back, {allowed} allowed"
+    );
+    assert!(allowed < VIEWERS as u64, "too slow to tell");
     world.engine.stop().await;
 }
 

@@ -330,15 +330,13 @@ async fn a_person_finds_their_own_open_holds_and_orders() {
         held.push(id);
     }
     let mut conn = base.pool.acquire().await.expect("connected");
-    let own = load::own_holds_and_orders(&mut conn, buyer, shop.stream)
-        .await
-        .expect("read");
+    let asked = [(buyer, shop.stream), (shop.owner, shop.stream), (buyer, shop.stream)];
+    let owns = live_engine::own::open_business(&mut conn, &asked).await.expect("read");
+    let [own, stranger, again] = owns.try_into().expect("one for each who asked");
+    assert_eq!(own, again);
     let statuses: Vec<_> = own.reservations.iter().map(|hold| hold.status).collect();
     assert_eq!(statuses, [ReservationStatus::Held, ReservationStatus::Paying]);
-    let stranger = load::own_holds_and_orders(&mut conn, shop.owner, shop.stream)
-        .await
-        .expect("read");
-    assert_eq!(stranger, load::Own::default());
+    assert_eq!(stranger, live_engine::types::Own::default());
     let named = load::holds(&mut conn, buyer, &held).await.expect("read");
     assert_eq!(named.len(), 4);
     assert!(load::sale_card(&mut conn, SaleId::new()).await.expect("read").is_none());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use shared::Timestamp;
-use shared::ids::{MessageId, OrderId, ProductId, ReservationId, SaleId, StreamId, UserId, VariantId};
+use shared::ids::{MessageId, ProductId, ReservationId, SaleId, StreamId, UserId, VariantId};
 use shared::live::RoomNotice;
 use shared::protocol::{
     Author, ChatMessage, ChatRules, LineUpCard, ProductCard, Quote, Reservation, SaleCard, StreamCard, VariantCard,
@@ -355,49 +355,6 @@ async fn sale_cards(
     Ok(card.collect())
 }
 
-/// What of a person's business in a show is open: their holds and unpaid orders.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Own {
-    /// Holds that are held or paying.
-    pub reservations: Vec<Reservation>,
-    /// Orders that await payment.
-    pub orders: Vec<OrderId>,
-}
-
-/// Reads it.
-///
-/// # Errors
-/// When the database fails.
-pub async fn own_holds_and_orders(conn: &mut PgConnection, user: UserId, stream: StreamId) -> Result<Own, sqlx::Error> {
-    let holds = sqlx::query!(
-        r#"select r.id as "id: ReservationId", r.sale_id as "sale: SaleId", r.quantity, r.expires_at,
-                  r.status as "status: ReservationStatus"
-             from reservations r join flash_sales s on s.id = r.sale_id
-            where r.user_id = $1 and s.stream_id = $2
-              and (r.status = 'paying' or (r.status = 'held' and r.expires_at > now()))
-            order by r.id"#,
-        user.0,
-        stream.0
-    )
-    .fetch_all(&mut *conn)
-    .await?;
-    let orders = sqlx::query_scalar!(
-        r#"select id as "id: OrderId" from orders
-            where user_id = $1 and stream_id = $2 and status = 'pending_payment' and expires_at > now() order by id"#,
-        user.0,
-        stream.0
-    )
-    .fetch_all(conn)
-    .await?;
-    let reservations = holds
-        .into_iter()
-        .map(|row| hold(row.id, row.sale, row.quantity, row.status, row.expires_at));
-    Ok(Own {
-        reservations: reservations.collect(),
-        orders,
-    })
-}
-
 /// Holds of one person by their ids, as they are now: for a notice that they changed.
 ///
 /// # Errors
@@ -423,7 +380,8 @@ pub async fn holds(
     Ok(holds.collect())
 }
 
-fn hold(
+/// A hold as its owner sees it.
+pub(crate) fn hold(
     reservation: ReservationId,
     sale: SaleId,
     quantity: i32,
