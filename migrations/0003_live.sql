@@ -285,50 +285,97 @@ create index spent_tickets_expiry_idx on spent_tickets (expires_at);
 comment on table spent_tickets is 'Ids of used tickets, until the tickets would have expired anyway.';
 
 create table flash_sales (
-    id           uuid primary key,
-    stream_id    uuid        not null references streams,
-    seller_id    uuid        not null references sellers,
-    product_id   uuid        not null references products,
-    variant_id   uuid        not null references product_variants,
-    quantity     int         not null check (quantity between 1 and 1000000),
-    price_minor  bigint      not null check (price_minor between 0 and 100000000000),
-    currency     text        not null check (currency ~ '^[A-Z]{3}$'),
-    per_buyer    int         not null check (per_buyer between 1 and 1000),
-    hold_seconds int         not null check (hold_seconds between 1 and 3600),
-    opens_at     timestamptz not null,
-    ends_at      timestamptz not null,
-    status       text        not null default 'open' check (status in ('open', 'closed')),
-    held         int         not null default 0 check (held >= 0),
-    sold         int         not null default 0 check (sold >= 0),
-    returned     int         not null default 0 check (returned >= 0),
-    version      bigint      not null default 1,
-    closed_at    timestamptz,
-    created_at   timestamptz not null default now(),
+    id                uuid primary key,
+    stream_id         uuid        not null references streams,
+    seller_id         uuid        not null references sellers,
+    product_id        uuid        not null references products,
+    variant_id        uuid        not null references product_variants,
+    quantity          int         not null check (quantity between 1 and 1000000),
+    price_minor       bigint      not null check (price_minor between 0 and 100000000000),
+    usual_price_minor bigint      not null check (usual_price_minor >= 0),
+    percent_off       int         check (percent_off between 1 and 100),
+    currency          text        not null check (currency ~ '^[A-Z]{3}$'),
+    per_buyer         int         not null check (per_buyer between 1 and 1000),
+    hold_seconds      int         not null check (hold_seconds between 1 and 3600),
+    opens_at          timestamptz not null,
+    ends_at           timestamptz not null,
+    status            text        not null default 'open' check (status in ('open', 'closed')),
+    held              int         not null default 0 check (held >= 0),
+    sold              int         not null default 0 check (sold >= 0),
+    returned          int         not null default 0 check (returned >= 0),
+    waiting           int         not null default 0,
+    line_last         bigint      not null default 0,
+    version           bigint      not null default 1,
+    closed_at         timestamptz,
+    created_at        timestamptz not null default now(),
     check (opens_at < ends_at),
     -- No unit is promised twice.
     constraint flash_sales_no_oversell check (held + sold + returned <= quantity),
+    constraint flash_sales_line_bound check (waiting between 0 and 5000),
+    -- Rounded half up, once.
+    constraint flash_sales_percent_off
+        check (percent_off is null or price_minor = (usual_price_minor * (100 - percent_off) + 50) / 100),
     check ((status = 'closed') = (closed_at is not null)),
-    check (status = 'closed' or returned = 0)
+    check (status = 'closed' or returned = 0),
+    check (status = 'open' or waiting = 0)
 );
 create index flash_sales_stream_idx on flash_sales (stream_id, id);
 create index flash_sales_open_idx on flash_sales (ends_at) where status = 'open';
 create index flash_sales_variant_idx on flash_sales (variant_id);
+comment on column flash_sales.usual_price_minor is 'The variant''s price when the sale was set up.';
 comment on column flash_sales.returned is 'After closing: units given back to the variant.';
-comment on column flash_sales.version is 'Raised with every change of the counters; a room drops an older one.';
+comment on column flash_sales.waiting is 'People in the wait list.';
+comment on column flash_sales.line_last is 'The last place in line that was given out.';
+comment on column flash_sales.version is
+    'Raised with every change of the counters and of the wait list: a room drops an older one, and rows that keep it
+     can be put in order without trusting a clock.';
 
 create table reservations (
-    id         uuid primary key,
-    sale_id    uuid        not null references flash_sales,
-    user_id    uuid        not null references users,
-    request_id uuid        not null,
-    quantity   int         not null check (quantity between 1 and 1000),
-    status     text        not null default 'held'
+    id           uuid primary key,
+    sale_id      uuid        not null references flash_sales,
+    user_id      uuid        not null references users,
+    request_id   uuid        not null,
+    quantity     int         not null check (quantity between 1 and 1000),
+    status       text        not null default 'held'
         check (status in ('held', 'paying', 'converted', 'expired', 'released')),
-    expires_at timestamptz not null,
-    created_at timestamptz not null default now(),
+    origin       text        not null default 'buy' check (origin in ('buy', 'wait', 'line')),
+    sale_version bigint      not null,
+    expires_at   timestamptz not null,
+    extended_at  timestamptz,
+    created_at   timestamptz not null default now(),
     constraint reservations_request_key unique (user_id, request_id)
 );
--- What a buyer holds or has bought counts against the limit; a show's summary counts all.
+comment on column reservations.origin is
+    'What it was asked by: `buy`; `wait`, and there were units; or it was offered to the place in line with its id.';
+comment on column reservations.sale_version is 'What the sale''s version became with the grant.';
+comment on column reservations.extended_at is 'When it got more time because a payment began; once.';
+-- What a buyer holds or has bought counts against the limit; a show's summary counts all,
+-- and who has any row here may be sending a request again.
 create index reservations_buyer_idx on reservations (sale_id, user_id);
 create index reservations_expiry_idx on reservations (sale_id, expires_at) where status = 'held';
 create index reservations_user_idx on reservations (user_id, id desc);
+
+create table reservation_waitlist (
+    id             uuid primary key,
+    sale_id        uuid        not null references flash_sales,
+    user_id        uuid        not null references users,
+    request_id     uuid        not null,
+    quantity       int         not null check (quantity between 1 and 1000),
+    place          bigint      not null check (place > 0),
+    status         text        not null default 'waiting' check (status in ('waiting', 'offered', 'left', 'ended')),
+    joined_version bigint      not null,
+    ended_version  bigint,
+    ended_request  uuid,
+    created_at     timestamptz not null default now(),
+    constraint reservation_waitlist_request_key unique (user_id, request_id),
+    constraint reservation_waitlist_place_key unique (sale_id, place),
+    check ((status = 'waiting') = (ended_version is null)),
+    check (ended_version > joined_version)
+);
+create unique index reservation_waitlist_person_key on reservation_waitlist (sale_id, user_id)
+    where status = 'waiting';
+create index reservation_waitlist_line_idx on reservation_waitlist (sale_id, place) where status = 'waiting';
+comment on table reservation_waitlist is
+    'The line before a sale that is sold out, in the order of `place`. Who has left it stays as a record of the order.
+     An offered place''s hold has its id.';
+comment on column reservation_waitlist.ended_request is 'The request by which its owner left.';

@@ -23,7 +23,7 @@ use crate::net::worker::Worker;
 use crate::room::shard::Shard;
 use crate::room::store::report::{self, Report};
 use crate::room::{Host, Say, powers, text};
-use crate::sale::{HoldRequest, ReleaseRequest};
+use crate::sale::{HoldRequest, ReleaseRequest, UnwaitRequest};
 use crate::types::Own;
 
 /// How long a join may wait for its room to open.
@@ -87,7 +87,9 @@ impl Command<'_> {
                 ClientCommand::Chat { text, reply_to } => self.chat(text, reply_to),
                 ClientCommand::Report { message, reason, note } => Box::pin(self.report(message, reason, note)).await,
                 ClientCommand::React { kind, count } => self.react(&kind, count),
-                ClientCommand::Buy { sale, quantity } => self.buy(sale, quantity),
+                ClientCommand::Buy { sale, quantity } => self.buy(sale, quantity, false),
+                ClientCommand::Wait { sale, quantity } => self.buy(sale, quantity, true),
+                ClientCommand::Unwait { sale } => self.unwait(sale),
                 ClientCommand::Release { reservation } => self.release(reservation),
                 ClientCommand::Resume { .. } => Err(Refusal::new(ErrorCode::Conflict, "who is there is known already")),
                 ClientCommand::Start
@@ -123,7 +125,7 @@ impl Command<'_> {
             Some(user) if !replayed => self.worker.shared.owns.of(user, stream).await?,
             Some(_) | None => Own::default(),
         };
-        let has_snapshot = joining.admit(self.id, since, (own.reservations, own.orders), now_ms())?;
+        let has_snapshot = joining.admit(self.id, since, own, now_ms())?;
         if let Some(user) = self.who.user()
             && !has_snapshot
             // Looked up after the join: what comes from now on is told in any case.
@@ -205,7 +207,7 @@ impl Command<'_> {
         Ok(Done::Now(Outcome::Done))
     }
 
-    fn buy(&self, sale: SaleId, quantity: u32) -> Result {
+    fn buy(&self, sale: SaleId, quantity: u32, waits: bool) -> Result {
         let shard = self.shard()?;
         let (user, request_id) = (self.buyer()?, self.act()?);
         self.worker.shared.guards.act(Act::Buy, user.0)?;
@@ -218,6 +220,22 @@ impl Command<'_> {
             user,
             request_id,
             quantity,
+            waits,
+        })?;
+        Ok(Done::Later)
+    }
+
+    fn unwait(&self, sale: SaleId) -> Result {
+        let shard = self.shard()?;
+        let (user, request_id) = (self.buyer()?, self.act()?);
+        self.worker.shared.guards.act(Act::Buy, user.0)?;
+        shard.note_news(user);
+        self.worker.shared.desk.unwait(UnwaitRequest {
+            conn: self.conn.id,
+            id: self.id,
+            user,
+            sale,
+            request_id,
         })?;
         Ok(Done::Later)
     }
@@ -297,11 +315,12 @@ async fn tell_own(worker: Rc<Worker>, conn: Rc<Conn>, shard: Rc<Shard>, user: Us
         }
         if let Ok(own) = &read {
             let holds = own.reservations.iter().cloned().map(Private::Reservation);
+            let places = own.waiting.iter().cloned().map(Private::Waiting);
             let orders = own.orders.iter().map(|order| Private::Order {
                 order: *order,
                 status: OrderStatus::PendingPayment,
             });
-            conn.send_all(&holds.chain(orders).collect::<Vec<_>>());
+            conn.send_all(&holds.chain(places).chain(orders).collect::<Vec<_>>());
         }
         conn.release();
         if read.is_ok() {
@@ -321,6 +340,8 @@ const fn kind(command: &ClientCommand) -> &'static str {
         ClientCommand::React { .. } => "react",
         ClientCommand::Buy { .. } => "buy",
         ClientCommand::Release { .. } => "release",
+        ClientCommand::Wait { .. } => "wait",
+        ClientCommand::Unwait { .. } => "unwait",
         ClientCommand::Renew { .. } => "renew",
         ClientCommand::Start => "start",
         ClientCommand::End => "end",

@@ -15,7 +15,7 @@ use dashmap::DashMap;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{SaleId, StreamId, UserId};
 use shared::live::{RoomNotice, RoomReply, RoomRequest};
-use shared::protocol::{Private, Reservation};
+use shared::protocol::{Private, Reservation, Waiting};
 use tokio::sync::{Notify, mpsc, oneshot};
 use uuid::Uuid;
 
@@ -197,6 +197,8 @@ pub struct WorkerPost {
     pub replies: Vec<(ConnId, Private)>,
     /// Holds that changed.
     pub holds: Vec<(StreamId, UserId, Reservation)>,
+    /// The newest of each place in a wait list that changed.
+    pub places: HashMap<(StreamId, UserId, SaleId), Waiting>,
 }
 
 /// An open room, from anywhere.
@@ -414,6 +416,22 @@ impl Sink for Router {
 
     fn inspected(&self, stream: StreamId, inspected: Inspected) {
         self.post(stream, |post| post.inspected.push(inspected));
+    }
+
+    fn places_changed(&self, stream: StreamId, places: Vec<(UserId, Waiting)>) {
+        if let Some(entry) = self.rooms.get(&stream) {
+            entry.news.note(places.iter().map(|(user, _)| *user), Instant::now());
+        }
+        for entry in &self.workers {
+            entry.mail.put(|post| {
+                for (user, place) in &places {
+                    let key = (stream, *user, place.sale);
+                    if post.places.len() < MAX_HOLDS_WAITING || post.places.contains_key(&key) {
+                        post.places.insert(key, place.clone());
+                    }
+                }
+            });
+        }
     }
 
     fn notices(&self, stream: StreamId, rows: Vec<(Uuid, RoomNotice)>) {

@@ -7,7 +7,7 @@ use shared::Timestamp;
 use shared::error::Refusal;
 use shared::ids::{MessageId, OrderId, SaleId, StreamId, UserId};
 use shared::live::RoomNotice;
-use shared::protocol::Reservation;
+use shared::protocol::{Outcome, Reservation, Waiting};
 use shared::status::SaleStatus;
 use uuid::Uuid;
 
@@ -53,15 +53,27 @@ pub enum PersistReport {
     },
 }
 
-/// The answer to a viewer's `buy` or `release`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// The answer to a viewer's `buy`, `wait`, `unwait` or `release`.
+#[derive(Clone, PartialEq, Debug)]
 pub struct HoldAnswer {
     /// Who asked.
     pub conn: ConnId,
     /// The command's id.
     pub id: u64,
-    /// The hold as committed (`released` for a `release`), or why not.
-    pub result: Result<Reservation, Refusal>,
+    /// What is committed, or why nothing is.
+    pub result: Result<Outcome, Refusal>,
+}
+
+/// What of a person's business in a show is open: their holds, places in line and unpaid
+/// orders.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Own {
+    /// Holds that are held or paying.
+    pub reservations: Vec<Reservation>,
+    /// Places in wait lists.
+    pub waiting: Vec<Waiting>,
+    /// Orders that await payment.
+    pub orders: Vec<OrderId>,
 }
 
 /// A flash sale's counters after a committed change.
@@ -77,15 +89,6 @@ pub struct SaleProgress {
     pub status: SaleStatus,
     /// When the earliest hold lapses.
     pub next_expiry: Option<Timestamp>,
-}
-
-/// What of a person's business in a show is open.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Own {
-    /// Holds that are held or paying.
-    pub reservations: Vec<Reservation>,
-    /// Orders that await payment.
-    pub orders: Vec<OrderId>,
 }
 
 /// What the moderation service has come to, about a message.
@@ -130,6 +133,10 @@ pub trait Sink: Send + Sync + 'static {
 
     /// The moderation service has come to something about a message.
     fn inspected(&self, stream: StreamId, inspected: Inspected);
+
+    /// Places in wait lists have moved a good deal, or are no more: their owners are to
+    /// be told.
+    fn places_changed(&self, stream: StreamId, places: Vec<(UserId, Waiting)>);
 
     /// Undelivered outbox rows of a room, oldest first. They come again until marked.
     fn notices(&self, stream: StreamId, rows: Vec<(Uuid, RoomNotice)>);

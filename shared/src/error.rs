@@ -96,6 +96,8 @@ error_codes! {
     SoldOut = "sold_out", 409, Later, None, "Sold out";
     NotEnoughLeft = "not_enough_left", 409, No, None, "Fewer are left than asked for";
     PurchaseLimitReached = "purchase_limit_reached", 409, No, None, "The limit per buyer is reached";
+    AlreadyWaiting = "already_waiting", 409, No, None, "Already in the sale's wait list";
+    WaitlistFull = "waitlist_full", 409, Later, None, "The wait list is full";
     SaleNotOpen = "sale_not_open", 409, Later, None, "The sale has not opened yet";
     SaleClosed = "sale_closed", 409, No, None, "The sale is closed";
     HoldExpired = "hold_expired", 409, No, None, "The hold has expired";

@@ -132,6 +132,20 @@ machine! {
 }
 
 machine! {
+    /// A place in a sale's wait list.
+    WaitStatus {
+        /// In line.
+        Waiting = "waiting" => [Offered, Left, Ended],
+        /// Its turn came: the units are held for its owner.
+        Offered = "offered" => [],
+        /// Given up, or taken from one whom the shop does not serve any more.
+        Left = "left" => [],
+        /// The sale is over.
+        Ended = "ended" => [],
+    }
+}
+
+machine! {
     /// A checkout's life.
     CheckoutStatus {
         /// Priced, holding stock.
@@ -207,6 +221,7 @@ mod tests {
         names_agree::<StreamStatus>();
         names_agree::<SaleStatus>();
         names_agree::<ReservationStatus>();
+        names_agree::<WaitStatus>();
         names_agree::<CheckoutStatus>();
         names_agree::<OrderStatus>();
         names_agree::<PaymentStatus>();

@@ -48,8 +48,12 @@ pub async fn hold(
             Some(_) => {
                 let code = ErrorCode::from_name(&row.outcome)
                     .ok_or_else(|| anyhow::anyhow!("reserve_flash_units answers {:?}", row.outcome))?;
+                let refusal = match row.opens_in_ms.and_then(|ms| u64::try_from(ms).ok()) {
+                    Some(wait) if code == ErrorCode::SaleNotOpen => Refusal::from(code).retry_after_ms(wait + 1),
+                    _ => code.into(),
+                };
                 // What lapsed on the way is found again by the next call or sweep.
-                return Err(code.into());
+                return Err(refusal.into());
             }
         }
     }
@@ -94,27 +98,29 @@ pub async fn release(
     if hold.sale != sale {
         return Err(ErrorCode::NotFound.into());
     }
-    if !store::release(&mut tx, reservation, user).await? {
+    let Some(offered) = store::release(&mut tx, reservation, user).await? else {
         let status = store::hold(&mut tx, reservation, user).await?.map(|h| h.status);
         return match status {
             Some(ReservationStatus::Released) => Ok(()),
             Some(ReservationStatus::Expired) => Err(ErrorCode::HoldExpired.into()),
             _ => Err(Refusal::new(ErrorCode::WrongState, "the hold is bought or being paid").into()),
         };
-    }
+    };
     notify(&mut tx, user, &[reservation]).await?;
+    tell_offered(&mut tx, &offered).await?;
     tx.commit().await?;
     outbox::hint(bus.as_ref()).await;
     Ok(())
 }
 
-/// Step: locks the sales of these holds, before anything else of stock is locked.
+/// Step: locks the sales of these holds, and then the holds, before anything else of stock
+/// is locked.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock_sales(conn: &mut PgConnection, holds: &[ReservationId]) -> Result<()> {
+pub async fn lock(conn: &mut PgConnection, holds: &[ReservationId]) -> Result<()> {
     if !holds.is_empty() {
-        store::lock_sales(conn, holds).await?;
+        store::lock(conn, holds).await?;
     }
     Ok(())
 }
@@ -130,8 +136,8 @@ pub async fn start_paying(conn: &mut PgConnection, holds: &[ReservationId]) -> R
     Ok(store::start_paying(conn, holds).await?)
 }
 
-/// Step: paying → converted; the units leave the shop. The caller has locked sales and
-/// variants and writes the movements.
+/// Step: paying → converted; the units leave the shop. The caller writes the movements,
+/// and has locked the variants if it locks others too.
 ///
 /// # Errors
 /// A fault when one of them was not being paid: the units are not there to be sold.
@@ -147,13 +153,14 @@ pub async fn convert(conn: &mut PgConnection, holds: &[ReservationId]) -> Result
 }
 
 /// Step: the payment has ended without money: paying → held while time is left, else
-/// released. The caller has locked sales and variants.
+/// released, to the wait list first, whose owners' rooms are told.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn payment_failed(conn: &mut PgConnection, holds: &[ReservationId]) -> Result<()> {
     if !holds.is_empty() {
-        store::payment_failed(conn, holds).await?;
+        let offered = store::payment_failed(conn, holds).await?;
+        tell_offered(conn, &offered).await?;
     }
     Ok(())
 }
@@ -220,6 +227,19 @@ async fn sweep_one(mut tx: Transaction<'_, Postgres>, sale: SaleId, stream: Stre
     outbox::push(&mut tx, stream, &RoomNotice::SaleChanged { sale }).await?;
     tell_owners(&mut tx, stream, lapsed).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Those in line whose turn has come.
+async fn tell_offered(conn: &mut PgConnection, offered: &[ReservationId]) -> Result<()> {
+    if offered.is_empty() {
+        return Ok(());
+    }
+    let owners = store::owners_of(conn, offered).await?;
+    for of_room in owners.chunk_by(|a, b| a.0 == b.0) {
+        let changed = of_room.iter().map(|&(_, user, hold)| (user, hold));
+        tell_owners(conn, of_room[0].0, changed.collect()).await?;
+    }
     Ok(())
 }
 

@@ -11,18 +11,24 @@ use super::model::Hold;
 
 /// One row of `reserve_flash_units`.
 pub struct Granted {
-    /// Of the request; null: a hold that lapsed on the way.
+    /// Of the request; null: a hold that changed on the way.
     pub position: Option<i32>,
-    /// `granted`, `expired` or an error code.
+    /// `granted` or an error code; of a hold that changed, how.
     pub outcome: String,
     /// The hold.
     pub reservation_id: Option<ReservationId>,
     /// Whose.
     pub user_id: Option<UserId>,
+    /// Until the sale opens; negative: since it has.
+    pub opens_in_ms: Option<i64>,
 }
 
 fn uuids(holds: &[ReservationId]) -> Vec<Uuid> {
     holds.iter().map(|id| id.0).collect()
+}
+
+fn holds(ids: Vec<Uuid>) -> Vec<ReservationId> {
+    ids.into_iter().map(ReservationId).collect()
 }
 
 /// In whose room the sale is, and whether its shop may sell.
@@ -49,7 +55,8 @@ pub async fn reserve(
     sqlx::query_as!(
         Granted,
         r#"select "position", outcome as "outcome!", reservation_id as "reservation_id: ReservationId",
-                  user_id as "user_id: UserId"
+                  user_id as "user_id: UserId",
+                  (extract(epoch from sale_opens_at - clock_timestamp()) * 1000)::bigint as opens_in_ms
              from reserve_flash_units($1, $2, $3, $4, $5)"#,
         sale.0,
         &[fresh.0],
@@ -75,24 +82,27 @@ pub async fn hold(conn: &mut PgConnection, id: ReservationId, user: UserId) -> s
     .await
 }
 
-/// `false`: not held any more.
-pub async fn release(conn: &mut PgConnection, id: ReservationId, user: UserId) -> sqlx::Result<bool> {
-    let sale = sqlx::query_scalar!("select release_flash_hold($1, $2)", id.0, user.0)
-        .fetch_one(conn)
-        .await?;
-    Ok(sale.is_some())
+/// The holds that its units became, offered to those in line; `None`: not held any more.
+pub async fn release(
+    conn: &mut PgConnection,
+    id: ReservationId,
+    user: UserId,
+) -> sqlx::Result<Option<Vec<ReservationId>>> {
+    let offered = sqlx::query_scalar!(
+        r#"select offered as "offered!" from release_flash_hold($1, $2)"#,
+        id.0,
+        user.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(offered.map(holds))
 }
 
-/// In the order of their ids.
-pub async fn lock_sales(conn: &mut PgConnection, holds: &[ReservationId]) -> sqlx::Result<()> {
-    sqlx::query!(
-        "select s.id from flash_sales s
-          where s.id in (select r.sale_id from reservations r where r.id = any($1))
-          order by s.id for update",
-        &uuids(holds)
-    )
-    .fetch_all(conn)
-    .await?;
+/// Sales and then holds, each in the order of their ids.
+pub async fn lock(conn: &mut PgConnection, holds: &[ReservationId]) -> sqlx::Result<()> {
+    sqlx::query_scalar!("select flash_holds_lock($1)::text", &uuids(holds))
+        .fetch_one(conn)
+        .await?;
     Ok(())
 }
 
@@ -112,12 +122,31 @@ pub async fn convert(conn: &mut PgConnection, holds: &[ReservationId]) -> sqlx::
     Ok(moved.unwrap_or_default())
 }
 
-/// paying → held or released.
-pub async fn payment_failed(conn: &mut PgConnection, holds: &[ReservationId]) -> sqlx::Result<()> {
-    sqlx::query_scalar!("select flash_holds_payment_failed($1)", &uuids(holds))
-        .fetch_one(conn)
-        .await?;
-    Ok(())
+/// paying → held or released; the holds that those units became, offered to those in line.
+pub async fn payment_failed(conn: &mut PgConnection, failed: &[ReservationId]) -> sqlx::Result<Vec<ReservationId>> {
+    let offered = sqlx::query_scalar!(
+        r#"select offered as "offered!" from flash_holds_payment_failed($1)"#,
+        &uuids(failed)
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(holds(offered))
+}
+
+/// Whose these holds are, and in whose room.
+pub async fn owners_of(
+    conn: &mut PgConnection,
+    holds: &[ReservationId],
+) -> sqlx::Result<Vec<(StreamId, UserId, ReservationId)>> {
+    let rows = sqlx::query!(
+        r#"select s.stream_id as "stream: StreamId", r.user_id as "user: UserId", r.id as "hold: ReservationId"
+             from reservations r join flash_sales s on s.id = r.sale_id
+            where r.id = any($1) order by s.stream_id"#,
+        &uuids(holds)
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.stream, row.user, row.hold)).collect())
 }
 
 /// The holds by sale and room.
@@ -154,7 +183,7 @@ pub async fn lock_open_of(conn: &mut PgConnection, seller: SellerId) -> sqlx::Re
         OpenSale,
         r#"select id as "id: SaleId", stream_id as "stream: StreamId", product_id as "product: ProductId",
                   variant_id as "variant: VariantId"
-             from flash_sales where seller_id = $1 and status = 'open' order by id for update"#,
+             from flash_sales where seller_id = $1 and status = 'open' order by id for no key update"#,
         seller.0
     )
     .fetch_all(conn)
@@ -184,7 +213,7 @@ pub async fn due_sales(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<
     Ok(rows.into_iter().map(|row| (row.sale, row.stream)).collect())
 }
 
-/// The holds that lapsed, and whose they were.
+/// The holds that lapsed and those that their units became, and whose they are.
 pub async fn sweep(conn: &mut PgConnection, sale: SaleId) -> sqlx::Result<Vec<(UserId, ReservationId)>> {
     let rows = sqlx::query!(
         r#"select reservation_id as "reservation: ReservationId", user_id as "user: UserId"

@@ -85,7 +85,7 @@ async fn take_out_stock(
     };
     let cart: Vec<&SoldLine> = lines.iter().filter(|l| l.reservation.is_none()).collect();
     let cart = units(&cart);
-    flash::lock_sales(conn, holds).await?;
+    flash::lock(conn, holds).await?;
     if holds_wait && !flash::start_paying(conn, holds).await? {
         return Ok(false);
     }

@@ -63,7 +63,7 @@ async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, c
     let holds: Vec<ReservationId> = lines.iter().filter_map(|l| l.reservation).collect();
     if agreed.total().minor == 0 {
         // Paid at once, below: sales are locked before holds.
-        flash::lock_sales(conn, &holds).await?;
+        flash::lock(conn, &holds).await?;
     }
     if !holds.is_empty() && store::holds_are_ordered(conn, &holds).await? {
         return Err(Refusal::new(ErrorCode::WrongState, "a flash hold is in another order").into());
@@ -334,11 +334,11 @@ pub async fn lock_payable(conn: &mut PgConnection, id: OrderId, buyer: UserId) -
     }
 }
 
-/// Step: the order's flash holds, and the variants they are of.
+/// Step: the order's flash holds.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn holds(conn: &mut PgConnection, id: OrderId) -> Result<(Vec<ReservationId>, Vec<shared::ids::VariantId>)> {
+pub async fn holds(conn: &mut PgConnection, id: OrderId) -> Result<Vec<ReservationId>> {
     let lines = store::sold_lines(conn, id).await?;
-    Ok(lines.iter().filter_map(|l| Some((l.reservation?, l.variant))).unzip())
+    Ok(lines.iter().filter_map(|line| line.reservation).collect())
 }

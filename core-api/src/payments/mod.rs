@@ -154,7 +154,7 @@ async fn answer(
 /// Writes the intention: the payment, and its order's flash holds are being paid.
 async fn intend(conn: &mut PgConnection, till: &Till, buyer: UserId, order: OrderId, token: &str) -> Result<PaymentId> {
     let order = orders::lock_payable(conn, order, buyer).await?;
-    let (holds, _) = orders::holds(conn, order.id).await?;
+    let holds = orders::holds(conn, order.id).await?;
     // A look first: the insert would wait for an attempt that is just being settled,
     // whose outcome waits for the order's lock, which is ours.
     if store::is_under_way(conn, order.id).await? {

@@ -12,7 +12,7 @@ use super::provider::{Intent, IntentState};
 use super::{ORDER_GONE, Till, store};
 use crate::http::Result;
 use crate::orders::{self, Fulfilled};
-use crate::{audit, flash, stock};
+use crate::{audit, flash};
 
 /// What a look at the provider's word came to.
 enum Recorded {
@@ -125,9 +125,7 @@ async fn fail(
 ) -> Result<Payment> {
     let order = orders::lock(conn, payment.order_id, None).await?;
     let failed = step(conn, payment, to, intent, code).await?;
-    let (holds, variants) = orders::holds(conn, order.id).await?;
-    flash::lock_sales(conn, &holds).await?;
-    stock::lock(conn, variants).await?;
+    let holds = orders::holds(conn, order.id).await?;
     flash::payment_failed(conn, &holds).await?;
     flash::notify(conn, order.buyer, &holds).await?;
     Ok(failed)

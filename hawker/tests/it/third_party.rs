@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use shared::ids::SaleId;
-use shared::protocol::SaleOpen;
+use shared::protocol::{SaleOpen, SalePrice};
 use tokio::process::Command;
 
 use crate::world::{OnAir, World};
@@ -67,7 +67,7 @@ async fn somebody_elses_client_watches_chats_and_buys_in_both_formats() {
     let sale = SaleOpen {
         variant: on_air.product.variants[1].id,
         quantity: 4,
-        price_minor: 1_900,
+        price: SalePrice::PriceMinor(1_900),
         per_buyer: 1,
         hold_seconds: 300,
         ends_in_seconds: 600,

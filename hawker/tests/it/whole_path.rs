@@ -5,7 +5,7 @@ use loadtest::rest::{NewAddress, NewCheckout, RestClient};
 use loadtest::show::{DemoOptions, Host, Progress, SimulateOptions, demo, simulate};
 use shared::error::ErrorCode;
 use shared::ids::{ProductId, RequestId, SaleId, StreamId, VariantId};
-use shared::protocol::{ClientCommand, Feature, Format, Outcome, Private, Reservation, RoomEvent, SaleOpen};
+use shared::protocol::{ClientCommand, Feature, Format, Outcome, Private, Reservation, RoomEvent, SaleOpen, SalePrice};
 use shared::status::{OrderStatus, PaymentStatus, ReservationStatus, StreamStatus};
 
 use tokio_util::sync::CancellationToken;
@@ -176,7 +176,7 @@ async fn open_sale(
     let sale = SaleOpen {
         variant,
         quantity: 3,
-        price_minor: 1_200,
+        price: SalePrice::PriceMinor(1_200),
         per_buyer: 1,
         hold_seconds: 120,
         ends_in_seconds: 600,

@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use actix::Addr;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::StreamId;
-use shared::protocol::{Outcome, Private};
-use shared::status::ReservationStatus;
+use shared::protocol::Private;
 use slab::Slab;
 use tokio_util::sync::CancellationToken;
 
@@ -279,21 +278,19 @@ impl Worker {
             }
         }
         for HoldAnswer { conn, id, result } in post.answers {
-            let outcome = result.map(|hold| match hold.status {
-                ReservationStatus::Released => Outcome::Done,
-                ReservationStatus::Held
-                | ReservationStatus::Paying
-                | ReservationStatus::Converted
-                | ReservationStatus::Expired => Outcome::Held(hold),
-            });
-            metrics::command("hold", outcome.is_err());
+            metrics::command("hold", result.is_err());
             if let Some(conn) = self.conn(conn) {
-                conn.answer(id, outcome);
+                conn.answer(id, result);
             }
         }
         for (stream, user, hold) in post.holds {
             if let Some(shard) = self.open_shard(stream) {
                 shard.tell(user, &Private::Reservation(hold));
+            }
+        }
+        for ((stream, user, _), place) in post.places {
+            if let Some(shard) = self.open_shard(stream) {
+                shard.tell(user, &Private::Waiting(place));
             }
         }
     }

@@ -1,7 +1,8 @@
 //! The SQL of what people have open.
 
 use shared::ids::{OrderId, ReservationId, SaleId, StreamId, UserId};
-use shared::status::ReservationStatus;
+use shared::protocol::Waiting;
+use shared::status::{ReservationStatus, WaitStatus};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ pub async fn open_business(conn: &mut PgConnection, people: &[(UserId, StreamId)
     let mut owns = vec![Own::default(); people.len()];
     let holds = sqlx::query!(
         r#"select t.place as "place!", r.id as "id: ReservationId", r.sale_id as "sale: SaleId", r.quantity,
-                  r.expires_at, r.status as "status: ReservationStatus"
+                  r.expires_at, r.status as "status: ReservationStatus", r.origin = 'line' as "offered!"
              from unnest($1::uuid[], $2::uuid[]) with ordinality as t (user_id, stream_id, place)
              join reservations r on r.user_id = t.user_id
               and (r.status = 'paying' or (r.status = 'held' and r.expires_at > now()))
@@ -31,7 +32,30 @@ pub async fn open_business(conn: &mut PgConnection, people: &[(UserId, StreamId)
     for row in holds {
         if let Some(own) = nth(&mut owns, row.place) {
             own.reservations
-                .push(hold(row.id, row.sale, row.quantity, row.status, row.expires_at));
+                .push(hold(row.id, row.sale, row.quantity, row.status, row.expires_at, row.offered));
+        }
+    }
+    let waiting = sqlx::query!(
+        r#"select t.place as "place!", w.sale_id as "sale: SaleId", w.quantity,
+                  (select count(*) from reservation_waitlist b
+                    where b.sale_id = w.sale_id and b.status = 'waiting' and b.place <= w.place) as "position!"
+             from unnest($1::uuid[], $2::uuid[]) with ordinality as t (user_id, stream_id, place)
+             join flash_sales s on s.stream_id = t.stream_id and s.status = 'open' and s.waiting > 0
+             join reservation_waitlist w on w.sale_id = s.id and w.user_id = t.user_id and w.status = 'waiting'
+            order by w.id"#,
+        &users,
+        &streams
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    for row in waiting {
+        if let Some(own) = nth(&mut owns, row.place) {
+            own.waiting.push(Waiting {
+                sale: row.sale,
+                quantity: u32::try_from(row.quantity).unwrap_or(0),
+                status: WaitStatus::Waiting,
+                position: u32::try_from(row.position).unwrap_or(u32::MAX),
+            });
         }
     }
     let orders = sqlx::query!(

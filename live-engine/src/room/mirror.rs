@@ -4,12 +4,13 @@
 //!
 //! Pure: no IO and no clock.
 
-use shared::ids::{OrderId, UserId};
-use shared::protocol::{Millis, Outcome, Position, Private, Reservation};
+use shared::ids::UserId;
+use shared::protocol::{Millis, Outcome, Position, Private};
 
 use super::batch::Batch;
 use super::log::RoomLog;
 use super::state::{RoomState, Watching};
+use crate::types::Own;
 
 /// See the module.
 pub struct Mirror {
@@ -100,14 +101,14 @@ impl Mirror {
     }
 
     /// Welcomes a viewer whose join has this id: at `since` if everything after it is at
-    /// hand, otherwise at the head with a snapshot, in which `own` holds and orders are
+    /// hand, otherwise at the head with a snapshot, in which `own` business is
     /// shown. Numbered events go on from exactly there.
     #[must_use]
     pub fn welcome(
         &self,
         id: u64,
         since: Option<Position>,
-        own: (Vec<Reservation>, Vec<OrderId>),
+        own: Own,
         now: Millis,
     ) -> Welcome {
         let joined = |at| Private::Reply {
@@ -127,7 +128,7 @@ impl Mirror {
             viewers,
             people: viewers,
         };
-        let snapshot = self.state.snapshot(head, now, watching, own.0, own.1);
+        let snapshot = self.state.snapshot(head, now, watching, own);
         let resynced = since.map(|_| Private::Resynced);
         let answer = [joined(head)].into_iter().chain(resynced);
         Welcome {

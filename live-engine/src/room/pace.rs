@@ -1,5 +1,6 @@
-//! How often a sale's remaining count is told: at most every tenth of a second, the
-//! newest wins; that it is sold out or closed, at once.
+//! How often a sale's remaining count is told: at most every quarter of a second, the
+//! newest wins; that it is sold out, that there are units again, and that it is closed, at
+//! once.
 //!
 //! Pure: it is told the time.
 
@@ -12,13 +13,14 @@ use shared::status::SaleStatus;
 use crate::types::SaleProgress;
 
 /// How far apart two counts of a sale are.
-pub const EVERY: Duration = Duration::from_millis(100);
+pub const EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 struct Sale {
     /// The newest version met, told or not.
     version: i64,
-    told: Option<Instant>,
+    /// What was told last, and when.
+    told: Option<(u32, Instant)>,
     waiting: Option<SaleProgress>,
 }
 
@@ -31,7 +33,7 @@ pub struct Pace {
 /// What to do with a sale's counters.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Told {
-    /// They are older than what is known.
+    /// They are older than what is known, or the same as what was told.
     Never,
     /// Tell them.
     Now(SaleProgress),
@@ -53,20 +55,21 @@ impl Pace {
             return Told::Never;
         }
         sale.version = progress.version;
-        let urgent = progress.remaining == 0 || progress.status == SaleStatus::Closed;
-        let quiet_for = sale.told.map(|told| now.saturating_duration_since(told));
-        match quiet_for {
-            Some(quiet) if quiet < EVERY && !urgent => {
-                if sale.waiting.replace(progress).is_some() {
-                    return Told::Waiting;
-                }
-                Told::In(EVERY - quiet)
-            }
-            _ => {
-                sale.waiting = None;
-                sale.told = Some(now);
-                Told::Now(progress)
-            }
+        let is_open = progress.status == SaleStatus::Open;
+        let Some((told, at)) = sale.told else {
+            return sale.tell(progress, now);
+        };
+        if is_open && told == progress.remaining && sale.waiting.is_none() {
+            return Told::Never;
+        }
+        let quiet = now.saturating_duration_since(at);
+        let urgent = !is_open || (told == 0) != (progress.remaining == 0);
+        if urgent || quiet >= EVERY {
+            return sale.tell(progress, now);
+        }
+        match sale.waiting.replace(progress) {
+            Some(_) => Told::Waiting,
+            None => Told::In(EVERY - quiet),
         }
     }
 
@@ -74,13 +77,21 @@ impl Pace {
     pub fn due(&mut self, sale: SaleId, now: Instant) -> Option<SaleProgress> {
         let sale = self.sales.get_mut(&sale)?;
         let progress = sale.waiting.take()?;
-        sale.told = Some(now);
+        sale.told = Some((progress.remaining, now));
         Some(progress)
     }
 
     /// A sale is over.
     pub fn forget(&mut self, sale: SaleId) {
         self.sales.remove(&sale);
+    }
+}
+
+impl Sale {
+    fn tell(&mut self, progress: SaleProgress, now: Instant) -> Told {
+        self.waiting = None;
+        self.told = Some((progress.remaining, now));
+        Told::Now(progress)
     }
 }
 
@@ -99,27 +110,39 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_told_at_most_every_tenth_of_a_second_and_the_newest_wins() {
+    fn counts_are_told_at_most_four_times_a_second_and_the_newest_wins() {
         let (mut pace, sale, start) = (Pace::default(), SaleId::new(), Instant::now());
         let at = |ms| start + Duration::from_millis(ms);
         assert_eq!(pace.note(progress(sale, 9, 1), at(0)), Told::Now(progress(sale, 9, 1)));
         assert_eq!(
             pace.note(progress(sale, 8, 2), at(10)),
-            Told::In(Duration::from_millis(90))
+            Told::In(Duration::from_millis(240))
         );
         assert_eq!(pace.note(progress(sale, 5, 4), at(20)), Told::Waiting);
         assert_eq!(pace.note(progress(sale, 6, 3), at(30)), Told::Never);
-        assert_eq!(pace.due(sale, at(100)), Some(progress(sale, 5, 4)));
-        assert_eq!(pace.due(sale, at(100)), None);
-        assert!(matches!(pace.note(progress(sale, 4, 5), at(150)), Told::In(_)));
+        assert_eq!(pace.due(sale, at(250)), Some(progress(sale, 5, 4)));
+        assert_eq!(pace.due(sale, at(250)), None);
+        assert!(matches!(pace.note(progress(sale, 4, 5), at(490)), Told::In(_)));
     }
 
     #[test]
-    fn sold_out_does_not_wait_and_takes_the_place_of_what_did() {
+    fn sold_out_and_back_do_not_wait_and_take_the_place_of_what_did() {
         let (mut pace, sale, start) = (Pace::default(), SaleId::new(), Instant::now());
         pace.note(progress(sale, 9, 1), start);
         pace.note(progress(sale, 3, 2), start);
         assert_eq!(pace.note(progress(sale, 0, 3), start), Told::Now(progress(sale, 0, 3)));
         assert_eq!(pace.due(sale, start + EVERY), None);
+        assert_eq!(pace.note(progress(sale, 1, 4), start), Told::Now(progress(sale, 1, 4)));
+    }
+
+    #[test]
+    fn a_change_that_shows_nothing_new_is_not_told_and_delays_nothing() {
+        let (mut pace, sale, start) = (Pace::default(), SaleId::new(), Instant::now());
+        pace.note(progress(sale, 0, 1), start);
+        // A unit came free and went to somebody in line.
+        assert_eq!(pace.note(progress(sale, 0, 2), start + EVERY * 2), Told::Never);
+        assert_eq!(pace.note(progress(sale, 0, 1), start + EVERY * 2), Told::Never);
+        let back = progress(sale, 2, 3);
+        assert_eq!(pace.note(back.clone(), start + EVERY * 2), Told::Now(back));
     }
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use actix::Addr;
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{OrderId, StreamId, UserId};
-use shared::protocol::{Millis, Position, Private, Reservation};
+use shared::ids::{StreamId, UserId};
+use shared::protocol::{Millis, Position, Private};
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
@@ -25,6 +25,7 @@ use crate::metrics;
 use crate::net::conn::Conn;
 use crate::own::News;
 use crate::router::{Attached, Load};
+use crate::types::Own;
 
 /// How long a sweep goes on before it lets others go first.
 const SWEEP_SLICE: Duration = Duration::from_micros(500);
@@ -429,18 +430,12 @@ pub struct Joining {
 impl Joining {
     /// Lets the viewer in, in one turn: answered from the shard's own copy at its head,
     /// or at `since` if everything after it is at hand, and numbered events go on from
-    /// exactly there. Without a `since` that serves, `own` holds and orders are shown
+    /// exactly there. Without a `since` that serves, `own` business is shown
     /// with the snapshot. Whether there was a snapshot.
     ///
     /// # Errors
     /// Why the room is not there.
-    pub fn admit(
-        mut self,
-        id: u64,
-        since: Option<Position>,
-        own: (Vec<Reservation>, Vec<OrderId>),
-        now: Millis,
-    ) -> Result<bool, Refusal> {
+    pub fn admit(mut self, id: u64, since: Option<Position>, own: Own, now: Millis) -> Result<bool, Refusal> {
         let (shard, conn) = (self.shard.clone(), self.conn.clone());
         let welcome = shard.with_mirror(|_, mirror| mirror.welcome(id, since, own, now))?;
         self.joined = true;

@@ -7,15 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{MessageId, OrderId, ProductId, SaleId, UserId};
+use shared::ids::{MessageId, ProductId, SaleId, UserId};
 use shared::protocol::{
     Author, ChatMessage, ChatRules, HostCommand, LineUpCard, MAX_CHAT_CHARS, MAX_LINE_UP, Millis, Position,
-    ProductCard, Quote, Reservation, RoomEvent, SaleCard, SaleOpen, Snapshot, StreamCard,
+    ProductCard, Quote, RoomEvent, SaleCard, SaleOpen, SalePrice, Snapshot, StreamCard,
 };
 use shared::status::{Machine as _, SaleStatus, StreamStatus};
 
 use super::text;
-use crate::types::SaleProgress;
+use crate::types::{Own, SaleProgress};
 
 /// How many of the last messages a snapshot shows.
 pub const SNAPSHOT_MESSAGES: usize = 50;
@@ -402,14 +402,7 @@ impl RoomState {
 
     /// The room as one viewer is shown it.
     #[must_use]
-    pub fn snapshot(
-        &self,
-        at: Position,
-        now: Millis,
-        watching: Watching,
-        reservations: Vec<Reservation>,
-        orders: Vec<OrderId>,
-    ) -> Snapshot {
+    pub fn snapshot(&self, at: Position, now: Millis, watching: Watching, own: Own) -> Snapshot {
         Snapshot {
             at,
             now,
@@ -421,8 +414,9 @@ impl RoomState {
             people: watching.people,
             rules: self.rules,
             chat: self.chat.iter().cloned().collect(),
-            reservations,
-            orders,
+            reservations: own.reservations,
+            waiting: own.waiting,
+            orders: own.orders,
         }
     }
 }
@@ -443,9 +437,13 @@ fn listed(product: &ProductCard) -> LineUpCard {
 }
 
 fn check_sale(sale: &SaleOpen) -> Result<(), Refusal> {
+    let price = match sale.price {
+        SalePrice::PriceMinor(price) => ("price_minor", price, 0, 100_000_000_000),
+        SalePrice::PercentOff(percent) => ("percent_off", i64::from(percent), 1, 100),
+    };
     let fields = [
         ("quantity", i64::from(sale.quantity), 1, 1_000_000),
-        ("price_minor", sale.price_minor, 0, 100_000_000_000),
+        price,
         ("per_buyer", i64::from(sale.per_buyer), 1, 1_000),
         ("hold_seconds", i64::from(sale.hold_seconds), 1, 3_600),
         ("ends_in_seconds", i64::from(sale.ends_in_seconds), 1, 86_400),

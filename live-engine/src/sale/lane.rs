@@ -6,26 +6,36 @@ use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{SaleId, UserId};
-use shared::protocol::Reservation;
+use shared::protocol::{Outcome, Reservation};
 use tokio::time::Instant;
 
 use super::state::Ask;
-use super::store::{self, Granted, SaleState};
+use super::store::SaleState;
+use super::store::reserve::{self, Granted};
 use super::{ATTEMPT_DEADLINE, Inner, MAX_BATCH, Pending};
 use crate::db::Failure;
 
 /// The pause before a batch is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Sales with more holders than this are never answered from memory.
-const MAX_HOLDERS: usize = 20_000;
+/// Sales in which more people have got something are never answered from memory.
+const MAX_KNOWN: usize = 20_000;
 
 /// What became of a batch.
 struct Settled {
-    answers: Vec<Result<Reservation, Refusal>>,
-    lapsed: Vec<(UserId, Reservation)>,
+    answers: Vec<Result<Outcome, Refusal>>,
+    changed: Vec<(UserId, Reservation)>,
     state: Option<SaleState>,
     /// When the database was asked.
     asked: Instant,
+    /// A call may have been carried out, or may yet be, without our hearing of it.
+    unsure: bool,
+}
+
+/// Why a batch has no outcome.
+struct Unsettled {
+    failure: Failure,
+    /// It was sent at least once.
+    sent: bool,
 }
 
 /// The answer of one who cannot wait any longer for a call that is on its way.
@@ -50,7 +60,7 @@ pub(super) async fn run(inner: Arc<Inner>, sale: SaleId) {
         }
         metrics::histogram!("engine_hold_batch_size").record(batch.len() as f64);
         serve(&inner, sale, batch).await;
-        read_holders(&inner, sale).await;
+        read_known(&inner, sale).await;
     }
 }
 
@@ -72,8 +82,9 @@ fn take(inner: &Inner, sale: SaleId) -> Option<Vec<Pending>> {
                 break;
             };
             taken += 1;
-            if lane.memory.refuses(pending.ask.user, now) {
-                refused.push(pending.answer(Err(ErrorCode::SoldOut.into())));
+            if let Some(refusal) = lane.refuses(pending.ask.user, pending.ask.waits, now) {
+                lane.answered(pending.ask.user);
+                refused.push(pending.answer(Err(refusal)));
             } else {
                 batch.push(pending);
             }
@@ -112,25 +123,46 @@ async fn serve(inner: &Arc<Inner>, sale: SaleId, batch: Vec<Pending>) {
             }
         }
     };
-    let mut unexpected = Vec::new();
+    // First, so that whoever sends the same again is met by a memory that knows of it.
+    remember(inner, sale, &batch, &settled);
+    let (mut holds, mut places) = (std::mem::take(&mut settled.changed), Vec::new());
     let mut answers = Vec::with_capacity(batch.len() - told);
     for (i, (pending, result)) in batch.iter().zip(settled.answers.drain(..)).enumerate() {
         match result {
             result if i >= told => answers.push(pending.answer(result)),
             // Told that the outcome was open: now it is known, and good.
-            Ok(hold) => unexpected.push((pending.ask.user, hold)),
-            Err(_) => {}
+            Ok(Outcome::Held(hold)) => holds.push((pending.ask.user, hold)),
+            Ok(Outcome::Waiting(place)) => places.push((pending.ask.user, place)),
+            Ok(_) | Err(_) => {}
         }
     }
     if !answers.is_empty() {
         inner.sink.hold_answers(answers);
     }
     if let Some(state) = &settled.state {
-        inner.learn(state, settled.asked);
-        unexpected.append(&mut settled.lapsed);
-        if !unexpected.is_empty() {
-            inner.sink.holds_changed(state.stream, unexpected);
+        if !holds.is_empty() {
+            inner.sink.holds_changed(state.stream, holds);
         }
+        if !places.is_empty() {
+            inner.sink.places_changed(state.stream, places);
+        }
+    }
+}
+
+/// Takes in what a batch brought, and that its asks are dealt with.
+fn remember(inner: &Inner, sale: SaleId, batch: &[Pending], settled: &Settled) {
+    if let Some(state) = &settled.state {
+        inner.learn(state, settled.asked);
+    }
+    let mut lanes = inner.lanes();
+    let Some(lane) = lanes.by_sale.get_mut(&sale) else {
+        return;
+    };
+    if settled.unsure {
+        lane.memory.distrust(Instant::now() + ATTEMPT_DEADLINE);
+    }
+    for pending in batch {
+        lane.answered(pending.ask.user);
     }
 }
 
@@ -156,8 +188,10 @@ fn expire_queue(inner: &Inner, sale: SaleId, now: Instant) -> Vec<crate::types::
     let mut answers = Vec::new();
     if let Some(lane) = lanes.by_sale.get_mut(&sale) {
         while lane.queue.front().is_some_and(|pending| pending.deadline <= now) {
-            let late = lane.queue.pop_front();
-            answers.extend(late.map(|pending| pending.answer(Err(not_tried()))));
+            if let Some(late) = lane.queue.pop_front() {
+                lane.answered(late.ask.user);
+                answers.push(late.answer(Err(not_tried())));
+            }
         }
     }
     lanes.waiting -= answers.len();
@@ -169,81 +203,110 @@ fn expire_queue(inner: &Inner, sale: SaleId, now: Instant) -> Vec<crate::types::
 async fn settle(inner: &Inner, sale: SaleId, asks: &[Ask], until: Instant) -> Settled {
     match persist(inner, sale, asks, until).await {
         Ok((granted, asked)) => settled(granted, asked),
-        Err(Failure::Data) if asks.len() > 1 => one_by_one(inner, sale, asks, until).await,
-        Err(failure) => Settled {
-            answers: vec![Err(refusal_of(failure)); asks.len()],
-            lapsed: Vec::new(),
-            state: None,
-            asked: Instant::now(),
+        Err(unsettled) if unsettled.failure == Failure::Data && asks.len() > 1 => {
+            one_by_one(inner, sale, asks, until).await
+        }
+        Err(unsettled) => Settled {
+            answers: vec![Err(unsettled.refusal()); asks.len()],
+            unsure: unsettled.sent,
+            ..Settled::nothing()
         },
     }
 }
 
 /// The database refuses something in the batch: only the one who sent it shall suffer.
 async fn one_by_one(inner: &Inner, sale: SaleId, asks: &[Ask], until: Instant) -> Settled {
-    let mut all = Settled {
-        answers: Vec::new(),
-        lapsed: Vec::new(),
-        state: None,
-        asked: Instant::now(),
-    };
+    let mut all = Settled::nothing();
     for ask in asks {
         match persist(inner, sale, std::slice::from_ref(ask), until).await {
             Ok((granted, asked)) => {
                 let one = settled(granted, asked);
                 all.answers.extend(one.answers);
-                all.lapsed.extend(one.lapsed);
+                all.changed.extend(one.changed);
                 all.asked = asked;
                 all.state = one.state.or(all.state);
             }
-            Err(failure) => all.answers.push(Err(refusal_of(failure))),
+            Err(unsettled) => {
+                all.unsure |= unsettled.sent;
+                all.answers.push(Err(unsettled.refusal()));
+            }
         }
     }
     all
 }
 
 fn settled(granted: Granted, asked: Instant) -> Settled {
-    let answers = granted.answers.into_iter().map(|answer| answer.map_err(Refusal::from));
     Settled {
-        answers: answers.collect(),
-        lapsed: granted.lapsed,
+        answers: granted.answers,
+        changed: granted.changed,
         state: granted.state,
         asked,
+        unsure: false,
     }
 }
 
-fn refusal_of(failure: Failure) -> Refusal {
-    match failure {
-        // The connection may have gone after the commit.
-        Failure::Away => outcome_unknown(),
-        // The statement was rolled back.
-        Failure::Busy => not_tried(),
-        Failure::Data | Failure::Fault => ErrorCode::Internal.into(),
+impl Settled {
+    fn nothing() -> Self {
+        Self {
+            answers: Vec::new(),
+            changed: Vec::new(),
+            state: None,
+            asked: Instant::now(),
+            unsure: false,
+        }
+    }
+}
+
+impl Unsettled {
+    fn refusal(&self) -> Refusal {
+        match self.failure {
+            // The connection may have gone after the commit.
+            Failure::Away if self.sent => outcome_unknown(),
+            Failure::Away => ErrorCode::DatabaseUnavailable.into(),
+            // The statement was rolled back.
+            Failure::Busy => not_tried(),
+            Failure::Data | Failure::Fault => ErrorCode::Internal.into(),
+        }
     }
 }
 
 /// One call, again and again while the database is away or busy and time is left.
-async fn persist(inner: &Inner, sale: SaleId, asks: &[Ask], until: Instant) -> Result<(Granted, Instant), Failure> {
+async fn persist(inner: &Inner, sale: SaleId, asks: &[Ask], until: Instant) -> Result<(Granted, Instant), Unsettled> {
+    let mut sent = false;
     loop {
-        let error = match attempt(inner, sale, asks).await {
+        let error = match attempt(inner, sale, asks, until, &mut sent).await {
             Ok(granted) => return Ok(granted),
             Err(error) => error,
         };
         let failure = inner.health.failed("granting holds", &error);
         let passing = matches!(failure, Failure::Away | Failure::Busy);
         if !passing || Instant::now() + PAUSE >= until {
-            return Err(failure);
+            return Err(Unsettled { failure, sent });
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn attempt(inner: &Inner, sale: SaleId, asks: &[Ask]) -> Result<(Granted, Instant), sqlx::Error> {
-    // Never closed, so it is always got.
-    let _permit = inner.calls.acquire().await;
-    let mut conn = inner.pool.acquire().await?;
+/// One call. Nobody is left to hear of one that has no connection by `until`.
+async fn attempt(
+    inner: &Inner,
+    sale: SaleId,
+    asks: &[Ask],
+    until: Instant,
+    sent: &mut bool,
+) -> Result<(Granted, Instant), sqlx::Error> {
+    let connecting = async {
+        // Never closed, so it is always got.
+        let permit = inner.calls.acquire().await;
+        Ok::<_, sqlx::Error>((permit, inner.pool.acquire().await?))
+    };
+    let Ok(connected) = tokio::time::timeout_at(until, connecting).await else {
+        return Err(sqlx::Error::PoolTimedOut);
+    };
+    let (_permit, mut conn) = connected?;
     let asked = Instant::now();
-    match tokio::time::timeout(ATTEMPT_DEADLINE, store::reserve(&mut conn, sale, asks)).await {
+    *sent = true;
+    match tokio::time::timeout(ATTEMPT_DEADLINE, reserve::reserve(&mut conn, sale, asks)).await {
         Ok(Ok(granted)) => {
             inner.health.answered();
             Ok((granted, asked))
@@ -256,31 +319,31 @@ async fn attempt(inner: &Inner, sale: SaleId, asks: &[Ask]) -> Result<(Granted, 
     }
 }
 
-/// Sold out: reads who may still be answered with a hold, so that all others can be
-/// refused from memory.
-async fn read_holders(inner: &Inner, sale: SaleId) {
+/// Sold out: reads who may be sending something again, so that all others can be refused
+/// from memory.
+async fn read_known(inner: &Inner, sale: SaleId) {
     let needed = inner
         .lanes()
         .by_sale
         .get(&sale)
-        .and_then(|lane| lane.memory.needs_holders());
+        .and_then(|lane| lane.memory.needs_known());
     let Some(version) = needed else {
         return;
     };
     let work = async {
         let mut conn = inner.pool.acquire().await?;
-        store::holders(&mut conn, sale, MAX_HOLDERS).await
+        reserve::known(&mut conn, sale, MAX_KNOWN).await
     };
     match tokio::time::timeout(Duration::from_millis(500), work).await {
         Ok(Ok(Some(users))) => {
             if let Some(lane) = inner.lanes().by_sale.get_mut(&sale) {
-                lane.memory.learn_holders(version, users);
+                lane.memory.learn_known(version, users);
             }
         }
         // Too many, or no answer: everybody is asked about, as before.
         Ok(Ok(None)) | Err(_) => {}
         Ok(Err(error)) => {
-            inner.health.failed("reading holders", &error);
+            inner.health.failed("reading who has got something", &error);
         }
     }
 }

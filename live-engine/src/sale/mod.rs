@@ -1,18 +1,22 @@
-//! Flash-buy: holds by group commit. Buyers of one sale queue in its lane; one call to
-//! the database is in flight a lane, and what arrives meanwhile is the next batch, so
-//! that the pace sets itself. Everybody is answered within two seconds, whatever the
-//! database does, and nobody is told of a hold that is not committed.
+//! Flash-buy: holds and places in line by group commit. Buyers of one sale queue in its
+//! lane; one call to the database is in flight a lane, and what arrives meanwhile is the
+//! next batch, so that the pace sets itself. Everybody is answered within two seconds,
+//! whatever the database does, and nobody is told of a hold that is not committed.
 //!
 //! The desk also keeps the time of the sales whose rooms live here: it sweeps at the
-//! earliest expiry and at the end. It decides nothing: the functions in `migrations/`
-//! do, under the sale's row lock and by the database's clock.
+//! earliest expiry and at the end, and tells those in line how it moves. It decides
+//! nothing: the functions in `migrations/` do, under the sale's row lock and by the
+//! database's clock.
 
+mod give_up;
 mod lane;
+mod line;
 mod memory;
 pub mod state;
 mod store;
 mod tend;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +24,7 @@ use std::time::Duration;
 use shared::Timestamp;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{RequestId, ReservationId, SaleId, StreamId, UserId};
-use shared::protocol::SaleCard;
+use shared::protocol::{Outcome, SaleCard};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -28,7 +32,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::{CALL_DEADLINE, Db, Health, Spawner};
 use crate::types::{ConnId, HoldAnswer, Sink};
-use memory::Memory;
+pub use give_up::{ReleaseRequest, UnwaitRequest};
+use memory::{Memory, Refused};
 use state::Ask;
 use store::SaleState;
 use tend::Watched;
@@ -41,15 +46,15 @@ const LANE_CAPACITY: usize = 16_384;
 const TOTAL_CAPACITY: usize = 65_536;
 /// Lanes that are kept; idle ones beyond are forgotten.
 const LANES_KEPT: usize = 1024;
-/// Releases under way at most.
-const RELEASES: usize = 256;
+/// Holds and places that are being given up at most.
+const GIVING_UP: usize = 256;
 /// How long one call may take: longer than the database lets a statement run, so that
 /// only a connection that has gone silent is cut.
 const ATTEMPT_DEADLINE: Duration = Duration::from_secs(12);
 /// Units that one request may ask for: the table's limit.
 pub const MAX_QUANTITY: u32 = 1000;
 
-/// A viewer's `buy`.
+/// A viewer's `buy` or `wait`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HoldRequest {
     /// Who waits for the answer.
@@ -66,19 +71,8 @@ pub struct HoldRequest {
     pub request_id: RequestId,
     /// Units.
     pub quantity: u32,
-}
-
-/// A viewer's `release`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ReleaseRequest {
-    /// Who waits for the answer.
-    pub conn: ConnId,
-    /// The command's id.
-    pub id: u64,
-    /// Whose hold.
-    pub user: UserId,
-    /// The hold. Its id is the act's name too: releasing twice is releasing once.
-    pub reservation: ReservationId,
+    /// Whether the buyer stands in line if the units cannot be had.
+    pub waits: bool,
 }
 
 /// Grants and releases holds, and keeps the sales' time. Cheap to clone.
@@ -94,7 +88,7 @@ struct Inner {
     sink: Arc<dyn Sink>,
     /// Calls of all lanes together: the pool's other users must find connections too.
     calls: Semaphore,
-    releases: Arc<Semaphore>,
+    giving_up: Arc<Semaphore>,
     lanes: Mutex<Lanes>,
     watched: Mutex<HashMap<SaleId, Watched>>,
     stopping: CancellationToken,
@@ -109,8 +103,35 @@ struct Lanes {
 #[derive(Default)]
 struct Lane {
     queue: VecDeque<Pending>,
+    /// How many asks of each person are queued or on their way. What they send again is
+    /// not answered from memory: the first may be granted at this moment.
+    asking: HashMap<UserId, u32>,
     running: bool,
     memory: Memory,
+}
+
+impl Lane {
+    /// Why `user` gets nothing, if that is certain. Who would wait is not told that it is
+    /// sold out.
+    fn refuses(&self, user: UserId, waits: bool, now: Instant) -> Option<Refusal> {
+        let refusal = match self.memory.refuses(user, now)? {
+            Refused::NotOpen(wait) => store::reserve::not_open(wait),
+            Refused::SoldOut if waits => return None,
+            Refused::SoldOut => ErrorCode::SoldOut.into(),
+        };
+        metrics::counter!("engine_holds_refused_from_memory_total").increment(1);
+        Some(refusal)
+    }
+
+    /// One ask of this person is dealt with.
+    fn answered(&mut self, user: UserId) {
+        if let Entry::Occupied(mut asking) = self.asking.entry(user) {
+            *asking.get_mut() -= 1;
+            if *asking.get() == 0 {
+                asking.remove();
+            }
+        }
+    }
 }
 
 /// A buyer who waits.
@@ -123,7 +144,7 @@ struct Pending {
 }
 
 impl Pending {
-    fn answer(&self, result: Result<shared::protocol::Reservation, Refusal>) -> HoldAnswer {
+    fn answer(&self, result: Result<Outcome, Refusal>) -> HoldAnswer {
         HoldAnswer {
             conn: self.conn,
             id: self.id,
@@ -142,7 +163,7 @@ impl SaleDesk {
             spawner: db.spawner(),
             sink,
             calls: Semaphore::new((db.max_connections() / 4).max(1)),
-            releases: Arc::new(Semaphore::new(RELEASES)),
+            giving_up: Arc::new(Semaphore::new(GIVING_UP)),
             lanes: Mutex::default(),
             watched: Mutex::default(),
             stopping: db.stopping(),
@@ -151,12 +172,13 @@ impl SaleDesk {
         Self { inner }
     }
 
-    /// Asks for a hold. Never blocks; the answer goes to the sink within two seconds. One
+    /// Asks for a hold, or for a place in line. Never blocks; the answer goes to the sink within two seconds. One
     /// that says `database_unavailable` leaves open whether the hold was granted: the
     /// same request id, sent again, is answered truly.
     ///
     /// # Errors
-    /// What is known at once: `sold_out` from memory, `overloaded`, `invalid_body`.
+    /// What is known at once: `sold_out` and `sale_not_open` from memory, `overloaded`,
+    /// `invalid_body`.
     pub fn reserve(&self, request: HoldRequest) -> Result<(), Refusal> {
         if !(1..=MAX_QUANTITY).contains(&request.quantity) {
             return Err(Refusal::new(ErrorCode::InvalidBody, "1 to 1000 units can be asked for").at("quantity"));
@@ -167,13 +189,14 @@ impl SaleDesk {
             return Err(crowded());
         }
         let lane = lanes.by_sale.entry(request.sale).or_default();
-        if lane.memory.refuses(request.user, now) {
-            metrics::counter!("engine_holds_refused_from_memory_total").increment(1);
-            return Err(ErrorCode::SoldOut.into());
+        let is_asking = lane.asking.contains_key(&request.user);
+        if let Some(refusal) = lane.refuses(request.user, request.waits || is_asking, now) {
+            return Err(refusal);
         }
         if lane.queue.len() >= LANE_CAPACITY {
             return Err(crowded());
         }
+        *lane.asking.entry(request.user).or_default() += 1;
         lane.queue.push_back(Pending {
             conn: request.conn,
             id: request.id,
@@ -182,6 +205,7 @@ impl SaleDesk {
                 user: request.user,
                 request: request.request_id,
                 quantity: request.quantity,
+                waits: request.waits,
             },
             deadline: now + CALL_DEADLINE,
         });
@@ -194,21 +218,20 @@ impl SaleDesk {
         Ok(())
     }
 
-    /// Gives a hold up. Never blocks; the answer, a hold that is `released`, goes to the
-    /// sink within two seconds.
+    /// Gives a hold up. Never blocks; the answer goes to the sink within two seconds.
     ///
     /// # Errors
     /// `overloaded`.
     pub fn release(&self, request: ReleaseRequest) -> Result<(), Refusal> {
-        let Ok(permit) = self.inner.releases.clone().try_acquire_owned() else {
-            return Err(crowded());
-        };
-        let inner = self.inner.clone();
-        self.inner.spawner.spawn(async move {
-            let _permit = permit;
-            inner.release(request).await;
-        });
-        Ok(())
+        give_up::release(&self.inner, request)
+    }
+
+    /// Leaves a wait list. Never blocks; the answer goes to the sink within two seconds.
+    ///
+    /// # Errors
+    /// `overloaded`.
+    pub fn unwait(&self, request: UnwaitRequest) -> Result<(), Refusal> {
+        give_up::unwait(&self.inner, request)
     }
 
     /// Keeps the time of a sale whose room is here: it is swept at once (counters that
@@ -244,36 +267,14 @@ impl Inner {
         let news = {
             let mut lanes = self.lanes();
             let lane = lanes.by_sale.entry(sale).or_default();
-            lane.memory.learn(&state.progress, state.next_expiry_in, asked)
+            lane.memory.learn(state, asked)
         };
-        if let (Some(left), Some(watched)) = (state.next_expiry_in, self.watched().get(&sale)) {
-            watched.wake_in(left);
+        if let Some(watched) = self.watched().get(&sale) {
+            watched.learn(state);
         }
         if news {
             self.sink.sale_progress(state.stream, state.progress.clone());
         }
-    }
-
-    async fn release(&self, request: ReleaseRequest) {
-        let asked = Instant::now();
-        let work = async {
-            let mut conn = self.pool.acquire().await?;
-            store::release(&mut conn, request.reservation, request.user).await
-        };
-        let result = match tokio::time::timeout(CALL_DEADLINE, work).await {
-            Ok(Ok(Ok((hold, state)))) => {
-                self.health.answered();
-                if let Some(state) = state {
-                    self.learn(&state, asked);
-                }
-                Ok(hold)
-            }
-            Ok(Ok(Err(code))) => Err(code.into()),
-            Ok(Err(error)) => Err(self.health.failed("releasing a hold", &error).code().into()),
-            Err(_) => Err(lane::outcome_unknown()),
-        };
-        let (conn, id) = (request.conn, request.id);
-        self.sink.hold_answers(vec![HoldAnswer { conn, id, result }]);
     }
 
     /// Forgets lanes that nobody queues in and that remember nothing of use.

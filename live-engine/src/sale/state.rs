@@ -2,19 +2,24 @@
 //! `migrations/` carry them out under a row lock for many buyers at once; this model
 //! says the same one command at a time, and a differential test holds the two together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::error::ErrorCode;
 use shared::ids::{RequestId, ReservationId, UserId};
 use shared::protocol::Millis;
-use shared::status::{Machine, ReservationStatus, SaleStatus};
+use shared::status::{Machine, ReservationStatus, SaleStatus, WaitStatus};
+
+/// People in one wait list at most.
+pub const LINE_MAX: usize = 5_000;
+/// By how much a payment that begins prolongs a hold at most, in ms.
+pub const EXTENSION_MAX_MS: i64 = 60_000;
 
 /// What a sale was opened with; never changes, except that it may be ended early.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Terms {
     /// Units set aside.
     pub quantity: u32,
-    /// The most one buyer may hold and have bought.
+    /// The most one buyer may hold, have bought and wait for.
     pub per_buyer: u32,
     /// How long a hold lasts, in ms.
     pub hold_ms: i64,
@@ -37,9 +42,26 @@ pub struct Hold {
     pub status: ReservationStatus,
     /// Until when it is held.
     pub expires_at: Millis,
+    /// Whether a payment has prolonged it.
+    pub extended: bool,
+    /// Whether its owner would have waited for it.
+    pub waits: bool,
 }
 
-/// A sale with its counters and holds.
+/// A place in the wait list. An offered one's hold has its id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Its id.
+    pub id: ReservationId,
+    /// Whose.
+    pub user: UserId,
+    /// Units.
+    pub quantity: u32,
+    /// Its status.
+    pub status: WaitStatus,
+}
+
+/// A sale with its counters, holds and wait list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sale {
     /// What it was opened with.
@@ -54,14 +76,18 @@ pub struct Sale {
     pub returned: u32,
     /// Every hold there ever was.
     pub holds: BTreeMap<ReservationId, Hold>,
-    /// Which hold a person's request got.
+    /// Every place there ever was, in the order in which they joined.
+    pub line: Vec<Place>,
+    /// What a person's request got: a hold or a place.
     pub requests: BTreeMap<(UserId, RequestId), ReservationId>,
+    /// Whom the shop does not sell to.
+    pub barred: BTreeSet<UserId>,
 }
 
 /// A wish for units.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ask {
-    /// The hold's id, if it is granted.
+    /// The hold's id, if it is granted; the place's, if it has to wait.
     pub reservation: ReservationId,
     /// The buyer.
     pub user: UserId,
@@ -69,13 +95,18 @@ pub struct Ask {
     pub request: RequestId,
     /// Units.
     pub quantity: u32,
+    /// Whether the buyer stands in line if the units cannot be had.
+    pub waits: bool,
 }
 
 /// What may be asked of a sale.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// Grant a hold. Stale holds are to be swept before, see [`Sale::stale`].
+    /// Grant a hold, or a place in line. Stale holds are to be swept before, see
+    /// [`Sale::lapse`].
     Reserve(Ask),
+    /// Leave the wait list.
+    Unwait(UserId),
     /// Give a hold up.
     Release(ReservationId, UserId),
     /// An order's payment begins: all of its holds, or none.
@@ -95,9 +126,17 @@ pub enum Command {
 pub enum Event {
     /// Units are held.
     Granted(Ask, Millis),
+    /// Somebody is in line.
+    Joined(Ask),
+    /// A place's turn has come: its units are held until then.
+    Offered(ReservationId, Millis),
+    /// A place is given up, or taken away.
+    Left(ReservationId),
     /// A hold has another status.
     Became(ReservationId, ReservationStatus),
-    /// The sale is closed.
+    /// A hold lasts until then.
+    Extended(ReservationId, Millis),
+    /// The sale is closed, and its wait list with it.
     Closed,
 }
 
@@ -112,7 +151,9 @@ impl Sale {
             sold: 0,
             returned: 0,
             holds: BTreeMap::new(),
+            line: Vec::new(),
             requests: BTreeMap::new(),
+            barred: BTreeSet::new(),
         }
     }
 
@@ -135,14 +176,26 @@ impl Sale {
         held.map(|hold| hold.expires_at).min()
     }
 
-    /// Holds that have lapsed by `now`.
+    /// Those in line, the next one first.
+    pub fn waiting(&self) -> impl Iterator<Item = &Place> {
+        self.line.iter().filter(|place| place.status == WaitStatus::Waiting)
+    }
+
+    /// Where a place is in line: 1 is next.
     #[must_use]
-    pub fn stale(&self, now: Millis) -> Vec<Event> {
-        self.holds
-            .iter()
-            .filter(|(_, hold)| hold.status == ReservationStatus::Held && hold.expires_at <= now)
-            .map(|(id, _)| Event::Became(*id, ReservationStatus::Expired))
-            .collect()
+    pub fn position(&self, place: ReservationId) -> Option<usize> {
+        self.waiting()
+            .position(|other| other.id == place)
+            .map(|before| before + 1)
+    }
+
+    /// What time has brought by `now`: holds that have lapsed, and whom their units go to.
+    #[must_use]
+    pub fn lapse(&self, now: Millis) -> Vec<Event> {
+        let stale = |hold: &Hold| hold.status == ReservationStatus::Held && hold.expires_at <= now;
+        let stale = self.holds.iter().filter(|(_, hold)| stale(hold));
+        let lapsed = stale.map(|(id, _)| Event::Became(*id, ReservationStatus::Expired));
+        self.with_offers(lapsed.collect(), now)
     }
 
     /// What a command brings about. No events: it was done before, or changes nothing.
@@ -152,18 +205,35 @@ impl Sale {
     pub fn decide(&self, command: &Command, now: Millis) -> Result<Vec<Event>, ErrorCode> {
         match command {
             Command::Reserve(ask) => self.reserve(ask, now),
-            Command::Release(reservation, user) => self.release(*reservation, *user),
+            Command::Unwait(user) => {
+                let place = self.waiting().find(|place| place.user == *user);
+                Ok(place.map(|place| Event::Left(place.id)).into_iter().collect())
+            }
+            Command::Release(reservation, user) => {
+                let released = self.release(*reservation, *user)?;
+                Ok(self.with_offers(released, now))
+            }
             Command::StartPaying(holds) => self.start_paying(holds, now),
-            Command::Convert(holds) => Ok(self.each_paying(holds, |_| ReservationStatus::Converted)),
-            Command::PaymentFailed(holds) => Ok(self.each_paying(holds, |hold| {
-                if hold.expires_at > now {
-                    ReservationStatus::Held
-                } else {
-                    ReservationStatus::Released
+            Command::Convert(holds) => {
+                let mut events = self.each_paying(holds, |_| ReservationStatus::Converted);
+                let after = self.after(&events);
+                if self.status == SaleStatus::Open && after.sold == self.terms.quantity {
+                    events.push(Event::Closed);
                 }
-            })),
+                Ok(events)
+            }
+            Command::PaymentFailed(holds) => {
+                let failed = self.each_paying(holds, |hold| {
+                    if hold.expires_at > now {
+                        ReservationStatus::Held
+                    } else {
+                        ReservationStatus::Released
+                    }
+                });
+                Ok(self.with_offers(failed, now))
+            }
             Command::Sweep => {
-                let mut events = self.stale(now);
+                let mut events = self.lapse(now);
                 if self.status == SaleStatus::Open && now >= self.terms.ends_at {
                     events.push(Event::Closed);
                 }
@@ -176,8 +246,8 @@ impl Sale {
 
     fn reserve(&self, ask: &Ask, now: Millis) -> Result<Vec<Event>, ErrorCode> {
         if let Some(earlier) = self.requests.get(&(ask.user, ask.request)) {
-            return match self.holds.get(earlier) {
-                Some(hold) if hold.quantity == ask.quantity => Ok(Vec::new()),
+            return match self.asked(*earlier) {
+                Some(asked) if asked == (ask.quantity, ask.waits) => Ok(Vec::new()),
                 _ => Err(ErrorCode::RequestIdReused),
             };
         }
@@ -190,21 +260,73 @@ impl Sale {
         if ask.user == self.terms.seller {
             return Err(ErrorCode::OwnShop);
         }
+        if self.barred.contains(&ask.user) {
+            return Err(ErrorCode::Forbidden);
+        }
+        if ask.waits && self.waiting().any(|place| place.user == ask.user) {
+            return Err(ErrorCode::AlreadyWaiting);
+        }
         if self.units_of(ask.user) + ask.quantity > self.terms.per_buyer {
             return Err(ErrorCode::PurchaseLimitReached);
         }
+        // Whatever is free is enough for nobody in line: it went there first.
         match self.remaining() {
-            0 => Err(ErrorCode::SoldOut),
-            left if left < ask.quantity => Err(ErrorCode::NotEnoughLeft),
-            _ => Ok(vec![Event::Granted(*ask, now + self.terms.hold_ms)]),
+            left if left >= ask.quantity => Ok(vec![Event::Granted(*ask, now + self.terms.hold_ms)]),
+            0 if !ask.waits => Err(ErrorCode::SoldOut),
+            _ if !ask.waits || ask.quantity > self.terms.quantity - self.sold => Err(ErrorCode::NotEnoughLeft),
+            _ if self.waiting().count() >= LINE_MAX => Err(ErrorCode::WaitlistFull),
+            _ => Ok(vec![Event::Joined(*ask)]),
         }
     }
 
-    /// What a buyer holds, is paying for or has bought.
+    /// What an earlier request asked for: how many, and whether it would wait.
+    fn asked(&self, id: ReservationId) -> Option<(u32, bool)> {
+        let hold = self.holds.get(&id).map(|hold| (hold.quantity, hold.waits));
+        hold.or_else(|| Some((self.line.iter().find(|place| place.id == id)?.quantity, true)))
+    }
+
+    /// What a buyer holds, is paying for, has bought or waits for.
     #[must_use]
     pub fn units_of(&self, user: UserId) -> u32 {
         let counted = |hold: &&Hold| hold.user == user && counts(hold.status);
-        self.holds.values().filter(counted).map(|hold| hold.quantity).sum()
+        let held: u32 = self.holds.values().filter(counted).map(|hold| hold.quantity).sum();
+        let waiting = self.waiting().filter(|place| place.user == user);
+        held + waiting.map(|place| place.quantity).sum::<u32>()
+    }
+
+    /// These events and what follows from them: whatever is free then goes to the first
+    /// in line whom it is enough for. Who wants more is passed over and keeps the place.
+    fn with_offers(&self, mut events: Vec<Event>, now: Millis) -> Vec<Event> {
+        let after = self.after(&events);
+        // Something must have come free: else there is nothing that the line has not seen.
+        if events.is_empty() || after.status == SaleStatus::Closed || now >= self.terms.ends_at {
+            return events;
+        }
+        let mut left = after.remaining();
+        let offered_until = now + self.terms.hold_ms;
+        for place in after.waiting() {
+            if left == 0 {
+                break;
+            }
+            if place.quantity > left {
+                continue;
+            }
+            if self.barred.contains(&place.user) {
+                events.push(Event::Left(place.id));
+            } else {
+                events.push(Event::Offered(place.id, offered_until));
+                left -= place.quantity;
+            }
+        }
+        events
+    }
+
+    fn after(&self, events: &[Event]) -> Self {
+        let mut after = self.clone();
+        for event in events {
+            after.evolve(event);
+        }
+        after
     }
 
     fn release(&self, reservation: ReservationId, user: UserId) -> Result<Vec<Event>, ErrorCode> {
@@ -216,17 +338,18 @@ impl Sale {
     }
 
     fn start_paying(&self, holds: &[ReservationId], now: Millis) -> Result<Vec<Event>, ErrorCode> {
-        let payable = |id: &ReservationId| {
+        let until = now + self.terms.hold_ms.min(EXTENSION_MAX_MS);
+        let mut events = Vec::new();
+        for id in holds {
             let hold = self.holds.get(id);
-            hold.is_some_and(|hold| hold.status == ReservationStatus::Held && hold.expires_at > now)
-        };
-        if !holds.iter().all(payable) {
-            return Err(ErrorCode::HoldExpired);
+            let hold = hold.filter(|hold| hold.status == ReservationStatus::Held && hold.expires_at > now);
+            let hold = hold.ok_or(ErrorCode::HoldExpired)?;
+            events.push(Event::Became(*id, ReservationStatus::Paying));
+            if !hold.extended && until > hold.expires_at {
+                events.push(Event::Extended(*id, until));
+            }
         }
-        Ok(holds
-            .iter()
-            .map(|id| Event::Became(*id, ReservationStatus::Paying))
-            .collect())
+        Ok(events)
     }
 
     fn each_paying(&self, holds: &[ReservationId], to: impl Fn(&Hold) -> ReservationStatus) -> Vec<Event> {
@@ -239,22 +362,60 @@ impl Sale {
     pub fn evolve(&mut self, event: &Event) {
         match event {
             Event::Granted(ask, expires_at) => {
-                self.held += ask.quantity;
                 self.requests.insert((ask.user, ask.request), ask.reservation);
-                let hold = Hold {
+                self.hold(ask.reservation, ask.user, ask.quantity, *expires_at, ask.waits);
+            }
+            Event::Joined(ask) => {
+                self.requests.insert((ask.user, ask.request), ask.reservation);
+                self.line.push(Place {
+                    id: ask.reservation,
                     user: ask.user,
                     quantity: ask.quantity,
-                    status: ReservationStatus::Held,
-                    expires_at: *expires_at,
-                };
-                self.holds.insert(ask.reservation, hold);
+                    status: WaitStatus::Waiting,
+                });
             }
+            Event::Offered(id, expires_at) => {
+                if let Some(place) = self.leave(*id, WaitStatus::Offered) {
+                    self.hold(place.id, place.user, place.quantity, *expires_at, true);
+                }
+            }
+            Event::Left(id) => drop(self.leave(*id, WaitStatus::Left)),
             Event::Became(reservation, status) => self.become_status(*reservation, *status),
+            Event::Extended(reservation, until) => {
+                if let Some(hold) = self.holds.get_mut(reservation) {
+                    (hold.expires_at, hold.extended) = (*until, true);
+                }
+            }
             Event::Closed => {
                 self.returned = self.remaining();
                 self.status = SaleStatus::Closed;
+                for place in &mut self.line {
+                    if place.status == WaitStatus::Waiting {
+                        place.status = WaitStatus::Ended;
+                    }
+                }
             }
         }
+    }
+
+    fn hold(&mut self, id: ReservationId, user: UserId, quantity: u32, expires_at: Millis, waits: bool) {
+        self.held += quantity;
+        let hold = Hold {
+            user,
+            quantity,
+            status: ReservationStatus::Held,
+            expires_at,
+            extended: false,
+            waits,
+        };
+        self.holds.insert(id, hold);
+    }
+
+    fn leave(&mut self, id: ReservationId, status: WaitStatus) -> Option<Place> {
+        let place = self.line.iter_mut().find(|place| place.id == id)?;
+        debug_assert!(place.status.may_become(status), "{} → {status}", place.status);
+        place.status = status;
+        Some(*place)
     }
 
     fn become_status(&mut self, reservation: ReservationId, status: ReservationStatus) {
@@ -302,162 +463,19 @@ pub const fn after_release(status: ReservationStatus) -> Result<(), ErrorCode> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use uuid::Uuid;
-
-    use super::*;
-
-    const SELLER: u128 = 99;
-
-    fn user(n: u128) -> UserId {
-        UserId(Uuid::from_u128(n))
-    }
-
-    fn sale(quantity: u32, per_buyer: u32) -> Sale {
-        Sale::open(Terms {
-            quantity,
-            per_buyer,
-            hold_ms: 50,
-            opens_at: 10,
-            ends_at: 1_000,
-            seller: user(SELLER),
-        })
-    }
-
-    fn ask(n: u128, buyer: u128, quantity: u32) -> Ask {
-        Ask {
-            reservation: ReservationId(Uuid::from_u128(n)),
-            user: user(buyer),
-            request: RequestId(Uuid::from_u128(n)),
-            quantity,
-        }
-    }
-
-    fn act(sale: &mut Sale, command: &Command, now: Millis) -> Result<usize, ErrorCode> {
-        let events = sale.decide(command, now)?;
-        for event in &events {
-            sale.evolve(event);
-        }
-        Ok(events.len())
-    }
-
-    fn reserve(sale: &mut Sale, ask: Ask, now: Millis) -> Result<usize, ErrorCode> {
-        for event in sale.stale(now) {
-            sale.evolve(&event);
-        }
-        act(sale, &Command::Reserve(ask), now)
-    }
-
-    #[test]
-    fn the_last_unit_goes_to_the_first_claim() {
-        let mut sale = sale(1, 1);
-        assert_eq!(reserve(&mut sale, ask(1, 1, 1), 20), Ok(1));
-        assert_eq!(reserve(&mut sale, ask(2, 2, 1), 20), Err(ErrorCode::SoldOut));
-        assert_eq!(
-            reserve(&mut sale, ask(1, 1, 1), 20),
-            Ok(0),
-            "a resend is answered and takes nothing"
-        );
-        assert_eq!(
-            reserve(&mut sale, ask(3, 2, 1), 70),
-            Ok(1),
-            "a lapsed hold is sold again"
-        );
-        assert_eq!(reserve(&mut sale, ask(1, 1, 1), 70), Ok(0), "whatever became of it");
-    }
-
-    #[test]
-    fn refusals_name_the_reason() {
-        let mut sale = sale(3, 2);
-        assert_eq!(reserve(&mut sale, ask(1, 1, 1), 9), Err(ErrorCode::SaleNotOpen));
-        assert_eq!(reserve(&mut sale, ask(1, SELLER, 1), 10), Err(ErrorCode::OwnShop));
-        assert_eq!(
-            reserve(&mut sale, ask(1, 1, 3), 10),
-            Err(ErrorCode::PurchaseLimitReached)
-        );
-        assert_eq!(reserve(&mut sale, ask(1, 1, 2), 10), Ok(1));
-        assert_eq!(reserve(&mut sale, ask(1, 1, 1), 10), Err(ErrorCode::RequestIdReused));
-        assert_eq!(reserve(&mut sale, ask(2, 2, 2), 10), Err(ErrorCode::NotEnoughLeft));
-        assert_eq!(reserve(&mut sale, ask(3, 2, 1), 1_000), Err(ErrorCode::SaleClosed));
-    }
-
-    #[test]
-    fn a_hold_being_paid_does_not_lapse() {
-        let mut sale = sale(1, 1);
-        let hold = ReservationId(Uuid::from_u128(1));
-        assert_eq!(reserve(&mut sale, ask(1, 1, 1), 20), Ok(1));
-        assert_eq!(act(&mut sale, &Command::StartPaying(vec![hold]), 69), Ok(1));
-        assert_eq!(reserve(&mut sale, ask(2, 2, 1), 500), Err(ErrorCode::SoldOut));
-        assert_eq!(act(&mut sale, &Command::PaymentFailed(vec![hold]), 500), Ok(1));
-        assert_eq!(reserve(&mut sale, ask(3, 2, 1), 500), Ok(1));
-    }
-
-    #[derive(Clone, Debug)]
-    struct Step {
-        command: Command,
-        later: Millis,
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let hold = || (1_u128..30).prop_map(|n| ReservationId(Uuid::from_u128(n)));
-        let holds = || prop::collection::btree_set(hold(), 1..3).prop_map(|set| set.into_iter().collect::<Vec<_>>());
-        let command = prop_oneof![
-            8 => (1_u128..30, 1_u128..6, 1_u32..4).prop_map(|(n, buyer, q)| Command::Reserve(ask(n, buyer, q))),
-            2 => (hold(), 1_u128..6).prop_map(|(id, buyer)| Command::Release(id, user(buyer))),
-            2 => holds().prop_map(Command::StartPaying),
-            2 => holds().prop_map(Command::Convert),
-            1 => holds().prop_map(Command::PaymentFailed),
-            2 => Just(Command::Sweep),
-            1 => Just(Command::Close),
-        ];
-        prop::collection::vec(
-            (command, 0_i64..20).prop_map(|(command, later)| Step { command, later }),
-            1..80,
-        )
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_is_promised_twice_and_no_unit_vanishes(steps in steps(), quantity in 1_u32..12, per_buyer in 1_u32..5) {
-            let mut sale = sale(quantity, per_buyer);
-            let mut now = 10;
-            for Step { command, later } in steps {
-                now += later;
-                let _ = match command {
-                    // An id stands for one hold, as in the database.
-                    Command::Reserve(ask) if sale.holds.contains_key(&ask.reservation)
-                        && !sale.requests.contains_key(&(ask.user, ask.request)) => Ok(0),
-                    Command::Reserve(ask) => reserve(&mut sale, ask, now),
-                    command => act(&mut sale, &command, now),
-                };
-                prop_assert!(sale.held + sale.sold + sale.returned <= quantity);
-                if sale.status == SaleStatus::Closed {
-                    prop_assert_eq!(sale.held + sale.sold + sale.returned, quantity);
-                }
-                let sum = |wanted: &[ReservationStatus]| -> u32 {
-                    sale.holds.values().filter(|h| wanted.contains(&h.status)).map(|h| h.quantity).sum()
-                };
-                prop_assert_eq!(sum(&[ReservationStatus::Held, ReservationStatus::Paying]), sale.held);
-                prop_assert_eq!(sum(&[ReservationStatus::Converted]), sale.sold);
-                for buyer in 1..6 {
-                    prop_assert!(sale.units_of(user(buyer)) <= per_buyer);
-                }
-            }
-        }
-
-        #[test]
-        fn nobody_is_overtaken(asks in prop::collection::vec(1_u32..4, 1..40), quantity in 1_u32..30) {
-            let mut sale = sale(quantity, 10);
-            let mut least_refused = u32::MAX;
-            for (n, wanted) in asks.into_iter().enumerate() {
-                let n = n as u128 + 1_000;
-                match reserve(&mut sale, ask(n, n, wanted), 20) {
-                    Ok(_) => prop_assert!(wanted < least_refused, "granted what an earlier buyer was refused"),
-                    Err(_) => least_refused = least_refused.min(wanted),
-                }
-            }
-        }
+/// What leaving the wait list is answered: one whose turn has come has a hold to give up,
+/// and one who was never in line has nothing to leave.
+///
+/// # Errors
+/// See above.
+pub const fn after_unwait(status: Option<WaitStatus>) -> Result<(), ErrorCode> {
+    match status {
+        Some(WaitStatus::Left | WaitStatus::Ended) => Ok(()),
+        Some(WaitStatus::Offered) => Err(ErrorCode::WrongState),
+        Some(WaitStatus::Waiting) => Err(ErrorCode::Conflict),
+        None => Err(ErrorCode::NotFound),
     }
 }
+
+#[cfg(test)]
+mod tests;

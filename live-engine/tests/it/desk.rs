@@ -1,16 +1,18 @@
 //! A sale desk with its sale, for tests of flash-buy without rooms and sockets.
 
+use std::time::Duration;
+
 use live_engine::db::Db;
-use live_engine::sale::{HoldRequest, ReleaseRequest, SaleDesk};
+use live_engine::sale::{HoldRequest, ReleaseRequest, SaleDesk, UnwaitRequest};
 use live_engine::types::SaleProgress;
 use shared::error::Refusal;
 use shared::ids::{RequestId, ReservationId, SaleId, UserId};
-use shared::protocol::{Reservation, SaleCard};
+use shared::protocol::{Outcome, Reservation, SaleCard, Waiting};
 use sqlx::PgPool;
 use testkit::TestDb;
 use testkit::fixtures::{self, Shop};
 
-use crate::ears::{Ears, conn, listen};
+use crate::ears::{DEADLINE, Ears, conn, listen};
 
 /// What a test's sale is like.
 #[derive(Clone, Copy)]
@@ -111,6 +113,7 @@ impl World {
             user,
             request_id,
             quantity,
+            waits: false,
         }
     }
 
@@ -121,14 +124,50 @@ impl World {
         self.answer(request.id).await
     }
 
+    /// Asks for a place in line, or for the hold that there is.
+    pub async fn wait(&mut self, user: UserId, request_id: RequestId, quantity: u32) -> Result<Outcome, Refusal> {
+        let request = HoldRequest {
+            waits: true,
+            ..self.request(user, request_id, quantity)
+        };
+        self.desk.reserve(request)?;
+        self.outcome(request.id).await
+    }
+
+    /// Asks for a place in line, where there is nothing to be had.
+    pub async fn in_line(&mut self, user: UserId, quantity: u32) -> Waiting {
+        match self.wait(user, RequestId::new(), quantity).await {
+            Ok(Outcome::Waiting(place)) => place,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The answer to a `buy`.
     pub async fn answer(&mut self, id: u64) -> Result<Reservation, Refusal> {
+        self.outcome(id).await.map(held)
+    }
+
+    pub async fn outcome(&mut self, id: u64) -> Result<Outcome, Refusal> {
         self.ears
             .answers
             .until(|answer| (answer.id == id).then(|| answer.result.clone()))
             .await
     }
 
-    pub async fn release(&mut self, user: UserId, reservation: ReservationId) -> Result<Reservation, Refusal> {
+    pub async fn unwait(&mut self, user: UserId, request_id: RequestId) -> Result<Outcome, Refusal> {
+        self.asked += 1;
+        let id = self.asked;
+        self.desk.unwait(UnwaitRequest {
+            conn: conn(0),
+            id,
+            user,
+            sale: self.sale,
+            request_id,
+        })?;
+        self.outcome(id).await
+    }
+
+    pub async fn release(&mut self, user: UserId, reservation: ReservationId) -> Result<Outcome, Refusal> {
         self.asked += 1;
         let id = self.asked;
         self.desk.release(ReleaseRequest {
@@ -137,7 +176,7 @@ impl World {
             user,
             reservation,
         })?;
-        self.answer(id).await
+        self.outcome(id).await
     }
 
     pub fn watch(&self) {
@@ -167,9 +206,46 @@ impl World {
         (sale, reserved)
     }
 
+    /// Keeps everybody else from the sale.
+    pub async fn lock_sale(&self) -> sqlx::Transaction<'static, sqlx::Postgres> {
+        let mut tx = self.base.pool.begin().await.expect("a transaction");
+        let lock = sqlx::query("select 1 from flash_sales where id = $1 for update").bind(self.sale.0);
+        lock.execute(&mut *tx).await.expect("locked");
+        tx
+    }
+
+    /// Waits until somebody in the test's database waits for a lock.
+    pub async fn somebody_waits_for_a_lock(&self) {
+        let looking = async {
+            let mut turns = tokio::time::interval(Duration::from_millis(5));
+            let waiting = "select count(*) from pg_stat_activity
+                            where datname = current_database() and wait_event_type = 'Lock'";
+            loop {
+                turns.tick().await;
+                let count: i64 = sqlx::query_scalar(waiting)
+                    .fetch_one(&self.base.pool)
+                    .await
+                    .expect("a count");
+                if count > 0 {
+                    return;
+                }
+            }
+        };
+        let waits = tokio::time::timeout(DEADLINE, looking).await;
+        waits.expect("somebody waits in time");
+    }
+
     pub async fn verify(&self) {
         let report = shared::verify::run(&self.base.pool).await.expect("verified");
         assert!(report.is_clean(), "{:?}", report.broken().collect::<Vec<_>>());
+    }
+}
+
+/// The hold of an answer that is one.
+pub fn held(outcome: Outcome) -> Reservation {
+    match outcome {
+        Outcome::Held(hold) => hold,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -182,6 +258,7 @@ pub fn card(sale: SaleId, shop: &Shop) -> SaleCard {
         image_url: String::new(),
         price_minor: 90,
         usual_price_minor: 100,
+        percent_off: None,
         currency: "EUR".into(),
         quantity: 0,
         remaining: 0,

@@ -8,7 +8,7 @@ use live_engine::types::{ConnId, HoldAnswer, Inspected, PersistReport, SaleProgr
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{StreamId, UserId};
 use shared::live::RoomNotice;
-use shared::protocol::Reservation;
+use shared::protocol::{Reservation, Waiting};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -48,6 +48,7 @@ pub struct Ears {
     pub answers: Ear<HoldAnswer>,
     pub progress: Ear<(StreamId, SaleProgress)>,
     pub holds: Ear<(StreamId, UserId, Reservation)>,
+    pub places: Ear<(StreamId, UserId, Waiting)>,
     pub notices: Ear<(StreamId, Uuid, RoomNotice)>,
 }
 
@@ -56,6 +57,7 @@ struct Mouth {
     answers: mpsc::Sender<HoldAnswer>,
     progress: mpsc::Sender<(StreamId, SaleProgress)>,
     holds: mpsc::Sender<(StreamId, UserId, Reservation)>,
+    places: mpsc::Sender<(StreamId, UserId, Waiting)>,
     notices: mpsc::Sender<(StreamId, Uuid, RoomNotice)>,
 }
 
@@ -65,12 +67,14 @@ pub fn listen() -> (Arc<dyn Sink>, Ears) {
     let (answers, answers_ear) = mpsc::channel(CAPACITY);
     let (progress, progress_ear) = mpsc::channel(CAPACITY);
     let (holds, holds_ear) = mpsc::channel(CAPACITY);
+    let (places, places_ear) = mpsc::channel(CAPACITY);
     let (notices, notices_ear) = mpsc::channel(CAPACITY);
     let mouth = Mouth {
         persisted,
         answers,
         progress,
         holds,
+        places,
         notices,
     };
     let ears = Ears {
@@ -78,6 +82,7 @@ pub fn listen() -> (Arc<dyn Sink>, Ears) {
         answers: Ear(answers_ear),
         progress: Ear(progress_ear),
         holds: Ear(holds_ear),
+        places: Ear(places_ear),
         notices: Ear(notices_ear),
     };
     (Arc::new(mouth), ears)
@@ -114,6 +119,12 @@ impl Sink for Mouth {
     // Nobody is asked here.
     fn inspected(&self, _: StreamId, _: Inspected) {}
 
+    fn places_changed(&self, stream: StreamId, places: Vec<(UserId, Waiting)>) {
+        for (user, place) in places {
+            tell(&self.places, (stream, user, place));
+        }
+    }
+
     fn notices(&self, stream: StreamId, rows: Vec<(Uuid, RoomNotice)>) {
         for (id, notice) in rows {
             tell(&self.notices, (stream, id, notice));
@@ -131,6 +142,6 @@ pub fn conn(n: u32) -> ConnId {
 }
 
 /// The code of an answer that is a refusal.
-pub fn refused(result: &Result<Reservation, Refusal>) -> Option<ErrorCode> {
+pub fn refused<T>(result: &Result<T, Refusal>) -> Option<ErrorCode> {
     result.as_ref().err().map(|refusal| refusal.code)
 }

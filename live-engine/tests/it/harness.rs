@@ -10,7 +10,7 @@ use shared::bus::{MemoryBus, SharedBus};
 use shared::config::Secret;
 use shared::ids::{GuestId, RequestId, StreamId, UserId};
 use shared::live::{ROOM_REQUESTS, RoomReply, RoomRequest};
-use shared::protocol::{ClientCommand, Feature, Format, HostCommand, RoomEvent, SaleOpen};
+use shared::protocol::{ClientCommand, Feature, Format, HostCommand, RoomEvent, SaleOpen, SalePrice};
 use shared::token::{Part, Ticket, Viewer};
 use testkit::TestDb;
 use testkit::fixtures::{self, Shop};
@@ -173,7 +173,7 @@ impl World {
         SaleOpen {
             variant: self.shop.variant,
             quantity,
-            price_minor: 900,
+            price: SalePrice::PriceMinor(900),
             per_buyer: 2,
             hold_seconds: 60,
             ends_in_seconds: 600,

@@ -9,7 +9,7 @@ use live_engine::room::store::load;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{NodeId, ProductId, RequestId, SaleId, StreamId, UserId, VariantId};
 use shared::live::RoomNotice;
-use shared::protocol::{Feature, HostCommand, Outcome, RoomEvent, SaleOpen};
+use shared::protocol::{Feature, HostCommand, Outcome, RoomEvent, SaleOpen, SalePrice};
 use shared::status::{ReservationStatus, SaleStatus, StreamStatus};
 use sqlx::PgPool;
 use testkit::TestDb;
@@ -36,7 +36,7 @@ fn sale(shop: &Shop, quantity: u32) -> HostCommand {
     HostCommand::SaleOpen(SaleOpen {
         variant: shop.variant,
         quantity,
-        price_minor: 900,
+        price: SalePrice::PriceMinor(900),
         per_buyer: 2,
         hold_seconds: 60,
         ends_in_seconds: 600,

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use live_engine::sale::state::{Ask, Command, Sale, Terms};
+use live_engine::sale::state::{Ask, Command, Event, Sale, Terms};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use shared::error::ErrorCode;
 use shared::ids::{RequestId, ReservationId, SaleId, UserId};
-use shared::status::{ReservationStatus, SaleStatus};
+use shared::status::{ReservationStatus, SaleStatus, WaitStatus};
 use sqlx::PgPool;
 use testkit::fixtures::{self, Shop};
 use uuid::Uuid;
@@ -20,8 +20,11 @@ const BUYERS: usize = 5;
 /// One step of both.
 #[derive(Clone, Debug)]
 enum Step {
-    /// (buyer, quantity, which of the requests so far is sent again, if any)
-    Reserve(Vec<(usize, u32, Option<usize>)>),
+    Reserve(Vec<Wish>),
+    /// Which buyer leaves the wait list, by which request, if not by a new one.
+    Unwait(usize, Option<usize>),
+    /// The shop does not sell to this buyer any more.
+    Bar(usize),
     /// Which hold, by which buyer.
     Release(usize, usize),
     StartPaying(Vec<usize>),
@@ -29,27 +32,47 @@ enum Step {
     PaymentFailed(Vec<usize>),
     /// Time passes for one hold.
     Lapse(usize),
+    /// Much of its time passes, or it had more than usual.
+    Hurry(usize, bool),
     /// Time passes for the sale.
     Ends,
     Sweep,
     Close,
 }
 
+#[derive(Clone, Debug)]
+struct Wish {
+    buyer: usize,
+    quantity: u32,
+    waits: bool,
+    /// Which of the requests so far is sent again, if any.
+    again: Option<usize>,
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let ask = (0..=BUYERS, 1_u32..4, prop::option::weighted(0.2, 0_usize..100));
+    let again = || prop::option::weighted(0.2, 0_usize..100);
+    let wish = (0..=BUYERS, 1_u32..4, any::<bool>(), again()).prop_map(|(buyer, quantity, waits, again)| Wish {
+        buyer,
+        quantity,
+        waits,
+        again,
+    });
     let holds = || prop::collection::vec(0_usize..100, 1..3);
     let step = prop_oneof![
-        8 => prop::collection::vec(ask, 1..8).prop_map(Step::Reserve),
+        8 => prop::collection::vec(wish, 1..8).prop_map(Step::Reserve),
+        2 => (0..BUYERS, again()).prop_map(|(buyer, again)| Step::Unwait(buyer, again)),
+        1 => (0..BUYERS).prop_map(Step::Bar),
         3 => (0_usize..100, 0..BUYERS).prop_map(|(hold, buyer)| Step::Release(hold, buyer)),
         3 => holds().prop_map(Step::StartPaying),
         3 => holds().prop_map(Step::Convert),
         3 => holds().prop_map(Step::PaymentFailed),
         3 => (0_usize..100).prop_map(Step::Lapse),
+        2 => (0_usize..100, any::<bool>()).prop_map(|(hold, soon)| Step::Hurry(hold, soon)),
         1 => Just(Step::Ends),
         2 => Just(Step::Sweep),
         1 => Just(Step::Close),
     ];
-    prop::collection::vec(step, 1..25)
+    prop::collection::vec(step, 1..30)
 }
 
 /// Both worlds. In the model a hold has time left (`LATER`) or none (`PAST`).
@@ -60,14 +83,22 @@ struct Twins {
     model: Sale,
     buyers: Vec<UserId>,
     asks: Vec<Ask>,
+    /// Requests to leave, and the buyers whose they are.
+    left: Vec<(UserId, RequestId)>,
     holds: Vec<ReservationId>,
     on_hand: i32,
     version: i64,
 }
 
 const NOW: i64 = 0;
+/// No payment begins in the instant in which its hold was granted.
+const SHORTLY: i64 = 1;
 const PAST: i64 = -1;
-const LATER: i64 = 1_000;
+const HOLD_MS: i64 = TERMS.hold_seconds as i64 * 1_000;
+const LATER: i64 = 10 * HOLD_MS;
+/// A payment that begins prolongs a hold that has so much time left, and none with more.
+const SOON: i64 = HOLD_MS / 2;
+const LONG: i64 = HOLD_MS * 2;
 
 impl Twins {
     async fn new(pool: &PgPool, quantity: u32, per_buyer: u32) -> Self {
@@ -88,20 +119,24 @@ impl Twins {
         let model = Sale::open(Terms {
             quantity,
             per_buyer,
-            hold_ms: LATER,
+            hold_ms: HOLD_MS,
             opens_at: PAST,
             ends_at: LATER,
             seller: shop.owner,
         });
-        let (asks, holds) = (Vec::new(), Vec::new());
+        sqlx::query("delete from barred")
+            .execute(pool)
+            .await
+            .expect("nobody is barred");
         Self {
             pool: pool.clone(),
             sale,
             shop,
             model,
             buyers,
-            asks,
-            holds,
+            asks: Vec::new(),
+            left: Vec::new(),
+            holds: Vec::new(),
             on_hand: 40,
             version: 0,
         }
@@ -127,12 +162,13 @@ impl Twins {
         Ok(events.len())
     }
 
-    fn lapse_stale(&mut self) -> usize {
-        let stale = self.model.stale(NOW);
-        for event in &stale {
+    /// What has changed on the way: holds that lapsed, and those that were offered.
+    fn lapse(&mut self) -> Vec<(&'static str, Uuid)> {
+        let events = self.model.lapse(NOW);
+        for event in &events {
             self.model.evolve(event);
         }
-        stale.len()
+        changed(&events)
     }
 
     async fn step(&mut self, step: &Step) {
@@ -141,30 +177,60 @@ impl Twins {
             Step::Release(n, buyer) => {
                 let Some(hold) = self.hold(*n) else { return };
                 let buyer = self.buyers[*buyer];
-                let done: Option<Uuid> = self.scalar2("select release_flash_hold($1, $2)", hold.0, buyer.0).await;
-                let expected = self.act(&Command::Release(hold, buyer));
-                assert_eq!(done.is_some(), expected == Ok(1), "{expected:?}");
+                let done: Option<(Uuid, Vec<Uuid>)> = sqlx::query_as("select * from release_flash_hold($1, $2)")
+                    .bind(hold.0)
+                    .bind(buyer.0)
+                    .fetch_optional(&self.pool)
+                    .await
+                    .expect("released");
+                let expected = self
+                    .model
+                    .decide(&Command::Release(hold, buyer), NOW)
+                    .unwrap_or_default();
+                self.act(&Command::Release(hold, buyer)).ok();
+                let offered = done.map(|(_, offered)| sorted(offered));
+                assert_eq!(offered, (!expected.is_empty()).then(|| sorted(offers(&expected))));
+            }
+            Step::Unwait(buyer, again) => self.unwait(*buyer, *again).await,
+            Step::Bar(buyer) => {
+                let buyer = self.buyers[*buyer];
+                let bar = sqlx::query("insert into barred values ($1, $2)").bind(self.shop.seller.0);
+                bar.bind(buyer.0).execute(&self.pool).await.expect("barred");
+                self.model.barred.insert(buyer);
             }
             Step::StartPaying(ns) => {
                 let holds = self.some_holds(ns);
                 let done: bool = self.scalar("select flash_holds_start_paying($1)", &holds).await;
-                let expected = self.act(&Command::StartPaying(ids(&holds)));
+                let expected = self.model.decide(&Command::StartPaying(ids(&holds)), SHORTLY);
                 assert_eq!(done, expected.is_ok(), "{expected:?}");
+                for event in expected.iter().flatten() {
+                    self.model.evolve(event);
+                }
             }
             Step::Convert(ns) => {
                 let holds = self.some_holds(ns);
                 let done: i32 = self.scalar("select flash_holds_convert($1)", &holds).await;
                 let sold = self.model.sold;
-                let expected = self.act(&Command::Convert(ids(&holds))).expect("never refused");
+                let paying = |id: &Uuid| self.model.holds[&ReservationId(*id)].status == ReservationStatus::Paying;
+                let expected = holds.iter().filter(|id| paying(id)).count();
+                self.act(&Command::Convert(ids(&holds))).expect("never refused");
                 assert_eq!(usize::try_from(done), Ok(expected));
                 self.on_hand -= i32::try_from(self.model.sold - sold).expect("small");
             }
             Step::PaymentFailed(ns) => {
                 let holds = self.some_holds(ns);
-                let again: Vec<Uuid> = self.scalar("select flash_holds_payment_failed($1)", &holds).await;
+                let (again, offered): (Vec<Uuid>, Vec<Uuid>) =
+                    sqlx::query_as("select held, offered from flash_holds_payment_failed($1)")
+                        .bind(&holds)
+                        .fetch_one(&self.pool)
+                        .await
+                        .expect("failed");
                 let paying = |id: &ReservationId| self.model.holds[id].status == ReservationStatus::Paying;
                 let ids: Vec<_> = ids(&holds).into_iter().filter(paying).collect();
-                self.act(&Command::PaymentFailed(ids.clone())).expect("never refused");
+                let failed = Command::PaymentFailed(ids.clone());
+                let expected = self.model.decide(&failed, NOW).expect("never refused");
+                assert_eq!(sorted(offered), sorted(offers(&expected)));
+                self.act(&failed).expect("never refused");
                 let held = ids
                     .iter()
                     .filter(|id| self.model.holds[id].status == ReservationStatus::Held);
@@ -173,12 +239,8 @@ impl Twins {
                 held.sort_unstable();
                 assert_eq!(again, held);
             }
-            Step::Lapse(n) => {
-                let Some(hold) = self.hold(*n) else { return };
-                let past = "update reservations set expires_at = clock_timestamp() - interval '1 s' where id = $1";
-                sqlx::query(past).bind(hold.0).execute(&self.pool).await.expect("moved");
-                self.model.holds.get_mut(&hold).expect("known").expires_at = PAST;
-            }
+            Step::Lapse(n) => self.expires(*n, PAST).await,
+            Step::Hurry(n, soon) => self.expires(*n, if *soon { SOON } else { LONG }).await,
             Step::Ends => {
                 let past = "update flash_sales set opens_at = opens_at - interval '1 h',
                                                    ends_at = clock_timestamp() - interval '1 s' where id = $1";
@@ -190,14 +252,16 @@ impl Twins {
                 self.model.terms.ends_at = PAST;
             }
             Step::Sweep => {
-                let lapsed: Vec<Option<Uuid>> = sqlx::query_scalar("select reservation_id from sweep_flash_sale($1)")
-                    .bind(self.sale.0)
-                    .fetch_all(&self.pool)
-                    .await
-                    .expect("swept");
-                let stale = self.model.stale(NOW).len();
+                let swept: Vec<(Option<String>, Option<Uuid>)> =
+                    sqlx::query_as("select outcome, reservation_id from sweep_flash_sale($1)")
+                        .bind(self.sale.0)
+                        .fetch_all(&self.pool)
+                        .await
+                        .expect("swept");
+                let swept = swept.into_iter().filter_map(|(outcome, id)| Some((outcome?, id?)));
+                let expected = changed(&self.model.lapse(NOW));
                 self.act(&Command::Sweep).expect("never refused");
-                assert_eq!(lapsed.iter().flatten().count(), stale);
+                assert_same(swept.collect(), expected);
             }
             Step::Close => {
                 let done: bool = sqlx::query_scalar("select close_flash_sale($1)")
@@ -221,76 +285,134 @@ impl Twins {
             .expect("done")
     }
 
-    async fn scalar2(&self, sql: &'static str, a: Uuid, b: Uuid) -> Option<Uuid> {
-        sqlx::query_scalar(sql)
-            .bind(a)
-            .bind(b)
-            .fetch_one(&self.pool)
-            .await
-            .expect("done")
+    async fn expires(&mut self, n: usize, at: i64) {
+        let Some(hold) = self.hold(n) else { return };
+        let at_ms = "update reservations set expires_at = clock_timestamp() + make_interval(secs => $2) where id = $1";
+        let moved = sqlx::query(at_ms).bind(hold.0).bind(at as f64 / 1_000.0);
+        moved.execute(&self.pool).await.expect("moved");
+        self.model.holds.get_mut(&hold).expect("known").expires_at = at;
     }
 
-    async fn reserve(&mut self, wishes: &[(usize, u32, Option<usize>)]) {
-        let mut batch = Vec::new();
-        for (buyer, quantity, resend) in wishes {
-            let earlier = resend.and_then(|n| (!self.asks.is_empty()).then(|| self.asks[n % self.asks.len()]));
-            let mut ask = Ask {
-                reservation: ReservationId::new(),
-                user: self.buyers[*buyer],
-                request: RequestId::new(),
-                quantity: *quantity,
-            };
-            if let Some(earlier) = earlier {
-                // Sometimes with another quantity: then it is another request's name.
-                (ask.user, ask.request) = (earlier.user, earlier.request);
-                ask.quantity = if quantity % 2 == 0 { earlier.quantity } else { *quantity };
-            }
-            batch.push(ask);
-            self.asks.push(ask);
+    async fn unwait(&mut self, buyer: usize, again: Option<usize>) {
+        let earlier = again.and_then(|n| (!self.left.is_empty()).then(|| self.left[n % self.left.len()]));
+        let (user, request) = earlier.unwrap_or((self.buyers[buyer], RequestId::new()));
+        let status: Option<WaitStatus> = sqlx::query_scalar("select flash_sale_unwait($1, $2, $3)")
+            .bind(self.sale.0)
+            .bind(user.0)
+            .bind(request.0)
+            .fetch_one(&self.pool)
+            .await
+            .expect("asked");
+        if earlier.is_some() {
+            assert_eq!(
+                status,
+                Some(WaitStatus::Left),
+                "a resend does nothing and is answered the same"
+            );
+            return;
         }
+        let left = self.act(&Command::Unwait(user)).expect("never refused") == 1;
+        let last = self.model.line.iter().rev().find(|place| place.user == user);
+        assert_eq!(status, last.map(|place| place.status));
+        if left {
+            self.left.push((user, request));
+        }
+    }
+
+    async fn reserve(&mut self, wishes: &[Wish]) {
+        let batch: Vec<Ask> = wishes.iter().map(|wish| self.ask(wish)).collect();
+        self.asks.extend(&batch);
         let rows = self.reserve_in_sql(&batch).await;
-        let lapsed = rows.iter().filter(|(position, ..)| position.is_none()).count();
-        assert_eq!(lapsed, self.lapse_stale());
-        let outcomes: BTreeMap<i32, (String, Option<Uuid>)> = rows
-            .into_iter()
-            .filter_map(|(position, outcome, id)| Some((position?, (outcome, id))))
-            .collect();
+        let on_the_way = rows.iter().filter(|row| row.position.is_none());
+        let on_the_way = on_the_way.filter_map(|row| Some((row.outcome.clone(), row.reservation_id?)));
+        assert_same(on_the_way.collect(), self.lapse());
+        let outcomes: BTreeMap<i32, SqlRow> = rows.into_iter().filter_map(|row| Some((row.position?, row))).collect();
         // Within a batch, a repeat is answered as its first one was, even if that was a refusal.
-        let mut answered: BTreeMap<(UserId, RequestId), (u32, Result<ReservationId, ErrorCode>)> = BTreeMap::new();
-        for (i, ask) in batch.iter().enumerate() {
+        let mut answered: BTreeMap<(UserId, RequestId), (u32, bool, Answer)> = BTreeMap::new();
+        let mut expected = Vec::new();
+        for ask in &batch {
             let name = (ask.user, ask.request);
-            let held = self.model.requests.contains_key(&name);
-            let expected = match answered.get(&name) {
-                Some((quantity, first)) if !held && *quantity == ask.quantity => *first,
-                Some(_) if !held => Err(ErrorCode::RequestIdReused),
+            let known = self.model.requests.contains_key(&name);
+            let answer = match answered.get(&name) {
+                Some((quantity, waits, first)) if !known && (*quantity, *waits) == (ask.quantity, ask.waits) => *first,
+                Some(_) if !known => Err(ErrorCode::RequestIdReused),
                 _ => self.act(&Command::Reserve(*ask)).map(|_| self.model.requests[&name]),
             };
-            answered.entry(name).or_insert((ask.quantity, expected));
-            let (outcome, id) = &outcomes[&i32::try_from(i + 1).expect("small")];
-            match expected {
-                Ok(hold) => assert_eq!((outcome.as_str(), *id), ("granted", Some(hold.0)), "{ask:?}"),
-                Err(code) => assert_eq!(outcome, code.as_str(), "{ask:?}"),
+            answered.entry(name).or_insert((ask.quantity, ask.waits, answer));
+            expected.push(answer);
+        }
+        for (i, (ask, answer)) in batch.iter().zip(expected).enumerate() {
+            let row = &outcomes[&i32::try_from(i + 1).expect("small")];
+            let held = answer.ok().and_then(|id| Some((id, self.model.holds.get(&id)?)));
+            match (answer, held) {
+                (Ok(_), Some((id, hold))) => {
+                    assert_eq!(
+                        (row.outcome.as_str(), row.reservation_id),
+                        ("granted", Some(id.0)),
+                        "{ask:?}"
+                    );
+                    assert_eq!(row.hold_status, Some(hold.status));
+                }
+                (Ok(id), None) => {
+                    let place = self.model.line.iter().find(|place| place.id == id).expect("in line");
+                    assert_eq!(
+                        (row.outcome.as_str(), row.wait_status),
+                        ("waiting", Some(place.status)),
+                        "{ask:?}"
+                    );
+                    let position = self.model.position(id).map(|n| i32::try_from(n).expect("small"));
+                    assert_eq!(row.place_in_line, position, "{ask:?}");
+                }
+                (Err(code), _) => assert_eq!(row.outcome, code.as_str(), "{ask:?}"),
             }
         }
         self.holds = self.model.holds.keys().copied().collect();
     }
 
-    async fn reserve_in_sql(&self, batch: &[Ask]) -> Vec<(Option<i32>, String, Option<Uuid>)> {
+    fn ask(&self, wish: &Wish) -> Ask {
+        let earlier = wish
+            .again
+            .and_then(|n| (!self.asks.is_empty()).then(|| self.asks[n % self.asks.len()]));
+        let new = Ask {
+            reservation: ReservationId::new(),
+            user: self.buyers[wish.buyer],
+            request: RequestId::new(),
+            quantity: wish.quantity,
+            waits: wish.waits,
+        };
+        let again = match earlier {
+            // Sometimes with another quantity or wish: then it is another request's name.
+            Some(earlier) if wish.quantity == 1 => Ask { quantity: 1, ..earlier },
+            Some(earlier) if wish.quantity == 2 => Ask {
+                waits: wish.waits,
+                ..earlier
+            },
+            Some(earlier) => earlier,
+            None => return new,
+        };
+        Ask {
+            reservation: new.reservation,
+            ..again
+        }
+    }
+
+    async fn reserve_in_sql(&self, batch: &[Ask]) -> Vec<SqlRow> {
         let quantity = |ask: &Ask| i32::try_from(ask.quantity).expect("small");
-        sqlx::query_as("select position, outcome, reservation_id from reserve_flash_units($1, $2, $3, $4, $5)")
+        sqlx::query_as("select * from reserve_flash_units($1, $2, $3, $4, $5, $6)")
             .bind(self.sale.0)
             .bind(batch.iter().map(|ask| ask.reservation.0).collect::<Vec<_>>())
             .bind(batch.iter().map(|ask| ask.user.0).collect::<Vec<_>>())
             .bind(batch.iter().map(quantity).collect::<Vec<_>>())
             .bind(batch.iter().map(|ask| ask.request.0).collect::<Vec<_>>())
+            .bind(batch.iter().map(|ask| ask.waits).collect::<Vec<_>>())
             .fetch_all(&self.pool)
             .await
             .expect("reserved")
     }
 
     async fn compare(&mut self) {
-        let row: (i32, i32, i32, String, i64, i32, i32) = sqlx::query_as(
-            "select s.held, s.sold, s.returned, s.status, s.version, v.on_hand, v.reserved
+        let row: (i32, i32, i32, String, i64, i32, i32, i32) = sqlx::query_as(
+            "select s.held, s.sold, s.returned, s.status, s.version, v.on_hand, v.reserved, s.waiting
                from flash_sales s join product_variants v on v.id = s.variant_id where s.id = $1",
         )
         .bind(self.sale.0)
@@ -309,16 +431,85 @@ impl Twins {
             i32::try_from(aside).expect("small"),
             "what the variant has reserved"
         );
-        let holds: Vec<(Uuid, ReservationStatus)> =
-            sqlx::query_as("select id, status from reservations where sale_id = $1 order by id")
+        assert_eq!(usize::try_from(row.7), Ok(self.model.waiting().count()));
+        let holds: Vec<(Uuid, ReservationStatus, bool)> = sqlx::query_as(
+            "select id, status, extended_at is not null from reservations where sale_id = $1 order by id",
+        )
+        .bind(self.sale.0)
+        .fetch_all(&self.pool)
+        .await
+        .expect("read");
+        let hold = |(id, hold): (&ReservationId, &live_engine::sale::state::Hold)| (id.0, hold.status, hold.extended);
+        let expected: Vec<_> = self.model.holds.iter().map(hold).collect();
+        assert_eq!(holds, expected);
+        let line: Vec<(Uuid, WaitStatus)> =
+            sqlx::query_as("select id, status from reservation_waitlist where sale_id = $1 order by place")
                 .bind(self.sale.0)
                 .fetch_all(&self.pool)
                 .await
                 .expect("read");
-        let expected: Vec<_> = self.model.holds.iter().map(|(id, hold)| (id.0, hold.status)).collect();
-        assert_eq!(holds, expected);
-        let _ = self.shop;
+        let expected: Vec<_> = self.model.line.iter().map(|place| (place.id.0, place.status)).collect();
+        assert_eq!(line, expected);
     }
+
+    /// What `hawker verify` would say of this sale's own rows.
+    async fn verify(&self) {
+        let report = shared::verify::run(&self.pool).await.expect("verified");
+        let own = |name: &&str| {
+            [
+                "wait_list",
+                "no_oversell",
+                "holds_match",
+                "purchase_limits",
+                "sold_out_sales",
+            ]
+            .iter()
+            .any(|mine| name.starts_with(mine))
+        };
+        let broken = report.broken().filter(|check| own(&check.name)).collect::<Vec<_>>();
+        assert!(broken.is_empty(), "{broken:?}");
+    }
+}
+
+type Answer = Result<ReservationId, ErrorCode>;
+
+#[derive(Debug, sqlx::FromRow)]
+struct SqlRow {
+    position: Option<i32>,
+    outcome: String,
+    reservation_id: Option<Uuid>,
+    hold_status: Option<ReservationStatus>,
+    wait_status: Option<WaitStatus>,
+    place_in_line: Option<i32>,
+}
+
+/// The holds that time has changed, as SQL names it.
+fn changed(events: &[Event]) -> Vec<(&'static str, Uuid)> {
+    let named = events.iter().filter_map(|event| match event {
+        Event::Became(id, ReservationStatus::Expired) => Some(("expired", id.0)),
+        Event::Offered(id, _) => Some(("offered", id.0)),
+        _ => None,
+    });
+    named.collect()
+}
+
+/// The places that are offered, in their order.
+fn offers(events: &[Event]) -> Vec<Uuid> {
+    let offered = changed(events).into_iter().filter(|(what, _)| *what == "offered");
+    offered.map(|(_, id)| id).collect()
+}
+
+fn sorted(mut ids: Vec<Uuid>) -> Vec<Uuid> {
+    ids.sort_unstable();
+    ids
+}
+
+#[track_caller]
+fn assert_same(mut found: Vec<(String, Uuid)>, mut expected: Vec<(&'static str, Uuid)>) {
+    found.sort_unstable();
+    expected.sort_unstable();
+    let expected: Vec<_> = expected.into_iter().map(|(what, id)| (what.to_owned(), id)).collect();
+    assert_eq!(found, expected);
 }
 
 fn ids(holds: &[Uuid]) -> Vec<ReservationId> {
@@ -332,6 +523,17 @@ fn the_functions_in_sql_do_what_the_pure_rules_say() {
         .build()
         .expect("a runtime");
     let base = runtime.block_on(testkit::database());
+    runtime.block_on(async {
+        for statement in [
+            "create table barred (seller_id uuid, user_id uuid)",
+            "create or replace view flash_sale_barred as select seller_id, user_id from barred",
+        ] {
+            sqlx::query(statement)
+                .execute(&base.pool)
+                .await
+                .expect("a way to bar people");
+        }
+    });
     let config = Config {
         cases: 60,
         failure_persistence: None,
@@ -344,6 +546,7 @@ fn the_functions_in_sql_do_what_the_pure_rules_say() {
                 twins.step(step).await;
                 twins.compare().await;
             }
+            twins.verify().await;
         });
     });
 }

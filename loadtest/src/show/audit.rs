@@ -286,6 +286,7 @@ mod tests {
             quantity: 1,
             status: ReservationStatus::Held,
             expires_at: 0,
+            offered: false,
         };
         let row = store::Hold {
             id: hold.reservation,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use shared::ids::SaleId;
-use shared::protocol::SaleOpen;
+use shared::protocol::{SaleOpen, SalePrice};
 use tokio::time::Instant;
 
 use super::director::Show;
@@ -43,7 +43,7 @@ impl Show {
         let sale = SaleOpen {
             variant: variant.id,
             quantity: terms.quantity,
-            price_minor: variant.price.minor * 2 / 3,
+            price: SalePrice::PriceMinor(variant.price.minor * 2 / 3),
             per_buyer: 1,
             hold_seconds: terms.hold_seconds,
             ends_in_seconds: terms.ends_in_seconds,

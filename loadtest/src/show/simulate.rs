@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use rand::Rng;
 use shared::error::ErrorCode;
 use shared::ids::{ProductId, StreamId};
-use shared::protocol::{Feature, SaleOpen};
+use shared::protocol::{Feature, SaleOpen, SalePrice};
 use shared::status::{ProductStatus, StreamStatus};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -206,11 +206,10 @@ async fn restock(host: &Account, product: &Product) -> Result<()> {
 }
 
 async fn open_sale(host: &Account, stream: StreamId, variant: &Variant) -> Result<()> {
-    let percent = rand::rng().random_range(60..=80);
     let sale = SaleOpen {
         variant: variant.id,
         quantity: SALE_UNITS,
-        price_minor: variant.price.minor * percent / 100,
+        price: SalePrice::PercentOff(rand::rng().random_range(20..=40)),
         per_buyer: 2,
         hold_seconds: HOLD_SECONDS,
         ends_in_seconds: rand::rng().random_range(45..=58),

@@ -313,6 +313,7 @@ impl Viewer {
             | Private::Snapshot(_)
             | Private::Resynced
             | Private::Reservation(_)
+            | Private::Waiting(_)
             | Private::Review(_)
             | Private::Reviewed { .. }
             | Private::Reported(_)

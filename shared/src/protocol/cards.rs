@@ -90,8 +90,11 @@ pub struct SaleCard {
     pub image_url: String,
     /// The price in minor units.
     pub price_minor: i64,
-    /// The variant's usual price.
+    /// The variant's price when the sale was set up.
     pub usual_price_minor: i64,
+    /// What the seller took off it, in whole percent, where the price was set so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent_off: Option<u8>,
     /// ISO 4217.
     pub currency: String,
     /// Units set aside at the start.

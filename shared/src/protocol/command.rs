@@ -81,6 +81,19 @@ pub enum ClientCommand {
         /// The hold.
         reservation: ReservationId,
     },
+    /// Asks for a hold, or for a place in line while the units cannot be had. Needs a
+    /// request id.
+    Wait {
+        /// The flash sale.
+        sale: SaleId,
+        /// Units.
+        quantity: u32,
+    },
+    /// Leaves a wait list. Needs a request id.
+    Unwait {
+        /// The flash sale.
+        sale: SaleId,
+    },
     /// Renews the socket's time with a fresh access token or ticket.
     Renew {
         /// The token.
@@ -223,8 +236,9 @@ pub struct SaleOpen {
     pub variant: VariantId,
     /// Units set aside for it, 1 to 1,000,000.
     pub quantity: u32,
-    /// The price in minor units of the product's currency.
-    pub price_minor: i64,
+    /// What a unit costs: exactly one of `price_minor` and `percent_off`.
+    #[serde(flatten)]
+    pub price: SalePrice,
     /// The most one buyer may hold and have bought, 1 to 1,000.
     pub per_buyer: u32,
     /// How long a hold lasts, 1 to 3,600 s.
@@ -234,6 +248,53 @@ pub struct SaleOpen {
     /// In how many seconds it opens, at most 86,400; at once without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opens_in_seconds: Option<u32>,
+}
+
+/// How a flash sale's price is set. It is computed once, when the sale is set up, and
+/// stays whatever becomes of the variant's own price.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(try_from = "Prices", into = "Prices")]
+#[schema(rename_all = "snake_case")]
+pub enum SalePrice {
+    /// A price in minor units of the product's currency, 0 to 100,000,000,000.
+    PriceMinor(i64),
+    /// Whole percent off the variant's price at that time, 1 to 100; what remains is
+    /// rounded half up to whole minor units.
+    PercentOff(u8),
+}
+
+/// [`SalePrice`] on the wire, where both fields can be there or none.
+#[derive(Serialize, Deserialize)]
+struct Prices {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    price_minor: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    percent_off: Option<u8>,
+}
+
+impl TryFrom<Prices> for SalePrice {
+    type Error = &'static str;
+
+    fn try_from(prices: Prices) -> Result<Self, Self::Error> {
+        match (prices.price_minor, prices.percent_off) {
+            (Some(price), None) => Ok(Self::PriceMinor(price)),
+            (None, Some(percent)) => Ok(Self::PercentOff(percent)),
+            _ => Err("a sale has either a price_minor or a percent_off"),
+        }
+    }
+}
+
+impl From<SalePrice> for Prices {
+    fn from(price: SalePrice) -> Self {
+        let (price_minor, percent_off) = match price {
+            SalePrice::PriceMinor(price) => (Some(price), None),
+            SalePrice::PercentOff(percent) => (None, Some(percent)),
+        };
+        Self {
+            price_minor,
+            percent_off,
+        }
+    }
 }
 
 /// How a command is named and to whom it is open.
@@ -285,6 +346,8 @@ impl ClientCommand {
             | Self::React { .. }
             | Self::Buy { .. }
             | Self::Release { .. }
+            | Self::Wait { .. }
+            | Self::Unwait { .. }
             | Self::Renew { .. }) => Addressed::Viewer(viewer),
         }
     }
@@ -323,7 +386,7 @@ pub fn read_client_frame(format: Format, bytes: &[u8]) -> Result<ClientFrame, (O
 }
 
 /// Every value of `cmd`.
-pub const COMMANDS: [&str; 21] = [
+pub const COMMANDS: [&str; 23] = [
     "resume",
     "join",
     "leave",
@@ -331,6 +394,8 @@ pub const COMMANDS: [&str; 21] = [
     "react",
     "buy",
     "release",
+    "wait",
+    "unwait",
     "renew",
     "start",
     "end",

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::error::Refusal;
 use crate::ids::{GuestId, MessageId, NodeId, OrderId, ReservationId, SaleId, UserId};
-use crate::status::{OrderStatus, ReservationStatus};
+use crate::status::{OrderStatus, ReservationStatus, WaitStatus};
 
 /// What one connection alone is told, by the field `type`. Not numbered; a join tells
 /// again whatever of it still matters.
@@ -51,6 +51,9 @@ pub enum Private {
     },
     /// To moderators: somebody has reported a message.
     Reported(Reported),
+    /// The viewer's own place in a sale's wait list has moved a good deal, or the sale is
+    /// over, or they are in line when a join is replayed.
+    Waiting(Waiting),
     /// One of the viewer's own orders has changed, or awaits payment when a join is replayed.
     Order {
         /// The order.
@@ -125,6 +128,8 @@ pub enum Outcome {
     },
     /// Units are held, committed.
     Held(Reservation),
+    /// In line for units, committed.
+    Waiting(Waiting),
     /// The sale is set up.
     SaleOpened {
         /// Its id.
@@ -150,6 +155,23 @@ pub struct Reservation {
     pub status: ReservationStatus,
     /// Until when it is held.
     pub expires_at: Millis,
+    /// Whether the units were offered to one who was in the wait list.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub offered: bool,
+}
+
+/// A place in a sale's wait list, as its owner sees it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The sale.
+    pub sale: SaleId,
+    /// Units that are waited for.
+    pub quantity: u32,
+    /// Whether it still waits.
+    pub status: WaitStatus,
+    /// How many in line there are up to and including this one: 1 is next. 0: it does
+    /// not wait any more.
+    pub position: u32,
 }
 
 /// A room as it is, at a position.
@@ -178,6 +200,8 @@ pub struct Snapshot {
     pub chat: Vec<ChatMessage>,
     /// The viewer's own holds that are held or paying.
     pub reservations: Vec<Reservation>,
+    /// The viewer's own places in wait lists.
+    pub waiting: Vec<Waiting>,
     /// The viewer's own orders of this show that await payment.
     pub orders: Vec<OrderId>,
 }

@@ -52,6 +52,7 @@ fn frames_are_told_apart_by_their_fields() {
         quantity: 1,
         status: ReservationStatus::Held,
         expires_at: 5,
+        offered: true,
     };
     for frame in [
         ServerFrame::Numbered(NumberedFrame {

@@ -24,11 +24,91 @@ pub const CHECKS: &[Invariant] = &[
     },
     Invariant {
         name: "purchase_limits",
-        proves: "no buyer holds and has bought more of a sale than its limit",
+        proves: "no buyer holds, has bought and waits for more of a sale than its limit",
         sql: "select s.id || ' buyer ' || r.user_id as subject, sum(r.quantity) > s.per_buyer as broken
-                from reservations r join flash_sales s on s.id = r.sale_id
-               where r.status in ('held', 'paying', 'converted')
+                from (select sale_id, user_id, quantity from reservations
+                       where status in ('held', 'paying', 'converted')
+                      union all
+                      select sale_id, user_id, quantity from reservation_waitlist where status = 'waiting') r
+                join flash_sales s on s.id = r.sale_id
                group by s.id, r.user_id",
+    },
+    Invariant {
+        name: "sold_out_sales_are_over",
+        proves: "a sale of which every unit is sold is closed",
+        sql: "select id::text as subject, status = 'open' and sold = quantity as broken from flash_sales",
+    },
+    Invariant {
+        name: "hold_times",
+        proves: "a hold lasts as long as its sale grants, and at most a minute longer, once, when a payment began",
+        sql: "select r.id::text as subject,
+                     r.expires_at > r.created_at + make_interval(secs => s.hold_seconds
+                         + case when r.extended_at is null then 0 else least(s.hold_seconds, 60) end) as broken
+                from reservations r join flash_sales s on s.id = r.sale_id",
+    },
+    Invariant {
+        name: "wait_list_counts",
+        proves: "a sale knows how many wait for it, and nobody waits for one that is over",
+        sql: "select s.id::text as subject, s.waiting <> count(w.id) or (s.status = 'closed' and count(w.id) > 0) as broken
+                from flash_sales s
+                left join reservation_waitlist w on w.sale_id = s.id and w.status = 'waiting'
+               group by s.id",
+    },
+    Invariant {
+        name: "wait_list_has_what_is_free",
+        proves: "no units lie free that are enough for somebody in line",
+        sql: "select w.id::text as subject, w.quantity <= s.quantity - s.held - s.sold and s.ends_at > now() as broken
+                from reservation_waitlist w join flash_sales s on s.id = w.sale_id and s.status = 'open'
+               where w.status = 'waiting'",
+    },
+    // By the sale's versions and not by a clock. A class is a quantity: those who want no
+    // more than it are looked at together.
+    Invariant {
+        name: "wait_list_in_order",
+        proves: "nobody in line was offered units while one before them waited for no more",
+        sql: "select id::text as subject, coalesce(latest > ended_version, false) as broken
+                from (select w.id, w.status, w.quantity, w.ended_version, c.quantity as class,
+                             max(coalesce(w.ended_version, 9223372036854775807)) over (
+                                 partition by w.sale_id, c.quantity order by w.place
+                                 rows between unbounded preceding and 1 preceding) as latest
+                        from reservation_waitlist w
+                        join (select distinct sale_id, quantity from reservation_waitlist) c
+                          on c.sale_id = w.sale_id and c.quantity >= w.quantity) places
+               where status = 'offered' and quantity = class",
+    },
+    Invariant {
+        name: "wait_list_not_overtaken",
+        proves: "nobody was granted units past somebody in line whom they would have been enough for",
+        sql: "with classes as (select distinct sale_id, quantity as class from reservation_waitlist),
+                   grants as (select sale_id, sale_version, sum(quantity) as units from reservations
+                               where origin <> 'line' group by 1, 2),
+                   events as (
+                       select w.sale_id, c.class, w.ended_version as version, 'left' as what, -1 as waiting
+                         from reservation_waitlist w join classes c on c.sale_id = w.sale_id and c.class >= w.quantity
+                        where w.ended_version is not null
+                       union all
+                       select g.sale_id, c.class, g.sale_version, 'past', 0
+                         from grants g join classes c on c.sale_id = g.sale_id and c.class <= g.units
+                       union all
+                       select w.sale_id, c.class, w.joined_version, 'joined', 1
+                         from reservation_waitlist w join classes c on c.sale_id = w.sale_id and c.class >= w.quantity)
+              select sale_id || ' version ' || version as subject, in_line > 0 as broken
+                from (select sale_id, version, what,
+                             sum(waiting) over (
+                                 partition by sale_id, class
+                                 order by version, array_position(array['left', 'past', 'joined'], what)
+                                 rows unbounded preceding) as in_line
+                        from events) line
+               where what = 'past'",
+    },
+    Invariant {
+        name: "wait_list_offers",
+        proves: "an offered place in line is one hold of the same person, units and moment, and the other way round",
+        sql: "select coalesce(w.id, r.id)::text as subject,
+                     w.id is null or r.id is null or w.sale_id <> r.sale_id or w.user_id <> r.user_id
+                     or w.quantity <> r.quantity or w.ended_version <> r.sale_version as broken
+                from (select * from reservation_waitlist where status = 'offered') w
+                full join (select * from reservations where origin = 'line') r on r.id = w.id",
     },
     Invariant {
         name: "reserved_stock",

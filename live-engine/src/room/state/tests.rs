@@ -76,6 +76,7 @@ fn sale(n: u128, remaining: u32) -> SaleCard {
         image_url: String::new(),
         price_minor: 900,
         usual_price_minor: 1900,
+        percent_off: None,
         currency: "EUR".into(),
         quantity: 10,
         remaining,
@@ -142,7 +143,7 @@ fn a_sale_opens_only_within_bounds() {
     let open = HostCommand::SaleOpen(SaleOpen {
         variant: VariantId::new(),
         quantity: 0,
-        price_minor: 1,
+        price: SalePrice::PriceMinor(1),
         per_buyer: 1,
         hold_seconds: 60,
         ends_in_seconds: 60,
@@ -150,6 +151,27 @@ fn a_sale_opens_only_within_bounds() {
     });
     let refusal = RoomState::check(&open).expect_err("no units");
     assert_eq!(refusal.field.as_deref(), Some("quantity"));
+    for (percent, field) in [
+        (0, Some("percent_off")),
+        (1, None),
+        (100, None),
+        (101, Some("percent_off")),
+    ] {
+        let HostCommand::SaleOpen(open) = &open else {
+            panic!("{open:?}")
+        };
+        let open = HostCommand::SaleOpen(SaleOpen {
+            quantity: 1,
+            price: SalePrice::PercentOff(percent),
+            ..open.clone()
+        });
+        let refused = RoomState::check(&open).err();
+        assert_eq!(
+            refused.and_then(|refusal| refusal.field),
+            field.map(Into::into),
+            "{percent} %"
+        );
+    }
 }
 
 #[test]
@@ -342,7 +364,7 @@ proptest! {
             }
             prop_assert_eq!(&owner, &copy);
             let at = Position { epoch: 1, seq: 0 };
-            prop_assert!(owner.snapshot(at, NOW, Watching::default(), vec![], vec![]).chat.len() <= SNAPSHOT_MESSAGES);
+            prop_assert!(owner.snapshot(at, NOW, Watching::default(), Own::default()).chat.len() <= SNAPSHOT_MESSAGES);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{ProductId, RequestId, SaleId, SellerId, StreamId, UserId, VariantId};
 use shared::live::RoomNotice;
-use shared::protocol::{Feature, HostCommand, LineUpOrder, Outcome, Private, RoomEvent, SaleOpen};
+use shared::protocol::{Feature, HostCommand, LineUpOrder, Outcome, Private, RoomEvent, SaleOpen, SalePrice};
 use shared::rights::{Right, Rights};
 use shared::status::{Machine, SellerStatus, StreamStatus};
 use sqlx::{Connection, PgConnection, PgPool};
@@ -321,20 +321,25 @@ async fn open_sale(tx: &mut PgConnection, show: &Show, open: &SaleOpen) -> Resul
     let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     let opens_in = open.opens_in_seconds.unwrap_or(0);
     let sale = SaleId::new();
+    let (price, percent_off) = match open.price {
+        SalePrice::PriceMinor(price) => (Some(price), None),
+        SalePrice::PercentOff(percent) => (None, Some(i32::from(percent))),
+    };
     let opened = sqlx::query_scalar!(
         r#"select open_flash_sale($1, $2, $3, $4, $5, $6, $7, $8,
-                                  t.opens_at, t.opens_at + make_interval(secs => $10)) as "opened!"
+                                  t.opens_at, t.opens_at + make_interval(secs => $10), $11) as "opened!"
              from (select clock_timestamp() + make_interval(secs => $9) as opens_at) t"#,
         sale.0,
         show.stream.0,
         show.seller.0,
         open.variant.0,
         whole(open.quantity),
-        open.price_minor,
+        price,
         whole(open.per_buyer),
         whole(open.hold_seconds),
         f64::from(opens_in),
-        f64::from(open.ends_in_seconds)
+        f64::from(open.ends_in_seconds),
+        percent_off
     )
     .fetch_one(&mut *tx)
     .await?;

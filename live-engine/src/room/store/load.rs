@@ -10,9 +10,10 @@ use shared::ids::{MessageId, ProductId, ReservationId, SaleId, StreamId, UserId,
 use shared::live::RoomNotice;
 use shared::protocol::{
     Author, ChatMessage, ChatRules, LineUpCard, ProductCard, Quote, Reservation, SaleCard, StreamCard, VariantCard,
+    Waiting,
 };
 use shared::rights::Rights;
-use shared::status::{ReservationStatus, SaleStatus, StreamStatus};
+use shared::status::{ReservationStatus, SaleStatus, StreamStatus, WaitStatus};
 use shared::words::WordFilter;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 use super::chat::{self, Said};
 use crate::db::Error;
 use crate::room::state::ProductReading;
+use crate::types::Own;
 
 /// A room from its rows.
 #[derive(Clone, PartialEq, Debug)]
@@ -318,14 +320,13 @@ async fn sale_cards(
 ) -> Result<Vec<(SaleCard, SaleStatus, Option<Timestamp>)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select s.id as "id: SaleId", s.product_id as "product: ProductId", s.variant_id as "variant: VariantId",
-                  p.title, p.image_url, s.price_minor, v.price_minor as usual_price_minor, s.currency, s.quantity,
+                  p.title, p.image_url, s.price_minor, s.usual_price_minor, s.percent_off, s.currency, s.quantity,
                   case when s.status = 'open' then s.quantity - s.held - s.sold else 0 end as "remaining!",
                   s.per_buyer, s.hold_seconds, s.opens_at, s.ends_at, s.version, s.status as "status: SaleStatus",
                   (select min(r.expires_at) from reservations r
                     where r.sale_id = s.id and r.status = 'held') as next_expiry
              from flash_sales s
              join products p on p.id = s.product_id
-             join product_variants v on v.id = s.variant_id
             where s.id = any($1) order by s.id"#,
         ids
     )
@@ -341,6 +342,7 @@ async fn sale_cards(
             image_url: row.image_url,
             price_minor: row.price_minor,
             usual_price_minor: row.usual_price_minor,
+            percent_off: row.percent_off.and_then(|percent| u8::try_from(percent).ok()),
             currency: row.currency,
             quantity: unsigned(row.quantity),
             remaining: unsigned(row.remaining),
@@ -367,7 +369,7 @@ pub async fn holds(
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query!(
         r#"select id as "id: ReservationId", sale_id as "sale: SaleId", quantity, expires_at,
-                  status as "status: ReservationStatus"
+                  status as "status: ReservationStatus", origin = 'line' as "offered!"
              from reservations where user_id = $1 and id = any($2) order by id"#,
         user.0,
         &ids
@@ -376,7 +378,7 @@ pub async fn holds(
     .await?;
     let holds = rows
         .into_iter()
-        .map(|row| hold(row.id, row.sale, row.quantity, row.status, row.expires_at));
+        .map(|row| hold(row.id, row.sale, row.quantity, row.status, row.expires_at, row.offered));
     Ok(holds.collect())
 }
 
@@ -387,6 +389,7 @@ pub(crate) fn hold(
     quantity: i32,
     status: ReservationStatus,
     expires_at: Timestamp,
+    offered: bool,
 ) -> Reservation {
     Reservation {
         reservation,
@@ -394,5 +397,6 @@ pub(crate) fn hold(
         quantity: u32::try_from(quantity).unwrap_or(0),
         status,
         expires_at: expires_at.timestamp_millis(),
+        offered,
     }
 }

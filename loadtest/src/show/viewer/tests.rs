@@ -49,6 +49,7 @@ fn snapshot(stream: StreamId) -> ServerFrame {
         rules: ChatRules::default(),
         chat: Vec::new(),
         reservations: Vec::new(),
+        waiting: Vec::new(),
         orders: Vec::new(),
     })))
 }

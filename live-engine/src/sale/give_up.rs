@@ -1,0 +1,112 @@
+//! Giving up a hold or a place in line: one transaction each, by hand and seldom.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{RequestId, ReservationId, SaleId, UserId};
+use shared::protocol::Outcome;
+use tokio::time::Instant;
+
+use super::store;
+use super::{Inner, crowded, lane, state};
+use crate::db::{self, CALL_DEADLINE, Failure};
+use crate::types::{ConnId, HoldAnswer};
+
+/// A viewer's `release`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReleaseRequest {
+    /// Who waits for the answer.
+    pub conn: ConnId,
+    /// The command's id.
+    pub id: u64,
+    /// Whose hold.
+    pub user: UserId,
+    /// The hold. Its id is the act's name too: releasing twice is releasing once.
+    pub reservation: ReservationId,
+}
+
+/// A viewer's `unwait`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnwaitRequest {
+    /// Who waits for the answer.
+    pub conn: ConnId,
+    /// The command's id.
+    pub id: u64,
+    /// Whose place.
+    pub user: UserId,
+    /// The sale.
+    pub sale: SaleId,
+    /// The name of the act.
+    pub request_id: RequestId,
+}
+
+/// See [`super::SaleDesk::release`].
+pub(super) fn release(inner: &Arc<Inner>, request: ReleaseRequest) -> Result<(), Refusal> {
+    let desk = inner.clone();
+    let work = async move {
+        let asked = Instant::now();
+        let released = db::within(&desk.pool, CALL_DEADLINE, async |conn| {
+            store::release(conn, request.reservation, request.user).await
+        });
+        let released = match released.await? {
+            Ok(released) => released,
+            Err(code) => return Ok(Err(code)),
+        };
+        if let Some(state) = &released.state {
+            desk.learn(state, asked);
+            if !released.offered.is_empty() {
+                desk.sink.holds_changed(state.stream, released.offered);
+            }
+        }
+        Ok(Ok(()))
+    };
+    answer_later(inner, request.conn, request.id, work)
+}
+
+/// See [`super::SaleDesk::unwait`].
+pub(super) fn unwait(inner: &Arc<Inner>, request: UnwaitRequest) -> Result<(), Refusal> {
+    let desk = inner.clone();
+    let work = async move {
+        let asked = Instant::now();
+        let left = db::within(&desk.pool, CALL_DEADLINE, async |conn| {
+            let status = store::line::unwait(conn, request.sale, request.user, request.request_id).await?;
+            Ok::<_, sqlx::Error>((status, store::counters(conn, request.sale).await?))
+        });
+        let (status, state) = left.await?;
+        if let Some(state) = &state {
+            // Those behind have moved up.
+            desk.learn(state, asked);
+        }
+        Ok(state::after_unwait(status))
+    };
+    answer_later(inner, request.conn, request.id, work)
+}
+
+/// Does `work` on the database's threads and answers whoever asked for it.
+fn answer_later(
+    inner: &Arc<Inner>,
+    conn: ConnId,
+    id: u64,
+    work: impl Future<Output = Result<Result<(), ErrorCode>, sqlx::Error>> + Send + 'static,
+) -> Result<(), Refusal> {
+    let Ok(permit) = inner.giving_up.clone().try_acquire_owned() else {
+        return Err(crowded());
+    };
+    let desk = inner.clone();
+    inner.spawner.spawn(async move {
+        let result = match work.await {
+            Ok(done) => {
+                desk.health.answered();
+                done.map(|()| Outcome::Done).map_err(Refusal::from)
+            }
+            Err(error) => Err(match desk.health.failed("giving up a hold or a place", &error) {
+                Failure::Away => lane::outcome_unknown(),
+                failure => failure.code().into(),
+            }),
+        };
+        desk.sink.hold_answers(vec![HoldAnswer { conn, id, result }]);
+        drop(permit);
+    });
+    Ok(())
+}
