@@ -104,13 +104,7 @@ impl Mirror {
     /// hand, otherwise at the head with a snapshot, in which `own` business is
     /// shown. Numbered events go on from exactly there.
     #[must_use]
-    pub fn welcome(
-        &self,
-        id: u64,
-        since: Option<Position>,
-        own: Own,
-        now: Millis,
-    ) -> Welcome {
+    pub fn welcome(&self, id: u64, since: Option<Position>, own: Own, now: Millis) -> Welcome {
         let joined = |at| Private::Reply {
             id,
             outcome: Outcome::Joined(at),
@@ -201,7 +195,7 @@ mod tests {
         for from in 1..=3 {
             assert_eq!(mirror.take(&batch(2, from, 1)), Taken::Numbered);
         }
-        let welcome = |epoch, seq| mirror.welcome(7, Some(Position { epoch, seq }), (vec![], vec![]), 9);
+        let welcome = |epoch, seq| mirror.welcome(7, Some(Position { epoch, seq }), Own::default(), 9);
         let replayed = welcome(2, 1);
         assert_eq!(
             (replayed.place, replayed.has_snapshot, replayed.answer.len()),
@@ -215,7 +209,7 @@ mod tests {
                 [_, Private::Resynced, Private::Snapshot(_)]
             ));
         }
-        let first = mirror.welcome(7, None, (vec![], vec![]), 9);
+        let first = mirror.welcome(7, None, Own::default(), 9);
         assert!(matches!(
             first.answer[..],
             [Private::Reply { .. }, Private::Snapshot(_)]

@@ -111,16 +111,31 @@ struct Lane {
 }
 
 impl Lane {
-    /// Why `user` gets nothing, if that is certain. Who would wait is not told that it is
-    /// sold out.
-    fn refuses(&self, user: UserId, waits: bool, now: Instant) -> Option<Refusal> {
+    /// Why `user` gets nothing, if that is certain. Who `may_be_granted` something for all
+    /// that is not told that it is sold out.
+    fn refuses(&self, user: UserId, may_be_granted: bool, now: Instant) -> Option<Refusal> {
         let refusal = match self.memory.refuses(user, now)? {
             Refused::NotOpen(wait) => store::reserve::not_open(wait),
-            Refused::SoldOut if waits => return None,
+            Refused::SoldOut if may_be_granted => return None,
             Refused::SoldOut => ErrorCode::SoldOut.into(),
         };
         metrics::counter!("engine_holds_refused_from_memory_total").increment(1);
         Some(refusal)
+    }
+
+    /// Whether an ask is to be queued.
+    ///
+    /// # Errors
+    /// What is known at once.
+    fn admits(&self, request: &HoldRequest, now: Instant) -> Result<(), Refusal> {
+        let may_be_granted = request.waits || self.asking.contains_key(&request.user);
+        if let Some(refusal) = self.refuses(request.user, may_be_granted, now) {
+            return Err(refusal);
+        }
+        if self.queue.len() >= LANE_CAPACITY {
+            return Err(crowded());
+        }
+        Ok(())
     }
 
     /// One ask of this person is dealt with.
@@ -189,13 +204,7 @@ impl SaleDesk {
             return Err(crowded());
         }
         let lane = lanes.by_sale.entry(request.sale).or_default();
-        let is_asking = lane.asking.contains_key(&request.user);
-        if let Some(refusal) = lane.refuses(request.user, request.waits || is_asking, now) {
-            return Err(refusal);
-        }
-        if lane.queue.len() >= LANE_CAPACITY {
-            return Err(crowded());
-        }
+        lane.admits(&request, now)?;
         *lane.asking.entry(request.user).or_default() += 1;
         lane.queue.push_back(Pending {
             conn: request.conn,
@@ -235,10 +244,10 @@ impl SaleDesk {
     }
 
     /// Keeps the time of a sale whose room is here: it is swept at once (counters that
-    /// are news are reported), at the earliest expiry and at its end. Call it again whenever the
-    /// room learns of a newer `next_expiry`.
+    /// are news are reported), at the earliest expiry and at its end. Call it again whenever
+    /// the room has read it anew: when that is news here too, it is swept again at once.
     pub fn watch(&self, stream: StreamId, card: &SaleCard, next_expiry: Option<Timestamp>) {
-        tend::watch(&self.inner, stream, card.id, next_expiry);
+        tend::watch(&self.inner, stream, card, next_expiry);
     }
 
     /// Forgets the sales of a room that is not here any more.
@@ -285,5 +294,68 @@ impl Inner {
             let of_use = |lane: &Lane| lane.running || !lane.queue.is_empty() || !lane.memory.is_stale(now);
             lanes.by_sale.retain(|_, lane| of_use(lane));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use shared::status::SaleStatus;
+
+    use super::*;
+    use crate::types::SaleProgress;
+
+    fn request(user: UserId, waits: bool) -> HoldRequest {
+        HoldRequest {
+            conn: ConnId {
+                worker: 0,
+                slot: 0,
+                generation: 0,
+            },
+            id: 1,
+            stream: StreamId::new(),
+            sale: SaleId::new(),
+            user,
+            request_id: RequestId::new(),
+            quantity: 1,
+            waits,
+        }
+    }
+
+    #[test]
+    fn who_is_asking_and_who_would_wait_are_not_told_from_memory_that_it_is_sold_out() {
+        let (now, asking, stranger) = (Instant::now(), UserId::new(), UserId::new());
+        let mut lane = Lane::default();
+        let empty = SaleState {
+            stream: StreamId::new(),
+            progress: SaleProgress {
+                sale: SaleId::new(),
+                remaining: 0,
+                version: 3,
+                status: SaleStatus::Open,
+                next_expiry: None,
+            },
+            waiting: 0,
+            next_expiry_in: None,
+            opens_in: None,
+        };
+        lane.memory.learn(&empty, now);
+        lane.memory.learn_known(3, HashSet::new());
+        lane.asking.insert(asking, 2);
+        let refused =
+            |lane: &Lane, user, waits| lane.admits(&request(user, waits), now).map_err(|refusal| refusal.code);
+        assert_eq!(refused(&lane, stranger, false), Err(ErrorCode::SoldOut));
+        assert_eq!(refused(&lane, stranger, true), Ok(()));
+        assert_eq!(
+            refused(&lane, asking, false),
+            Ok(()),
+            "the first ask may be granted right now"
+        );
+        lane.answered(asking);
+        assert_eq!(refused(&lane, asking, false), Ok(()), "there is another");
+        lane.answered(asking);
+        assert_eq!(refused(&lane, asking, false), Err(ErrorCode::SoldOut));
+        assert!(lane.asking.is_empty());
     }
 }

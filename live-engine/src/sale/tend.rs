@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::Utc;
 use shared::Timestamp;
 use shared::ids::{SaleId, StreamId};
+use shared::protocol::SaleCard;
 use shared::status::SaleStatus;
 use sqlx::PgConnection;
 use tokio::sync::watch;
@@ -66,15 +67,18 @@ impl Watched {
 }
 
 /// See [`super::SaleDesk::watch`].
-pub(super) fn watch(inner: &Arc<Inner>, stream: StreamId, sale: SaleId, next_expiry: Option<Timestamp>) {
+pub(super) fn watch(inner: &Arc<Inner>, stream: StreamId, card: &SaleCard, next_expiry: Option<Timestamp>) {
     let mut watched = inner.watched();
-    if let Some(known) = watched.get(&sale).filter(|known| !known.news.is_closed()) {
-        if let Some(expiry) = next_expiry {
+    if let Some(known) = watched.get(&card.id).filter(|known| !known.news.is_closed()) {
+        if card.version > known.news.borrow().line.0 {
+            known.wake_in(Duration::ZERO);
+        } else if let Some(expiry) = next_expiry {
             // By our clock, which may be off: too early is tried again by the database's.
             known.wake_in((expiry - Utc::now()).to_std().unwrap_or_default());
         }
         return;
     }
+    let sale = card.id;
     let (news, heard) = watch::channel(News::default());
     watched.insert(sale, Watched { stream, news });
     drop(watched);
@@ -86,6 +90,8 @@ async fn tend(inner: Arc<Inner>, stream: StreamId, sale: SaleId, mut heard: watc
     let mut due = Instant::now();
     let mut line = Line::new(due);
     let mut is_closed = false;
+    // The last wish that was heard: it stays where it is when other news comes.
+    let mut wished = None;
     loop {
         tokio::select! {
             biased;
@@ -95,7 +101,9 @@ async fn tend(inner: Arc<Inner>, stream: StreamId, sale: SaleId, mut heard: watc
                     return;
                 }
                 let news = *heard.borrow_and_update();
-                due = news.due.map_or(due, |wish| due.min(wish));
+                if let Some(wish) = news.due.filter(|wish| wished.replace(*wish) != Some(*wish)) {
+                    due = due.min(wish);
+                }
                 line.heard(news.line.0, news.line.1);
                 continue;
             }

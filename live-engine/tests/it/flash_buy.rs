@@ -11,14 +11,14 @@ use shared::token::{Part, Viewer};
 
 use crate::harness::World;
 
-async fn open(host: &mut LiveClient, sale: SaleOpen) -> SaleId {
+pub async fn open(host: &mut LiveClient, sale: SaleOpen) -> SaleId {
     match host.call(ClientCommand::SaleOpen(sale)).await.expect("answered") {
         Ok(Outcome::SaleOpened { sale }) => sale,
         other => panic!("{other:?}"),
     }
 }
 
-async fn buy(client: &mut LiveClient, sale: SaleId, act: RequestId) -> Result<Reservation, Refusal> {
+pub async fn buy(client: &mut LiveClient, sale: SaleId, act: RequestId) -> Result<Reservation, Refusal> {
     let bought = client.call_as(ClientCommand::Buy { sale, quantity: 1 }, act).await;
     bought.expect("answered").map(|outcome| match outcome {
         Outcome::Held(hold) => hold,

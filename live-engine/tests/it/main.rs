@@ -20,5 +20,7 @@ mod resume;
 mod room_store;
 mod sale;
 mod sale_faults;
+mod sale_line;
 mod sale_model;
 mod slow;
+mod wait_list;

@@ -317,8 +317,8 @@ async fn a_person_finds_their_own_open_holds_and_orders() {
     for status in ["held", "paying", "expired", "converted"] {
         let id = shared::ids::ReservationId::new();
         sqlx::query(
-            "insert into reservations (id, sale_id, user_id, request_id, quantity, status, expires_at)
-             values ($1, $2, $3, gen_random_uuid(), 1, $4, now() + interval '1 min')",
+            "insert into reservations (id, sale_id, user_id, request_id, quantity, status, sale_version, expires_at)
+             values ($1, $2, $3, gen_random_uuid(), 1, $4, 2, now() + interval '1 min')",
         )
         .bind(id.0)
         .bind(sale.0)
