@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use hawker_postgres::{Options, Server};
 use shared::db::DbOptions;
 use shared::ids::{GuestId, SaleId, StreamId, UserId, VariantId};
-use shared::protocol::{ClientCommand, Format, Outcome, SaleOpen};
+use shared::protocol::{ClientCommand, Format, Outcome, SaleOpen, SalePrice};
 use shared::token::{Part, Resume, Ticket, TokenKey, Viewer};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::runtime::Runtime;
@@ -203,7 +203,7 @@ impl World {
             let sale = SaleOpen {
                 variant: self.variant,
                 quantity,
-                price_minor: 1900,
+                price: SalePrice::PriceMinor(1900),
                 per_buyer,
                 hold_seconds: 3600,
                 ends_in_seconds: 3600,
