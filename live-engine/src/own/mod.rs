@@ -1,8 +1,8 @@
-//! A person's own business in a show: what of their holds, places in line and orders is open. Whoever
-//! joins is told of it, and whoever comes back if it may be news to them.
+//! A person's own business in a show: what of their holds, places in line and orders is
+//! open. Whoever joins is told of it, and whoever comes back if it may be news to them.
 //!
-//! Read for many people in three statements, so that ten thousand who come at once
-//! cost some tens of queries. Whether there can be news at all, [`News`] knows.
+//! Read for many people in three statements, so that ten thousand who come at once cost
+//! some tens of queries. Whether there can be news at all, [`News`] knows.
 
 mod news;
 mod store;

@@ -31,17 +31,24 @@ pub async fn open_business(conn: &mut PgConnection, people: &[(UserId, StreamId)
     .await?;
     for row in holds {
         if let Some(own) = nth(&mut owns, row.place) {
-            own.reservations
-                .push(hold(row.id, row.sale, row.quantity, row.status, row.expires_at, row.offered));
+            own.reservations.push(hold(
+                row.id,
+                row.sale,
+                row.quantity,
+                row.status,
+                row.expires_at,
+                row.offered,
+            ));
         }
     }
     let waiting = sqlx::query!(
-        r#"select t.place as "place!", w.sale_id as "sale: SaleId", w.quantity,
-                  (select count(*) from reservation_waitlist b
-                    where b.sale_id = w.sale_id and b.status = 'waiting' and b.place <= w.place) as "position!"
-             from unnest($1::uuid[], $2::uuid[]) with ordinality as t (user_id, stream_id, place)
-             join flash_sales s on s.stream_id = t.stream_id and s.status = 'open' and s.waiting > 0
-             join reservation_waitlist w on w.sale_id = s.id and w.user_id = t.user_id and w.status = 'waiting'
+        r#"select t.place as "place!", w.sale_id as "sale: SaleId", w.quantity, w.position as "position!"
+             from (select w.id, w.sale_id, s.stream_id, w.user_id, w.quantity,
+                          row_number() over (partition by w.sale_id order by w.place) as position
+                     from flash_sales s join reservation_waitlist w on w.sale_id = s.id and w.status = 'waiting'
+                    where s.stream_id = any($2) and s.status = 'open' and s.waiting > 0) w
+             join unnest($1::uuid[], $2::uuid[]) with ordinality as t (user_id, stream_id, place)
+               on t.user_id = w.user_id and t.stream_id = w.stream_id
             order by w.id"#,
         &users,
         &streams

@@ -10,10 +10,9 @@ use shared::ids::{MessageId, ProductId, ReservationId, SaleId, StreamId, UserId,
 use shared::live::RoomNotice;
 use shared::protocol::{
     Author, ChatMessage, ChatRules, LineUpCard, ProductCard, Quote, Reservation, SaleCard, StreamCard, VariantCard,
-    Waiting,
 };
 use shared::rights::Rights;
-use shared::status::{ReservationStatus, SaleStatus, StreamStatus, WaitStatus};
+use shared::status::{ReservationStatus, SaleStatus, StreamStatus};
 use shared::words::WordFilter;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -21,7 +20,6 @@ use uuid::Uuid;
 use super::chat::{self, Said};
 use crate::db::Error;
 use crate::room::state::ProductReading;
-use crate::types::Own;
 
 /// A room from its rows.
 #[derive(Clone, PartialEq, Debug)]
