@@ -35,6 +35,8 @@ mod requests;
 pub mod room;
 mod router;
 pub mod sale;
+#[cfg(test)]
+mod simulation;
 pub mod tickets;
 pub mod types;
 

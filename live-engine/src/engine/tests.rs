@@ -137,3 +137,56 @@ async fn a_room_that_sends_to_whom_nobody_listens_is_told_so() {
     assert!(matches!(told, ToWorker::Detach { stream, worker: 0 } if stream == half.stream));
     half.stop().await;
 }
+
+/// A room that has ended already.
+async fn ended_room(shared: &Arc<Shared>) -> actix::Addr<crate::room::Room> {
+    let (give, room) = oneshot::channel();
+    let shared = shared.clone();
+    std::thread::spawn(move || {
+        actix::System::new().block_on(async move {
+            // There is no such stream, so it gives up.
+            let opened = crate::room::open(shared, StreamId::new());
+            let _ = give.send(opened.room.clone());
+            while opened.room.connected() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+    });
+    let room = room.await.expect("a room");
+    let ends = async {
+        while room.connected() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, ends).await.expect("it ends");
+    room
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_of_a_room_that_ended_unheard_are_sent_away() {
+    let mut half = Half::start().await;
+    let mut guest = half.guest().await;
+    let join = ClientCommand::Join {
+        stream: half.stream,
+        since: None,
+    };
+    let id = guest.send(join, None).await.expect("sent");
+    assert!(half.asked().await, "for the room");
+    let mirror = crate::room::mirror::tests::mirror(1);
+    let attached = crate::router::Attached {
+        stream: half.stream,
+        room: ended_room(&half.shared).await,
+        load: crate::router::Load::new(2),
+        mirror,
+    };
+    assert!(
+        half.shared
+            .router
+            .send(0, ToWorker::Attached(Box::new(attached)))
+            .is_ok()
+    );
+    assert!(matches!(guest.answer(id).await, Ok(Ok(_))), "joined");
+    while guest.next().await.is_ok() {}
+    assert_eq!(guest.close_code(), Some(4000));
+    half.stop().await;
+}

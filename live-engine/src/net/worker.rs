@@ -307,12 +307,19 @@ impl Worker {
     pub fn sweep_rooms(&self) {
         let idle = self.shared.config.limits.room_idle;
         self.shards.borrow_mut().retain(|_, shard| !shard.detach_if_idle(idle));
+        let mut orphans = Vec::new();
         for (stream, shard) in &*self.shards.borrow() {
             if shard.is_opening() {
                 // The question or its answer may have met a full channel. Asked twice, a room
-                // answers twice, and a shard takes the first.
+                // answers twice, and a shard takes what is later.
                 self.ask_for(*stream);
+            } else if shard.is_orphaned() {
+                orphans.push(*stream);
             }
+        }
+        for stream in orphans {
+            tracing::warn!(%stream, "a room has ended unheard; its viewers have to come back");
+            self.close_shard(stream, &ErrorCode::RoomUnavailable.into());
         }
         self.rooms.borrow_mut().retain(|_, open| open.is_open());
     }

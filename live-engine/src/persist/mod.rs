@@ -7,7 +7,7 @@
 //! nothing more. Offering never blocks; memory is bounded, and what does not fit is
 //! refused to whoever offers it.
 
-mod queue;
+pub mod queue;
 mod store;
 pub mod sums;
 pub mod work;

@@ -301,8 +301,15 @@ impl Core {
         post.fenced == Some(self.epoch)
     }
 
+    /// The room as it is, everything that is numbered included.
+    #[must_use]
+    pub const fn state(&self) -> &RoomState {
+        &self.state
+    }
+
     /// The seq that comes next.
-    pub(super) const fn next_seq(&self) -> u64 {
+    #[must_use]
+    pub const fn next_seq(&self) -> u64 {
         self.next_seq
     }
 

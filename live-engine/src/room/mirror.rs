@@ -81,6 +81,15 @@ impl Mirror {
         self.log.after(since).is_some()
     }
 
+    /// Takes the same room in as it is later; an earlier one changes nothing. Viewers keep
+    /// their places: ticks are numbered through the whole epoch.
+    pub fn catch_up(&mut self, later: Self) {
+        let (here, there) = (self.log.head(), later.log.head());
+        if here.epoch == there.epoch && here.seq < there.seq {
+            *self = later;
+        }
+    }
+
     /// Takes a tick of the room in.
     #[must_use]
     pub fn take(&mut self, batch: &Batch) -> Taken {
@@ -134,7 +143,7 @@ impl Mirror {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::{Duration, Instant};
 
     use shared::ids::StreamId;
@@ -145,7 +154,8 @@ mod tests {
     use crate::room::log::LogLimits;
     use crate::room::state::Beginning;
 
-    fn mirror(epoch: i64) -> Mirror {
+    /// A room in which nothing has happened.
+    pub(crate) fn mirror(epoch: i64) -> Mirror {
         let stream = StreamCard {
             id: StreamId::new(),
             title: "A show".into(),
@@ -187,6 +197,21 @@ mod tests {
         assert_eq!(mirror.take(&batch(2, 1, 1)), Taken::Gap);
         assert_eq!(mirror.take(&batch(2, 3, 0)), Taken::Passing);
         assert_eq!(mirror.log().head(), Position { epoch: 2, seq: 2 });
+    }
+
+    #[test]
+    fn a_room_that_was_asked_for_twice_is_taken_as_it_is_later() {
+        let [mut early, mut late] = [mirror(2), mirror(2)];
+        for from in 1..=3 {
+            assert_eq!(late.take(&batch(2, from, 1)), Taken::Numbered);
+        }
+        assert_eq!(early.take(&batch(2, 1, 1)), Taken::Numbered);
+        let place = early.log().next();
+        early.catch_up(late);
+        assert!(matches!(early.log().at(place), crate::room::log::Place::Tick(tick, _) if tick.from == 2));
+        assert_eq!(early.take(&batch(2, 4, 1)), Taken::Numbered);
+        early.catch_up(mirror(2));
+        assert_eq!(early.log().head(), Position { epoch: 2, seq: 4 });
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub enum Asker {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Host {
-    asker: Asker,
+    pub(crate) asker: Asker,
     user: UserId,
     request_id: RequestId,
     command: HostCommand,
@@ -327,7 +327,7 @@ fn answer(shared: &Shared, asker: Asker, result: RoomReply) {
 }
 
 /// An answer as its connection gets it.
-fn private(id: u64, result: RoomReply) -> Private {
+pub(crate) fn private(id: u64, result: RoomReply) -> Private {
     match result {
         Ok(outcome) => Private::Reply { id, outcome },
         Err(refusal) => Private::Error { id: Some(id), refusal },

@@ -133,6 +133,14 @@ impl<W: Workers> Reach<W> {
         }
     }
 
+    /// How many messages wait for a worker.
+    #[must_use]
+    pub fn waiting(&self, worker: u16) -> usize {
+        self.workers
+            .get(usize::from(worker))
+            .map_or(0, |worker| worker.waiting.len())
+    }
+
     /// Whether anything waits.
     #[must_use]
     pub fn is_behind(&self) -> bool {

@@ -123,6 +123,13 @@ impl Shard {
         matches!(&*self.phase.borrow(), Phase::Opening(_))
     }
 
+    /// Whether the room has ended without a word: one that ends while a worker takes no
+    /// more cannot tell it.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        self.with(|open| !open.room.connected()).unwrap_or(false)
+    }
+
     /// Waits until the room is there.
     ///
     /// # Errors
@@ -141,9 +148,13 @@ impl Shard {
     }
 
     /// The room is there.
-    pub fn attached(&self, attached: Attached) {
+    pub fn attached(self: &Rc<Self>, attached: Attached) {
         if self.epoch() == Some(attached.mirror.epoch()) {
-            // Asked for twice: what is here is the same, and viewers have their places in it.
+            // Asked for twice. In between the room may have spoken without this worker.
+            if let Some(mirror) = &mut *self.mirror.borrow_mut() {
+                mirror.catch_up(attached.mirror);
+            }
+            self.sweep();
             return;
         }
         self.mirror.replace(Some(attached.mirror));

@@ -1,0 +1,384 @@
+//! Postgres as far as a room can tell: it keeps the contract of `persist/store.rs`,
+//! `room/store` and `feed/store.rs`, one whole transaction at a time. Whether a question
+//! arrives and whether its answer does is the world's business.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{MessageId, ProductId, RequestId, SaleId, StreamId, UserId};
+use shared::live::RoomNotice;
+use shared::protocol::{HostCommand, Millis, Outcome, ProductCard, RoomEvent, SaleCard, StreamCard};
+use shared::status::{SaleStatus, StreamStatus};
+use uuid::Uuid;
+
+use crate::persist::queue::ReactionKey;
+use crate::persist::sums::Sum;
+use crate::persist::work::Tried;
+use crate::persist::{Entry, Row};
+use crate::room::core::{Read, Reading};
+use crate::room::state::ProductReading;
+use crate::room::store::host::{HostAct, HostDone};
+use crate::room::store::load::{LoadedRoom, Said};
+
+/// A text that the database refuses, as if it broke a constraint.
+pub const REFUSED: &str = "refuse this";
+/// How long a lease lasts, in microseconds: as in production.
+pub const LEASE_US: u64 = 6_000_000;
+
+/// A numbered row as stored.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Stored {
+    Row(Row),
+    Reject,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lease {
+    pub epoch: i64,
+    pub owner: u64,
+    pub until_us: u64,
+}
+
+struct OutboxRow {
+    id: Uuid,
+    notice: RoomNotice,
+    delivered: bool,
+}
+
+/// See the module.
+pub struct Database {
+    pub stream: StreamId,
+    pub host: UserId,
+    pub lease: Lease,
+    pub rows: BTreeMap<(i64, u64), Stored>,
+    outbox: Vec<OutboxRow>,
+    keys: BTreeMap<(UserId, RequestId), (HostCommand, Outcome)>,
+    pub reactions: BTreeMap<ReactionKey, u64>,
+    writers: BTreeMap<u64, i64>,
+    status: StreamStatus,
+    featured: Option<ProductCard>,
+    product: ProductCard,
+    sales: BTreeMap<SaleId, (SaleCard, SaleStatus)>,
+    ids: u128,
+}
+
+impl Database {
+    pub fn new(stream: StreamId, host: UserId) -> Self {
+        Self {
+            stream,
+            host,
+            lease: Lease {
+                epoch: 0,
+                owner: 0,
+                until_us: 0,
+            },
+            rows: BTreeMap::new(),
+            outbox: Vec::new(),
+            keys: BTreeMap::new(),
+            reactions: BTreeMap::new(),
+            writers: BTreeMap::new(),
+            status: StreamStatus::Live,
+            featured: None,
+            product: ProductCard {
+                id: ProductId(Uuid::from_u128(7)),
+                title: "Bowl".into(),
+                image_url: String::new(),
+                currency: "EUR".into(),
+                version: 1,
+                variants: Vec::new(),
+                featured_variant: None,
+            },
+            sales: BTreeMap::new(),
+            ids: 1 << 100,
+        }
+    }
+
+    fn id(&mut self) -> Uuid {
+        self.ids += 1;
+        Uuid::from_u128(self.ids)
+    }
+
+    /// Takes the room, or says until when it is another's.
+    pub fn acquire(&mut self, owner: u64, us: u64, ms: Millis) -> Result<(i64, Box<LoadedRoom>), u64> {
+        if self.lease.owner != owner && self.lease.until_us > us {
+            return Err(self.lease.until_us);
+        }
+        self.lease = Lease {
+            epoch: self.lease.epoch + 1,
+            owner,
+            until_us: us + LEASE_US,
+        };
+        Ok((self.lease.epoch, Box::new(self.load(ms))))
+    }
+
+    /// Whether the room is still this owner's, for another while.
+    pub fn renew(&mut self, owner: u64, epoch: i64, us: u64) -> bool {
+        let is_ours = self.lease.owner == owner && self.lease.epoch == epoch;
+        if is_ours {
+            self.lease.until_us = us + LEASE_US;
+        }
+        is_ours
+    }
+
+    pub fn release(&mut self, owner: u64, epoch: i64, us: u64) {
+        if self.lease.owner == owner && self.lease.epoch == epoch {
+            self.lease.until_us = us;
+        }
+    }
+
+    fn load(&self, ms: Millis) -> LoadedRoom {
+        let chats = self.rows.iter().filter_map(|(at, row)| match row {
+            Stored::Row(Row::Chat { message, request_id }) => Some((*at, message, *request_id)),
+            Stored::Row(Row::Event(_)) | Stored::Reject => None,
+        });
+        let chats: Vec<_> = chats.collect();
+        let recent = chats.len().saturating_sub(crate::room::state::SNAPSHOT_MESSAGES);
+        let said = |(at, message, request_id): &((i64, u64), &shared::protocol::ChatMessage, RequestId)| Said {
+            user: message.author.id,
+            request_id: *request_id,
+            text: message.text.clone(),
+            message: message.id,
+            epoch: at.0,
+            seq: at.1,
+        };
+        LoadedRoom {
+            stream: StreamCard {
+                id: self.stream,
+                title: "A show".into(),
+                shop: "A shop".into(),
+                cover_url: String::new(),
+                status: self.status,
+                scheduled_at: 0,
+                started_at: Some(1),
+                ended_at: None,
+                host_away: None,
+            },
+            host: self.host,
+            moderators: Vec::new(),
+            host_away_since: None,
+            host_was_here: true,
+            featured: self.featured.clone(),
+            line_up: Vec::new(),
+            sales: self.open_sales(ms),
+            chat: chats[recent..]
+                .iter()
+                .map(|(_, message, _)| (*message).clone())
+                .collect(),
+            said: chats.iter().map(said).collect(),
+            notices: self.undelivered(),
+        }
+    }
+
+    fn open_sales(&self, ms: Millis) -> Vec<(SaleCard, Option<shared::Timestamp>)> {
+        let open = self
+            .sales
+            .values()
+            .filter(|(card, status)| *status == SaleStatus::Open && card.ends_at > ms);
+        open.map(|(card, _)| (card.clone(), None)).collect()
+    }
+
+    /// Writes entries as far as their epoch has the room, or refuses them all.
+    pub fn persist(&mut self, entries: &[Entry], is_reject: bool) -> Tried {
+        let epoch = self.lease.epoch;
+        let ours = || entries.iter().filter(|entry| entry.epoch == epoch);
+        let is_bad = |entry: &Entry| matches!(&entry.row, Row::Chat { message, .. } if message.text == REFUSED);
+        if !is_reject && ours().any(is_bad) {
+            return Tried::Refused("a check constraint".into());
+        }
+        for entry in ours() {
+            let row = if is_reject {
+                Stored::Reject
+            } else {
+                Stored::Row(entry.row.clone())
+            };
+            match self.rows.get(&(epoch, entry.seq)) {
+                Some(known) => assert_eq!(*known, row, "two rows are number {} of epoch {epoch}", entry.seq),
+                None => {
+                    let last = self.last_stored(epoch);
+                    assert_eq!(entry.seq, last + 1, "what is stored of epoch {epoch} has a gap");
+                    self.rows.insert((epoch, entry.seq), row);
+                }
+            }
+            let caused = entry.outbox.clone();
+            self.mark(&caused, epoch);
+        }
+        Tried::Stored(BTreeMap::from([(self.stream, epoch)]))
+    }
+
+    /// The last number that is stored of an epoch.
+    pub fn last_stored(&self, epoch: i64) -> u64 {
+        let mut of_epoch = self.rows.range((epoch, 0)..(epoch + 1, 0));
+        of_epoch.next_back().map_or(0, |((_, seq), _)| *seq)
+    }
+
+    /// Whether this message is stored there.
+    pub fn has_said(&self, message: MessageId, at: (i64, u64)) -> bool {
+        matches!(self.rows.get(&at), Some(Stored::Row(Row::Chat { message: stored, .. })) if stored.id == message)
+    }
+
+    /// How often a person's act is stored as a message.
+    pub fn times_said(&self, user: UserId, request: RequestId) -> usize {
+        let is_it = |row: &&Stored| matches!(row, Stored::Row(Row::Chat { message, request_id }) if message.author.id == user && *request_id == request);
+        self.rows.values().filter(is_it).count()
+    }
+
+    pub fn add_reactions(&mut self, writer: u64, number: i64, sums: &[Sum]) {
+        let last = self.writers.entry(writer).or_insert(i64::MIN);
+        if *last < number {
+            *last = number;
+            for (key, count) in sums {
+                *self.reactions.entry(key.clone()).or_insert(0) += count;
+            }
+        }
+    }
+
+    /// Marks outbox rows, in the name of an epoch that has the room.
+    pub fn mark(&mut self, rows: &[Uuid], epoch: i64) {
+        if epoch != self.lease.epoch {
+            return;
+        }
+        let rows: BTreeSet<_> = rows.iter().collect();
+        for row in self.outbox.iter_mut().filter(|row| rows.contains(&row.id)) {
+            row.delivered = true;
+        }
+    }
+
+    /// Outbox rows that nobody has marked, oldest first.
+    pub fn undelivered(&self) -> Vec<(Uuid, RoomNotice)> {
+        let rows = self.outbox.iter().filter(|row| !row.delivered);
+        rows.map(|row| (row.id, row.notice.clone())).collect()
+    }
+
+    /// A change that is committed elsewhere, for the room to hear of.
+    pub fn change_product(&mut self) {
+        self.product.version += 1;
+        self.product.title = format!("Bowl, edition {}", self.product.version);
+        if let Some(featured) = &mut self.featured {
+            *featured = self.product.clone();
+        }
+        let notice = RoomNotice::ProductChanged {
+            product: self.product.id,
+        };
+        self.push(notice);
+    }
+
+    fn push(&mut self, notice: RoomNotice) -> Uuid {
+        let id = self.id();
+        self.outbox.push(OutboxRow {
+            id,
+            notice,
+            delivered: false,
+        });
+        id
+    }
+
+    /// Carries a host's command out, once.
+    pub fn carry_out(&mut self, act: &HostAct, ms: Millis) -> Result<HostDone, Refusal> {
+        if let Some((command, outcome)) = self.keys.get(&(act.user, act.request_id)) {
+            if *command != act.command {
+                return Err(ErrorCode::RequestIdReused.into());
+            }
+            return Ok(HostDone {
+                outcome: outcome.clone(),
+                events: Vec::new(),
+            });
+        }
+        let (outcome, happened) = self.host_command(&act.command, ms)?;
+        let mut events = Vec::new();
+        for event in happened {
+            let notice = RoomNotice::Happened {
+                event: Box::new(event.clone()),
+            };
+            events.push((self.push(notice), event));
+        }
+        self.keys
+            .insert((act.user, act.request_id), (act.command.clone(), outcome.clone()));
+        Ok(HostDone { outcome, events })
+    }
+
+    /// Whether this act of a host was carried out.
+    pub fn has_done(&self, user: UserId, request: RequestId) -> bool {
+        self.keys.contains_key(&(user, request))
+    }
+
+    fn host_command(&mut self, command: &HostCommand, ms: Millis) -> Result<(Outcome, Vec<RoomEvent>), Refusal> {
+        match command {
+            HostCommand::Feature(_) => {
+                self.featured = Some(self.product.clone());
+                let product = self.product.clone();
+                Ok((Outcome::Done, vec![RoomEvent::Featured { product }]))
+            }
+            HostCommand::Unfeature => {
+                let shown = self.featured.take();
+                Ok((
+                    Outcome::Done,
+                    shown.map(|_| RoomEvent::Unfeatured).into_iter().collect(),
+                ))
+            }
+            HostCommand::SaleOpen(open) => {
+                let sale = SaleId(self.id());
+                let card = SaleCard {
+                    id: sale,
+                    product: self.product.id,
+                    variant: open.variant,
+                    title: self.product.title.clone(),
+                    image_url: String::new(),
+                    price_minor: open.price_minor,
+                    usual_price_minor: open.price_minor * 2,
+                    currency: "EUR".into(),
+                    quantity: open.quantity,
+                    remaining: open.quantity,
+                    per_buyer: open.per_buyer,
+                    hold_seconds: open.hold_seconds,
+                    opens_at: ms,
+                    ends_at: ms + i64::from(open.ends_in_seconds) * 1000,
+                    version: 1,
+                };
+                self.sales.insert(sale, (card.clone(), SaleStatus::Open));
+                Ok((Outcome::SaleOpened { sale }, vec![RoomEvent::SaleOpened { sale: card }]))
+            }
+            HostCommand::SaleClose { sale } => {
+                let Some((_, status)) = self.sales.get_mut(sale) else {
+                    return Err(ErrorCode::NotFound.into());
+                };
+                let was_open = std::mem::replace(status, SaleStatus::Closed) == SaleStatus::Open;
+                let closed = was_open.then_some(RoomEvent::SaleClosed { sale: *sale });
+                Ok((Outcome::Done, closed.into_iter().collect()))
+            }
+            _ => Err(ErrorCode::WrongState.into()),
+        }
+    }
+
+    /// What a room reads; `None`: nothing that is played here.
+    pub fn read(&self, read: Read) -> Reading {
+        match read {
+            Read::Product(product, rows) => {
+                let found = ProductReading::OnSale(self.product.clone());
+                debug_assert_eq!(product, self.product.id);
+                Reading::Product(product, rows, Ok(found))
+            }
+            Read::LineUp(rows) => Reading::LineUp(rows, Ok(Vec::new())),
+            Read::Sale(sale, rows) => {
+                let found = self
+                    .sales
+                    .get(&sale)
+                    .map(|(card, status)| (card.clone(), *status, None));
+                Reading::Sale(sale, rows, Ok(found))
+            }
+            Read::Moderators(rows) => Reading::Moderators(rows, Ok(Vec::new())),
+            Read::Holds(row, user, _) => Reading::Holds(row, user, Ok(Vec::new())),
+        }
+    }
+}
+
+/// The same reading, of a database that did not answer.
+pub fn unread(read: Read) -> Reading {
+    let away = || Refusal::from(ErrorCode::DatabaseUnavailable);
+    match read {
+        Read::Product(product, rows) => Reading::Product(product, rows, Err(away())),
+        Read::LineUp(rows) => Reading::LineUp(rows, Err(away())),
+        Read::Sale(sale, rows) => Reading::Sale(sale, rows, Err(away())),
+        Read::Moderators(rows) => Reading::Moderators(rows, Err(away())),
+        Read::Holds(row, user, _) => Reading::Holds(row, user, Err(away())),
+    }
+}
