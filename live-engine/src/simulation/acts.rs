@@ -5,6 +5,7 @@ use shared::ids::{ProductId, RequestId, SaleId, VariantId};
 use shared::protocol::{Feature, HostCommand, Outcome, Private, SaleOpen};
 use uuid::Uuid;
 
+use super::checks::shown;
 use super::client::{Act, Heard, Place, Waiting, What};
 use super::database::REFUSED;
 use super::node::ToRoom;
@@ -42,6 +43,7 @@ impl World {
                 let pace = self.chance.below(60_000);
                 self.clients[client].rest_us = pace;
             }
+            90..=93 => self.delete(client, place),
             _ if self.clients[client].is_host => self.command(client, place),
             _ => self.say_something(client, place),
         }
@@ -87,6 +89,17 @@ impl World {
         self.send(client, place, act, false);
     }
 
+    /// Deletes a message that it can see: its own, or as the host anybody's.
+    fn delete(&mut self, client: usize, place: Place) {
+        let seen = self.clients[client].view.as_ref();
+        let seen: Vec<_> = seen.into_iter().flat_map(|view| shown(view).chat).collect();
+        let one = self.chance.index(seen.len());
+        if let Some(message) = seen.get(one).map(|message| message.id) {
+            let act = self.begin(client, What::Host(HostCommand::DeleteMessage { message }));
+            self.send(client, place, act, false);
+        }
+    }
+
     /// One of the sales that this client has opened.
     fn a_sale(&mut self, client: usize) -> Option<SaleId> {
         let acts = self.clients[client].acts.iter();
@@ -107,6 +120,7 @@ impl World {
             request,
             what,
             outcome: None,
+            is_blurred: false,
         });
         acts.len() - 1
     }
@@ -126,9 +140,12 @@ impl World {
         let from = &mut self.clients[client];
         from.last_id += 1;
         let (id, user) = (from.last_id, from.user);
-        let Act { request, what, outcome } = from.acts[act].clone();
+        let Act {
+            request, what, outcome, ..
+        } = from.acts[act].clone();
         // What was never acknowledged may be said otherwise.
         let altered = altered && matches!(what, What::Say(_)) && outcome.is_some();
+        from.acts[act].is_blurred |= altered;
         from.waiting.insert(id, Waiting { act, altered });
         trace!(self, "client {client} sends {id}: {what:?} as {}", request.0);
         let conn = ConnId {
@@ -262,6 +279,9 @@ impl World {
             (What::Say(_), Ok(Outcome::Said { message, epoch, seq })) => {
                 let stored = self.db.has_said(message, (epoch, seq));
                 assert!(stored, "number {seq} of epoch {epoch} is acknowledged and not stored");
+            }
+            (What::Say(_), Ok(Outcome::HeldForReview { message })) => {
+                assert!(self.db.has_held(user, act.request, message), "{message:?} is not held");
             }
             (What::Say(_), Ok(other)) => panic!("{other:?} for a message"),
             (What::Host(_), Ok(_)) => assert!(

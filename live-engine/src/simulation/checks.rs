@@ -119,20 +119,23 @@ impl World {
                 epoch: owner.epoch,
                 seq: owner.core.next_seq() - 1,
             };
-            let room = shown(owner.core.state(), at);
+            let room = shown(owner.core.state());
             for worker in &node.workers {
                 if let Some(mirror) = worker.mirror() {
-                    assert_eq!(shown(mirror.state(), mirror.log().head()), room, "a worker's copy");
+                    assert_eq!(mirror.log().head(), at, "a worker's place");
+                    assert_eq!(shown(mirror.state()), room, "a worker's copy");
                 }
             }
             for (n, client) in self.clients.iter().enumerate() {
                 let view = client.view.as_ref().expect("joined");
-                assert_eq!(shown(view, at), room, "client {n}'s copy");
+                assert_eq!(shown(view), room, "client {n}'s copy");
             }
         }
     }
 }
 
-fn shown(state: &RoomState, at: Position) -> shared::protocol::Snapshot {
-    state.snapshot(at, 0, Watching::default(), Vec::new(), Vec::new())
+/// The room as everybody sees it.
+pub fn shown(state: &RoomState) -> shared::protocol::Snapshot {
+    let nowhere = Position { epoch: 0, seq: 0 };
+    state.snapshot(nowhere, 0, Watching::default(), Vec::new(), Vec::new())
 }

@@ -10,6 +10,8 @@ use shared::protocol::{
     EphemeralFrame, Format, HostCommand, NumberedFrame, Outcome, Position, Private, RoomEvent, ServerFrame, Snapshot,
 };
 
+use crate::net::deflate::Inflater;
+use crate::room::log::Variant;
 use crate::room::state::{Beginning, RoomState};
 
 /// What a client once did, for it to be done again and answered the same.
@@ -19,6 +21,9 @@ pub struct Act {
     pub what: What,
     /// The first answer that stands for good.
     pub outcome: Option<Outcome>,
+    /// Something else was sent under its name once: an owner that does not know yet that
+    /// it was replaced may have taken that for the first.
+    pub is_blurred: bool,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -49,7 +54,7 @@ pub struct Waiting {
 pub struct Client {
     pub user: UserId,
     pub is_host: bool,
-    pub format: Format,
+    pub variant: Variant,
     /// Bytes that it takes at a time, and how long it then waits, in microseconds.
     pub bite: usize,
     pub rest_us: u64,
@@ -62,6 +67,7 @@ pub struct Client {
     pub view: Option<RoomState>,
     join: Join,
     unread: Vec<u8>,
+    inflater: Inflater,
     /// Where it tries next.
     pub next_node: usize,
     /// It is about to read, or rests until then.
@@ -96,11 +102,11 @@ pub enum Heard {
 }
 
 impl Client {
-    pub fn new(user: UserId, is_host: bool, format: Format) -> Self {
+    pub fn new(user: UserId, is_host: bool, variant: Variant) -> Self {
         Self {
             user,
             is_host,
-            format,
+            variant,
             bite: usize::MAX,
             rest_us: 500,
             place: None,
@@ -111,6 +117,7 @@ impl Client {
             view: None,
             join: Join::No,
             unread: Vec::new(),
+            inflater: Inflater::default(),
             next_node: 0,
             is_reading: false,
             replays: 0,
@@ -144,7 +151,7 @@ impl Client {
         self.unread.extend_from_slice(bytes);
         let mut heard = Vec::new();
         while let Some((opcode, payload, len)) = frame(&self.unread) {
-            let wanted = match self.format {
+            let wanted = match self.variant.format {
                 Format::Json => 1,
                 Format::MsgPack => 2,
             };
@@ -152,8 +159,19 @@ impl Client {
                 8 => heard.push(Heard::Closed),
                 9 => {}
                 opcode => {
-                    assert_eq!(opcode, wanted, "a frame of the other format");
-                    let frame: ServerFrame = self.format.decode(payload).expect("a frame of ours");
+                    assert_eq!(opcode & 0x0f, wanted, "a frame of the other format");
+                    let is_deflated = opcode & RSV1 != 0;
+                    assert!(
+                        self.variant.deflate || !is_deflated,
+                        "compressed, which nobody asked for"
+                    );
+                    let frame: ServerFrame = if is_deflated {
+                        let inflated = self.inflater.inflate(payload, 1 << 17).expect("compressed by us");
+                        self.variant.format.decode(inflated)
+                    } else {
+                        self.variant.format.decode(payload)
+                    }
+                    .expect("a frame of ours");
                     self.unread.drain(..len);
                     self.take(frame, &mut heard);
                     continue;
@@ -232,7 +250,7 @@ impl Client {
                     heard.push(Heard::Refused(id, refusal));
                 }
             }
-            (Private::Reservation(_) | Private::Order { .. }, Join::In) => {}
+            (Private::Reservation(_) | Private::Order { .. } | Private::Review(_), Join::In) => {}
             (other, join) => panic!("{other:?} while {join:?}"),
         }
     }
@@ -244,6 +262,7 @@ impl Client {
             featured: snapshot.featured,
             sales: snapshot.sales,
             line_up: snapshot.line_up,
+            rules: snapshot.rules,
             chat: snapshot.chat,
         })
     }
@@ -263,24 +282,26 @@ impl Client {
                     None => act.outcome = Some(outcome.clone()),
                 }
             }
-            Err(refusal) => check_refusal(refusal, act, waiting.altered),
+            Err(refusal) => check_refusal(refusal, act),
         }
         Some((act.clone(), result))
     }
 }
 
 /// Whether a refusal has a reason.
-fn check_refusal(refusal: &Refusal, act: &Act, altered: bool) {
+fn check_refusal(refusal: &Refusal, act: &Act) {
     let is_bad = matches!(&act.what, What::Say(text) if text == super::database::REFUSED);
     let expected = match refusal.code {
         ErrorCode::Overloaded
         | ErrorCode::RoomUnavailable
         | ErrorCode::NotJoined
         | ErrorCode::RequestInFlight
+        | ErrorCode::MessageRefused
+        | ErrorCode::RateLimited
         | ErrorCode::DatabaseUnavailable => true,
-        ErrorCode::RequestIdReused => altered,
+        ErrorCode::RequestIdReused => act.is_blurred,
         ErrorCode::Internal => is_bad,
-        ErrorCode::NotFound => matches!(act.what, What::Host(_)),
+        ErrorCode::NotFound | ErrorCode::Forbidden => matches!(act.what, What::Host(_)),
         _ => false,
     };
     assert!(expected, "{refusal:?} for {act:?}");
@@ -290,10 +311,14 @@ fn check_refusal(refusal: &Refusal, act: &Act, altered: bool) {
     );
 }
 
-/// The first whole frame: opcode, payload, and length with its header (RFC 6455, 5.2).
+/// The bit of a frame whose message is compressed (RFC 7692, 6.1).
+const RSV1: u8 = 0x40;
+
+/// The first whole frame: opcode and [`RSV1`], payload, and length with its header (RFC
+/// 6455, 5.2).
 fn frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     let (first, second) = (*bytes.first()?, *bytes.get(1)?);
-    assert_eq!(first & 0xf0, 0x80, "whole frames without extensions");
+    assert_eq!(first & 0xb0, 0x80, "whole frames without other extensions");
     assert_eq!(second & 0x80, 0, "a server does not mask");
     let (len, header) = match second {
         126 => (u64::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)), 4),
@@ -301,5 +326,5 @@ fn frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
         len => (u64::from(len), 2),
     };
     let end = header + usize::try_from(len).ok()?;
-    Some((first & 0x0f, bytes.get(header..end)?, end))
+    Some((first & 0x4f, bytes.get(header..end)?, end))
 }

@@ -3,22 +3,26 @@
 //! arrives and whether its answer does is the world's business.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, ProductId, RequestId, SaleId, StreamId, UserId};
 use shared::live::RoomNotice;
-use shared::protocol::{HostCommand, Millis, Outcome, ProductCard, RoomEvent, SaleCard, StreamCard};
+use shared::protocol::{
+    ChatMessage, ChatRules, DeletedBy, HostCommand, Millis, Outcome, ProductCard, RoomEvent, SaleCard, StreamCard,
+};
 use shared::status::{SaleStatus, StreamStatus};
 use uuid::Uuid;
 
 use crate::persist::queue::ReactionKey;
 use crate::persist::sums::Sum;
 use crate::persist::work::Tried;
-use crate::persist::{Entry, Row};
+use crate::persist::{ChatAct, Entry, Row};
 use crate::room::core::{Read, Reading};
 use crate::room::state::ProductReading;
+use crate::room::store::chat::{Held, Said};
 use crate::room::store::host::{HostAct, HostDone};
-use crate::room::store::load::{LoadedRoom, Said};
+use crate::room::store::load::LoadedRoom;
 
 /// A text that the database refuses, as if it broke a constraint.
 pub const REFUSED: &str = "refuse this";
@@ -59,6 +63,8 @@ pub struct Database {
     featured: Option<ProductCard>,
     product: ProductCard,
     sales: BTreeMap<SaleId, (SaleCard, SaleStatus)>,
+    deleted: BTreeSet<MessageId>,
+    held: BTreeMap<(UserId, RequestId), (MessageId, i64)>,
     ids: u128,
 }
 
@@ -89,6 +95,8 @@ impl Database {
                 featured_variant: None,
             },
             sales: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            held: BTreeMap::new(),
             ids: 1 << 100,
         }
     }
@@ -128,19 +136,37 @@ impl Database {
 
     fn load(&self, ms: Millis) -> LoadedRoom {
         let chats = self.rows.iter().filter_map(|(at, row)| match row {
-            Stored::Row(Row::Chat { message, request_id }) => Some((*at, message, *request_id)),
+            Stored::Row(Row::Chat { message, act }) => Some((*at, message, *act)),
             Stored::Row(Row::Event(_)) | Stored::Reject => None,
         });
         let chats: Vec<_> = chats.collect();
-        let recent = chats.len().saturating_sub(crate::room::state::SNAPSHOT_MESSAGES);
-        let said = |(at, message, request_id): &((i64, u64), &shared::protocol::ChatMessage, RequestId)| Said {
-            user: message.author.id,
-            request_id: *request_id,
-            text: message.text.clone(),
-            message: message.id,
-            epoch: at.0,
-            seq: at.1,
+        let shown = chats
+            .iter()
+            .filter(|(_, message, _)| !self.deleted.contains(&message.id));
+        let shown: Vec<_> = shown.map(|(_, message, _)| (*message).clone()).collect();
+        let recent = shown.len().saturating_sub(crate::room::state::SNAPSHOT_MESSAGES);
+        let said = |(at, message, act): &((i64, u64), &ChatMessage, Option<ChatAct>)| {
+            let act = (*act)?;
+            let (epoch, seq) = *at;
+            Some(Said {
+                user: message.author.id,
+                request_id: act.request_id,
+                body: act.body,
+                outcome: Outcome::Said {
+                    message: message.id,
+                    epoch,
+                    seq,
+                },
+                at: message.at,
+            })
         };
+        let held = self.held.iter().map(|((user, request_id), (message, body))| Said {
+            user: *user,
+            request_id: *request_id,
+            body: *body,
+            outcome: Outcome::HeldForReview { message: *message },
+            at: ms,
+        });
         LoadedRoom {
             stream: StreamCard {
                 id: self.stream,
@@ -160,11 +186,10 @@ impl Database {
             featured: self.featured.clone(),
             line_up: Vec::new(),
             sales: self.open_sales(ms),
-            chat: chats[recent..]
-                .iter()
-                .map(|(_, message, _)| (*message).clone())
-                .collect(),
-            said: chats.iter().map(said).collect(),
+            chat: shown[recent..].to_vec(),
+            rules: ChatRules::default(),
+            filter: Arc::default(),
+            said: chats.iter().filter_map(said).chain(held).collect(),
             notices: self.undelivered(),
         }
     }
@@ -218,7 +243,12 @@ impl Database {
 
     /// How often a person's act is stored as a message.
     pub fn times_said(&self, user: UserId, request: RequestId) -> usize {
-        let is_it = |row: &&Stored| matches!(row, Stored::Row(Row::Chat { message, request_id }) if message.author.id == user && *request_id == request);
+        let is_it = |row: &&Stored| match row {
+            Stored::Row(Row::Chat { message, act }) => {
+                message.author.id == user && act.is_some_and(|act| act.request_id == request)
+            }
+            Stored::Row(Row::Event(_)) | Stored::Reject => false,
+        };
         self.rows.values().filter(is_it).count()
     }
 
@@ -281,9 +311,10 @@ impl Database {
             return Ok(HostDone {
                 outcome: outcome.clone(),
                 events: Vec::new(),
+                told: Vec::new(),
             });
         }
-        let (outcome, happened) = self.host_command(&act.command, ms)?;
+        let (outcome, happened) = self.host_command(act.user, &act.command, ms)?;
         let mut events = Vec::new();
         for event in happened {
             let notice = RoomNotice::Happened {
@@ -293,7 +324,11 @@ impl Database {
         }
         self.keys
             .insert((act.user, act.request_id), (act.command.clone(), outcome.clone()));
-        Ok(HostDone { outcome, events })
+        Ok(HostDone {
+            outcome,
+            events,
+            told: Vec::new(),
+        })
     }
 
     /// Whether this act of a host was carried out.
@@ -301,7 +336,12 @@ impl Database {
         self.keys.contains_key(&(user, request))
     }
 
-    fn host_command(&mut self, command: &HostCommand, ms: Millis) -> Result<(Outcome, Vec<RoomEvent>), Refusal> {
+    fn host_command(
+        &mut self,
+        user: UserId,
+        command: &HostCommand,
+        ms: Millis,
+    ) -> Result<(Outcome, Vec<RoomEvent>), Refusal> {
         match command {
             HostCommand::Feature(_) => {
                 self.featured = Some(self.product.clone());
@@ -345,8 +385,41 @@ impl Database {
                 let closed = was_open.then_some(RoomEvent::SaleClosed { sale: *sale });
                 Ok((Outcome::Done, closed.into_iter().collect()))
             }
+            HostCommand::DeleteMessage { message } => self.delete(user, *message),
             _ => Err(ErrorCode::WrongState.into()),
         }
+    }
+
+    fn delete(&mut self, user: UserId, message: MessageId) -> Result<(Outcome, Vec<RoomEvent>), Refusal> {
+        let author = self.rows.values().find_map(|row| match row {
+            Stored::Row(Row::Chat { message: stored, .. }) if stored.id == message => Some(stored.author.id),
+            _ => None,
+        });
+        let by = match author.ok_or(ErrorCode::NotFound)? {
+            author if author == user => DeletedBy::Author,
+            _ if user == self.host => DeletedBy::Moderator,
+            _ => return Err(ErrorCode::Forbidden.into()),
+        };
+        let is_news = self.deleted.insert(message);
+        let event = is_news.then_some(RoomEvent::MessageDeleted { message, by });
+        Ok((Outcome::Done, event.into_iter().collect()))
+    }
+
+    /// Holds a message for a moderator; under which id it is held.
+    pub fn hold(&mut self, held: &Held) -> Result<MessageId, Refusal> {
+        let key = (held.message.author.id, held.request_id);
+        let (message, body) = *self.held.entry(key).or_insert((held.message.message, held.body));
+        if body != held.body {
+            return Err(ErrorCode::RequestIdReused.into());
+        }
+        Ok(message)
+    }
+
+    /// Whether this message of a person's is held.
+    pub fn has_held(&self, user: UserId, request: RequestId, message: MessageId) -> bool {
+        self.held
+            .get(&(user, request))
+            .is_some_and(|(held, _)| *held == message)
     }
 
     /// What a room reads; `None`: nothing that is played here.
@@ -366,6 +439,9 @@ impl Database {
                 Reading::Sale(sale, rows, Ok(found))
             }
             Read::Moderators(rows) => Reading::Moderators(rows, Ok(Vec::new())),
+            Read::Words(rows) => Reading::Words(rows, Ok(Arc::default())),
+            Read::Members(audience, users) => Reading::Members(audience, users.clone(), Ok(users)),
+            Read::Quote(user, message, _) => Reading::Quote(user, message, Ok(None)),
             Read::Holds(row, user, _) => Reading::Holds(row, user, Ok(Vec::new())),
         }
     }
@@ -379,6 +455,9 @@ pub fn unread(read: Read) -> Reading {
         Read::LineUp(rows) => Reading::LineUp(rows, Err(away())),
         Read::Sale(sale, rows) => Reading::Sale(sale, rows, Err(away())),
         Read::Moderators(rows) => Reading::Moderators(rows, Err(away())),
+        Read::Words(rows) => Reading::Words(rows, Err(away())),
+        Read::Members(audience, users) => Reading::Members(audience, users, Err(away())),
+        Read::Quote(user, message, _) => Reading::Quote(user, message, Err(away())),
         Read::Holds(row, user, _) => Reading::Holds(row, user, Err(away())),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use shared::error::Refusal;
 use shared::ids::{StreamId, UserId};
-use shared::protocol::{Format, Position, Private};
+use shared::protocol::{Position, Private};
 use uuid::Uuid;
 
 use crate::net::frame;
@@ -18,6 +18,7 @@ use crate::persist::sums::Sums;
 use crate::persist::work::Work;
 use crate::room::batch::{self, Batch};
 use crate::room::core::Core;
+use crate::room::log::Variant;
 use crate::room::mirror::Mirror;
 use crate::room::reach::{Reach, Workers};
 use crate::room::{Asker, Host, Say};
@@ -115,7 +116,7 @@ pub struct Conn {
     pub client: usize,
     pub generation: u32,
     pub user: UserId,
-    pub format: Format,
+    pub variant: Variant,
     pub writer: Writer,
     /// What the client has not taken yet, and how much of it there may be.
     pub line: Vec<u8>,
@@ -131,12 +132,12 @@ pub struct Conn {
 }
 
 impl Conn {
-    pub fn new(client: usize, generation: u32, user: UserId, format: Format, line_room: usize) -> Self {
+    pub fn new(client: usize, generation: u32, user: UserId, variant: Variant, line_room: usize) -> Self {
         Self {
             client,
             generation,
             user,
-            format,
+            variant,
             writer: Writer::new(PRIVATE_BYTES),
             line: Vec::new(),
             line_room,
@@ -152,7 +153,7 @@ impl Conn {
     pub fn send(&mut self, messages: &[Private], mirror: Option<&Mirror>) {
         let mut frames = Vec::new();
         for message in messages {
-            frames.extend(batch::message(self.format, message).expect("every message can be encoded"));
+            frames.extend(batch::message(self.variant.format, message).expect("every message can be encoded"));
         }
         if self.writer.push(&frames).is_err() {
             self.too_slow();
@@ -174,7 +175,7 @@ impl Conn {
         let Self { writer, line, .. } = self;
         let room = self.line_room;
         let write = |bytes: &[u8]| take(line, room, bytes);
-        match writer.pump(mirror.map(Mirror::log), self.format, ephemeral, write) {
+        match writer.pump(mirror.map(Mirror::log), self.variant, ephemeral, write) {
             Pumped::Drained | Pumped::Blocked => {}
             Pumped::Finished => self.parted = true,
             Pumped::TooSlow => {
@@ -206,7 +207,7 @@ impl Conn {
             self.is_closing = true;
             self.joined = false;
             self.joining = None;
-            self.writer.close(&frame::close(code, ""));
+            self.writer.close(&frame::close(Some(code), ""));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The room's shell, as `room/live.rs` and the actor in `room/mod.rs` are: feeds the core
 //! and carries out its effects.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
@@ -10,16 +11,23 @@ use shared::protocol::{Outcome, Private};
 use super::node::{Owner, Room, ToRoom, ToWorker, WORKERS};
 use super::store::Ask;
 use super::world::{Task, World, trace};
+use crate::config::Rate;
+use crate::hook::Inspect;
 use crate::room::Asker;
-use crate::room::core::{Core, CoreLimits, Effect, Now};
+use crate::room::core::{ChatLimits, Core, CoreLimits, Effect, Now};
 use crate::room::log::LogLimits;
 use crate::room::reach::Reach;
 use crate::room::store::load::LoadedRoom;
 use crate::router::{Load, RoomPost};
-use crate::types::ConnId;
+use crate::types::{ConnId, Inspected, Verdict};
 
 /// How long to wait for the lease of an owner that does not answer to run out.
 const PATIENCE_US: u64 = 8_000_000;
+/// A rate that nobody reaches.
+const PLENTY: Rate = Rate {
+    per_second: NonZeroU32::MAX,
+    burst: NonZeroU32::MAX,
+};
 /// How long a room stays open when nobody needs it.
 const ROOM_IDLE: Duration = Duration::from_secs(2);
 
@@ -67,6 +75,8 @@ impl World {
                 owner.asker = Some(asker);
                 self.ask(node, Ask::Host(number, act));
             }
+            Effect::Inspect(inspect) => self.inspect(node, number, &inspect),
+            Effect::Hold(held) => self.ask(node, Ask::Hold(number, held)),
             Effect::Read(read) => self.ask(node, Ask::Read(number, read)),
             Effect::Mark(rows) => {
                 let epoch = owner.epoch;
@@ -81,6 +91,24 @@ impl World {
             Effect::Wake(when) => self.at_time(when, Task::Wake(at, number)),
             Effect::WakeSale(sale, when) => self.at_time(when, Task::WakeSale(at, number, sale)),
         }
+    }
+
+    /// The moderation service takes its time and says something.
+    fn inspect(&mut self, node: usize, number: u64, inspect: &Inspect) {
+        let verdict = match self.chance.below(20) {
+            0 => Verdict::Change("something nicer".into()),
+            1 => Verdict::Hold("somebody must look at it".into()),
+            2 => Verdict::Deny(String::new()),
+            3 => Verdict::Unanswered,
+            _ => Verdict::Allow,
+        };
+        let inspected = Inspected {
+            user: inspect.user,
+            message: inspect.message,
+            verdict,
+        };
+        let (at, takes) = (self.at(node), self.chance.within(500, 200_000));
+        self.after(takes, Task::Inspected(at, number, inspected));
     }
 
     fn at_time(&mut self, when: std::time::Instant, task: Task) {
@@ -220,6 +248,11 @@ impl World {
             },
             ping_interval: Duration::from_secs(25),
             room_idle: ROOM_IDLE,
+            chat: ChatLimits {
+                person: PLENTY,
+                room: PLENTY,
+                is_inspected: self.climate.is_inspected,
+            },
         };
         let here = &mut self.nodes[node];
         let load = Load::new(WORKERS);

@@ -5,6 +5,7 @@
 use std::collections::btree_map::Entry;
 
 use shared::error::{ErrorCode, Refusal};
+use shared::ids::MessageId;
 use shared::live::RoomNotice;
 use uuid::Uuid;
 
@@ -14,6 +15,7 @@ use super::world::{At, Task, World, trace};
 use crate::persist::sums::Sum;
 use crate::persist::work::{Tried, Work};
 use crate::room::core::{Read, Reading};
+use crate::room::store::chat::Held;
 use crate::room::store::host::{HostAct, HostDone};
 use crate::room::store::load::LoadedRoom;
 use crate::types::PersistReport;
@@ -37,6 +39,7 @@ pub struct Call {
 pub enum Ask {
     Open,
     Host(u64, HostAct),
+    Hold(u64, Box<Held>),
     Read(u64, Read),
     /// A viewer's own holds, for a join.
     Own(usize, u32, u64),
@@ -52,6 +55,7 @@ pub enum Reply {
     Opened(i64, Box<LoadedRoom>),
     Elsewhere(u64),
     Hosted(Result<HostDone, Refusal>),
+    Held(Result<MessageId, Refusal>),
     Read(Reading),
     Done,
     Stored(Tried),
@@ -115,6 +119,7 @@ impl World {
                 Err(until_us) => Reply::Elsewhere(until_us),
             },
             Ask::Host(_, act) => Reply::Hosted(self.db.carry_out(act, now.ms)),
+            Ask::Hold(_, held) => Reply::Held(self.db.hold(held)),
             Ask::Read(_, read) => Reply::Read(self.db.read(read.clone())),
             Ask::Own(..) => Reply::Done,
             Ask::Persist(entries, is_reject) => Reply::Stored(self.db.persist(entries, *is_reject)),
@@ -144,6 +149,13 @@ impl World {
             (Ask::Open, Reply::Elsewhere(until_us)) => self.room_is_elsewhere(node, until_us),
             (Ask::Open, _) => self.room_gives_up(node, &ErrorCode::DatabaseUnavailable.into()),
             (Ask::Host(owner, _), reply) => self.hosted(node, owner, reply),
+            (Ask::Hold(owner, held), reply) => {
+                let result = match reply {
+                    Reply::Held(result) => result,
+                    _ => Err(ErrorCode::DatabaseUnavailable.into()),
+                };
+                self.with_core(node, Some(owner), |core, now| core.held(*held, result, now));
+            }
             (Ask::Read(owner, read), reply) => {
                 let reading = match reply {
                     Reply::Read(reading) => reading,
@@ -297,6 +309,7 @@ fn clone(call: &Call) -> Box<Call> {
     let ask = match &call.ask {
         Ask::Open => Ask::Open,
         Ask::Host(owner, act) => Ask::Host(*owner, act.clone()),
+        Ask::Hold(owner, held) => Ask::Hold(*owner, held.clone()),
         Ask::Read(owner, read) => Ask::Read(*owner, read.clone()),
         Ask::Own(worker, slot, id) => Ask::Own(*worker, *slot, *id),
         Ask::Persist(entries, is_reject) => Ask::Persist(entries.clone(), *is_reject),

@@ -8,7 +8,7 @@ use super::client::Place;
 use super::node::{Conn, Room, Shard, ToRoom, ToWorker, WORKERS};
 use super::store::Ask;
 use super::world::{Task, World, trace};
-use crate::room::log::Encoded;
+use crate::room::log::{Encoded, Variant};
 use crate::room::mirror::Taken;
 use crate::types::ConnId;
 
@@ -57,12 +57,12 @@ impl World {
         self.generations += 1;
         let generation = self.generations;
         let line_room = usize::try_from(self.chance.within(64, 6000)).unwrap_or(64);
-        let (user, format) = (self.clients[client].user, self.clients[client].format);
+        let (user, variant) = (self.clients[client].user, self.clients[client].variant);
         let here = &mut self.nodes[node].workers[worker];
         let slot = here.slots;
         here.slots += 1;
         here.conns
-            .insert(slot, Conn::new(client, generation, user, format, line_room));
+            .insert(slot, Conn::new(client, generation, user, variant, line_room));
         let place = Place {
             node,
             life: self.nodes[node].life,
@@ -168,8 +168,13 @@ impl World {
         if members > 0 {
             self.nodes[node].workers[worker].empty_since_us = us;
         }
+        let conns = || self.nodes[node].workers[worker].conns.values();
+        let wants = |format| conns().any(|conn| conn.variant == Variant { format, deflate: true });
+        let deflate = shared::protocol::Format::ALL.map(wants);
         if let Some(owner) = self.nodes[node].owner(None) {
-            owner.load.set_viewers(u16::try_from(worker).unwrap_or(0), members);
+            let worker = u16::try_from(worker).unwrap_or(0);
+            owner.load.set_viewers(worker, members);
+            owner.load.set_deflate(worker, deflate);
         }
     }
 
@@ -292,7 +297,7 @@ impl World {
         self.nodes[node].workers[worker].with(slot, |conn, mirror| {
             conn.pump(mirror, true);
             if let (Some(mirror), Some(passing)) = (mirror, passing) {
-                conn.offer(mirror, &passing.framed(conn.format).bytes);
+                conn.offer(mirror, &passing.framed(conn.variant).bytes);
             }
         });
         self.line_moves(node, worker, slot);

@@ -12,6 +12,7 @@ use super::database::Database;
 use super::node::Node;
 use super::schedule::Schedule;
 use super::store::Call;
+use crate::room::log::Variant;
 
 /// Nodes that may own the room.
 const NODES: usize = 2;
@@ -30,6 +31,8 @@ pub enum Task {
     Post(At),
     Wake(At, u64),
     WakeSale(At, u64, shared::ids::SaleId),
+    /// The moderation service has answered.
+    Inspected(At, u64, crate::types::Inspected),
     RoomClock(At, u64),
     /// The room tries again to get its lease.
     Open(At),
@@ -66,6 +69,8 @@ pub struct Climate {
     pub trouble_every_us: u64,
     /// Microseconds between two acts of a client, about.
     pub act_every_us: u64,
+    /// Whether messages are looked at first.
+    pub is_inspected: bool,
     /// Bytes that a room keeps of its recent frames.
     pub log_bytes: usize,
 }
@@ -134,6 +139,7 @@ impl World {
             late: rarely(&mut chance, 12),
             trouble_every_us: chance.within(300_000, 4_000_000),
             act_every_us: chance.within(20_000, 900_000),
+            is_inspected: chance.percent(30),
             log_bytes: usize::try_from(chance.within(600, 40_000)).unwrap_or(600),
         };
         let mut world = Self {
@@ -166,8 +172,11 @@ impl World {
             } else {
                 people[world.chance.index(people.len())]
             };
-            let format = Format::ALL[world.chance.index(2)];
-            let mut client = Client::new(user, n == 0, format);
+            let variant = Variant {
+                format: Format::ALL[world.chance.index(2)],
+                deflate: world.chance.percent(30),
+            };
+            let mut client = Client::new(user, n == 0, variant);
             if world.chance.percent(40) {
                 client.bite = usize::try_from(world.chance.within(7, 400)).unwrap_or(7);
                 client.rest_us = world.chance.within(500, 60_000);
@@ -241,6 +250,9 @@ impl World {
             }
             Task::WakeSale(at, owner, sale) if self.is_alive(at) => {
                 self.with_core(at.0, Some(owner), |core, now| core.sale_due(sale, now));
+            }
+            Task::Inspected(at, owner, inspected) if self.is_alive(at) => {
+                self.with_core(at.0, Some(owner), |core, now| core.inspected(inspected, now));
             }
             Task::RoomClock(at, owner) if self.is_alive(at) => self.room_clock(at.0, owner),
             Task::Open(at) if self.is_alive(at) => self.try_to_open(at.0),
