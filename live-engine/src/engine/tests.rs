@@ -177,7 +177,7 @@ async fn viewers_of_a_room_that_ended_unheard_are_sent_away() {
         stream: half.stream,
         room: ended_room(&half.shared).await,
         load: crate::router::Load::new(2),
-        news: crate::own::news::News::new(std::time::Instant::now()),
+        news: crate::own::News::new(std::time::Instant::now()),
         mirror,
     };
     assert!(

@@ -2,7 +2,7 @@
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{ProductId, RequestId, SaleId, VariantId};
-use shared::protocol::{Feature, HostCommand, Outcome, Private, SaleOpen};
+use shared::protocol::{Feature, HostCommand, Outcome, Private, SaleOpen, SalePrice};
 use uuid::Uuid;
 
 use super::checks::shown;
@@ -74,7 +74,7 @@ impl World {
             2 => HostCommand::SaleOpen(SaleOpen {
                 variant: VariantId(Uuid::from_u128(8)),
                 quantity: 5,
-                price_minor: 900,
+                price: SalePrice::PriceMinor(900),
                 per_buyer: 2,
                 hold_seconds: 3,
                 ends_in_seconds: 60,

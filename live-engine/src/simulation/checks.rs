@@ -7,6 +7,7 @@ use super::node::Room;
 use super::world::World;
 use crate::persist::{MAX_BACKLOG_BYTES, Row};
 use crate::room::state::{RoomState, Watching};
+use crate::types::Own;
 
 impl World {
     /// Nothing grows past its limit.
@@ -137,5 +138,5 @@ impl World {
 /// The room as everybody sees it.
 pub fn shown(state: &RoomState) -> shared::protocol::Snapshot {
     let nowhere = Position { epoch: 0, seq: 0 };
-    state.snapshot(nowhere, 0, Watching::default(), Vec::new(), Vec::new())
+    state.snapshot(nowhere, 0, Watching::default(), Own::default())
 }

@@ -10,7 +10,7 @@ use super::store::Ask;
 use super::world::{Task, World, trace};
 use crate::room::log::{Encoded, Variant};
 use crate::room::mirror::Taken;
-use crate::types::ConnId;
+use crate::types::{ConnId, Own};
 
 /// How long a join may wait for its room to open.
 const OPEN_DEADLINE_US: u64 = 10_000_000;
@@ -115,7 +115,7 @@ impl World {
             let Some(mirror) = mirror.filter(|_| conn.joining.is_some_and(|(join, _)| join == id)) else {
                 return;
             };
-            let welcome = mirror.welcome(id, since, (Vec::new(), Vec::new()), now.ms);
+            let welcome = mirror.welcome(id, since, Own::default(), now.ms);
             conn.joining = None;
             conn.joined = true;
             conn.send(&welcome.answer, Some(mirror));
