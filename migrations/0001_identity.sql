@@ -63,3 +63,51 @@ create index refresh_tokens_user_idx on refresh_tokens (user_id) where revoked_a
 comment on table refresh_tokens is
     'Rotating: each use spends the row and adds one of the same family. A spent token seen again revokes its family.';
 comment on column refresh_tokens.token_hash is 'SHA-256 of the token; the token itself is never stored.';
+
+-- Who may not come in any more, for those who hold signed tokens in good faith: sockets
+-- are closed and tokens refused by it. Its rows write themselves, whoever changes what
+-- they tell of, an operator at a prompt included.
+create table revocations (
+    id         uuid        primary key default gen_random_uuid(),
+    -- A reader goes on from the oldest transaction that was under way when it read last:
+    -- ids and times commit out of order, and what had no place yet would be passed by.
+    xid        xid8        not null default pg_current_xact_id(),
+    subject    text        not null check (subject in ('account', 'session', 'viewer')),
+    user_id    uuid,
+    session_id uuid,
+    seller_id  uuid,
+    guest_id   uuid,
+    in_force   boolean     not null,
+    until      timestamptz,
+    reason     text        not null default '',
+    created_at timestamptz not null default clock_timestamp(),
+    constraint revocations_whom check (
+        case subject
+            when 'account' then user_id is not null
+            when 'session' then session_id is not null
+            else seller_id is not null and num_nonnulls(user_id, guest_id) = 1
+        end)
+);
+create index revocations_xid_idx on revocations (xid, id);
+create index revocations_age_idx on revocations (created_at);
+comment on table revocations is
+    'Suspensions, logouts and bans as they happen, and what lifts them; the newest of a subject counts. Kept an hour.';
+
+create function users_tell_suspension() returns trigger language plpgsql as $$
+begin
+    insert into revocations (subject, user_id, in_force) values ('account', new.id, new.suspended_at is not null);
+    return null;
+end $$;
+create trigger users_suspension after update of suspended_at on users
+    for each row when ((old.suspended_at is null) <> (new.suspended_at is null))
+    execute function users_tell_suspension();
+
+-- A session is revoked with the token that began it.
+create function refresh_tokens_tell_logout() returns trigger language plpgsql as $$
+begin
+    insert into revocations (subject, user_id, session_id, in_force) values ('session', new.user_id, new.id, true);
+    return null;
+end $$;
+create trigger refresh_tokens_logout after update of revoked_at on refresh_tokens
+    for each row when (new.id = new.family_id and old.revoked_at is null and new.revoked_at is not null)
+    execute function refresh_tokens_tell_logout();

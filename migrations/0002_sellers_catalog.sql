@@ -43,6 +43,46 @@ create index blocked_words_seller_idx on blocked_words (seller_id, id desc);
 comment on column blocked_words.folded is
     'The word without what a spelling can hide it behind: case, diacritics, look-alike letters, spaces.';
 
+create table banned_viewers (
+    id         uuid primary key,
+    seller_id  uuid        not null references sellers,
+    user_id    uuid        references users,
+    guest_id   uuid,
+    until      timestamptz,
+    reason     text        not null default '' check (length(reason) <= 200),
+    banned_by  uuid        not null references users,
+    created_at timestamptz not null default now(),
+    constraint banned_viewers_who check (num_nonnulls(user_id, guest_id) = 1),
+    -- A guest is nobody once their tokens have run out.
+    constraint banned_viewers_guests_end check (guest_id is null or until is not null)
+);
+create unique index banned_viewers_user_key on banned_viewers (seller_id, user_id) where user_id is not null;
+create unique index banned_viewers_guest_key on banned_viewers (seller_id, guest_id) where guest_id is not null;
+create index banned_viewers_list_idx on banned_viewers (seller_id, id);
+create index banned_viewers_person_idx on banned_viewers (user_id);
+create index banned_viewers_until_idx on banned_viewers (until);
+comment on table banned_viewers is
+    'Who is kept out of a shop''s shows and its checkout, until when (null: for good). A row past its time counts for nothing.';
+
+create function is_banned(p_seller uuid, p_user uuid) returns boolean language sql stable as $$
+    select exists (select from banned_viewers
+                    where seller_id = p_seller and user_id = p_user and (until is null or until > now()))
+$$;
+
+create function banned_viewers_tell() returns trigger language plpgsql as $$
+declare
+    ban banned_viewers := case when tg_op = 'DELETE' then old else new end;
+begin
+    insert into revocations (subject, seller_id, user_id, guest_id, in_force, until, reason)
+    values ('viewer', ban.seller_id, ban.user_id, ban.guest_id, tg_op <> 'DELETE', ban.until, ban.reason);
+    return null;
+end $$;
+create trigger banned_viewers_revoke after insert or update on banned_viewers
+    for each row execute function banned_viewers_tell();
+-- Clearing away what has run out tells nobody anything.
+create trigger banned_viewers_lift after delete on banned_viewers
+    for each row when (old.until is null or old.until > clock_timestamp()) execute function banned_viewers_tell();
+
 create table categories (
     id         uuid primary key,
     parent_id  uuid references categories,

@@ -87,6 +87,69 @@ create function moderator_rights(the_stream uuid, the_user uuid) returns text[] 
      where s.id = the_stream and m.user_id = the_user
 $$;
 
+-- Bans somebody from a shop's shows, or bans them anew: the one rule for both services.
+-- Nobody bans the shop's owner, and only the owner bans one of its moderators, who
+-- thereby ceases to be one. The shop's row is locked: an appointment at the same time
+-- waits. Rooms that are to hear of it get their notice, p_room excepted, which asked.
+-- A ban that is made anew keeps its id.
+--
+-- Answers banned, forbidden, or not_found for an account that there is not.
+create function ban_viewer(
+    p_id uuid, p_seller uuid, p_user uuid, p_guest uuid, p_seconds int, p_reason text, p_by uuid, p_room uuid
+) returns text language plpgsql as $$
+declare
+    v_owner     uuid;
+    v_moderates boolean;
+    v_until     timestamptz := clock_timestamp() + make_interval(secs => p_seconds);
+begin
+    select user_id into v_owner from sellers where id = p_seller for no key update;
+    if p_user is not null and not exists (select from users where id = p_user) then
+        return 'not_found';
+    end if;
+    v_moderates := exists (select from moderators where seller_id = p_seller and user_id = p_user);
+    if p_user = v_owner or p_user = p_by or (v_moderates and p_by <> v_owner) then
+        return 'forbidden';
+    end if;
+    if v_moderates then
+        delete from moderators where seller_id = p_seller and user_id = p_user;
+        insert into outbox (id, topic, stream_id, payload)
+        select gen_random_uuid(), 'moderators_changed', s.id, '{"notice": "moderators_changed"}'
+          from streams s join streams_at_hand h on h.id = s.id where s.seller_id = p_seller;
+    end if;
+    if p_user is not null then
+        update streams s set pinned_message_id = null
+          from stream_chat_messages m
+         where s.seller_id = p_seller and m.id = s.pinned_message_id and m.user_id = p_user;
+        insert into banned_viewers (id, seller_id, user_id, until, reason, banned_by)
+        values (p_id, p_seller, p_user, v_until, p_reason, p_by)
+        on conflict (seller_id, user_id) where user_id is not null do update
+           set until = excluded.until, reason = excluded.reason, banned_by = excluded.banned_by;
+        insert into outbox (id, topic, stream_id, payload)
+        select gen_random_uuid(), 'banned', s.id, jsonb_build_object('notice', 'banned', 'user', p_user)
+          from streams s
+         where s.seller_id = p_seller and s.status = 'live' and s.id is distinct from p_room;
+    else
+        insert into banned_viewers (id, seller_id, guest_id, until, reason, banned_by)
+        values (p_id, p_seller, p_guest, v_until, p_reason, p_by)
+        on conflict (seller_id, guest_id) where guest_id is not null do update
+           set until = excluded.until, reason = excluded.reason, banned_by = excluded.banned_by;
+    end if;
+    return 'banned';
+end $$;
+
+create table muted_viewers (
+    stream_id  uuid        not null references streams,
+    user_id    uuid        not null references users,
+    until      timestamptz not null,
+    reason     text        not null default '' check (length(reason) <= 200),
+    muted_by   uuid        not null references users,
+    created_at timestamptz not null default now(),
+    primary key (stream_id, user_id)
+);
+create index muted_viewers_user_idx on muted_viewers (user_id);
+create index muted_viewers_until_idx on muted_viewers (until);
+comment on table muted_viewers is 'Who may not chat in a show until when. A row past its time counts for nothing.';
+
 create table room_leases (
     stream_id  uuid primary key references streams,
     epoch      bigint      not null check (epoch > 0),
@@ -114,7 +177,11 @@ create table stream_chat_messages (
     check ((deleted_at is null) = (deleted_by is null) and (deleted_at is null) = (deleted_as is null))
 );
 create unique index stream_chat_messages_id_key on stream_chat_messages (id);
+alter table streams add column pinned_message_id uuid references stream_chat_messages (id);
+comment on column streams.pinned_message_id is 'The message above the chat.';
 create index stream_chat_messages_recent_idx on stream_chat_messages (stream_id, id desc);
+-- What one person has said is taken out of view together.
+create index stream_chat_messages_author_idx on stream_chat_messages (user_id, stream_id);
 -- Replay reads by time; epoch and seq make the order whole.
 create index stream_chat_messages_time_idx on stream_chat_messages (stream_id, created_at, epoch, seq);
 comment on column stream_chat_messages.request_id is

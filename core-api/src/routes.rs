@@ -12,7 +12,7 @@ use crate::flash::handlers as flash;
 use crate::history::handlers as history;
 use crate::http::operations;
 use crate::identity::handlers as identity;
-use crate::moderation::handlers as moderation;
+use crate::moderation::{handlers as moderation, room_handlers as room_moderation};
 use crate::orders::handlers as orders;
 use crate::payments::handlers as payments;
 use crate::sellers::handlers as sellers;
@@ -84,7 +84,18 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(moderation::change) // PATCH /seller/moderators/{id}
         .service(moderation::dismiss) // DELETE /seller/moderators/{id}
         .service(moderation::moderators_of_show) // GET /streams/{id}/moderators
-        .service(moderation::appoint_for_show); // POST /streams/{id}/moderators
+        .service(moderation::appoint_for_show) // POST /streams/{id}/moderators
+        .service(moderation::banned) // GET /seller/bans
+        .service(moderation::ban) // POST /seller/bans
+        .service(moderation::lift_ban) // DELETE /seller/bans/{id}
+        .service(room_moderation::mute) // POST /streams/{id}/mutes
+        .service(room_moderation::timeout) // POST /streams/{id}/timeouts
+        .service(room_moderation::unmute) // DELETE /streams/{id}/mutes/{user}
+        .service(room_moderation::ban) // POST /streams/{id}/bans
+        .service(room_moderation::unban) // DELETE /streams/{id}/bans/{user}
+        .service(room_moderation::pin) // POST /streams/{id}/pin
+        .service(room_moderation::unpin) // DELETE /streams/{id}/pin
+        .service(room_moderation::announce); // POST /streams/{id}/announcements
     config
         .service(flash::hold) // POST /flash-sales/{id}/holds
         .service(flash::release); // DELETE /flash-sales/{id}/holds/{reservation}

@@ -152,6 +152,7 @@ fn join(engine: SocketAddr, stream: StreamId, format: Format, n: usize) -> Resul
             id: UserId::new(),
             name: format!("Viewer {n}"),
         },
+        session: None,
         stream,
         part: Part::Viewer,
     };

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{MessageId, RequestId, ReservationId, SaleId, StreamId, UserId};
+use shared::ids::{MessageId, RequestId, ReservationId, SaleId, SellerId, StreamId, UserId};
 use shared::protocol::{
     Addressed, ClientCommand, ClientFrame, HostCommand, MAX_REACTION_COUNT, MAX_REPORT_NOTE_CHARS, Outcome, Position,
     Private, REACTION_KINDS, ReportReason,
@@ -20,7 +20,9 @@ use crate::limits::Act;
 use crate::metrics;
 use crate::net::conn::Conn;
 use crate::net::worker::Worker;
+use crate::revoked;
 use crate::room::shard::Shard;
+use crate::room::store::people;
 use crate::room::store::report::{self, Report};
 use crate::room::{Host, Say, powers, text};
 use crate::sale::{HoldRequest, ReleaseRequest, UnwaitRequest};
@@ -103,7 +105,15 @@ impl Command<'_> {
                 | ClientCommand::SlowMode { .. }
                 | ClientCommand::ChatMode { .. }
                 | ClientCommand::ApproveMessage { .. }
-                | ClientCommand::RejectMessage { .. } => Err(ErrorCode::UnknownCommand.into()),
+                | ClientCommand::RejectMessage { .. }
+                | ClientCommand::Mute(_)
+                | ClientCommand::Timeout(_)
+                | ClientCommand::Unmute { .. }
+                | ClientCommand::Ban(_)
+                | ClientCommand::Unban(_)
+                | ClientCommand::PinMessage { .. }
+                | ClientCommand::UnpinMessage
+                | ClientCommand::Announce { .. } => Err(ErrorCode::UnknownCommand.into()),
             },
         }
     }
@@ -119,12 +129,19 @@ impl Command<'_> {
         let joining = shard.expect(self.conn);
         let opened = tokio::time::timeout(OPEN_DEADLINE, shard.ready()).await;
         opened.unwrap_or_else(|_| Err(ErrorCode::RoomUnavailable.into()))?;
+        if let (None, Some(user), Some(seller)) = (self.who.stream, self.who.user(), shard.seller()) {
+            // A ticket was looked up when it was spent; an access token opens any room.
+            not_banned(self.worker, seller, user).await?;
+        }
         let replayed = since.is_some_and(|since| shard.has_all_after(since));
         let own = match self.who.user() {
             // What is replayed waits for no query, so that everybody can come back at once.
             Some(user) if !replayed => self.worker.shared.owns.of(user, stream).await?,
             Some(_) | None => Own::default(),
         };
+        // In the turn of the admission: whoever is banned from now on is found in the room.
+        let revoked = &self.worker.shared.revoked;
+        revoked.check(self.who, shard.seller(), now_ms())?;
         let has_snapshot = joining.admit(self.id, since, own, now_ms())?;
         if let Some(user) = self.who.user()
             && !has_snapshot
@@ -260,11 +277,13 @@ impl Command<'_> {
         let outcome = Outcome::Renewed {
             expires_at: proven.expires_at.saturating_mul(1000),
         };
-        self.conn.answer(self.id, Ok(outcome));
         let hello = auth::hello(&self.worker.shared, Some(&proven), now_ms());
         self.conn.identify(proven.identity, proven.expires_at);
-        // Carries the new way back.
-        self.conn.send(&Private::Hello(hello));
+        if self.worker.require_good(self.conn) {
+            self.conn.answer(self.id, Ok(outcome));
+            // Carries the new way back.
+            self.conn.send(&Private::Hello(hello));
+        }
         Ok(Done::Later)
     }
 
@@ -274,12 +293,11 @@ impl Command<'_> {
         let (room, host) = shard.room()?;
         // A moderator comes as a viewer, the host as the host. Who has which right, the
         // room knows.
-        let may_ask = |user: &UserId| match *user == host {
-            true => self.who.part == Part::Host || command.is_open_to_authors(),
-            false => command.right().is_some(),
-        };
-        let user = self.who.user().filter(may_ask);
+        let as_who = |user: &UserId| *user != host || self.who.part == Part::Host || command.is_open_to_authors();
+        let user = self.who.user().filter(as_who);
         let user = user.ok_or_else(|| powers::lacking(command.right()))?;
+        // The room checks by what it knows itself; this keeps from it what is hopeless.
+        shard.permit(user, &command, now_ms())?;
         let host = Host::from_socket(self.conn.id, self.id, user, request_id, command);
         room.try_send(host).map_err(|_| ErrorCode::Overloaded)?;
         Ok(Done::Later)
@@ -298,6 +316,18 @@ impl Command<'_> {
     fn act(&self) -> std::result::Result<RequestId, Refusal> {
         let missing = || Refusal::new(ErrorCode::IdempotencyKeyMissing, "the command needs a request_id");
         self.request_id.ok_or_else(|| missing().at("request_id"))
+    }
+}
+
+/// Whether a shop lets somebody into its shows.
+async fn not_banned(worker: &Worker, seller: SellerId, user: UserId) -> std::result::Result<(), Refusal> {
+    let read = async move |pool: sqlx::PgPool| {
+        let mut conn = pool.acquire().await?;
+        Ok(people::ban(&mut conn, seller, user).await?)
+    };
+    match worker.shared.db.call(read).await? {
+        None => Ok(()),
+        Some(ban) => Err(revoked::banned(&ban.reason, ban.left_ms)),
     }
 }
 
@@ -356,6 +386,14 @@ const fn kind(command: &ClientCommand) -> &'static str {
         ClientCommand::ChatMode { .. } => "chat_mode",
         ClientCommand::ApproveMessage { .. } => "approve_message",
         ClientCommand::RejectMessage { .. } => "reject_message",
+        ClientCommand::Mute(_) => "mute",
+        ClientCommand::Timeout(_) => "timeout",
+        ClientCommand::Unmute { .. } => "unmute",
+        ClientCommand::Ban(_) => "ban",
+        ClientCommand::Unban(_) => "unban",
+        ClientCommand::PinMessage { .. } => "pin_message",
+        ClientCommand::UnpinMessage => "unpin_message",
+        ClientCommand::Announce { .. } => "announce",
     }
 }
 

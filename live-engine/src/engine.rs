@@ -24,6 +24,7 @@ use crate::net::{listener, worker};
 use crate::own::Owns;
 use crate::persist::Persister;
 use crate::requests;
+use crate::revoked::Revoked;
 use crate::room::leases::Leases;
 use crate::router::{Inbox, Router, ToWorker};
 use crate::sale::SaleDesk;
@@ -57,6 +58,8 @@ pub struct Shared {
     pub owns: Owns,
     /// Brings committed changes.
     pub feed: Feed,
+    /// Knows who was shut out.
+    pub revoked: Revoked,
     /// Keeps rooms ours.
     pub leases: Leases,
     /// Asks the moderation service, where there is one.
@@ -81,6 +84,7 @@ impl Shared {
             tickets: Tickets::start(&db),
             owns: Owns::start(&db),
             feed: Feed::start(&db, bus.clone(), sink.clone()),
+            revoked: Revoked::new(&db, bus.clone(), sink.clone()),
             leases: Leases::start(&db, node, sink),
             router,
             config,
@@ -112,6 +116,7 @@ pub async fn start(config: Config, bus: SharedBus) -> anyhow::Result<Engine> {
     };
     let db = Db::start(config.database_url.expose(), config.db.clone()).await?;
     let (shared, inboxes) = Shared::new(config, db, bus)?;
+    shared.revoked.start().await.context("cannot read who was shut out")?;
     abort_on_worker_panic();
     let mut threads = Vec::with_capacity(inboxes.len());
     for (index, (listener, inbox)) in listeners.into_iter().zip(inboxes).enumerate() {

@@ -13,8 +13,8 @@
 //!   there has been news.
 //! - `db` keeps Postgres on threads of its own; `persist` stores numbered events, `sale`
 //!   grants holds, `tickets` spends tickets, `feed` brings committed changes, `requests`
-//!   commands from core-api. `hook` asks the operator's moderation service, on a thread of
-//!   its own.
+//!   commands from core-api, `revoked` word of whoever was shut out. `hook` asks the
+//!   operator's moderation service, on a thread of its own.
 //!
 //! Workers share nothing but what `types` and `router` pass between them, and no worker
 //! ever waits for another.
@@ -32,6 +32,7 @@ pub mod net;
 pub mod own;
 pub mod persist;
 mod requests;
+pub mod revoked;
 pub mod room;
 mod router;
 pub mod sale;

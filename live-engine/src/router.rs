@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use actix::Addr;
 use dashmap::DashMap;
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{SaleId, StreamId, UserId};
+use shared::ids::{SaleId, SellerId, StreamId, UserId};
 use shared::live::{RoomNotice, RoomReply, RoomRequest};
 use shared::protocol::{Private, Reservation, Waiting};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -23,6 +23,7 @@ use crate::own::News;
 use crate::room::Room;
 use crate::room::batch::Batch;
 use crate::room::mirror::Mirror;
+use crate::room::powers::Powers;
 use crate::room::reach::Workers;
 use crate::types::{ConnId, HoldAnswer, Inspected, PersistReport, SaleProgress, Sink};
 
@@ -55,6 +56,8 @@ pub enum ToWorker {
     Attached(Box<Attached>),
     /// The room cannot be opened.
     Unavailable(StreamId, Refusal),
+    /// Who may do what in a room, in this epoch.
+    Powers(StreamId, i64, Arc<Powers>),
     /// A tick of a room.
     Batch(StreamId, Arc<Batch>),
     /// A message for all connections of one person in a room.
@@ -73,6 +76,8 @@ pub enum ToWorker {
 pub struct Attached {
     /// The room.
     pub stream: StreamId,
+    /// Whose shop's.
+    pub seller: SellerId,
     /// Where its commands go.
     pub room: Addr<Room>,
     /// Counts that room and shards share.
@@ -195,6 +200,8 @@ pub struct WorkerPost {
     pub answers: Vec<HoldAnswer>,
     /// Rooms' answers.
     pub replies: Vec<(ConnId, Private)>,
+    /// Somebody was shut out: connections are to be looked through.
+    pub revoked: bool,
     /// Holds that changed.
     pub holds: Vec<(StreamId, UserId, Reservation)>,
     /// The newest of each place in a wait list that changed.
@@ -431,6 +438,12 @@ impl Sink for Router {
                     }
                 }
             });
+        }
+    }
+
+    fn somebody_revoked(&self) {
+        for entry in &self.workers {
+            entry.mail.put(|post| post.revoked = true);
         }
     }
 

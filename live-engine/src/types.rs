@@ -138,6 +138,9 @@ pub trait Sink: Send + Sync + 'static {
     /// be told.
     fn places_changed(&self, stream: StreamId, places: Vec<(UserId, Waiting)>);
 
+    /// Somebody was shut out: their sockets are to be closed.
+    fn somebody_revoked(&self);
+
     /// Undelivered outbox rows of a room, oldest first. They come again until marked.
     fn notices(&self, stream: StreamId, rows: Vec<(Uuid, RoomNotice)>);
 }

@@ -84,7 +84,9 @@ error_codes! {
     OwnShop = "own_shop", 403, No, None, "Nobody buys from their own shop";
     MessageRefused = "message_refused", 403, No, None, "The message is not wanted in this chat";
     ChatRestricted = "chat_restricted", 403, No, None, "Only some may chat here";
-    AccountSuspended = "account_suspended", 403, No, None, "The account is suspended";
+    AccountSuspended = "account_suspended", 403, No, Some(4504), "The account is suspended";
+    Banned = "banned", 403, No, Some(4501), "Banned from this shop's shows";
+    Muted = "muted", 403, Later, None, "May not chat for a while";
     NotFound = "not_found", 404, No, None, "Not found";
     MethodNotAllowed = "method_not_allowed", 405, No, None, "The method is not allowed here";
     RequestTimeout = "request_timeout", 408, Later, None, "The request took too long to arrive";

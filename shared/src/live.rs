@@ -18,6 +18,9 @@ pub fn requests_of(node: NodeId) -> String {
     format!("live.room.{node}")
 }
 
+/// The bus topic that hints at people whose standing has changed. A hint may be lost; the
+/// rows are polled too.
+pub const PEOPLE_HINTS: &str = "people.hint";
 /// The bus topic that hints at new outbox rows. A hint may be lost; the rows are polled too.
 pub const OUTBOX_HINTS: &str = "outbox.hint";
 
@@ -87,6 +90,16 @@ pub enum RoomNotice {
     },
     /// Somebody was appointed, dismissed, or has other rights.
     ModeratorsChanged,
+    /// A mute in this show was made or lifted.
+    MuteChanged {
+        /// Whose.
+        user: UserId,
+    },
+    /// Somebody was banned from the shop's shows: what they said is taken out of view.
+    Banned {
+        /// Who.
+        user: UserId,
+    },
     /// Something was bought in this show.
     Purchased {
         /// The buyer's name, if they opted in.
@@ -112,6 +125,8 @@ impl RoomNotice {
             Self::WordsChanged => "words_changed",
             Self::MessageReported { .. } => "message_reported",
             Self::ModeratorsChanged => "moderators_changed",
+            Self::MuteChanged { .. } => "mute_changed",
+            Self::Banned { .. } => "banned",
             Self::Purchased { .. } => "purchased",
         }
     }

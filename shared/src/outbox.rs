@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::bus::Bus;
 use crate::ids::{ProductId, SellerId, StreamId};
-use crate::live::{OUTBOX_HINTS, RoomNotice};
+use crate::live::{OUTBOX_HINTS, PEOPLE_HINTS, RoomNotice};
 
 /// Adds a notice for one room.
 ///
@@ -65,8 +65,8 @@ pub async fn push_to_shows(
     let payload = serde_json::to_value(notice).map_err(|e| sqlx::Error::Encode(e.into()))?;
     sqlx::query!(
         "insert into outbox (id, topic, stream_id, payload)
-         select gen_random_uuid(), $1, s.id, $2 from streams s
-          where s.seller_id = $3 and s.status in ('scheduled', 'live') and ($4::uuid is null or s.id = $4)",
+         select gen_random_uuid(), $1, s.id, $2 from streams s join streams_at_hand h on h.id = s.id
+          where s.seller_id = $3 and ($4::uuid is null or s.id = $4)",
         notice.topic(),
         payload,
         seller.0,
@@ -79,7 +79,17 @@ pub async fn push_to_shows(
 
 /// Tells the owners of rooms to look, after the commit.
 pub async fn hint(bus: &dyn Bus) {
-    if let Err(error) = bus.publish(OUTBOX_HINTS, bytes::Bytes::new()).await {
-        tracing::debug!(%error, "outbox hint not sent; the rows will be polled");
+    publish(bus, OUTBOX_HINTS).await;
+}
+
+/// Tells every engine to look whose standing has changed, after the commit of a logout, a
+/// suspension or a ban. The rows write themselves: triggers fill `revocations`.
+pub async fn hint_people(bus: &dyn Bus) {
+    publish(bus, PEOPLE_HINTS).await;
+}
+
+async fn publish(bus: &dyn Bus, topic: &'static str) {
+    if let Err(error) = bus.publish(topic, bytes::Bytes::new()).await {
+        tracing::debug!(%error, topic, "a hint was not sent; the rows will be polled");
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::ErrorCode;
-use crate::ids::{GuestId, StreamId, UserId};
+use crate::ids::{GuestId, SellerId, StreamId, UserId};
 
 const ISSUER: &str = "hawker";
 /// How long an access token is good for, in seconds.
@@ -20,6 +20,9 @@ pub const ACCESS_SECONDS: i64 = 15 * 60;
 pub const TICKET_SECONDS: i64 = 30;
 /// How long a resume token is good for, in seconds.
 pub const RESUME_SECONDS: i64 = 15 * 60;
+/// How long what revokes a token is remembered, in seconds: longer than any token lives
+/// that needs no query, clocks some minutes apart included.
+pub const REVOKED_SECONDS: i64 = RESUME_SECONDS + 300;
 
 /// What makes a kind of token distinct.
 pub trait Claims: Serialize + DeserializeOwned {
@@ -89,6 +92,9 @@ pub struct Ticket {
     pub jti: Uuid,
     /// Who.
     pub viewer: Viewer,
+    /// The session that asked for it; none for guests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Uuid>,
     /// Which room.
     pub stream: StreamId,
     /// As what.
@@ -105,8 +111,13 @@ impl Claims for Ticket {
 pub struct Resume {
     /// Who.
     pub viewer: Viewer,
+    /// The session that began it; none for guests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Uuid>,
     /// Which room.
     pub stream: StreamId,
+    /// Whose show it is.
+    pub seller: SellerId,
     /// As what.
     pub part: Part,
 }
@@ -226,7 +237,9 @@ mod tests {
             .sign(
                 Resume {
                     viewer,
+                    session: None,
                     stream,
+                    seller: SellerId::new(),
                     part: Part::Host,
                 },
                 now(),

@@ -175,10 +175,11 @@ fn cart_lines(items: &[NewLine], offers: &Offers) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// The offer of a shop that may sell and is not the buyer's own.
+/// The offer of a shop that may sell, is not the buyer's own and has not banned them.
 fn sold_by(offers: &Offers, variant: VariantId, field: String) -> Result<&(Offer, String)> {
     match offers.get(&variant) {
         Some((offer, _)) if offer.own => Err(Refusal::from(ErrorCode::OwnShop).at(field).into()),
+        Some((offer, _)) if offer.banned => Err(Refusal::from(ErrorCode::Banned).at(field).into()),
         Some(found) if found.0.selling => Ok(found),
         _ => Err(not_found(field, "there is no such variant on sale")),
     }
@@ -329,6 +330,9 @@ pub async fn claim(conn: &mut PgConnection, buyer: UserId, id: CheckoutId) -> Re
     let lines: Vec<Line> = lines.into_iter().filter(|l| !l.lapsed).collect();
     if lines.is_empty() {
         return Err(Refusal::new(ErrorCode::HoldExpired, "nothing is left of the checkout").into());
+    }
+    if lines.iter().any(|line| line.offer.banned) {
+        return Err(ErrorCode::Banned.into());
     }
     if lines.iter().any(|line| !line.offer.selling) {
         return Err(Refusal::new(ErrorCode::WrongState, "a shop of the checkout does not sell any more").into());

@@ -136,6 +136,8 @@ pub struct Offer {
     pub own: bool,
     /// Whether the shop may sell.
     pub selling: bool,
+    /// The shop has banned the buyer.
+    pub banned: bool,
     /// Whether the product is on sale.
     pub active: bool,
     /// The product's title.

@@ -41,7 +41,7 @@ pub async fn offers(conn: &mut PgConnection, buyer: UserId, variants: &[Uuid]) -
     let rows = sqlx::query!(
         r#"select v.id as "variant: VariantId", p.id as "product: ProductId", s.id as "seller: SellerId",
                   s.shop_name, s.user_id = $1 as "own!", s.status = 'approved' as "selling!",
-                  p.status = 'active' as "active!", p.title, v.sku, v.options as "options: Options",
+                  is_banned(s.id, $1) as "banned!", p.status = 'active' as "active!", p.title, v.sku, v.options as "options: Options",
                   p.image_url, v.price_minor, p.currency,
                   sp.id as "profile?: ShippingProfileId", sp.base_minor as "base?",
                   sp.extra_item_minor as "extra?", sp.free_from_minor as "free_from?"
@@ -63,6 +63,7 @@ pub async fn offers(conn: &mut PgConnection, buyer: UserId, variants: &[Uuid]) -
                 seller: row.seller,
                 own: row.own,
                 selling: row.selling,
+                banned: row.banned,
                 active: row.active,
                 title: row.title,
                 sku: row.sku,
@@ -314,7 +315,7 @@ pub async fn lines(conn: &mut PgConnection, id: CheckoutId) -> sqlx::Result<Vec<
                   coalesce(r.status <> 'held' or r.expires_at <= clock_timestamp(), false) as "dead!",
                   v.id as "variant: VariantId", p.id as "product: ProductId", s.id as "seller: SellerId",
                   s.shop_name, s.user_id = c.user_id as "own!", s.status = 'approved' as "selling!",
-                  p.status = 'active' as "active!", p.title, v.sku, v.options as "options: Options",
+                  is_banned(s.id, c.user_id) as "banned!", p.status = 'active' as "active!", p.title, v.sku, v.options as "options: Options",
                   p.image_url, v.price_minor, c.currency,
                   sp.id as "profile?: ShippingProfileId", sp.base_minor as "base?",
                   sp.extra_item_minor as "extra?", sp.free_from_minor as "free_from?"
@@ -341,6 +342,7 @@ pub async fn lines(conn: &mut PgConnection, id: CheckoutId) -> sqlx::Result<Vec<
                     seller: row.seller,
                     own: row.own,
                     selling: row.selling,
+                    banned: row.banned,
                     active: row.active,
                     title: row.title,
                     sku: row.sku,

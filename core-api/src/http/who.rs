@@ -37,6 +37,16 @@ pub struct Shopkeeper {
     pub currency: Currency,
 }
 
+/// The owner of a shop that is approved or was, and is suspended: for what stops a show and
+/// what keeps order in it until then.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner {
+    /// The account.
+    pub user: UserId,
+    /// The shop.
+    pub seller: SellerId,
+}
+
 /// An admin.
 #[derive(Clone, Copy, Debug)]
 pub struct Admin {
@@ -126,6 +136,21 @@ impl FromRequest for Shopkeeper {
                 SellerStatus::Rejected => Err(refused("The shop was not approved")),
                 SellerStatus::Suspended => Err(refused("The shop is suspended")),
             }
+        })
+    }
+}
+
+impl FromRequest for Owner {
+    type Error = Error;
+    type Future = Reading<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        who(request, |caller, standing| match standing.shop {
+            Some(shop) if matches!(shop.status, SellerStatus::Approved | SellerStatus::Suspended) => Ok(Self {
+                user: caller.id,
+                seller: shop.id,
+            }),
+            _ => Err(Refusal::new(ErrorCode::Forbidden, "There is no shop of yours that was approved").into()),
         })
     }
 }

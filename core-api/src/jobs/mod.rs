@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::Result;
 use crate::state::State;
-use crate::{checkout, flash, history, orders, payments, streams};
+use crate::{checkout, flash, history, moderation, orders, payments, streams};
 
 /// Rows of one transaction at most.
 const BATCH: u32 = 100;
@@ -63,6 +63,12 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
         state,
         job("prune tickets", PRUNE_EVERY, PRUNE_BATCH),
         |state| async move { streams::prune_tickets(&state.db, PRUNE_BATCH).await },
+    );
+    spawn(
+        tasks,
+        state,
+        job("prune bans", PRUNE_EVERY, PRUNE_BATCH),
+        |state| async move { moderation::prune(&state.db, PRUNE_BATCH).await },
     );
     spawn(
         tasks,

@@ -4,8 +4,8 @@ use actix_web::{HttpResponse, delete, get, patch, post, web};
 use shared::ids::StreamId;
 use uuid::Uuid;
 
-use super::model::{Moderator, NewModerator, NewRights};
-use crate::http::{Body, Id, IdempotencyKey, List, Page, Result, Shopkeeper};
+use super::model::{BannedViewer, Moderator, NewBan, NewModerator, NewRights};
+use crate::http::{Body, Id, IdempotencyKey, List, Owner, Page, Result, Shopkeeper};
 use crate::idempotency::Answer;
 use crate::state::State;
 
@@ -102,5 +102,48 @@ pub async fn change(
 #[delete("/seller/moderators/{id}")]
 pub async fn dismiss(state: web::Data<State>, shop: Shopkeeper, id: Id<Uuid>) -> Result<HttpResponse> {
     super::dismiss(&state.db, &state.bus, &shop, id.0).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Who is banned from the caller's shop now, the latest first.
+#[utoipa::path(
+    tag = "moderation",
+    security(("bearer" = [])),
+    params(Page),
+    responses((status = 200, description = "A page of them", body = List<BannedViewer>))
+)]
+#[get("/seller/bans")]
+pub async fn banned(state: web::Data<State>, shop: Owner, page: Page) -> Result<List<BannedViewer>> {
+    super::banned(&state.db, &shop, &page).await
+}
+
+/// Bans somebody from all shows of the caller's shop and from its checkout, or bans them
+/// anew. Their sockets there are closed within a second.
+#[utoipa::path(
+    tag = "moderation",
+    security(("bearer" = [])),
+    params(IdempotencyKey),
+    request_body = NewBan,
+    responses((status = 201, description = "Banned", body = BannedViewer))
+)]
+#[post("/seller/bans")]
+pub async fn ban(
+    state: web::Data<State>,
+    shop: Owner,
+    key: IdempotencyKey,
+    body: Body<NewBan>,
+) -> Result<Answer<BannedViewer>> {
+    super::ban(&state.db, &state.bus, &shop, key.0, &body.0).await
+}
+
+/// Lets somebody in again.
+#[utoipa::path(
+    tag = "moderation",
+    security(("bearer" = [])),
+    responses((status = 204, description = "Lifted"))
+)]
+#[delete("/seller/bans/{id}")]
+pub async fn lift_ban(state: web::Data<State>, shop: Owner, id: Id<Uuid>) -> Result<HttpResponse> {
+    super::lift(&state.db, &state.bus, &shop, id.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,9 +1,14 @@
-//! Who moderates a shop's shows. What moderators do on air is their rooms' business; rooms
-//! hear of every change here through the outbox and check rights themselves.
+//! Who moderates a shop's shows, and who is kept out of them. What moderators do on air is
+//! their rooms' business; rooms hear of every change here through the outbox and check
+//! rights themselves.
 
+mod bans;
 pub mod handlers;
 pub mod model;
+pub mod room_handlers;
 mod store;
+
+pub use bans::{ban, lift, list as banned, prune, require_not_banned};
 
 use serde_json::json;
 use shared::bus::SharedBus;
@@ -45,7 +50,7 @@ pub async fn moderators(
 ///
 /// # Errors
 /// `not_found` for an account or show that is not there, `conflict` for the owner, for
-/// somebody who is appointed already, and when there are too many.
+/// somebody who is appointed already or banned, and when there are too many.
 pub async fn appoint(
     db: &PgPool,
     bus: &SharedBus,
@@ -87,7 +92,7 @@ async fn appoint_in(
     let id = Uuid::now_v7();
     if !store::insert(tx, id, shop, stream, new).await? {
         let refusal = match store::is_account(tx, new.user_id).await? {
-            true => Refusal::new(ErrorCode::Conflict, "appointed already: change the rights"),
+            true => Refusal::new(ErrorCode::Conflict, "appointed already, or banned"),
             false => Refusal::new(ErrorCode::NotFound, "there is no such account"),
         };
         return Err(refusal.at("user_id").into());

@@ -1,7 +1,7 @@
 //! HTTP of shows.
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put, web};
-use shared::ids::{RequestId, SaleId, StreamId};
+use shared::ids::{RequestId, SaleId, StreamId, UserId};
 use shared::protocol::{HostCommand, Outcome};
 
 use super::model::{
@@ -10,7 +10,7 @@ use super::model::{
 };
 use crate::catalog::products::Product;
 use crate::http::{
-    Body, Created, Id, IdempotencyKey, List, MaybeCaller, Page, Result, Shopkeeper, address_key, client_address,
+    Body, Created, Id, IdempotencyKey, List, MaybeCaller, Owner, Page, Result, Shopkeeper, address_key, client_address,
 };
 use crate::state::State;
 
@@ -107,7 +107,7 @@ pub async fn reorder(
     key: Option<IdempotencyKey>,
     body: Body<OrderBody>,
 ) -> Result<web::Json<Done>> {
-    tell(&state, &shop, id.0, key, HostCommand::Reorder(body.0.0)).await?;
+    tell(&state, shop.user, id.0, key, HostCommand::Reorder(body.0.0)).await?;
     Ok(web::Json(DONE))
 }
 
@@ -124,17 +124,17 @@ pub async fn cancel(state: web::Data<State>, shop: Shopkeeper, id: Id<StreamId>)
 
 async fn tell(
     state: &State,
-    shop: &Shopkeeper,
+    user: UserId,
     id: StreamId,
     key: Option<IdempotencyKey>,
     command: HostCommand,
 ) -> Result<Outcome> {
     // What can be told twice without harm needs no key.
     let request_id = key.map_or_else(RequestId::new, |key| key.0);
-    super::command(&state.db, &state.bus, shop, id, request_id, command).await
+    super::command(&state.db, &state.bus, user, id, request_id, command).await
 }
 
-const DONE: Done = Done { result: DoneWord::Done };
+pub(crate) const DONE: Done = Done { result: DoneWord::Done };
 
 /// Puts a show on air.
 #[utoipa::path(
@@ -150,11 +150,11 @@ pub async fn start(
     id: Id<StreamId>,
     key: IdempotencyKey,
 ) -> Result<web::Json<Stream>> {
-    tell(&state, &shop, id.0, Some(key), HostCommand::Start).await?;
+    tell(&state, shop.user, id.0, Some(key), HostCommand::Start).await?;
     Ok(web::Json(super::get(&state.db, id.0).await?))
 }
 
-/// Ends a show.
+/// Ends a show. A shop that was suspended meanwhile may still do so.
 #[utoipa::path(
     tag = "streams",
     security(("bearer" = [])),
@@ -164,11 +164,11 @@ pub async fn start(
 #[post("/streams/{id}/end")]
 pub async fn end(
     state: web::Data<State>,
-    shop: Shopkeeper,
+    owner: Owner,
     id: Id<StreamId>,
     key: IdempotencyKey,
 ) -> Result<web::Json<Stream>> {
-    tell(&state, &shop, id.0, Some(key), HostCommand::End).await?;
+    tell(&state, owner.user, id.0, Some(key), HostCommand::End).await?;
     Ok(web::Json(super::get(&state.db, id.0).await?))
 }
 
@@ -188,7 +188,7 @@ pub async fn feature(
     key: Option<IdempotencyKey>,
     body: Body<FeatureBody>,
 ) -> Result<web::Json<Done>> {
-    tell(&state, &shop, id.0, key, HostCommand::Feature(body.0.0)).await?;
+    tell(&state, shop.user, id.0, key, HostCommand::Feature(body.0.0)).await?;
     Ok(web::Json(DONE))
 }
 
@@ -202,11 +202,11 @@ pub async fn feature(
 #[delete("/streams/{id}/feature")]
 pub async fn unfeature(
     state: web::Data<State>,
-    shop: Shopkeeper,
+    owner: Owner,
     id: Id<StreamId>,
     key: Option<IdempotencyKey>,
 ) -> Result<HttpResponse> {
-    tell(&state, &shop, id.0, key, HostCommand::Unfeature).await?;
+    tell(&state, owner.user, id.0, key, HostCommand::Unfeature).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -226,7 +226,7 @@ pub async fn open_sale(
     key: IdempotencyKey,
     body: Body<SaleBody>,
 ) -> Result<Created<OpenedSale>> {
-    match tell(&state, &shop, id.0, Some(key), HostCommand::SaleOpen(body.0.0)).await? {
+    match tell(&state, shop.user, id.0, Some(key), HostCommand::SaleOpen(body.0.0)).await? {
         Outcome::SaleOpened { sale } => Ok(Created(OpenedSale { sale })),
         other => Err(anyhow::anyhow!("a room answers the opening of a sale with {other:?}").into()),
     }
@@ -242,12 +242,12 @@ pub async fn open_sale(
 #[post("/streams/{id}/sales/{sale}/close")]
 pub async fn close_sale(
     state: web::Data<State>,
-    shop: Shopkeeper,
+    owner: Owner,
     ids: Id<(StreamId, SaleId)>,
     key: Option<IdempotencyKey>,
 ) -> Result<web::Json<Done>> {
     let (stream, sale) = ids.0;
-    tell(&state, &shop, stream, key, HostCommand::SaleClose { sale }).await?;
+    tell(&state, owner.user, stream, key, HostCommand::SaleClose { sale }).await?;
     Ok(web::Json(DONE))
 }
 
@@ -270,8 +270,7 @@ pub async fn ticket(
         .rates
         .tickets
         .check(&address_key(client_address(&request, &state.config)))?;
-    let caller = caller.0.map(|caller| caller.id);
-    let ticket = super::ticket(&state.db, &state.config, caller, id.0, body.0.part).await?;
+    let ticket = super::ticket(&state.db, &state.config, caller.0, id.0, body.0.part).await?;
     Ok(web::Json(ticket))
 }
 

@@ -22,7 +22,8 @@ use crate::audit;
 use crate::catalog::products::{self, Product};
 use crate::config::Config;
 use crate::history;
-use crate::http::{List, Page, Result, Shopkeeper};
+use crate::http::{Caller, List, Page, Result, Shopkeeper};
+use crate::moderation;
 use model::{ChatPage, NewStream, Place, Role, Stream, Ticket};
 
 /// Schedules a show, and starts it if that is asked for. One that cannot start is not
@@ -38,7 +39,7 @@ pub async fn create(db: &PgPool, bus: &SharedBus, shop: &Shopkeeper, new: &NewSt
     audit::record(&mut tx, shop.user, "stream.create", id.0, serde_json::json!({})).await?;
     tx.commit().await?;
     if new.start {
-        let started = command(db, bus, shop, id, RequestId::new(), HostCommand::Start).await;
+        let started = command(db, bus, shop.user, id, RequestId::new(), HostCommand::Start).await;
         if let Err(error) = started
             // A room that was slow to answer may have started it: then it is on air.
             && cancel_quietly(db, bus, shop, id).await?
@@ -210,23 +211,35 @@ pub async fn require_own(conn: &mut PgConnection, id: StreamId, seller: SellerId
     Err(ErrorCode::NotFound.into())
 }
 
-/// Passes a host's command to the room and answers with the room's word. The room keeps
-/// the request id: the same command again has the same outcome.
+/// Passes a command of the show's host or of a moderator to the room and answers with the
+/// room's word. The room keeps the request id: the same command again has the same outcome.
 ///
 /// # Errors
-/// `not_found` for somebody else's show, `room_unavailable`, and what the room refuses.
+/// `not_found` for what is the host's alone of somebody else's show, `forbidden` without
+/// the right that it needs, `room_unavailable`, and what the room refuses.
 pub async fn command(
     db: &PgPool,
     bus: &SharedBus,
-    shop: &Shopkeeper,
+    user: UserId,
     stream: StreamId,
     request_id: RequestId,
     command: HostCommand,
 ) -> Result<Outcome> {
-    require_own(&mut *db.acquire().await?, stream, shop.seller).await?;
+    let powers = store::powers(&mut *db.acquire().await?, stream, user).await?;
+    let powers = powers.ok_or(ErrorCode::NotFound)?;
+    // The room checks it again. Here it keeps strangers from opening rooms.
+    match command.right() {
+        _ if powers.is_host => {}
+        None => return Err(ErrorCode::NotFound.into()),
+        Some(right) if powers.rights.has(right) => {}
+        Some(right) => {
+            let detail = format!("the right {} is needed", right.as_str());
+            return Err(Refusal::new(ErrorCode::Forbidden, detail).into());
+        }
+    }
     let request = RoomRequest {
         stream,
-        user: shop.user,
+        user,
         request_id,
         command,
     };
@@ -237,11 +250,11 @@ pub async fn command(
 ///
 /// # Errors
 /// `not_found`, `wrong_state` when the show is over, `unauthenticated` or `forbidden` for
-/// a host's without being one.
+/// a host's without being one, `banned`.
 pub async fn ticket(
     db: &PgPool,
     config: &Config,
-    caller: Option<UserId>,
+    caller: Option<Caller>,
     stream: StreamId,
     part: Role,
 ) -> Result<Ticket> {
@@ -252,19 +265,23 @@ pub async fn ticket(
     }
     let viewer = match (caller, part) {
         (None, Role::Host) => return Err(ErrorCode::Unauthenticated.into()),
-        (Some(user), Role::Host) if !store::is_host(&mut conn, stream, user).await? => {
+        (Some(caller), Role::Host) if !store::is_host(&mut conn, stream, caller.id).await? => {
             return Err(Refusal::new(ErrorCode::Forbidden, "it is another shop's show").into());
         }
-        (Some(id), _) => Viewer::User {
-            id,
-            name: store::display_name(&mut conn, id).await?.unwrap_or_default(),
-        },
+        (Some(caller), _) => {
+            moderation::require_not_banned(&mut conn, show.seller.id, caller.id).await?;
+            Viewer::User {
+                id: caller.id,
+                name: store::display_name(&mut conn, caller.id).await?.unwrap_or_default(),
+            }
+        }
         (None, Role::Viewer) => Viewer::Guest { id: GuestId::new() },
     };
     let now = chrono::Utc::now().timestamp();
     let claims = TicketClaims {
         jti: Uuid::now_v7(),
         viewer,
+        session: caller.map(|caller| caller.session),
         stream,
         part: part.into(),
     };

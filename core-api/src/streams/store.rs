@@ -3,6 +3,7 @@
 
 use shared::Timestamp;
 use shared::ids::{MessageId, ProductId, SellerId, StreamId, UserId};
+use shared::rights::Rights;
 use shared::status::{Machine, StreamStatus};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -159,6 +160,28 @@ pub async fn is_own(conn: &mut PgConnection, id: StreamId, seller: SellerId) -> 
     )
     .fetch_one(conn)
     .await
+}
+
+/// What somebody may do in a show.
+pub struct Powers {
+    pub is_host: bool,
+    pub rights: Rights,
+}
+
+/// Of `user`; `None`: there is no such show.
+pub async fn powers(conn: &mut PgConnection, id: StreamId, user: UserId) -> sqlx::Result<Option<Powers>> {
+    let row = sqlx::query!(
+        r#"select s.user_id = $2 as "is_host!", moderator_rights(t.id, $2) as "rights!"
+             from streams t join sellers s on s.id = t.seller_id where t.id = $1"#,
+        id.0,
+        user.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Powers {
+        is_host: row.is_host,
+        rights: Rights::of_names(&row.rights),
+    }))
 }
 
 /// Whether `user` owns the show's shop, and it may sell.

@@ -6,13 +6,14 @@
 mod store;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{StreamId, UserId};
+use shared::ids::{SellerId, StreamId, UserId};
 use shared::protocol::{Hello, Millis};
 use shared::token::{Access, Part, RESUME_SECONDS, Resume, Ticket, TokenKey, Viewer};
 use uuid::Uuid;
 
 use crate::db::Db;
 use crate::engine::Shared;
+use crate::revoked::{self, Revoked};
 
 /// What a client brings to say who it is.
 pub enum Proof {
@@ -40,8 +41,12 @@ impl std::fmt::Debug for Proof {
 pub struct Identity {
     /// The account or guest.
     pub viewer: Viewer,
+    /// The session they signed in with; none for guests.
+    pub session: Option<Uuid>,
     /// The one room that the ticket was for; an access token opens any.
     pub stream: Option<StreamId>,
+    /// Whose show that is.
+    pub seller: Option<SellerId>,
     /// What they may do there.
     pub part: Part,
 }
@@ -75,7 +80,7 @@ pub struct Proven {
 /// Checks a ticket and spends it.
 ///
 /// # Errors
-/// `TicketInvalid`, or that it cannot be spent now.
+/// `TicketInvalid`, `AccountSuspended`, `Banned`, or that it cannot be spent now.
 pub async fn ticket(shared: &Shared, token: &str) -> Result<Proven, Refusal> {
     let ticket = shared
         .config
@@ -83,13 +88,13 @@ pub async fn ticket(shared: &Shared, token: &str) -> Result<Proven, Refusal> {
         .verify::<Ticket>(token)
         .map_err(|_| ErrorCode::TicketInvalid)?;
     let expires_at = chrono::DateTime::from_timestamp(ticket.expires_at, 0).ok_or(ErrorCode::TicketInvalid)?;
-    if !shared.tickets.spend(ticket.claims.jti, expires_at).await? {
-        return Err(ErrorCode::TicketInvalid.into());
-    }
+    let seller = shared.tickets.spend(&ticket.claims, expires_at).await?;
     Ok(Proven {
         identity: Identity {
             viewer: ticket.claims.viewer,
+            session: ticket.claims.session,
             stream: Some(ticket.claims.stream),
+            seller,
             part: ticket.claims.part,
         },
         // The ticket lasts for a moment; the socket as long as the way back to it.
@@ -109,29 +114,38 @@ pub async fn bearer(shared: &Shared, token: &str) -> Result<Proven, Refusal> {
         .token_key
         .verify::<Access>(token)
         .map_err(|_| ErrorCode::TicketInvalid)?;
-    let (user, name) = account(&shared.db, access.claims.sub).await?;
+    let name = account(&shared.db, &access.claims).await?;
     Ok(Proven {
         identity: Identity {
-            viewer: Viewer::User { id: user, name },
+            viewer: Viewer::User {
+                id: access.claims.sub,
+                name,
+            },
+            session: Some(access.claims.sid),
             stream: None,
+            seller: None,
             part: Part::Host,
         },
         expires_at: access.expires_at,
     })
 }
 
-/// Checks a resume token.
+/// Checks a resume token, from memory.
 ///
 /// # Errors
-/// `TicketInvalid`.
-pub fn resume(key: &TokenKey, token: &str) -> Result<Proven, Refusal> {
+/// `TicketInvalid`, `AccountSuspended`, `Banned`.
+pub fn resume(key: &TokenKey, revoked: &Revoked, token: &str, now: Millis) -> Result<Proven, Refusal> {
     let resume = key.verify::<Resume>(token).map_err(|_| ErrorCode::TicketInvalid)?;
+    let identity = Identity {
+        viewer: resume.claims.viewer,
+        session: resume.claims.session,
+        stream: Some(resume.claims.stream),
+        seller: Some(resume.claims.seller),
+        part: resume.claims.part,
+    };
+    revoked.check_unseen(&identity, now)?;
     Ok(Proven {
-        identity: Identity {
-            viewer: resume.claims.viewer,
-            stream: Some(resume.claims.stream),
-            part: resume.claims.part,
-        },
+        identity,
         expires_at: resume.expires_at,
     })
 }
@@ -147,9 +161,12 @@ pub async fn renew(shared: &Shared, now: &Identity, token: &str) -> Result<Prove
         if now.user() != Some(access.claims.sub) {
             return Err(ErrorCode::Unauthenticated.into());
         }
-        account(&shared.db, access.claims.sub).await?;
+        account(&shared.db, &access.claims).await?;
         return Ok(Proven {
-            identity: now.clone(),
+            identity: Identity {
+                session: Some(access.claims.sid),
+                ..now.clone()
+            },
             expires_at: access.expires_at,
         });
     }
@@ -169,21 +186,25 @@ pub async fn renew(shared: &Shared, now: &Identity, token: &str) -> Result<Prove
     })?;
     proven.identity = Identity {
         part: proven.identity.part,
+        session: proven.identity.session,
         ..now.clone()
     };
     Ok(proven)
 }
 
-async fn account(db: &Db, user: UserId) -> Result<(UserId, String), Refusal> {
-    let name = db
+/// The name of an account that may act, in a session that goes on.
+async fn account(db: &Db, access: &Access) -> Result<String, Refusal> {
+    let (user, session) = (access.sub, access.sid);
+    let account = db
         .call(async move |pool: sqlx::PgPool| {
             let mut conn = pool.acquire().await?;
-            Ok(store::name_of(&mut conn, user).await?)
+            Ok(store::account(&mut conn, user, session).await?)
         })
         .await?;
-    match name {
-        Some(name) => Ok((user, name)),
-        None => Err(ErrorCode::AccountSuspended.into()),
+    match account {
+        Some(account) if account.revoked => Err(revoked::session_over()),
+        Some(account) if !account.suspended => Ok(account.name),
+        Some(_) | None => Err(ErrorCode::AccountSuspended.into()),
     }
 }
 
@@ -194,7 +215,9 @@ pub fn hello(shared: &Shared, proven: Option<&Proven>, now: Millis) -> Hello {
     let resume = proven.and_then(|proven| {
         let claims = Resume {
             viewer: proven.identity.viewer.clone(),
+            session: proven.identity.session,
             stream: proven.identity.stream?,
+            seller: proven.identity.seller?,
             part: proven.identity.part,
         };
         // A way back lasts as long as what it renews, so coming back often gains nothing.

@@ -60,9 +60,14 @@ impl Half {
             actix::System::new().block_on(run).expect("the worker runs");
         });
         let stream = std::iter::repeat_with(StreamId::new).find(|stream| shared.router.home(*stream) == 1);
+        let stream = stream.expect("every second one");
+        let shop = testkit::fixtures::shop(&test_db.pool, 1, 1).await;
+        let insert = "insert into streams (id, seller_id, title, scheduled_at) values ($1, $2, 'Show', now())";
+        let insert = sqlx::query(insert).bind(stream.0).bind(shop.seller.0);
+        insert.execute(&test_db.pool).await.expect("the show is new");
         Self {
             url: format!("ws://{addr}/ws"),
-            stream: stream.expect("every second one"),
+            stream,
             shared,
             home,
             worker,
@@ -74,6 +79,7 @@ impl Half {
         let ticket = Ticket {
             jti: Uuid::now_v7(),
             viewer: Viewer::Guest { id: GuestId::new() },
+            session: None,
             stream: self.stream,
             part: Part::Viewer,
         };

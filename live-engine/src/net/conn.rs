@@ -328,6 +328,13 @@ impl Conn {
         self.close(code, &detail);
     }
 
+    /// The same, with the code that goes with the refusal; one that goes with none asks
+    /// for a new ticket.
+    pub fn refuse_by_code(&self, refusal: Refusal) {
+        let code = refusal.code.close_code().or(ErrorCode::TicketInvalid.close_code());
+        self.refuse(refusal, code.unwrap_or(4503));
+    }
+
     /// The socket is of no use any more.
     pub fn end(&self) {
         self.move_to(Ending::Over);

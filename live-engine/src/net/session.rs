@@ -200,8 +200,12 @@ fn upgraded(worker: &Rc<Worker>, conn: &Rc<Conn>, upgrade: Upgrade) {
 fn greet(worker: &Worker, conn: &Conn, proven: Result<Proven, Refusal>) {
     match proven {
         Ok(proven) => {
-            conn.send(&Private::Hello(auth::hello(&worker.shared, Some(&proven), now_ms())));
+            let hello = auth::hello(&worker.shared, Some(&proven), now_ms());
             conn.identify(proven.identity, proven.expires_at);
+            // Whoever is shut out from now on is found among the connections.
+            if worker.require_good(conn) {
+                conn.send(&Private::Hello(hello));
+            }
         }
         Err(_) if conn.ending() != Ending::No => {}
         Err(refusal) => {
@@ -314,7 +318,10 @@ fn resume(worker: &Worker, frame: Command) -> Result<Proven, Refusal> {
     let wrong = || Refusal::new(ErrorCode::TicketInvalid, "the first frame must be resume");
     match frame {
         Ok(frame) => match frame.command {
-            ClientCommand::Resume { token } => auth::resume(&worker.shared.config.token_key, &token),
+            ClientCommand::Resume { token } => {
+                let shared = &worker.shared;
+                auth::resume(&shared.config.token_key, &shared.revoked, &token, now_ms())
+            }
             _ => Err(wrong()),
         },
         Err((_, refusal)) if refusal.code == ErrorCode::Malformed => Err(refusal),

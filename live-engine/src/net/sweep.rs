@@ -60,6 +60,20 @@ async fn connections(worker: &Rc<Worker>) {
     }
 }
 
+/// Sends away whoever was shut out. Somebody of whom it is not known yet who they are is
+/// asked when it is.
+pub async fn turn_out(worker: &Rc<Worker>) {
+    let mut from = 0;
+    while let Some(chunk) = worker.conns_from(from, CHUNK) {
+        from += CHUNK;
+        worker.turn.begin();
+        for conn in chunk.iter().filter(|conn| conn.ending() == Ending::No) {
+            worker.require_good(conn);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Somebody who has not said who they are, or of whom it is not known yet.
 fn stranger(conn: &Conn, limits: &Limits, now: Moment) {
     let (is_request, is_busy) = {

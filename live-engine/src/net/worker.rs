@@ -56,6 +56,10 @@ pub struct Worker {
     shards: RefCell<HashMap<StreamId, Rc<Shard>>>,
     /// The rooms whose home this is.
     rooms: RefCell<HashMap<StreamId, Opened>>,
+    /// Somebody was shut out since connections were last looked through, and whether they
+    /// are being looked through.
+    revoked: Cell<bool>,
+    turning_out: Cell<bool>,
 }
 
 /// Runs a worker until it is told to stop.
@@ -72,6 +76,8 @@ pub async fn run(index: u16, shared: Arc<Shared>, listener: TcpListener, mut inb
         generation: Cell::new(0),
         shards: RefCell::default(),
         rooms: RefCell::default(),
+        revoked: Cell::new(false),
+        turning_out: Cell::new(false),
     });
     let listener = tokio::net::TcpListener::from_std(listener)?;
     actix_rt::spawn(accept::accept(worker.clone(), listener));
@@ -166,6 +172,36 @@ impl Worker {
         let _ = router.send(router.home(stream), ToWorker::Detach { stream, worker });
     }
 
+    /// Sends away whoever may not be here any more.
+    fn turn_out(self: &Rc<Self>) {
+        self.revoked.set(true);
+        if self.turning_out.replace(true) {
+            return;
+        }
+        let worker = self.clone();
+        actix_rt::spawn(async move {
+            while worker.revoked.replace(false) {
+                sweep::turn_out(&worker).await;
+            }
+            worker.turning_out.set(false);
+        });
+    }
+
+    /// Closes a connection whose owner is shut out; whether it may stay. To be asked in
+    /// the turn in which a connection gets to know who it is or where.
+    pub fn require_good(&self, conn: &Conn) -> bool {
+        let Some(identity) = conn.identity() else { return true };
+        let seller = conn.shard().and_then(|shard| shard.seller());
+        let now = chrono::Utc::now().timestamp_millis();
+        match self.shared.revoked.check(&identity, seller, now) {
+            Ok(()) => true,
+            Err(refusal) => {
+                conn.refuse_by_code(refusal);
+                false
+            }
+        }
+    }
+
     fn open_shard(&self, stream: StreamId) -> Option<Rc<Shard>> {
         self.shards.borrow().get(&stream).cloned()
     }
@@ -229,6 +265,11 @@ impl Worker {
                 }
                 None => self.leave_room(stream),
             },
+            ToWorker::Powers(stream, epoch, powers) => {
+                if let Some(shard) = self.open_shard(stream) {
+                    shard.empower(epoch, powers);
+                }
+            }
             ToWorker::Personal(stream, user, message) => {
                 if let Some(shard) = self.open_shard(stream) {
                     shard.tell(user, &message);
@@ -271,7 +312,10 @@ impl Worker {
         }
     }
 
-    fn collect(&self, post: WorkerPost) {
+    fn collect(self: &Rc<Self>, post: WorkerPost) {
+        if post.revoked {
+            self.turn_out();
+        }
         for (id, message) in post.replies {
             if let Some(conn) = self.conn(id) {
                 conn.send(&message);

@@ -161,6 +161,8 @@ fn weight(entry: &Entry) -> usize {
         }
         Row::Event(RoomEvent::Featured { product } | RoomEvent::ProductUpdated { product }) => card_weight(product),
         Row::Event(RoomEvent::SaleOpened { sale }) => 200 + sale.title.len() + sale.image_url.len(),
+        Row::Event(RoomEvent::Pinned { message }) => message.text.len() + message.author.name.len(),
+        Row::Event(RoomEvent::Notice { author, text }) => text.len() + author.name.len(),
         Row::Event(RoomEvent::Purchase { name, title, .. }) => title.len() + name.as_ref().map_or(0, String::len),
         Row::Event(RoomEvent::LineUp { products }) => products.iter().map(listed_weight).sum(),
         Row::Event(RoomEvent::LineUpUpdated { product }) => listed_weight(product),
@@ -168,6 +170,8 @@ fn weight(entry: &Entry) -> usize {
             RoomEvent::Unfeatured
             | RoomEvent::MessageDeleted { .. }
             | RoomEvent::ChatRules(_)
+            | RoomEvent::Unpinned
+            | RoomEvent::Moderation { .. }
             | RoomEvent::SaleUpdated { .. }
             | RoomEvent::SaleSoldOut { .. }
             | RoomEvent::SaleClosed { .. }

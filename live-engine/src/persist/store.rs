@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use shared::Timestamp;
 use shared::ids::StreamId;
+use shared::protocol::RoomEvent;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -101,6 +102,44 @@ pub(super) async fn insert_events(conn: &mut PgConnection, entries: &[Entry]) ->
         &kinds,
         &payloads,
         &columns.times
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Deletes what people have said up to the events that take it out of view: here and not
+/// in the transaction that caused them, because here everything before is stored. Who has
+/// muted or banned them has deleted it.
+pub(super) async fn strike(conn: &mut PgConnection, entries: &[Entry]) -> Result<(), sqlx::Error> {
+    let mut columns = Columns::default();
+    let mut users = vec![];
+    for entry in entries {
+        if let Row::Event(RoomEvent::Moderation { user }) = &entry.row {
+            columns.push(entry);
+            users.push(user.0);
+        }
+    }
+    if users.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update stream_chat_messages c
+            set deleted_at = clock_timestamp(), deleted_as = 'moderator',
+                deleted_by = coalesce(
+                    (select m.muted_by from muted_viewers m where m.stream_id = t.stream_id and m.user_id = t.user_id),
+                    (select b.banned_by from banned_viewers b where b.seller_id = s.seller_id and b.user_id = t.user_id),
+                    o.user_id)
+           from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::uuid[]) as t (stream_id, epoch, seq, user_id)
+           join room_leases l on l.stream_id = t.stream_id and l.epoch = t.epoch
+           join streams s on s.id = t.stream_id
+           join sellers o on o.id = s.seller_id
+          where c.stream_id = t.stream_id and c.user_id = t.user_id and c.deleted_at is null
+            and (c.epoch, c.seq) < (t.epoch, t.seq)",
+        &columns.streams,
+        &columns.epochs,
+        &columns.seqs,
+        &users
     )
     .execute(conn)
     .await?;

@@ -181,6 +181,7 @@ async fn transact(conn: &mut PgConnection, attempt: Attempt<'_>) -> Result<BTree
         None => {
             store::insert_chat(&mut tx, entries).await?;
             store::insert_events(&mut tx, entries).await?;
+            store::strike(&mut tx, entries).await?;
         }
         Some(cause) => {
             for entry in entries {

@@ -73,7 +73,9 @@ pub struct Core {
     pub(super) stream: StreamId,
     pub(super) epoch: i64,
     pub(super) state: RoomState,
-    pub(super) powers: Powers,
+    pub(super) powers: Arc<Powers>,
+    /// Mutes made and lifted here: what was read before one is older.
+    pub(super) mutes_made: u64,
     pub(super) hosts: HostQueue,
     pub(super) notices: Notices,
     pub(super) pace: Pace,
@@ -113,13 +115,17 @@ impl Core {
             line_up: std::mem::take(&mut rows.line_up),
             rules: rows.rules,
             chat: std::mem::take(&mut rows.chat),
+            pinned: rows.pinned.take(),
         });
+        let (moderators, mutes) = (std::mem::take(&mut rows.moderators), std::mem::take(&mut rows.mutes));
+        let powers = Powers::new(rows.host, moderators, mutes);
         let watch = rows.sales.drain(..).map(|(sale, expiry)| Effect::Watch(sale, expiry));
         Self {
             stream: rows.stream.id,
             epoch,
             state,
-            powers: Powers::new(rows.host, std::mem::take(&mut rows.moderators)),
+            powers: Arc::new(powers),
+            mutes_made: 0,
             hosts: HostQueue::default(),
             notices: Notices::default(),
             pace: Pace::default(),
@@ -159,7 +165,8 @@ impl Core {
     pub fn attach(&mut self, worker: u16, now: Now) {
         // The copy must be exact at the log's head.
         self.speak(now);
-        let mirror = Mirror::new(self.state.clone(), self.speech.log().clone(), self.load.viewers());
+        let (powers, log) = (self.powers.clone(), self.speech.log().clone());
+        let mirror = Mirror::new(self.state.clone(), powers, log, self.load.viewers());
         self.effect(Effect::Attach {
             worker,
             mirror: Box::new(mirror),

@@ -3,9 +3,11 @@
 //! that is committed, viewers hear. Pure, as a part of the core.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::protocol::{HostCommand, RoomEvent};
+use shared::ids::UserId;
+use shared::protocol::{HostCommand, Muted, Private, RoomEvent};
 use uuid::Uuid;
 
 use super::core::{Core, Effect, Now};
@@ -44,8 +46,8 @@ impl HostQueue {
 
 impl Core {
     /// Takes a command, after those that wait.
-    pub fn host(&mut self, host: Host) {
-        let permitted = self.powers.permit(host.user, &host.command);
+    pub fn host(&mut self, host: Host, now: Now) {
+        let permitted = self.powers.permit(host.user, &host.command, now.ms);
         if let Err(refusal) = permitted.and_then(|()| RoomState::check(&host.command)) {
             self.effect(Effect::Answer(host.asker, Err(refusal)));
             return;
@@ -60,7 +62,7 @@ impl Core {
             return;
         }
         let unstored = match host.command {
-            HostCommand::DeleteMessage { message } => self.unstored(message),
+            HostCommand::DeleteMessage { message } | HostCommand::PinMessage { message } => self.unstored(message),
             _ => None,
         };
         match unstored {
@@ -108,6 +110,16 @@ impl Core {
     pub fn hosted(&mut self, asker: Asker, result: Result<HostDone, Refusal>, now: Now) {
         self.hosts.busy = false;
         let answer = result.map(|done| {
+            if let Some(change) = done.muted {
+                self.mute(change.user, change.mute, now);
+                // Its row may have been met already, and then it is being read.
+                if self.notices.begin(change.row) {
+                    self.nothing_more([change.row], now);
+                }
+            }
+            if done.banned {
+                self.effect(Effect::TurnOut);
+            }
             for (outbox, event) in done.events {
                 self.committed(outbox, event, now);
             }
@@ -123,6 +135,25 @@ impl Core {
         // Rows that were passed over while it was under way, and what it left to read.
         self.effect(Effect::Look);
         self.next_host();
+    }
+
+    /// Somebody may not chat for a while, or may again: they are told.
+    pub(super) fn mute(&mut self, user: UserId, mute: Option<Muted>, now: Now) {
+        self.mutes_made += 1;
+        if self.powers.muted(user, now.ms) == mute.as_ref() {
+            return;
+        }
+        Arc::make_mut(&mut self.powers).mute(user, mute, now.ms);
+        self.powers_changed(&[user], now);
+    }
+
+    /// Workers and the people concerned are told.
+    pub(super) fn powers_changed(&mut self, people: &[UserId], now: Now) {
+        self.effect(Effect::Powers(self.powers.clone()));
+        for user in people {
+            let standing = self.powers.standing(*user, now.ms);
+            self.effect(Effect::Tell(*user, Private::Standing(standing)));
+        }
     }
 
     /// A host's command has caused this: told once, whether by its own answer or by its

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use actix::{ActorFutureExt as _, Addr, AsyncContext as _, Context};
 use shared::error::ErrorCode;
-use shared::ids::{MessageId, StreamId};
+use shared::ids::{MessageId, SellerId, StreamId};
 use shared::live::RoomNotice;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -29,6 +29,7 @@ use crate::types::{Inspected, Verdict};
 pub struct Live {
     shared: Arc<Shared>,
     stream: StreamId,
+    seller: SellerId,
     epoch: i64,
     core: Core,
     reach: Reach<Router>,
@@ -58,6 +59,7 @@ impl Live {
         let core = Core::new(epoch, &mut rows, shared.persister.queue(), load.clone(), limits, now());
         Self {
             stream,
+            seller: rows.seller,
             epoch,
             core,
             reach: Reach::new(shared.router.clone(), stream, epoch),
@@ -112,7 +114,7 @@ impl Live {
     }
 
     pub(super) fn host(&mut self, host: Host, ctx: &mut Context<Room>) {
-        self.with(ctx, |core, _| core.host(host));
+        self.with(ctx, |core, now| core.host(host, now));
     }
 
     pub(super) fn speak(&mut self, ctx: &mut Context<Room>) {
@@ -172,6 +174,7 @@ impl Live {
             Effect::Attach { worker, mirror } => {
                 let attached = Attached {
                     stream: self.stream,
+                    seller: self.seller,
                     room: self.room.clone(),
                     load: self.load.clone(),
                     news: self.news.clone(),
@@ -187,6 +190,11 @@ impl Live {
                 self.reach
                     .send_all(|| ToWorker::Personal(stream, user, message.clone()));
             }
+            Effect::Powers(powers) => {
+                let (stream, epoch) = (self.stream, self.epoch);
+                self.reach.send_all(|| ToWorker::Powers(stream, epoch, powers.clone()));
+            }
+            Effect::TurnOut => self.shared.revoked.tell(),
             Effect::Answer(asker, result) => answer(&self.shared, asker, result),
             Effect::CarryOut(asker, act) => self.carry_out_act(asker, act, ctx),
             Effect::Inspect(inspect) => self.inspect(inspect, ctx),

@@ -4,17 +4,21 @@
 //!
 //! Pure: no IO and no clock.
 
+use std::sync::Arc;
+
 use shared::ids::UserId;
-use shared::protocol::{Millis, Outcome, Position, Private};
+use shared::protocol::{Millis, Outcome, Position, Private, Standing};
 
 use super::batch::Batch;
 use super::log::RoomLog;
+use super::powers::Powers;
 use super::state::{RoomState, Watching};
 use crate::types::Own;
 
 /// See the module.
 pub struct Mirror {
     state: RoomState,
+    powers: Arc<Powers>,
     log: RoomLog,
     /// Connections in the room, as last counted.
     viewers: u64,
@@ -47,8 +51,13 @@ pub struct Welcome {
 impl Mirror {
     /// A room as it is: its state at the head of `log`.
     #[must_use]
-    pub const fn new(state: RoomState, log: RoomLog, viewers: u64) -> Self {
-        Self { state, log, viewers }
+    pub const fn new(state: RoomState, powers: Arc<Powers>, log: RoomLog, viewers: u64) -> Self {
+        Self {
+            state,
+            powers,
+            log,
+            viewers,
+        }
     }
 
     /// The recent frames.
@@ -73,6 +82,17 @@ impl Mirror {
     #[must_use]
     pub const fn state(&self) -> &RoomState {
         &self.state
+    }
+
+    /// Who may do what, as the room said last.
+    #[must_use]
+    pub fn powers(&self) -> &Powers {
+        &self.powers
+    }
+
+    /// The room has said so anew.
+    pub fn empower(&mut self, powers: Arc<Powers>) {
+        self.powers = powers;
     }
 
     /// Whether everything after `since` is at hand.
@@ -111,16 +131,22 @@ impl Mirror {
 
     /// Welcomes a viewer whose join has this id: at `since` if everything after it is at
     /// hand, otherwise at the head with a snapshot, in which `own` business is
-    /// shown. Numbered events go on from exactly there.
+    /// shown. Numbered events go on from exactly there. An account is told its standing
+    /// either way, in the snapshot or, if it is not nothing, beside what was missed.
     #[must_use]
-    pub fn welcome(&self, id: u64, since: Option<Position>, own: Own, now: Millis) -> Welcome {
+    pub fn welcome(&self, id: u64, since: Option<Position>, user: Option<UserId>, own: Own, now: Millis) -> Welcome {
+        let standing = user.map(|user| self.powers.standing(user, now)).unwrap_or_default();
         let joined = |at| Private::Reply {
             id,
             outcome: Outcome::Joined(at),
         };
         if let Some((since, place)) = since.and_then(|since| Some((since, self.log.after(since)?))) {
+            let mut answer = vec![joined(since)];
+            if standing != Standing::default() {
+                answer.push(Private::Standing(standing));
+            }
             return Welcome {
-                answer: vec![joined(since)],
+                answer,
                 place,
                 has_snapshot: false,
             };
@@ -131,7 +157,7 @@ impl Mirror {
             viewers,
             people: viewers,
         };
-        let snapshot = self.state.snapshot(head, now, watching, own);
+        let snapshot = self.state.snapshot(head, now, watching, own, standing);
         let resynced = since.map(|_| Private::Resynced);
         let answer = [joined(head)].into_iter().chain(resynced);
         Welcome {
@@ -175,12 +201,14 @@ pub(crate) mod tests {
             line_up: vec![],
             rules: ChatRules::default(),
             chat: vec![],
+            pinned: None,
         });
         let limits = LogLimits {
             bytes: 1024,
             age: Duration::from_secs(60),
         };
-        Mirror::new(state, RoomLog::new(epoch, 0, limits), 0)
+        let powers = Arc::new(Powers::new(UserId::new(), vec![], vec![]));
+        Mirror::new(state, powers, RoomLog::new(epoch, 0, limits), 0)
     }
 
     fn batch(epoch: i64, from: u64, events: usize) -> Batch {
@@ -220,7 +248,7 @@ pub(crate) mod tests {
         for from in 1..=3 {
             assert_eq!(mirror.take(&batch(2, from, 1)), Taken::Numbered);
         }
-        let welcome = |epoch, seq| mirror.welcome(7, Some(Position { epoch, seq }), Own::default(), 9);
+        let welcome = |epoch, seq| mirror.welcome(7, Some(Position { epoch, seq }), None, Own::default(), 9);
         let replayed = welcome(2, 1);
         assert_eq!(
             (replayed.place, replayed.has_snapshot, replayed.answer.len()),
@@ -234,7 +262,7 @@ pub(crate) mod tests {
                 [_, Private::Resynced, Private::Snapshot(_)]
             ));
         }
-        let first = mirror.welcome(7, None, Own::default(), 9);
+        let first = mirror.welcome(7, None, None, Own::default(), 9);
         assert!(matches!(
             first.answer[..],
             [Private::Reply { .. }, Private::Snapshot(_)]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use shared::error::Refusal;
 use shared::ids::{ProductId, SaleId, UserId};
 use shared::live::RoomNotice;
-use shared::protocol::{LineUpCard, Private, Reservation};
+use shared::protocol::{LineUpCard, Muted, Private, Reservation};
 use shared::rights::{Right, Rights};
 use shared::words::WordFilter;
 use uuid::Uuid;
@@ -89,11 +89,13 @@ impl Core {
         let mut sales: BTreeMap<SaleId, Vec<Uuid>> = BTreeMap::new();
         let mut line_up = Vec::new();
         for (row, notice) in rows {
+            let is_commands = matches!(notice, RoomNotice::Happened { .. } | RoomNotice::MuteChanged { .. });
+            if is_commands && self.hosts.is_busy() {
+                // This may be the row of the command under way: it comes again.
+                continue;
+            }
             if let RoomNotice::Happened { event } = notice {
-                // While a command is under way this may be its row: it comes again.
-                if !self.hosts.is_busy() {
-                    self.committed(row, *event, now);
-                }
+                self.committed(row, *event, now);
                 continue;
             }
             if !self.notices.begin(row) {
@@ -116,6 +118,13 @@ impl Core {
                 RoomNotice::OrderChanged { user, order, status } => {
                     self.effect(Effect::Tell(user, Private::Order { order, status }));
                     self.nothing_more([row], now);
+                }
+                RoomNotice::MuteChanged { user } => {
+                    self.effect(Effect::Read(Read::Mute(row, user, self.mutes_made)));
+                }
+                RoomNotice::Banned { user } => {
+                    self.notices.done(row, self.next_seq(), now.at);
+                    self.happen(Command::Banned(user), Some(row), now);
                 }
                 RoomNotice::ModeratorsChanged => self.moderators_changed(vec![row]),
                 RoomNotice::WordsChanged => self.words_changed(vec![row]),
@@ -151,12 +160,13 @@ impl Core {
             Reading::Words(rows, found) => self.words_read(rows, found, now),
             Reading::Members(audience, users, found) => self.members_read(audience, users, found, now),
             Reading::Quote(user, message, quote) => self.quote_read(user, message, quote, now),
+            Reading::Mute(row, user, made, mute) => self.mute_read(row, user, made, mute, now),
             Reading::Holds(row, user, holds) => self.holds_read(row, user, holds, now),
         }
     }
 
     /// Rows that cause no event are marked for themselves.
-    fn nothing_more(&mut self, rows: impl IntoIterator<Item = Uuid>, now: Now) {
+    pub(super) fn nothing_more(&mut self, rows: impl IntoIterator<Item = Uuid>, now: Now) {
         let rows: Vec<_> = rows.into_iter().collect();
         for row in &rows {
             self.notices.done(*row, 0, now.at);
@@ -262,7 +272,10 @@ impl Core {
         let waiting = self.notices.moderators.take().unwrap_or_default();
         match found {
             Ok(found) => {
-                self.powers.appoint(found);
+                let changed = Arc::make_mut(&mut self.powers).appoint(found);
+                if !changed.is_empty() {
+                    self.powers_changed(&changed, now);
+                }
                 self.nothing_more(rows, now);
             }
             Err(_) => self.later(rows),
@@ -293,6 +306,18 @@ impl Core {
         }
         if !waiting.is_empty() {
             self.words_changed(waiting);
+        }
+    }
+
+    /// A command that muted somebody has not told this room, its own or a former owner's.
+    fn mute_read(&mut self, row: Uuid, user: UserId, made: u64, mute: Result<Option<Muted>, Refusal>, now: Now) {
+        match mute {
+            Ok(mute) if made == self.mutes_made && !self.hosts.is_busy() => {
+                self.mute(user, mute, now);
+                self.nothing_more([row], now);
+            }
+            // A command has been faster, or is on its way: it is read again.
+            Ok(_) | Err(_) => self.later(vec![row]),
         }
     }
 

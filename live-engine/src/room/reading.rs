@@ -5,7 +5,7 @@ use shared::ids::StreamId;
 use sqlx::PgPool;
 
 use super::core::{Read, Reading};
-use super::store::{chat, load};
+use super::store::{chat, load, people};
 use crate::db::{Db, Error};
 
 type Conn = sqlx::pool::PoolConnection<sqlx::Postgres>;
@@ -33,9 +33,15 @@ pub(super) async fn read(db: Db, stream: StreamId, read: Read) -> Reading {
         }
         Read::Moderators(rows) => {
             let found = ask(&db, async move |mut conn: Conn| {
-                Ok(load::moderators(&mut conn, stream).await?)
+                Ok(people::moderators(&mut conn, stream).await?)
             });
             Reading::Moderators(rows, found.await)
+        }
+        Read::Mute(row, user, made) => {
+            let mute = ask(&db, async move |mut conn: Conn| {
+                Ok(people::mute(&mut conn, stream, user).await?)
+            });
+            Reading::Mute(row, user, made, mute.await)
         }
         Read::Words(rows) => {
             let filter = ask(&db, async move |mut conn: Conn| chat::words(&mut conn, stream).await);

@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 
 use actix::Addr;
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{StreamId, UserId};
-use shared::protocol::{Millis, Position, Private};
+use shared::ids::{SellerId, StreamId, UserId};
+use shared::protocol::{HostCommand, Millis, Position, Private};
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
 use super::log::{Encoded, RoomLog};
 use super::mirror::{Mirror, Taken};
+use super::powers::Powers;
 use super::{Detach, React, Room};
 use crate::metrics;
 use crate::net::conn::Conn;
@@ -50,6 +51,7 @@ struct Open {
     room: Addr<Room>,
     load: Arc<Load>,
     news: Arc<News>,
+    seller: SellerId,
 }
 
 /// See the module.
@@ -162,6 +164,7 @@ impl Shard {
             room: attached.room,
             load: attached.load,
             news: attached.news,
+            seller: attached.seller,
         });
         if let Phase::Opening(waiting) = self.phase.replace(open) {
             for waiting in waiting {
@@ -216,6 +219,29 @@ impl Shard {
     /// Why it is not there.
     pub fn room(&self) -> Result<(Addr<Room>, UserId), Refusal> {
         self.with_mirror(|open, mirror| (open.room.clone(), mirror.host()))
+    }
+
+    /// Whose shop's show it is, once it is open.
+    #[must_use]
+    pub fn seller(&self) -> Option<SellerId> {
+        self.with(|open| open.seller).ok()
+    }
+
+    /// Whether a command is open to this person, as far as it is known here.
+    ///
+    /// # Errors
+    /// `Forbidden`, or why the room is not there.
+    pub fn permit(&self, user: UserId, command: &HostCommand, now: Millis) -> Result<(), Refusal> {
+        self.with_mirror(|_, mirror| mirror.powers().permit(user, command, now))?
+    }
+
+    /// The room has said anew who may do what.
+    pub fn empower(&self, epoch: i64, powers: Arc<Powers>) {
+        if let Some(mirror) = self.mirror.borrow_mut().as_mut()
+            && mirror.epoch() == epoch
+        {
+            mirror.empower(powers);
+        }
     }
 
     /// Whether everything after `since` is at hand.
@@ -448,7 +474,8 @@ impl Joining {
     /// Why the room is not there.
     pub fn admit(mut self, id: u64, since: Option<Position>, own: Own, now: Millis) -> Result<bool, Refusal> {
         let (shard, conn) = (self.shard.clone(), self.conn.clone());
-        let welcome = shard.with_mirror(|_, mirror| mirror.welcome(id, since, own, now))?;
+        let user = conn.identity().and_then(|identity| identity.user());
+        let welcome = shard.with_mirror(|_, mirror| mirror.welcome(id, since, user, own, now))?;
         self.joined = true;
         {
             let mut members = shard.members.borrow_mut();

@@ -9,8 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, ProductId, SaleId, UserId};
 use shared::protocol::{
-    Author, ChatMessage, ChatRules, HostCommand, LineUpCard, MAX_CHAT_CHARS, MAX_LINE_UP, Millis, Position,
-    ProductCard, Quote, RoomEvent, SaleCard, SaleOpen, SalePrice, Snapshot, StreamCard,
+    Author, ChatMessage, ChatRules, HostCommand, LineUpCard, MAX_BAN_SECONDS, MAX_CHAT_CHARS, MAX_LINE_UP,
+    MAX_MUTE_SECONDS, MAX_REASON_CHARS, Millis, Position, ProductCard, Quote, RoomEvent, SaleCard, SaleOpen, SalePrice,
+    Snapshot, Standing, StreamCard,
 };
 use shared::status::{Machine as _, SaleStatus, StreamStatus};
 
@@ -30,6 +31,7 @@ pub struct RoomState {
     line_up: Vec<LineUpCard>,
     rules: ChatRules,
     chat: VecDeque<ChatMessage>,
+    pinned: Option<ChatMessage>,
 }
 
 /// What a room is made from.
@@ -49,6 +51,8 @@ pub struct Beginning {
     pub rules: ChatRules,
     /// The last messages, oldest first.
     pub chat: Vec<ChatMessage>,
+    /// The message pinned above them.
+    pub pinned: Option<ChatMessage>,
 }
 
 /// A product as it was read again.
@@ -95,6 +99,8 @@ pub enum Command {
     Product(ProductReading),
     /// The line-up was read again: its products that are on sale, in order.
     LineUp(Vec<LineUpCard>),
+    /// Somebody was banned from the shop's shows.
+    Banned(UserId),
     /// A sale's counters have moved.
     Progress(SaleProgress),
     /// Something was bought.
@@ -121,6 +127,7 @@ impl RoomState {
             line_up: rows.line_up,
             rules: rows.rules,
             chat: rows.chat.into_iter().skip(skip).collect(),
+            pinned: rows.pinned,
         }
     }
 
@@ -182,13 +189,27 @@ impl RoomState {
             HostCommand::SaleOpen(sale) => check_sale(sale),
             HostCommand::Reorder(order) => check_order(&order.products),
             HostCommand::ChatRules(change) => change.check(),
+            HostCommand::Mute(mute) | HostCommand::Timeout(mute) => {
+                check_seconds(mute.seconds, MAX_MUTE_SECONDS)?;
+                check_reason(&mute.reason)
+            }
+            HostCommand::Ban(ban) => {
+                ban.seconds
+                    .map_or(Ok(()), |seconds| check_seconds(seconds, MAX_BAN_SECONDS))?;
+                check_reason(&ban.reason)
+            }
+            HostCommand::Announce { text } => text::normalise(text, MAX_CHAT_CHARS).map(drop),
             HostCommand::Start
             | HostCommand::End
             | HostCommand::Feature(_)
             | HostCommand::Unfeature
             | HostCommand::SaleClose { .. }
             | HostCommand::DeleteMessage { .. }
-            | HostCommand::Review { .. } => Ok(()),
+            | HostCommand::Review { .. }
+            | HostCommand::Unmute { .. }
+            | HostCommand::Unban(_)
+            | HostCommand::PinMessage { .. }
+            | HostCommand::UnpinMessage => Ok(()),
         }
     }
 
@@ -229,6 +250,7 @@ impl RoomState {
             Command::Product(ProductReading::OnSale(product)) => Ok(self.product(product)),
             Command::Product(ProductReading::Gone(product)) => Ok(self.gone(product)),
             Command::LineUp(products) => Ok(self.relisted(products)),
+            Command::Banned(user) => Ok(vec![RoomEvent::Moderation { user }]),
             Command::Progress(progress) => Ok(self.progress(&progress)),
             Command::Purchased { name, title, quantity } => Ok(vec![RoomEvent::Purchase { name, title, quantity }]),
         }
@@ -250,6 +272,10 @@ impl RoomState {
             | RoomEvent::SaleSoldOut { .. }
             | RoomEvent::SaleClosed { .. }
             | RoomEvent::Purchase { .. }
+            | RoomEvent::Pinned { .. }
+            | RoomEvent::Unpinned
+            | RoomEvent::Notice { .. }
+            | RoomEvent::Moderation { .. }
             | RoomEvent::LineUp { .. }
             | RoomEvent::LineUpUpdated { .. } => true,
             RoomEvent::HostAway(_) | RoomEvent::HostBack => self.status() == StreamStatus::Live,
@@ -346,9 +372,7 @@ impl RoomState {
                 self.chat.push_back(message.clone());
             }
             RoomEvent::MessageDeleted { message, .. } => {
-                self.chat.retain(|known| known.id != *message);
-                let answers = self.chat.iter_mut().filter(|known| known.reply_to == Some(*message));
-                answers.for_each(|answer| answer.quote = None);
+                self.take_out(|known| known.id == *message);
             }
             RoomEvent::ChatRules(rules) => self.rules = *rules,
             RoomEvent::Featured { product } | RoomEvent::ProductUpdated { product } => {
@@ -367,7 +391,12 @@ impl RoomState {
             RoomEvent::SaleClosed { sale } => {
                 self.sales.remove(sale);
             }
-            RoomEvent::Purchase { .. } => {}
+            RoomEvent::Purchase { .. } | RoomEvent::Notice { .. } => {}
+            RoomEvent::Pinned { message } => self.pinned = Some(message.clone()),
+            RoomEvent::Unpinned => self.pinned = None,
+            RoomEvent::Moderation { user } => {
+                self.take_out(|message| message.author.id == *user);
+            }
             RoomEvent::StreamStatus { status } => {
                 self.stream.status = *status;
                 if *status == StreamStatus::Live {
@@ -391,6 +420,22 @@ impl RoomState {
         }
     }
 
+    /// Takes messages out of view, and what is quoted of them.
+    fn take_out(&mut self, is_gone: impl Fn(&ChatMessage) -> bool) {
+        let gone: BTreeSet<_> = self
+            .chat
+            .iter()
+            .filter(|known| is_gone(known))
+            .map(|known| known.id)
+            .collect();
+        self.chat.retain(|known| !gone.contains(&known.id));
+        self.pinned.take_if(|pinned| is_gone(pinned));
+        let rest = self.chat.iter_mut().chain(&mut self.pinned);
+        for answer in rest.filter(|known| known.reply_to.is_some_and(|answered| gone.contains(&answered))) {
+            answer.quote = None;
+        }
+    }
+
     fn count(&mut self, sale: SaleId, remaining: u32, version: i64) {
         if let Some(known) = self.sales.get_mut(&sale)
             && version > known.version
@@ -402,7 +447,7 @@ impl RoomState {
 
     /// The room as one viewer is shown it.
     #[must_use]
-    pub fn snapshot(&self, at: Position, now: Millis, watching: Watching, own: Own) -> Snapshot {
+    pub fn snapshot(&self, at: Position, now: Millis, watching: Watching, own: Own, standing: Standing) -> Snapshot {
         Snapshot {
             at,
             now,
@@ -414,6 +459,8 @@ impl RoomState {
             people: watching.people,
             rules: self.rules,
             chat: self.chat.iter().cloned().collect(),
+            pinned: self.pinned.clone(),
+            standing,
             reservations: own.reservations,
             waiting: own.waiting,
             orders: own.orders,
@@ -434,6 +481,24 @@ fn listed(product: &ProductCard) -> LineUpCard {
         available: available.fold(0, u32::saturating_add),
         version: product.version,
     }
+}
+
+fn check_seconds(seconds: u32, most: u32) -> Result<(), Refusal> {
+    if (1..=most).contains(&seconds) {
+        return Ok(());
+    }
+    let detail = format!("seconds must be from 1 to {most}");
+    Err(Refusal::new(ErrorCode::InvalidBody, detail).at("seconds"))
+}
+
+/// Nothing, or a line that can be shown.
+fn check_reason(reason: &str) -> Result<(), Refusal> {
+    if reason.trim().is_empty() {
+        return Ok(());
+    }
+    text::normalise(reason, MAX_REASON_CHARS)
+        .map(drop)
+        .map_err(|refusal| refusal.at("reason"))
 }
 
 fn check_sale(sale: &SaleOpen) -> Result<(), Refusal> {

@@ -6,5 +6,7 @@ pub mod chat;
 pub mod host;
 pub mod lease;
 pub mod load;
+pub mod moderate;
 mod once;
+pub mod people;
 pub mod report;

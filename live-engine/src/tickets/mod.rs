@@ -1,20 +1,24 @@
 //! Tickets are spent once: their ids are inserted into `spent_tickets` in batches that
-//! pace themselves, and whoever's insert brought the row back may come in. Nothing here
-//! reads a ticket; what it says and whether it has expired was checked before.
+//! pace themselves, and whoever's insert brought the row back may come in, unless they
+//! were shut out since the ticket was made: suspended, signed out, or banned. That the
+//! ticket is signed and has not expired was checked before.
 
 mod store;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use shared::Timestamp;
 use shared::error::{ErrorCode, Refusal};
+use shared::ids::{GuestId, SellerId, StreamId, UserId};
+use shared::token::{Ticket, Viewer};
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::db::{self, CALL_DEADLINE, Db};
+use crate::revoked;
 
 /// Tickets in one statement at most.
 const MAX_BATCH: usize = 512;
@@ -23,10 +27,20 @@ const WAITING: usize = 16_384;
 /// How often ids of expired tickets are forgotten.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
 
-struct Spend {
+/// A ticket to be spent.
+#[derive(Clone, Copy)]
+struct Asked {
     id: Uuid,
     expires_at: Timestamp,
-    answer: oneshot::Sender<Result<bool, Refusal>>,
+    stream: StreamId,
+    user: Option<UserId>,
+    guest: Option<GuestId>,
+    session: Option<Uuid>,
+}
+
+struct Spend {
+    asked: Asked,
+    answer: oneshot::Sender<Result<Option<SellerId>, Refusal>>,
 }
 
 /// Spends tickets. Cheap to clone.
@@ -44,14 +58,28 @@ impl Tickets {
         Self { queue }
     }
 
-    /// Spends a ticket; false: it was spent before. When it is refused, the ticket may be
-    /// spent all the same: a new one is needed. Safe to cancel.
+    /// Spends a ticket: whose show it is for, if there is one. When it is refused, the ticket may be spent
+    /// all the same: a new one is needed. Safe to cancel.
     ///
     /// # Errors
-    /// `overloaded`, `database_unavailable` (within two seconds), `internal`.
-    pub async fn spend(&self, id: Uuid, expires_at: Timestamp) -> Result<bool, Refusal> {
+    /// `ticket_invalid` for one that was spent before or whose session is over,
+    /// `account_suspended`, `banned`, `overloaded`,
+    /// `database_unavailable` (within two seconds), `internal`.
+    pub async fn spend(&self, ticket: &Ticket, expires_at: Timestamp) -> Result<Option<SellerId>, Refusal> {
         let (answer, answered) = oneshot::channel();
-        let spend = Spend { id, expires_at, answer };
+        let (user, guest) = match ticket.viewer {
+            Viewer::User { id, .. } => (Some(id), None),
+            Viewer::Guest { id } => (None, Some(id)),
+        };
+        let asked = Asked {
+            id: ticket.jti,
+            expires_at,
+            stream: ticket.stream,
+            user,
+            guest,
+            session: ticket.session,
+        };
+        let spend = Spend { asked, answer };
         if self.queue.try_send(spend).is_err() {
             return Err(Refusal::from(ErrorCode::Overloaded).retry_after_ms(1000));
         }
@@ -86,11 +114,14 @@ async fn run(
             let mut spent = spend_all(&pool, &batch)
                 .await
                 .map_err(|error| health.failed("spending tickets", &error).code());
-            for Spend { id, answer, .. } in batch.drain(..) {
+            for Spend { asked, answer } in batch.drain(..) {
                 // Removed, so that of two with one id only the first comes in.
-                let result = spent.as_mut().map(|spent| spent.remove(&id));
+                let result = match &mut spent {
+                    Ok(spent) => admit(spent.remove(&asked.id)),
+                    Err(code) => Err((*code).into()),
+                };
                 // Somebody who has just given up needs no answer.
-                let _ = answer.send(result.map_err(|code| (*code).into()));
+                let _ = answer.send(result);
             }
         }
         if Instant::now() >= purge_at {
@@ -102,9 +133,24 @@ async fn run(
     }
 }
 
-async fn spend_all(pool: &sqlx::PgPool, batch: &[Spend]) -> Result<HashSet<Uuid>, sqlx::Error> {
-    let (ids, expiries): (Vec<_>, Vec<_>) = batch.iter().map(|spend| (spend.id, spend.expires_at)).unzip();
-    let work = async |conn: &mut PgConnection| store::spend(conn, &ids, &expiries).await;
+/// Whether whoever has spent a ticket may come in.
+fn admit(spent: Option<store::Spent>) -> Result<Option<SellerId>, Refusal> {
+    let spent = spent.ok_or(ErrorCode::TicketInvalid)?;
+    if spent.suspended {
+        return Err(ErrorCode::AccountSuspended.into());
+    }
+    if spent.signed_out {
+        return Err(revoked::session_over());
+    }
+    if spent.banned {
+        return Err(revoked::banned(&spent.reason, spent.left_ms));
+    }
+    Ok(spent.seller)
+}
+
+async fn spend_all(pool: &sqlx::PgPool, batch: &[Spend]) -> Result<HashMap<Uuid, store::Spent>, sqlx::Error> {
+    let asked: Vec<_> = batch.iter().map(|spend| spend.asked).collect();
+    let work = async |conn: &mut PgConnection| store::spend(conn, &asked).await;
     db::within(pool, CALL_DEADLINE, work).await
 }
 

@@ -125,6 +125,8 @@ impl Sink for Mouth {
         }
     }
 
+    fn somebody_revoked(&self) {}
+
     fn notices(&self, stream: StreamId, rows: Vec<(Uuid, RoomNotice)>) {
         for (id, notice) in rows {
             tell(&self.notices, (stream, id, notice));

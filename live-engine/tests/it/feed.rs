@@ -8,9 +8,11 @@ use live_engine::db::Db;
 use live_engine::feed::Feed;
 use live_engine::tickets::Tickets;
 use shared::bus::{MemoryBus, SharedBus};
-use shared::ids::{ProductId, StreamId};
+use shared::error::ErrorCode;
+use shared::ids::{GuestId, ProductId, StreamId};
 use shared::live::{OUTBOX_HINTS, RoomNotice};
 use shared::outbox;
+use shared::token::{Part, Ticket, Viewer};
 use sqlx::PgPool;
 use testkit::TestDb;
 use testkit::fixtures;
@@ -136,21 +138,34 @@ async fn a_ticket_works_once() {
         .expect("the database is there");
     let tickets = Tickets::start(&db);
     let expires_at = Utc::now() + chrono::Duration::seconds(30);
-    let once = Uuid::now_v7();
+    let shop = fixtures::shop(&base.pool, 1, 1).await;
+    let (once, of_show) = (Uuid::now_v7(), shop.stream);
+    let ticket = move |jti| Ticket {
+        jti,
+        viewer: Viewer::Guest { id: GuestId::new() },
+        session: None,
+        stream: of_show,
+        part: Part::Viewer,
+    };
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..2000 {
         let tickets = tickets.clone();
         // The others come first, so that many of the one meet in a batch.
         let id = if n < 1000 { Uuid::now_v7() } else { once };
-        tasks.spawn(async move { (id == once, tickets.spend(id, expires_at).await.expect("asked")) });
+        tasks.spawn(async move { (id == once, tickets.spend(&ticket(id), expires_at).await) });
     }
     let spent = tasks.join_all().await;
-    assert_eq!(spent.iter().filter(|(same, fresh)| *same && *fresh).count(), 1);
-    assert!(spent.iter().all(|(same, fresh)| *same || *fresh));
-    assert_eq!(tickets.spend(once, expires_at).await, Ok(false));
+    assert_eq!(spent.iter().filter(|(same, fresh)| *same && fresh.is_ok()).count(), 1);
+    assert!(
+        spent
+            .iter()
+            .all(|(same, fresh)| *same || *fresh == Ok(Some(shop.seller)))
+    );
+    let again = tickets.spend(&ticket(once), expires_at).await.expect_err("spent");
+    assert_eq!(again.code, ErrorCode::TicketInvalid);
     db.pool().close().await;
     tickets
-        .spend(Uuid::now_v7(), expires_at)
+        .spend(&ticket(Uuid::now_v7()), expires_at)
         .await
         .expect_err("nobody comes in unseen");
 }

@@ -187,6 +187,7 @@ pub fn ticket(viewer: Viewer, stream: StreamId, part: Part) -> String {
     let claims = Ticket {
         jti: Uuid::now_v7(),
         viewer,
+        session: None,
         stream,
         part,
     };

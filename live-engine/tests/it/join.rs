@@ -90,6 +90,7 @@ async fn a_ticket_opens_one_socket_once() {
     let claims = Ticket {
         jti: Uuid::now_v7(),
         viewer: person,
+        session: None,
         stream: world.shop.stream,
         part: Part::Viewer,
     };

@@ -312,6 +312,7 @@ impl Viewer {
             Private::Hello(_)
             | Private::Snapshot(_)
             | Private::Resynced
+            | Private::Standing(_)
             | Private::Reservation(_)
             | Private::Waiting(_)
             | Private::Review(_)

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChatAudience, ChatChange, Format, Links, Position, ReportReason};
+use super::{Ban, ChatAudience, ChatChange, Format, Links, Mute, Position, ReportReason, Unban};
 use crate::error::{ErrorCode, Refusal};
-use crate::ids::{MessageId, ProductId, RequestId, ReservationId, SaleId, StreamId, VariantId};
+use crate::ids::{MessageId, ProductId, RequestId, ReservationId, SaleId, StreamId, UserId, VariantId};
 use crate::rights::Right;
 
 /// What a client sends: one command.
@@ -143,6 +143,31 @@ pub enum ClientCommand {
         /// The message.
         message: MessageId,
     },
+    /// Keeps somebody from chatting for a while (right `mute`). Needs a request id.
+    Mute(Mute),
+    /// The same, and takes their messages out of view (right `mute`). Needs a request id.
+    Timeout(Mute),
+    /// Lets them chat again (right `mute`). Needs a request id.
+    Unmute {
+        /// Who.
+        user: UserId,
+    },
+    /// Bans somebody from the shop's shows (right `ban`). Needs a request id.
+    Ban(Ban),
+    /// Lets them in again (right `ban`). Needs a request id.
+    Unban(Unban),
+    /// Pins a message (right `pin`). Needs a request id.
+    PinMessage {
+        /// One of the show's.
+        message: MessageId,
+    },
+    /// Pins none any more (right `pin`). Needs a request id.
+    UnpinMessage,
+    /// Tells everybody something (right `announce`). Needs a request id.
+    Announce {
+        /// 1 to 500 characters.
+        text: String,
+    },
 }
 
 /// A command of those who run a show, its host and its moderators: over the socket as part
@@ -181,6 +206,31 @@ pub enum HostCommand {
         /// Whether it is said.
         approve: bool,
     },
+    /// Keeps somebody from chatting for a while.
+    Mute(Mute),
+    /// The same, and takes their messages out of view.
+    Timeout(Mute),
+    /// Lets them chat again.
+    Unmute {
+        /// Who.
+        user: UserId,
+    },
+    /// Bans somebody from the shop's shows.
+    Ban(Ban),
+    /// Lets them in again.
+    Unban(Unban),
+    /// Pins a message.
+    PinMessage {
+        /// One of the show's.
+        message: MessageId,
+    },
+    /// Pins none any more.
+    UnpinMessage,
+    /// Tells everybody something.
+    Announce {
+        /// 1 to 500 characters.
+        text: String,
+    },
 }
 
 impl HostCommand {
@@ -199,6 +249,10 @@ impl HostCommand {
             Self::DeleteMessage { .. } => Some(Right::DeleteMessages),
             Self::ChatRules(_) => Some(Right::ChatRules),
             Self::Review { .. } => Some(Right::Review),
+            Self::Mute(_) | Self::Timeout(_) | Self::Unmute { .. } => Some(Right::Mute),
+            Self::Ban(_) | Self::Unban(_) => Some(Right::Ban),
+            Self::PinMessage { .. } | Self::UnpinMessage => Some(Right::Pin),
+            Self::Announce { .. } => Some(Right::Announce),
         }
     }
 
@@ -338,6 +392,14 @@ impl ClientCommand {
                 message,
                 approve: false,
             }),
+            Self::Mute(mute) => Addressed::Host(HostCommand::Mute(mute)),
+            Self::Timeout(mute) => Addressed::Host(HostCommand::Timeout(mute)),
+            Self::Unmute { user } => Addressed::Host(HostCommand::Unmute { user }),
+            Self::Ban(ban) => Addressed::Host(HostCommand::Ban(ban)),
+            Self::Unban(unban) => Addressed::Host(HostCommand::Unban(unban)),
+            Self::PinMessage { message } => Addressed::Host(HostCommand::PinMessage { message }),
+            Self::UnpinMessage => Addressed::Host(HostCommand::UnpinMessage),
+            Self::Announce { text } => Addressed::Host(HostCommand::Announce { text }),
             viewer @ (Self::Resume { .. }
             | Self::Join { .. }
             | Self::Leave
@@ -386,7 +448,7 @@ pub fn read_client_frame(format: Format, bytes: &[u8]) -> Result<ClientFrame, (O
 }
 
 /// Every value of `cmd`.
-pub const COMMANDS: [&str; 23] = [
+pub const COMMANDS: &[&str] = &[
     "resume",
     "join",
     "leave",
@@ -410,6 +472,14 @@ pub const COMMANDS: [&str; 23] = [
     "chat_mode",
     "approve_message",
     "reject_message",
+    "mute",
+    "timeout",
+    "unmute",
+    "ban",
+    "unban",
+    "pin_message",
+    "unpin_message",
+    "announce",
 ];
 
 fn truncated(text: &str) -> String {

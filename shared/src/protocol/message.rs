@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChatMessage, ChatRules, DeletedBy, HostAway, LineUpCard, Millis, Private, ProductCard, SaleCard};
-use crate::ids::{MessageId, SaleId};
+use super::{Author, ChatMessage, ChatRules, DeletedBy, HostAway, LineUpCard, Millis, Private, ProductCard, SaleCard};
+use crate::ids::{MessageId, SaleId, UserId};
 use crate::status::StreamStatus;
 
 /// Where a client was when it last heard a numbered event.
@@ -103,6 +103,25 @@ pub enum RoomEvent {
         /// Units.
         quantity: u32,
     },
+    /// A message is pinned above the chat, in the place of any other.
+    Pinned {
+        /// It.
+        message: ChatMessage,
+    },
+    /// None is pinned any more.
+    Unpinned,
+    /// Everybody is told something.
+    Notice {
+        /// Who tells it.
+        author: Author,
+        /// What.
+        text: String,
+    },
+    /// What this person has said so far is taken out of view, a pinned message included.
+    Moderation {
+        /// Who.
+        user: UserId,
+    },
     /// The show is on air, or over.
     StreamStatus {
         /// Its status from now on.
@@ -140,6 +159,10 @@ impl RoomEvent {
             Self::SaleSoldOut { .. } => "sale_sold_out",
             Self::SaleClosed { .. } => "sale_closed",
             Self::Purchase { .. } => "purchase",
+            Self::Pinned { .. } => "pinned",
+            Self::Unpinned => "unpinned",
+            Self::Notice { .. } => "notice",
+            Self::Moderation { .. } => "moderation",
             Self::StreamStatus { .. } => "stream_status",
             Self::HostAway(_) => "host_away",
             Self::HostBack => "host_back",

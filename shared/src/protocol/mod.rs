@@ -10,6 +10,7 @@ mod chat;
 mod command;
 mod format;
 mod message;
+mod moderation;
 mod private;
 mod summary;
 
@@ -18,6 +19,7 @@ pub use chat::*;
 pub use command::*;
 pub use format::{Format, FormatError};
 pub use message::*;
+pub use moderation::*;
 pub use private::*;
 pub use summary::*;
 

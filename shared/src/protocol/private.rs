@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ChatMessage, ChatRules, HeldMessage, LineUpCard, Millis, Position, ProductCard, Reported, SaleCard, ShowSummary,
-    StreamCard,
+    Standing, StreamCard,
 };
 use crate::error::Refusal;
 use crate::ids::{GuestId, MessageId, NodeId, OrderId, ReservationId, SaleId, UserId};
@@ -38,6 +38,8 @@ pub enum Private {
     Snapshot(Box<Snapshot>),
     /// What lies between `since` and now cannot be replayed: a snapshot follows.
     Resynced,
+    /// What one may do and may not has changed, or is not nothing when a join is replayed.
+    Standing(Standing),
     /// One of the viewer's own holds has changed, or is open when a join is replayed.
     Reservation(Reservation),
     /// To moderators: a message was held, and waits for one of them.
@@ -198,6 +200,11 @@ pub struct Snapshot {
     pub rules: ChatRules,
     /// The last messages, oldest first.
     pub chat: Vec<ChatMessage>,
+    /// The message pinned above them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<ChatMessage>,
+    /// What the viewer may do and may not.
+    pub standing: Standing,
     /// The viewer's own holds that are held or paying.
     pub reservations: Vec<Reservation>,
     /// The viewer's own places in wait lists.

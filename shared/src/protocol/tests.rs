@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::error::ErrorCode;
-use crate::ids::{MessageId, ProductId, RequestId, ReservationId, SaleId, StreamId};
+use crate::ids::{GuestId, MessageId, ProductId, RequestId, ReservationId, SaleId, StreamId, UserId};
 use crate::status::ReservationStatus;
 
 fn roundtrip<T: Serialize + for<'a> Deserialize<'a> + PartialEq + std::fmt::Debug>(value: &T) {
@@ -35,6 +35,19 @@ fn commands_read_the_same_in_both_formats() {
             variant: None,
         }),
         ClientCommand::End,
+        ClientCommand::Ban(Ban {
+            who: Person::Guest(GuestId::new()),
+            seconds: Some(60),
+            reason: "spam".into(),
+        }),
+        ClientCommand::Unban(Unban {
+            who: Person::User(UserId::new()),
+        }),
+        ClientCommand::Timeout(Mute {
+            user: UserId::new(),
+            seconds: 60,
+            reason: String::new(),
+        }),
     ] {
         roundtrip(&ClientFrame {
             id: 7,
@@ -101,6 +114,11 @@ fn a_bad_frame_says_what_is_wrong_with_it() {
 fn unknown_fields_are_ignored() {
     let frame = read_client_frame(Format::Json, br#"{"id":1,"cmd":"leave","later":true}"#);
     assert_eq!(frame.expect("read").command, ClientCommand::Leave);
+    let user = UserId::new();
+    let unban = format!(r#"{{"id":1,"cmd":"unban","later":true,"user":"{user}"}}"#);
+    let frame = read_client_frame(Format::Json, unban.as_bytes());
+    let who = Person::User(user);
+    assert_eq!(frame.expect("read").command, ClientCommand::Unban(Unban { who }));
 }
 
 #[test]

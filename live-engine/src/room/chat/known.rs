@@ -52,6 +52,11 @@ impl Known {
         self.messages.get(&message)
     }
 
+    /// What somebody has said is taken out of view.
+    pub fn forget_all_of(&mut self, author: UserId) {
+        self.messages.retain(|_, message| message.author != author);
+    }
+
     /// A message is deleted.
     pub fn forget(&mut self, message: MessageId) {
         self.messages.remove(&message);
@@ -92,6 +97,12 @@ mod tests {
         assert!(known.get(message.id).is_some());
         known.forget(message.id);
         assert_eq!(known.get(message.id), None);
+        message.id = MessageId::new();
+        known.add(&message, 0);
+        known.forget_all_of(UserId::new());
+        assert!(known.get(message.id).is_some(), "somebody else's");
+        known.forget_all_of(message.author.id);
+        assert!(known.messages.is_empty());
         assert!(known.messages.len() <= KNOWN);
     }
 }

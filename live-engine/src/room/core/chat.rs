@@ -89,6 +89,7 @@ impl Chat {
         match event {
             RoomEvent::Chat(message) => self.known.add(message, seq),
             RoomEvent::MessageDeleted { message, .. } => self.known.forget(*message),
+            RoomEvent::Moderation { user } => self.known.forget_all_of(*user),
             RoomEvent::ChatRules(rules) => self.members.turn_to(rules.audience),
             _ => {}
         }
@@ -127,6 +128,7 @@ impl Core {
             Some(Again::Wait) => return Ok(None),
             None => {}
         }
+        self.powers.hear(say.user, now.ms)?;
         self.chat.lanes.has_room(say.user)?;
         let is_free = self.powers.runs_the_show(say.user);
         let held = self.permit(&text, is_free)?;
@@ -221,6 +223,8 @@ impl Core {
 
     /// Says a message that nothing stands against.
     fn utter(&mut self, pending: Pending, now: Now) -> Result<(), Refusal> {
+        // They may have been muted while it was checked.
+        self.powers.hear(pending.user, now.ms)?;
         if !self.unoffered.is_empty() {
             return Err(ErrorCode::Overloaded.into());
         }

@@ -7,7 +7,7 @@ use shared::Timestamp;
 use shared::error::Refusal;
 use shared::ids::{MessageId, ProductId, ReservationId, SaleId, UserId};
 use shared::live::RoomReply;
-use shared::protocol::{ChatAudience, LineUpCard, Private, Quote, Reservation, SaleCard};
+use shared::protocol::{ChatAudience, LineUpCard, Muted, Private, Quote, Reservation, SaleCard};
 use shared::rights::Rights;
 use shared::status::SaleStatus;
 use shared::words::WordFilter;
@@ -17,6 +17,7 @@ use crate::hook::Inspect;
 use crate::room::Asker;
 use crate::room::batch::Batch;
 use crate::room::mirror::Mirror;
+use crate::room::powers::Powers;
 use crate::room::state::ProductReading;
 use crate::room::store::chat::Held;
 use crate::room::store::host::HostAct;
@@ -35,6 +36,10 @@ pub enum Effect {
     },
     /// Answer connections.
     Reply(Vec<(ConnId, Private)>),
+    /// Tell every worker that has viewers who may do what.
+    Powers(Arc<Powers>),
+    /// Close the sockets of whoever was banned, here and elsewhere.
+    TurnOut,
     /// Tell a person, on all their connections in the room.
     Tell(UserId, Private),
     /// Answer a host's command.
@@ -77,6 +82,8 @@ pub enum Read {
     Members(ChatAudience, Vec<UserId>),
     /// The last message of these, which this person's message answers.
     Quote(UserId, MessageId, MessageId),
+    /// The mute of one person; with it, how many were made before.
+    Mute(Uuid, UserId, u64),
     /// Holds of one person.
     Holds(Uuid, UserId, Vec<ReservationId>),
 }
@@ -97,6 +104,8 @@ pub enum Reading {
     Members(ChatAudience, Vec<UserId>, Result<Vec<UserId>, Refusal>),
     /// In short the message that this person's message answers, if there is one.
     Quote(UserId, MessageId, Result<Option<Quote>, Refusal>),
+    /// The mute, if there is one.
+    Mute(Uuid, UserId, u64, Result<Option<Muted>, Refusal>),
     /// The holds.
     Holds(Uuid, UserId, Result<Vec<Reservation>, Refusal>),
 }

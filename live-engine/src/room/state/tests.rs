@@ -31,6 +31,7 @@ fn room(host: UserId) -> RoomState {
         line_up: vec![listed(&product(1, 1, 5)), listed(&product(2, 1, 5))],
         rules: ChatRules::default(),
         chat: vec![],
+        pinned: None,
     })
 }
 
@@ -364,7 +365,8 @@ proptest! {
             }
             prop_assert_eq!(&owner, &copy);
             let at = Position { epoch: 1, seq: 0 };
-            prop_assert!(owner.snapshot(at, NOW, Watching::default(), Own::default()).chat.len() <= SNAPSHOT_MESSAGES);
+            let seen = owner.snapshot(at, NOW, Watching::default(), Own::default(), Standing::default());
+            prop_assert!(seen.chat.len() <= SNAPSHOT_MESSAGES);
         }
     }
 }

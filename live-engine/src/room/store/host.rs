@@ -13,6 +13,7 @@ use shared::status::{Machine, SellerStatus, StreamStatus};
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::moderate::{self, MuteChange};
 use super::{chat, load, once};
 use crate::db::Error;
 use crate::room::powers;
@@ -40,6 +41,10 @@ pub struct HostDone {
     pub events: Vec<(Uuid, RoomEvent)>,
     /// Who else is to be told what, in private.
     pub told: Vec<(Whom, Private)>,
+    /// Who may chat again or not any more.
+    pub muted: Option<MuteChange>,
+    /// Somebody was banned: sockets everywhere are to be closed.
+    pub banned: bool,
 }
 
 /// Who is told something.
@@ -115,6 +120,8 @@ async fn attempt(tx: &mut PgConnection, act: &HostAct) -> Result<HostDone, Error
             outcome,
             events: Vec::new(),
             told: Vec::new(),
+            muted: None,
+            banned: false,
         });
     }
     let show = lock_show(tx, act).await?;
@@ -129,11 +136,20 @@ async fn attempt(tx: &mut PgConnection, act: &HostAct) -> Result<HostDone, Error
         HostCommand::DeleteMessage { message } => chat::delete(tx, &show, act.user, *message).await?,
         HostCommand::ChatRules(change) => chat::change_rules(tx, &show, change).await?,
         HostCommand::Review { message, approve } => chat::review(tx, &show, act.user, *message, *approve).await?,
+        HostCommand::Mute(mute) => moderate::mute(tx, act, mute, false).await?.into(),
+        HostCommand::Timeout(mute) => moderate::mute(tx, act, mute, true).await?.into(),
+        HostCommand::Unmute { user } => moderate::unmute(tx, act, *user).await?.into(),
+        HostCommand::Ban(ban) => moderate::ban(tx, act, &show, ban).await?.into(),
+        HostCommand::Unban(unban) => moderate::unban(tx, &show, unban.who).await?.into(),
+        HostCommand::PinMessage { message } => moderate::pin(tx, &show, *message).await?.into(),
+        HostCommand::UnpinMessage => moderate::unpin(tx, &show).await?.into(),
+        HostCommand::Announce { text } => moderate::announce(tx, act, &show, text).await?.into(),
     };
     let mut events = Vec::with_capacity(brought.events.len());
     for event in brought.events {
         events.push((push_happened(tx, act.stream, &event).await?, event));
     }
+    let muted = moderate::mute_change(tx, act).await?;
     if brought.is_audited {
         audit(tx, act, operation).await?;
     }
@@ -143,20 +159,23 @@ async fn attempt(tx: &mut PgConnection, act: &HostAct) -> Result<HostDone, Error
         outcome: brought.outcome,
         events,
         told: brought.told,
+        muted,
+        banned: matches!(act.command, HostCommand::Ban(_) | HostCommand::Unban(_)),
     })
 }
 
 /// A show whose row is locked until the transaction ends: its commands come one by one.
 pub(super) struct Show {
     pub(super) stream: StreamId,
-    seller: SellerId,
+    pub(super) seller: SellerId,
     pub(super) status: StreamStatus,
     featured: bool,
     /// Whether the person may do this as the host or a moderator, and not only for themselves.
     pub(super) is_permitted: bool,
 }
 
-type Done = (Outcome, Vec<RoomEvent>);
+/// What a command's own step brings: its answer, and what happened.
+pub(super) type Done = (Outcome, Vec<RoomEvent>);
 
 async fn lock_show(tx: &mut PgConnection, act: &HostAct) -> Result<Show, Error> {
     let row = sqlx::query!(
@@ -176,17 +195,7 @@ async fn lock_show(tx: &mut PgConnection, act: &HostAct) -> Result<Show, Error> 
     if !is_permitted && !act.command.is_open_to_authors() {
         return Err(powers::lacking(right).into());
     }
-    // A suspended shop may still stop what it has begun.
-    let stops = matches!(
-        act.command,
-        HostCommand::End
-            | HostCommand::Unfeature
-            | HostCommand::SaleClose { .. }
-            | HostCommand::DeleteMessage { .. }
-            | HostCommand::ChatRules(_)
-            | HostCommand::Review { .. }
-    );
-    if row.seller_status != SellerStatus::Approved && !stops {
+    if row.seller_status != SellerStatus::Approved && !stops(&act.command) {
         return Err(Refusal::new(ErrorCode::Forbidden, "the shop may not sell").into());
     }
     Ok(Show {
@@ -196,6 +205,31 @@ async fn lock_show(tx: &mut PgConnection, act: &HostAct) -> Result<Show, Error> 
         featured: row.featured,
         is_permitted,
     })
+}
+
+/// Whether a suspended shop may still do this: stop what it has begun, and keep order
+/// until then.
+const fn stops(command: &HostCommand) -> bool {
+    match command {
+        HostCommand::End
+        | HostCommand::Unfeature
+        | HostCommand::SaleClose { .. }
+        | HostCommand::Mute(_)
+        | HostCommand::Timeout(_)
+        | HostCommand::Unmute { .. }
+        | HostCommand::Ban(_)
+        | HostCommand::Unban(_)
+        | HostCommand::UnpinMessage
+        | HostCommand::DeleteMessage { .. }
+        | HostCommand::ChatRules(_)
+        | HostCommand::Review { .. } => true,
+        HostCommand::Start
+        | HostCommand::Feature(_)
+        | HostCommand::Reorder(_)
+        | HostCommand::SaleOpen(_)
+        | HostCommand::PinMessage { .. }
+        | HostCommand::Announce { .. } => false,
+    }
 }
 
 async fn start(tx: &mut PgConnection, show: &Show) -> Result<Done, Error> {
@@ -396,16 +430,19 @@ async fn close(tx: &mut PgConnection, sale: SaleId) -> Result<bool, sqlx::Error>
 }
 
 async fn push_happened(tx: &mut PgConnection, stream: StreamId, event: &RoomEvent) -> Result<Uuid, Error> {
+    let event = Box::new(event.clone());
+    push(tx, stream, &RoomNotice::Happened { event }).await
+}
+
+/// Adds a notice for the room and tells its row.
+pub(super) async fn push(tx: &mut PgConnection, stream: StreamId, notice: &RoomNotice) -> Result<Uuid, Error> {
     let id = Uuid::now_v7();
-    let notice = RoomNotice::Happened {
-        event: Box::new(event.clone()),
-    };
     sqlx::query!(
         "insert into outbox (id, topic, stream_id, payload) values ($1, $2, $3, $4)",
         id,
         notice.topic(),
         stream.0,
-        serde_json::to_value(&notice)?
+        serde_json::to_value(notice)?
     )
     .execute(tx)
     .await?;
@@ -438,5 +475,13 @@ const fn operation(command: &HostCommand) -> &'static str {
         HostCommand::DeleteMessage { .. } => "room.delete_message",
         HostCommand::ChatRules(_) => "room.chat_rules",
         HostCommand::Review { .. } => "room.review",
+        HostCommand::Mute(_) => "room.mute",
+        HostCommand::Timeout(_) => "room.timeout",
+        HostCommand::Unmute { .. } => "room.unmute",
+        HostCommand::Ban(_) => "room.ban",
+        HostCommand::Unban(_) => "room.unban",
+        HostCommand::PinMessage { .. } => "room.pin_message",
+        HostCommand::UnpinMessage => "room.unpin_message",
+        HostCommand::Announce { .. } => "room.announce",
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use shared::Timestamp;
-use shared::ids::{MessageId, ProductId, ReservationId, SaleId, StreamId, UserId, VariantId};
+use shared::ids::{MessageId, ProductId, ReservationId, SaleId, SellerId, StreamId, UserId, VariantId};
 use shared::live::RoomNotice;
 use shared::protocol::{
-    Author, ChatMessage, ChatRules, LineUpCard, ProductCard, Quote, Reservation, SaleCard, StreamCard, VariantCard,
+    Author, ChatMessage, ChatRules, LineUpCard, Muted, ProductCard, Quote, Reservation, SaleCard, StreamCard,
+    VariantCard,
 };
 use shared::rights::Rights;
 use shared::status::{ReservationStatus, SaleStatus, StreamStatus};
@@ -18,6 +19,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::chat::{self, Said};
+use super::people;
 use crate::db::Error;
 use crate::room::state::ProductReading;
 
@@ -28,8 +30,14 @@ pub struct LoadedRoom {
     pub stream: StreamCard,
     /// Whose show it is.
     pub host: UserId,
+    /// Whose shop's.
+    pub seller: SellerId,
     /// Who moderates it, and what they may do.
     pub moderators: Vec<(UserId, Rights)>,
+    /// Who may not chat in it.
+    pub mutes: Vec<(UserId, Muted)>,
+    /// The message pinned above its chat.
+    pub pinned: Option<ChatMessage>,
     /// Since when the host's connection is lost.
     pub host_away_since: Option<Timestamp>,
     /// Whether the host has ever been in the room.
@@ -64,7 +72,8 @@ pub async fn load_room(
     let row = sqlx::query!(
         r#"select s.title, s.cover_url, s.status as "status: StreamStatus", s.scheduled_at, s.started_at, s.ended_at,
                   s.host_away_since, s.host_seen_at is not null as "host_was_here!",
-                  s.featured_product_id as "featured: ProductId", l.shop_name, l.user_id as "host: UserId"
+                  s.featured_product_id as "featured: ProductId", l.shop_name, l.user_id as "host: UserId",
+                  l.id as "seller: SellerId"
              from streams s join sellers l on l.id = s.seller_id where s.id = $1"#,
         stream.0
     )
@@ -77,7 +86,7 @@ pub async fn load_room(
         Some(product) => featured_card(conn, stream, product).await?,
         None => None,
     };
-    let moderators = moderators(conn, stream).await?;
+    let moderators = people::moderators(conn, stream).await?;
     let line_up = line_up(conn, stream).await?;
     Ok(Some(LoadedRoom {
         stream: StreamCard {
@@ -98,31 +107,15 @@ pub async fn load_room(
         line_up,
         sales: open_sales(conn, stream).await?,
         chat: last_messages(conn, stream, row.host, &moderators, messages).await?,
+        pinned: pinned(conn, stream).await?,
+        mutes: people::mutes(conn, stream).await?,
         moderators,
         rules: chat::rules(conn, stream).await?,
         filter: chat::words(conn, stream).await?,
         said: chat::said_lately(conn, stream).await?,
+        seller: row.seller,
         notices: notices(conn, stream).await?,
     }))
-}
-
-/// Who moderates a show, and what they may do there.
-///
-/// # Errors
-/// When the database fails.
-pub async fn moderators(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<(UserId, Rights)>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"select p.user_id as "user: UserId", moderator_rights($1, p.user_id) as "rights!"
-             from (select distinct m.user_id
-                     from streams s
-                     join moderators m on m.seller_id = s.seller_id and (m.stream_id is null or m.stream_id = s.id)
-                    where s.id = $1) p"#,
-        stream.0
-    )
-    .fetch_all(conn)
-    .await?;
-    let rights = rows.into_iter().map(|row| (row.user, Rights::of_names(&row.rights)));
-    Ok(rights.filter(|(_, rights)| !rights.is_empty()).collect())
 }
 
 async fn last_messages(
@@ -161,6 +154,43 @@ async fn last_messages(
         at: row.created_at.timestamp_millis(),
     });
     Ok(message.collect())
+}
+
+/// The message pinned above a show's chat.
+///
+/// # Errors
+/// When the database fails.
+pub async fn pinned(conn: &mut PgConnection, stream: StreamId) -> Result<Option<ChatMessage>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select m.id as "id: MessageId", m.user_id as "user: UserId", m.text, m.reply_to as "reply_to: MessageId",
+                  m.created_at, p.display_name as "name?", l.user_id = m.user_id as "host!",
+                  moderator_rights(s.id, m.user_id) as "rights!",
+                  q.text as "quoted_text?", coalesce(qp.display_name, '') as "quoted_name!"
+             from streams s
+             join sellers l on l.id = s.seller_id
+             join stream_chat_messages m on m.id = s.pinned_message_id and m.deleted_at is null
+             left join profiles p on p.user_id = m.user_id
+             left join stream_chat_messages q
+               on q.id = m.reply_to and q.stream_id = m.stream_id and q.deleted_at is null
+             left join profiles qp on qp.user_id = q.user_id
+            where s.id = $1"#,
+        stream.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| ChatMessage {
+        id: row.id,
+        author: Author {
+            id: row.user,
+            name: row.name.unwrap_or_default(),
+            host: row.host,
+            moderator: !row.host && !Rights::of_names(&row.rights).is_empty(),
+        },
+        text: row.text,
+        reply_to: row.reply_to,
+        quote: row.quoted_text.map(|text| Quote::of(&row.quoted_name, &text)),
+        at: row.created_at.timestamp_millis(),
+    }))
 }
 
 async fn notices(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<(Uuid, RoomNotice)>, Error> {

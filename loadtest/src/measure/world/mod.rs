@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use hawker_postgres::{Options, Server};
 use shared::db::DbOptions;
-use shared::ids::{GuestId, SaleId, StreamId, UserId, VariantId};
+use shared::ids::{GuestId, SaleId, SellerId, StreamId, UserId, VariantId};
 use shared::protocol::{ClientCommand, Format, Outcome, SaleOpen, SalePrice};
 use shared::token::{Part, Resume, Ticket, TokenKey, Viewer};
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -43,6 +43,8 @@ pub struct World {
     /// Signs tickets, as core-api would.
     pub key: TokenKey,
     secret: String,
+    /// The shop.
+    seller: SellerId,
     /// The show.
     pub stream: StreamId,
     /// Its host.
@@ -88,13 +90,14 @@ impl World {
             runtime.block_on(sqlx::query(sqlx::AssertSqlSafe(create)).execute(&pool))?;
         }
         let people: Vec<UserId> = (0..people).map(person).collect();
-        let (host, (stream, variant)) = runtime.block_on(populate(&pool, &people))?;
+        let (host, (seller, stream, variant)) = runtime.block_on(populate(&pool, &people))?;
         Ok(Self {
             runtime,
             server,
             pool,
             key,
             secret,
+            seller,
             stream,
             host,
             variant,
@@ -163,6 +166,7 @@ impl World {
         let ticket = Ticket {
             jti: Uuid::now_v7(),
             viewer,
+            session: None,
             stream: self.stream,
             part,
         };
@@ -178,7 +182,9 @@ impl World {
     pub fn resume_token(&self, seat: usize) -> Result<String> {
         let resume = Resume {
             viewer: self.viewer(seat),
+            session: None,
             stream: self.stream,
+            seller: self.seller,
             part: Part::Viewer,
         };
         self.key
@@ -275,7 +281,7 @@ async fn open(server: &Server) -> Result<PgPool> {
     Ok(pool)
 }
 
-async fn populate(pool: &PgPool, people: &[UserId]) -> Result<(UserId, (StreamId, VariantId))> {
+async fn populate(pool: &PgPool, people: &[UserId]) -> Result<(UserId, (SellerId, StreamId, VariantId))> {
     let host = UserId::new();
     let mut tx = pool.begin().await?;
     store::insert_people(&mut tx, &[host]).await?;
@@ -286,7 +292,7 @@ async fn populate(pool: &PgPool, people: &[UserId]) -> Result<(UserId, (StreamId
     tx.commit().await?;
     // Plans as on a database that has been there for a while.
     sqlx::query("analyze").execute(pool).await?;
-    Ok((host, (stream, variant)))
+    Ok((host, (seller, stream, variant)))
 }
 
 /// The account of a seat. Counted, so that a script can write the ids down, too.

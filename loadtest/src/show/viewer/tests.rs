@@ -1,7 +1,7 @@
 //! A viewer against a server that loses things.
 
 use shared::ids::MessageId;
-use shared::protocol::{ChatRules, ClientCommand, NumberedFrame, RoomEvent, Snapshot, StreamCard};
+use shared::protocol::{ChatRules, ClientCommand, NumberedFrame, RoomEvent, Snapshot, Standing, StreamCard};
 use shared::status::StreamStatus;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -48,6 +48,8 @@ fn snapshot(stream: StreamId) -> ServerFrame {
         people: 1,
         rules: ChatRules::default(),
         chat: Vec::new(),
+        pinned: None,
+        standing: Standing::default(),
         reservations: Vec::new(),
         waiting: Vec::new(),
         orders: Vec::new(),

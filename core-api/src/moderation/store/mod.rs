@@ -1,12 +1,14 @@
-//! SQL of `moderators`.
+//! SQL of `moderators`; of bans and mutes in [`bans`].
+
+pub(super) mod bans;
 
 use shared::ids::{SellerId, StreamId, UserId};
 use shared::rights::Rights;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{Moderator, NewModerator};
 use crate::http::{Page, Shopkeeper};
+use crate::moderation::model::{Moderator, NewModerator};
 
 struct Row {
     id: Uuid,
@@ -31,7 +33,7 @@ impl From<Row> for Moderator {
 }
 
 /// A shop's appointments, newest first: all, or those for one show.
-pub(super) async fn moderators(
+pub(in crate::moderation) async fn moderators(
     conn: &mut PgConnection,
     seller: SellerId,
     stream: Option<StreamId>,
@@ -55,7 +57,11 @@ pub(super) async fn moderators(
 }
 
 /// One of a shop's appointments.
-pub(super) async fn moderator(conn: &mut PgConnection, seller: SellerId, id: Uuid) -> sqlx::Result<Option<Moderator>> {
+pub(in crate::moderation) async fn moderator(
+    conn: &mut PgConnection,
+    seller: SellerId,
+    id: Uuid,
+) -> sqlx::Result<Option<Moderator>> {
     let row = sqlx::query_as!(
         Row,
         r#"select m.id, m.user_id as "user_id: UserId", coalesce(p.display_name, '') as "name!",
@@ -71,7 +77,7 @@ pub(super) async fn moderator(conn: &mut PgConnection, seller: SellerId, id: Uui
 }
 
 /// How many a shop has; its row is locked, so that the count holds until the commit.
-pub(super) async fn lock_and_count(tx: &mut PgConnection, seller: SellerId) -> sqlx::Result<i64> {
+pub(in crate::moderation) async fn lock_and_count(tx: &mut PgConnection, seller: SellerId) -> sqlx::Result<i64> {
     sqlx::query_scalar!("select id from sellers where id = $1 for no key update", seller.0)
         .fetch_optional(&mut *tx)
         .await?;
@@ -83,8 +89,9 @@ pub(super) async fn lock_and_count(tx: &mut PgConnection, seller: SellerId) -> s
     .await
 }
 
-/// Appoints somebody; `false`: there is no such account, or it is appointed already.
-pub(super) async fn insert(
+/// Appoints somebody; `false`: there is no such account, or it is appointed already, or
+/// banned.
+pub(in crate::moderation) async fn insert(
     tx: &mut PgConnection,
     id: Uuid,
     shop: &Shopkeeper,
@@ -93,7 +100,7 @@ pub(super) async fn insert(
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "insert into moderators (id, seller_id, stream_id, user_id, rights, appointed_by)
-         select $1, $2, $3, u.id, $5, $6 from users u where u.id = $4
+         select $1, $2, $3, u.id, $5, $6 from users u where u.id = $4 and not is_banned($2, u.id)
          on conflict do nothing",
         id,
         shop.seller.0,
@@ -108,14 +115,14 @@ pub(super) async fn insert(
 }
 
 /// Whether there is such an account.
-pub(super) async fn is_account(conn: &mut PgConnection, user: UserId) -> sqlx::Result<bool> {
+pub(in crate::moderation) async fn is_account(conn: &mut PgConnection, user: UserId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(r#"select exists (select from users where id = $1) as "e!""#, user.0)
         .fetch_one(conn)
         .await
 }
 
 /// Gives an appointment other rights; the show that it is for, `None`: there is none such.
-pub(super) async fn change(
+pub(in crate::moderation) async fn change(
     tx: &mut PgConnection,
     seller: SellerId,
     id: Uuid,
@@ -133,13 +140,17 @@ pub(super) async fn change(
 }
 
 /// An appointment that has ended.
-pub(super) struct Gone {
+pub(in crate::moderation) struct Gone {
     pub user: UserId,
     pub stream: Option<StreamId>,
 }
 
 /// Ends an appointment; `None`: there is none such.
-pub(super) async fn delete(tx: &mut PgConnection, seller: SellerId, id: Uuid) -> sqlx::Result<Option<Gone>> {
+pub(in crate::moderation) async fn delete(
+    tx: &mut PgConnection,
+    seller: SellerId,
+    id: Uuid,
+) -> sqlx::Result<Option<Gone>> {
     sqlx::query_as!(
         Gone,
         r#"delete from moderators where id = $1 and seller_id = $2
