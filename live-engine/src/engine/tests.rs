@@ -181,6 +181,7 @@ async fn viewers_of_a_room_that_ended_unheard_are_sent_away() {
     let mirror = crate::room::mirror::tests::mirror(1);
     let attached = crate::router::Attached {
         stream: half.stream,
+        seller: shared::ids::SellerId::new(),
         room: ended_room(&half.shared).await,
         load: crate::router::Load::new(2),
         news: crate::own::News::new(std::time::Instant::now()),

@@ -138,5 +138,6 @@ impl World {
 /// The room as everybody sees it.
 pub fn shown(state: &RoomState) -> shared::protocol::Snapshot {
     let nowhere = Position { epoch: 0, seq: 0 };
-    state.snapshot(nowhere, 0, Watching::default(), Own::default())
+    let (own, standing) = (Own::default(), shared::protocol::Standing::default());
+    state.snapshot(nowhere, 0, Watching::default(), own, standing)
 }

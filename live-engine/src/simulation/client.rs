@@ -264,6 +264,7 @@ impl Client {
             line_up: snapshot.line_up,
             rules: snapshot.rules,
             chat: snapshot.chat,
+            pinned: snapshot.pinned,
         })
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{MessageId, ProductId, RequestId, SaleId, StreamId, UserId};
+use shared::ids::{MessageId, ProductId, RequestId, SaleId, SellerId, StreamId, UserId};
 use shared::live::RoomNotice;
 use shared::protocol::{
     ChatMessage, ChatRules, DeletedBy, HostCommand, Millis, Outcome, ProductCard, RoomEvent, SaleCard, StreamCard,
@@ -180,7 +180,10 @@ impl Database {
                 host_away: None,
             },
             host: self.host,
+            seller: SellerId(uuid::Uuid::nil()),
             moderators: Vec::new(),
+            mutes: Vec::new(),
+            pinned: None,
             host_away_since: None,
             host_was_here: true,
             featured: self.featured.clone(),
@@ -312,6 +315,8 @@ impl Database {
                 outcome: outcome.clone(),
                 events: Vec::new(),
                 told: Vec::new(),
+                muted: None,
+                banned: false,
             });
         }
         let (outcome, happened) = self.host_command(act.user, &act.command, ms)?;
@@ -328,6 +333,8 @@ impl Database {
             outcome,
             events,
             told: Vec::new(),
+            muted: None,
+            banned: false,
         })
     }
 
@@ -440,6 +447,7 @@ impl Database {
                 Reading::Sale(sale, rows, Ok(found))
             }
             Read::Moderators(rows) => Reading::Moderators(rows, Ok(Vec::new())),
+            Read::Mute(row, user, made) => Reading::Mute(row, user, made, Ok(None)),
             Read::Words(rows) => Reading::Words(rows, Ok(Arc::default())),
             Read::Members(audience, users) => Reading::Members(audience, users.clone(), Ok(users)),
             Read::Quote(user, message, _) => Reading::Quote(user, message, Ok(None)),
@@ -456,6 +464,7 @@ pub fn unread(read: Read) -> Reading {
         Read::LineUp(rows) => Reading::LineUp(rows, Err(away())),
         Read::Sale(sale, rows) => Reading::Sale(sale, rows, Err(away())),
         Read::Moderators(rows) => Reading::Moderators(rows, Err(away())),
+        Read::Mute(row, user, made) => Reading::Mute(row, user, made, Err(away())),
         Read::Words(rows) => Reading::Words(rows, Err(away())),
         Read::Members(audience, users) => Reading::Members(audience, users, Err(away())),
         Read::Quote(user, message, _) => Reading::Quote(user, message, Err(away())),

@@ -87,7 +87,8 @@ impl World {
                 self.soon(Task::Feed(at));
             }
             Effect::Look => self.soon(Task::Feed(at)),
-            Effect::Watch(..) => {}
+            // Nobody is appointed, muted or banned here.
+            Effect::Watch(..) | Effect::Powers(_) | Effect::TurnOut => {}
             Effect::Wake(when) => self.at_time(when, Task::Wake(at, number)),
             Effect::WakeSale(sale, when) => self.at_time(when, Task::WakeSale(at, number, sale)),
         }
@@ -166,7 +167,7 @@ impl World {
                 }
             }
             ToRoom::Host(host) => match &mut self.nodes[node].room {
-                Room::Open(_) => self.with_core(node, None, |core, _| core.host(host)),
+                Room::Open(_) => self.with_core(node, None, |core, now| core.host(host, now)),
                 Room::Opening { hosts, .. } => hosts.push(host),
                 Room::None => {
                     let asker = host.asker;
@@ -272,7 +273,7 @@ impl World {
             self.with_core(node, None, |core, now| core.attach(worker, now));
         }
         for host in hosts {
-            self.with_core(node, None, |core, _| core.host(host));
+            self.with_core(node, None, |core, now| core.host(host, now));
         }
         self.after(1_000_000, Task::RoomClock(at, number));
         self.soon(Task::Feed(at));

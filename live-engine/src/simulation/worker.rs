@@ -115,7 +115,7 @@ impl World {
             let Some(mirror) = mirror.filter(|_| conn.joining.is_some_and(|(join, _)| join == id)) else {
                 return;
             };
-            let welcome = mirror.welcome(id, since, Own::default(), now.ms);
+            let welcome = mirror.welcome(id, since, None, Own::default(), now.ms);
             conn.joining = None;
             conn.joined = true;
             conn.send(&welcome.answer, Some(mirror));
