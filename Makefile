@@ -1,7 +1,7 @@
 # Two commands: `make run` and `make test`. The rest is for those who change Hawker.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo lint sqlx-data measure peers bench ci
+.PHONY: help run test kill demo lint sqlx-data measure peers bench ci
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,11 @@ run: ## build Hawker and start it with a simulated show on air
 test: ## get what the tests need, then run every test
 	@scripts/ensure.sh test
 	@scripts/test.sh
+
+kill: ## kill Hawker's processes 50 times under load and check every acknowledgement
+	@scripts/ensure.sh test
+	@cargo build --quiet --locked --workspace
+	@target/debug/loadtest chaos --kills 50
 
 demo: ## a whole show with 500 viewers for a minute, checked afterwards
 	@scripts/ensure.sh run

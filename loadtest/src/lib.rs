@@ -9,6 +9,7 @@
 //! service. Only the demo's last checks read the database, to hold what was
 //! acknowledged against what is there.
 
+pub mod chaos;
 pub mod live;
 pub mod measure;
 pub mod programs;

@@ -1,14 +1,18 @@
 //! The measurement as a program: each part alone, or all of them, as a table and as JSON.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
+use loadtest::chaos::{self, rig};
 use loadtest::measure::arrivals::Arrivals;
 use loadtest::measure::figures::Part;
 use loadtest::measure::parts::{self, Bench, chat, fan, growth, holds, memory, outage, press, resume, sold_out};
 use loadtest::measure::peers::{Peers, bare};
 use loadtest::measure::process::{Cores, pin_self};
+use loadtest::programs::Binaries;
 use shared::telemetry::{LogFormat, init_logs};
 
 #[global_allocator]
@@ -74,6 +78,8 @@ enum Command {
     Growth(Seconds),
     /// Everything, one after the other: about 25 minutes.
     All,
+    /// Kill Hawker's processes at random moments under load, and check every acknowledgement.
+    Chaos(Chaos),
     /// The bare loop that fan-out is measured beside; prints its port and serves until killed.
     #[command(hide = true)]
     BareLoop,
@@ -108,6 +114,37 @@ struct Fanout {
     alone: bool,
 }
 
+/// Real processes and real databases in a scratch folder: the all-in-one program for the
+/// one half of the kills, `core-api` and `live-engine` over Postgres and Redis for the
+/// other. Fails when anything acknowledged is lost, doubled or changed, or an invariant
+/// is broken; data and logs stay then.
+#[derive(Debug, Args)]
+struct Chaos {
+    /// How many kills.
+    #[arg(long, default_value_t = 50)]
+    kills: u32,
+    /// Where choices begin; the same seed makes the same ones [default: another each time].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Viewers, each with a socket and a shopper over REST.
+    #[arg(long, default_value_t = 6)]
+    viewers: usize,
+    /// What is killed; both when none is named.
+    #[arg(long, value_enum)]
+    rig: Option<RigName>,
+    /// Where data and logs go [default: a folder that is gone after a sound run].
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum RigName {
+    /// The all-in-one program.
+    One,
+    /// Separate processes.
+    Apart,
+}
+
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Kind {
     Dense,
@@ -117,9 +154,12 @@ enum Kind {
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    init_logs(LogFormat::Text, "info");
-    if matches!(cli.command, Command::BareLoop) {
-        return bare::serve();
+    // What is killed on purpose is no news.
+    init_logs(LogFormat::Text, "info,hawker_postgres=off");
+    match &cli.command {
+        Command::BareLoop => return bare::serve(),
+        Command::Chaos(chaos) => return kill_and_check(chaos),
+        _ => {}
     }
     let bench = Bench {
         engine: parts::find_engine(cli.common.engine)?,
@@ -179,8 +219,46 @@ fn measure(command: &Command, bench: &Bench, report: &mut dyn FnMut(Part) -> Res
         Command::Resume => report(resume::measure(bench)?),
         Command::Growth(time) => report(growth::measure(bench, time.seconds)?),
         Command::All => all(bench, report),
-        Command::BareLoop => Ok(()),
+        // Not measured, and dealt with before.
+        Command::BareLoop | Command::Chaos(_) => Ok(()),
     }
+}
+
+fn kill_and_check(args: &Chaos) -> Result<()> {
+    let scratch = tempfile::Builder::new()
+        .prefix("hawker-chaos-")
+        // Postgres may run as somebody else, who has to get in.
+        .permissions(Permissions::from_mode(0o755))
+        .tempdir()?;
+    let options = chaos::Options {
+        kills: args.kills,
+        seed: args.seed.unwrap_or_else(rand::random),
+        viewers: args.viewers,
+        rigs: match args.rig {
+            Some(RigName::One) => vec![rig::Kind::OneProgram],
+            Some(RigName::Apart) => vec![rig::Kind::Apart],
+            None => vec![rig::Kind::OneProgram, rig::Kind::Apart],
+        },
+        binaries: Binaries::beside_this()?,
+        dir: args.dir.clone().unwrap_or_else(|| scratch.path().to_owned()),
+    };
+    tracing::info!(seed = options.seed, kills = options.kills, "killing");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(Box::pin(chaos::run(&options)));
+    let sound = done.as_ref().is_ok_and(chaos::Report::is_sound);
+    if !sound {
+        tracing::error!(seed = options.seed, dir = %options.dir.display(), "data and logs are kept");
+        // Not dropped, so not removed.
+        let _ = scratch.keep();
+    }
+    say(&done?);
+    anyhow::ensure!(sound, "what was acknowledged is not what is there");
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "this is what the program is for")]
+fn say(report: &chaos::Report) {
+    println!("{report}");
 }
 
 fn all(bench: &Bench, report: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> {

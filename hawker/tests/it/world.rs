@@ -103,6 +103,7 @@ impl World {
             database_url: db.url.clone(),
             database_forgets: true,
             redis_url: redis.url(),
+            settings: Vec::new(),
         };
         let apart = Apart::start(place).await.expect("both start");
         let rest = RestClient::new(&apart.base_url()).expect("a client");

@@ -34,6 +34,8 @@ pub struct Place {
     pub database_forgets: bool,
     /// The bus.
     pub redis_url: String,
+    /// Further settings: variables of the environment.
+    pub settings: Vec<(String, String)>,
 }
 
 /// `core-api` and `live-engine`, each a process that can be killed and started again.
@@ -71,11 +73,20 @@ impl Apart {
         format!("http://{}", self.http)
     }
 
+    /// Starts what does not run, and waits until it listens.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn start_missing(&mut self) -> Result<()> {
+        self.spawn_missing()?;
+        self.listen().await
+    }
+
     /// Starts what does not run.
     ///
     /// # Errors
-    /// When it does not listen.
-    pub async fn start_missing(&mut self) -> Result<()> {
+    /// When it cannot be started.
+    pub fn spawn_missing(&mut self) -> Result<()> {
         if self.engine.is_none() {
             let command = self.command("live-engine")?;
             self.engine = Some(Program::start("live-engine", command, &self.log("live-engine"))?);
@@ -84,6 +95,14 @@ impl Apart {
             let command = self.command("core-api")?;
             self.core = Some(Program::start("core-api", command, &self.log("core-api"))?);
         }
+        Ok(())
+    }
+
+    /// Waits until both listen.
+    ///
+    /// # Errors
+    /// When one ends, or does not listen in time.
+    pub async fn listen(&mut self) -> Result<()> {
         for (program, addr) in [(&mut self.engine, self.live), (&mut self.core, self.http)] {
             if let Some(program) = program {
                 program.listens(addr).await?;
@@ -125,6 +144,7 @@ impl Apart {
         for limit in PER_ADDRESS {
             command.env(limit, UNLIMITED);
         }
+        command.envs(place.settings.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
 }

@@ -136,9 +136,22 @@ impl RestClient {
     /// # Errors
     /// `insufficient_stock`, `not_found`.
     pub async fn adjust_stock(&self, variant: VariantId, delta: i32) -> RestResult<serde_json::Value> {
+        self.adjust_stock_as(variant, delta, RequestId::new()).await
+    }
+
+    /// Adds units to a variant's stock, or takes some away, as the act `key`.
+    ///
+    /// # Errors
+    /// `insufficient_stock`, `not_found`.
+    pub async fn adjust_stock_as(
+        &self,
+        variant: VariantId,
+        delta: i32,
+        key: RequestId,
+    ) -> RestResult<serde_json::Value> {
         let body = json!({ "delta": delta });
         let path = format!("/seller/variants/{variant}/stock");
-        self.post_as(&path, RequestId::new(), Some(&body)).await
+        self.post_as(&path, key, Some(&body)).await
     }
 }
 
@@ -224,13 +237,29 @@ impl RestClient {
             .await
     }
 
+    /// Shows no product any more, as the act `key`.
+    ///
+    /// # Errors
+    /// `not_found`, `stream_not_live`.
+    pub async fn unfeature_as(&self, stream: StreamId, key: RequestId) -> RestResult<serde_json::Value> {
+        let path = format!("/streams/{stream}/feature");
+        self.call(Method::DELETE, &path, Some(key), NO_BODY).await
+    }
+
     /// Opens a flash sale.
     ///
     /// # Errors
     /// `insufficient_stock`, `stream_not_live`.
     pub async fn open_sale(&self, stream: StreamId, sale: &SaleOpen) -> RestResult<OpenedSale> {
-        self.post_as(&format!("/streams/{stream}/sales"), RequestId::new(), Some(sale))
-            .await
+        self.open_sale_as(stream, sale, RequestId::new()).await
+    }
+
+    /// Opens a flash sale, as the act `key`.
+    ///
+    /// # Errors
+    /// `insufficient_stock`, `stream_not_live`.
+    pub async fn open_sale_as(&self, stream: StreamId, sale: &SaleOpen, key: RequestId) -> RestResult<OpenedSale> {
+        self.post_as(&format!("/streams/{stream}/sales"), key, Some(sale)).await
     }
 
     /// Closes a flash sale.
@@ -238,8 +267,16 @@ impl RestClient {
     /// # Errors
     /// `not_found`.
     pub async fn close_sale(&self, stream: StreamId, sale: SaleId) -> RestResult<serde_json::Value> {
+        self.close_sale_as(stream, sale, RequestId::new()).await
+    }
+
+    /// Closes a flash sale, as the act `key`.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn close_sale_as(&self, stream: StreamId, sale: SaleId, key: RequestId) -> RestResult<serde_json::Value> {
         let path = format!("/streams/{stream}/sales/{sale}/close");
-        self.post_as(&path, RequestId::new(), NO_BODY).await
+        self.post_as(&path, key, NO_BODY).await
     }
 
     /// A way into a show's room, as a viewer.

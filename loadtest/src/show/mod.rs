@@ -23,8 +23,10 @@ mod store;
 mod tally;
 mod viewer;
 
+pub(crate) use cast::Account;
 pub use demo::{DemoOptions, Host, demo};
 pub use progress::Progress;
+pub(crate) use record::Record;
 pub use report::{DemoReport, Figures, LedgerLine};
 pub use simulate::{SimulateOptions, simulate};
 
