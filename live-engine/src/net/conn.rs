@@ -340,6 +340,14 @@ impl Conn {
         self.move_to(Ending::Over);
     }
 
+    /// Ends the connection with a reset: what the other side has not taken by now is not
+    /// kept for it, by the kernel neither.
+    pub fn cut_off(&self) {
+        // A system that refuses it keeps the bytes until it gives up by itself.
+        let _ = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+        self.end();
+    }
+
     fn move_to(&self, ending: Ending) {
         if self.ending.get() < ending {
             self.ending.set(ending);

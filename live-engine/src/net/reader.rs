@@ -65,8 +65,7 @@ impl ReadError {
         match self {
             Self::Protocol(_) => 1002,
             Self::NotUtf8 | Self::NotDeflate => 1007,
-            Self::TooManyFragments => 1008,
-            Self::TooLarge => 1009,
+            Self::TooLarge | Self::TooManyFragments => 1009,
         }
     }
 }

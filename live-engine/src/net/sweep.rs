@@ -85,7 +85,7 @@ fn stranger(conn: &Conn, limits: &Limits, now: Moment) {
         return;
     }
     if is_request {
-        conn.end();
+        conn.cut_off();
         return;
     }
     let refusal = Refusal::new(ErrorCode::TicketInvalid, "who is there? nobody said in time");
@@ -95,10 +95,10 @@ fn stranger(conn: &Conn, limits: &Limits, now: Moment) {
 fn viewer(conn: &Conn, limits: &Limits, now: Moment, unix: i64, ping: &[u8]) {
     let is_late = |since: Option<Moment>, deadline| since.is_some_and(|since| now.since(since) >= deadline);
     if is_late(Some(conn.heard.get()), limits.ping_interval + limits.pong_deadline) {
-        conn.end();
+        conn.cut_off();
     } else if conn.stalled() >= limits.stall {
         metrics::closed_slow();
-        conn.end();
+        conn.cut_off();
     } else if is_late(conn.begun.get(), limits.message) && !conn.input.borrow().is_busy() {
         let refusal = Refusal::new(ErrorCode::RequestTimeout, "the message took too long to arrive");
         conn.refuse(refusal, 1008);

@@ -2,9 +2,12 @@
 
 #![allow(missing_docs, reason = "tests say what they test by their names")]
 
+mod abuse;
 mod autobahn;
 mod chat;
 mod chatting;
+mod compression;
+mod descriptors;
 mod desk;
 mod ears;
 mod feed;
@@ -26,3 +29,4 @@ mod sale_model;
 mod shut_out;
 mod slow;
 mod wait_list;
+mod wire;

@@ -1,7 +1,7 @@
 //! 7 the end of a connection.
 
-use super::client::frame;
-use super::{CLOSE, CONTINUATION, Case, End, FINAL, MORE, PING, TEXT, case, run};
+use super::{Case, End, case, run};
+use crate::wire::{CLOSE, CONTINUATION, FINAL, MORE, PING, TEXT, frame};
 
 fn close(code: u16, reason: &[u8]) -> Vec<u8> {
     frame(FINAL | CLOSE, &[&code.to_be_bytes(), reason].concat())

@@ -1,9 +1,8 @@
 //! 12 compression of several kinds of data, 13 several offers.
 
-use super::client::{Client, deflate, fragmented, frame};
-use super::{BINARY, CLOSE, FINAL, TEXT, echo};
+use super::echo;
+use crate::wire::{BINARY, CLOSE, COMPRESSED, Client, FINAL, TEXT, deflate, fragmented, frame};
 
-const COMPRESSED: u8 = 0x40;
 /// The suite sends a thousand of each.
 const MESSAGES: usize = 3;
 /// Bytes of a message, and of the fragments it is cut into.
@@ -72,7 +71,7 @@ fn kinds() -> [(u8, Vec<u8>); 5] {
 /// Sends messages of every size, compressed where that was agreed, and hears them again.
 fn talk(name: &str, offer: &str, agreed: Option<&str>, opcode: u8, data: &[u8]) {
     for (n, (size, fragment)) in (1..).zip(SIZES) {
-        let mut client = Client::open(echo::start(), Some(offer));
+        let mut client = Client::open(echo::start(), "/ws", Some(offer));
         assert_eq!(client.extensions.as_deref(), agreed, "case {name}.{n}");
         for part in data.windows(size).step_by(size / 2 + 7).take(MESSAGES) {
             let (first, payload) = match agreed {

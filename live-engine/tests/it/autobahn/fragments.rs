@@ -1,7 +1,7 @@
 //! 5 fragmentation, 10 messages that are fragmented by themselves.
 
-use super::client::{fragmented, frame};
-use super::{CONTINUATION, Case, End, FINAL, MORE, PING, PONG, Step, TEXT, case, chopped, run};
+use super::{Case, End, Step, case, chopped, run};
+use crate::wire::{CONTINUATION, FINAL, MORE, PING, PONG, TEXT, fragmented, frame};
 
 /// How the suite sends frames: in one, frame by frame, byte by byte.
 enum Chop {

@@ -1,7 +1,7 @@
 //! 1 framing, 2 pings and pongs, 3 reserved bits, 4 opcodes.
 
-use super::client::frame;
-use super::{BINARY, CLOSE, End, FINAL, PING, PONG, TEXT, case, chopped, run};
+use super::{End, case, chopped, run};
+use crate::wire::{BINARY, CLOSE, FINAL, PING, PONG, TEXT, frame};
 
 const HELLO: &[u8] = b"Hello, world!";
 const BYTES: &[u8] = b"\x00\xff\xfe\xfd\xfc\xfb\x00\xff";

@@ -1,7 +1,7 @@
 //! 9 sizes: what one reader takes when its limits let it. The engine's own are far lower.
 
-use super::client::{Client, fragmented, frame};
-use super::{BINARY, Case, End, FINAL, TEXT, case, chopped, echo, run};
+use super::{Case, End, case, chopped, echo, run};
+use crate::wire::{BINARY, CLOSE, Client, FINAL, TEXT, fragmented, frame};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -58,14 +58,14 @@ fn autobahn_9_5_and_9_6_pieces() {
 fn autobahn_9_7_and_9_8_round_trips() {
     for (group, opcode, byte) in [(7, TEXT, b'*'), (8, BINARY, 0xfe)] {
         for (n, size) in (1..).zip([0, 16, 64, 256, 1024, 4096]) {
-            let mut client = Client::open(echo::start(), None);
+            let mut client = Client::open(echo::start(), "/ws", None);
             let payload = vec![byte; size];
             for _ in 0..ROUNDS {
                 client.send(&frame(FINAL | opcode, &payload), usize::MAX);
                 let heard = client.message();
                 assert!(heard == Some((opcode, payload.clone())), "case 9.{group}.{n}");
             }
-            client.send(&frame(FINAL | super::CLOSE, &1000_u16.to_be_bytes()), usize::MAX);
+            client.send(&frame(FINAL | CLOSE, &1000_u16.to_be_bytes()), usize::MAX);
             assert_eq!(client.closed(), Ok(Some(1000)), "case 9.{group}.{n}");
         }
     }

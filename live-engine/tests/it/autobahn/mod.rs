@@ -14,7 +14,6 @@
 //!   the offer is declined, and plain messages are echoed.
 //! - 9.9 and 9.10 are switched off there; 0, 8 and 11 have no cases.
 
-mod client;
 mod close;
 mod deflate;
 mod echo;
@@ -23,16 +22,7 @@ mod framing;
 mod limits;
 mod utf8;
 
-use client::Client;
-
-const FINAL: u8 = 0x80;
-const MORE: u8 = 0x00;
-const CONTINUATION: u8 = 0x0;
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xa;
+use crate::wire::{CLOSE, Client, FINAL, frame};
 
 /// What a case does, in order.
 enum Step {
@@ -81,7 +71,7 @@ fn run(count: usize, cases: Vec<Case>) {
     let names: std::collections::BTreeSet<_> = cases.iter().map(|case| case.name.clone()).collect();
     assert_eq!((cases.len(), names.len()), (count, count));
     for Case { name, steps, end } in cases {
-        let mut client = Client::open(server, None);
+        let mut client = Client::open(server, "/ws", None);
         for step in steps {
             match step {
                 Step::Send(bytes, chop) => client.send(&bytes, chop),
@@ -93,7 +83,7 @@ fn run(count: usize, cases: Vec<Case>) {
         }
         let closed = match end {
             End::Clean => {
-                client.send(&client::frame(FINAL | CLOSE, &1000_u16.to_be_bytes()), usize::MAX);
+                client.send(&frame(FINAL | CLOSE, &1000_u16.to_be_bytes()), usize::MAX);
                 Some(1000)
             }
             End::Answered(code) => code,

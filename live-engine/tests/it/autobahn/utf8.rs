@@ -1,7 +1,7 @@
 //! 6 text that is UTF-8, and text that is not.
 
-use super::client::{fragmented, frame};
-use super::{CONTINUATION, Case, End, FINAL, MORE, PING, PONG, Step, TEXT, case, run};
+use super::{Case, End, Step, case, run};
+use crate::wire::{CONTINUATION, FINAL, MORE, PING, PONG, TEXT, fragmented, frame};
 
 const KOSME: &[u8] = b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5";
 const EDITED: &[u8] = b"edited";

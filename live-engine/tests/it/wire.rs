@@ -1,13 +1,23 @@
-//! The client's side of a case, written apart from what it tests: frames by hand, flate2
-//! for compressed ones.
+//! A client that speaks bytes, written apart from what it tests: frames by hand, flate2
+//! for compressed ones, a blocking socket. For cases and abuses that no library's client
+//! would commit.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+use socket2::{Domain, Socket, Type};
 
-use super::{BINARY, CLOSE, FINAL, MORE, PING, TEXT};
+pub const FINAL: u8 = 0x80;
+pub const MORE: u8 = 0x00;
+pub const COMPRESSED: u8 = 0x40;
+pub const CONTINUATION: u8 = 0x0;
+pub const TEXT: u8 = 0x1;
+pub const BINARY: u8 = 0x2;
+pub const CLOSE: u8 = 0x8;
+pub const PING: u8 = 0x9;
+pub const PONG: u8 = 0xa;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const MASK: [u8; 4] = [0x81, 0x0f, 0xf0, 0x5a];
@@ -62,40 +72,69 @@ fn inflate(message: &[u8]) -> Vec<u8> {
     out
 }
 
-/// An upgraded connection.
+/// A connection.
 pub struct Client {
-    socket: TcpStream,
+    pub socket: TcpStream,
     /// What the server has taken up of the extensions offered.
     pub extensions: Option<String>,
+    /// Whether the last message was compressed.
+    pub was_compressed: bool,
     /// The close frame, once it has come.
     close: Option<Vec<u8>>,
     heard: Vec<u8>,
 }
 
+/// A request for the upgrade.
+pub fn request(target: &str, offer: Option<&str>) -> String {
+    let offer = offer.map_or(String::new(), |offer| format!("Sec-WebSocket-Extensions: {offer}\r\n"));
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: echo\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: hawker.v1.json\r\n{offer}\r\n"
+    )
+}
+
 impl Client {
-    /// Connects, with an offer of extensions.
-    pub fn open(server: SocketAddr, offer: Option<&str>) -> Self {
-        let mut socket = TcpStream::connect(server).expect("connected");
+    /// Connects, and says nothing yet.
+    pub fn connect(server: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(server).expect("connected"))
+    }
+
+    /// The same with a receive buffer so small that it falls behind at once.
+    pub fn connect_small(server: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        socket.connect(&server.into()).expect("connected");
+        Self::over(socket.into())
+    }
+
+    fn over(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
         socket.set_nodelay(true).expect("every write is a segment");
-        let offer = offer.map_or(String::new(), |offer| format!("Sec-WebSocket-Extensions: {offer}\r\n"));
-        write!(
-            socket,
-            "GET /ws HTTP/1.1\r\nHost: echo\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             Sec-WebSocket-Protocol: hawker.v1.json\r\n{offer}\r\n"
-        )
-        .expect("asked");
-        let mut client = Self {
+        Self {
             socket,
             extensions: None,
+            was_compressed: false,
             close: None,
             heard: Vec::new(),
-        };
-        while !client.heard.ends_with(b"\r\n\r\n") {
-            client.read(1);
         }
-        let response = String::from_utf8(std::mem::take(&mut client.heard)).expect("text");
+    }
+
+    /// Connects and upgrades, with an offer of extensions.
+    pub fn open(server: SocketAddr, target: &str, offer: Option<&str>) -> Self {
+        let mut client = Self::connect(server);
+        client.send(request(target, offer).as_bytes(), usize::MAX);
+        client.upgraded();
+        client
+    }
+
+    /// Reads the response to the request.
+    pub fn upgraded(&mut self) {
+        self.heard.clear();
+        while !self.heard.ends_with(b"\r\n\r\n") {
+            assert!(self.read(1), "{}", String::from_utf8_lossy(&self.heard));
+        }
+        let response = String::from_utf8(std::mem::take(&mut self.heard)).expect("text");
         assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
         let field = |name: &str| {
             let line = response.lines().find(|line| line.to_lowercase().starts_with(name));
@@ -105,8 +144,7 @@ impl Client {
         // The example of RFC 6455, 1.3.
         let accept = field("sec-websocket-accept");
         assert_eq!(accept.as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
-        client.extensions = field("sec-websocket-extensions");
-        client
+        self.extensions = field("sec-websocket-extensions");
     }
 
     /// Sends bytes, `chop` at a time. A server that has closed may not take them all.
@@ -160,6 +198,7 @@ impl Client {
     pub fn message(&mut self) -> Option<(u8, Vec<u8>)> {
         let (first, payload) = self.frame()?;
         assert_ne!(first & FINAL, 0, "our server does not fragment");
+        self.was_compressed = first & COMPRESSED != 0;
         match (first & 0x70, first & 0x0f) {
             (0x00, CLOSE) => {
                 self.close = Some(payload);
