@@ -172,6 +172,8 @@ impl Limits {
         let per_address = settings.or("limit_connections_per_address", default.connections_per_address);
         let rooms = settings.or("limit_rooms", default.rooms);
         let ping = settings.or("limit_ping_interval_seconds", default.ping_interval.as_secs());
+        let message = settings.or("limit_message_seconds", default.message.as_secs());
+        let stall = settings.or("limit_stall_seconds", default.stall.as_secs());
         let log_bytes = settings.or("limit_room_log_bytes", default.log.bytes);
         let mut rate = |key: &str, default: Rate| match settings.optional::<Rate>(key) {
             Some(rate) => rate,
@@ -195,6 +197,8 @@ impl Limits {
             connections_per_address: per_address?,
             rooms: rooms?,
             ping_interval: Duration::from_secs(ping?.max(1)),
+            message: Duration::from_secs(message?.max(1)),
+            stall: Duration::from_secs(stall?.max(1)),
             log: LogLimits {
                 bytes: log_bytes?,
                 ..default.log
