@@ -9,7 +9,7 @@ use shared::protocol::Outcome;
 use tokio::time::Instant;
 
 use super::store;
-use super::{Inner, crowded, lane, state};
+use super::{Inner, batch, crowded, state};
 use crate::db::{self, CALL_DEADLINE, Failure};
 use crate::types::{ConnId, HoldAnswer};
 
@@ -101,7 +101,7 @@ fn answer_later(
                 done.map(|()| Outcome::Done).map_err(Refusal::from)
             }
             Err(error) => Err(match desk.health.failed("giving up a hold or a place", &error) {
-                Failure::Away => lane::outcome_unknown(),
+                Failure::Away => batch::outcome_unknown(),
                 failure => failure.code().into(),
             }),
         };

@@ -192,7 +192,7 @@ pub(super) async fn sweep_strays(inner: Arc<Inner>) {
         if inner.stopping.run_until_cancelled(pause).await.is_none() {
             return;
         }
-        inner.forget_idle_lanes();
+        inner.lanes().forget_idle(Instant::now());
         let Ok(overdue) = with_connection(&inner, async |conn| store::overdue(conn).await).await else {
             continue;
         };

@@ -3,7 +3,7 @@
 //! its own unless the caller has begun one.
 
 pub(super) mod line;
-pub(super) mod reserve;
+pub(crate) mod reserve;
 
 use std::time::Duration;
 
@@ -20,24 +20,24 @@ use crate::types::SaleProgress;
 
 /// A sale's counters, and how far away its times are by the database's clock.
 #[derive(Clone, Debug)]
-pub(super) struct SaleState {
-    pub(super) stream: StreamId,
-    pub(super) progress: SaleProgress,
+pub(crate) struct SaleState {
+    pub(crate) stream: StreamId,
+    pub(crate) progress: SaleProgress,
     /// People in line.
-    pub(super) waiting: u32,
+    pub(crate) waiting: u32,
     /// Until the earliest hold lapses.
-    pub(super) next_expiry_in: Option<Duration>,
+    pub(crate) next_expiry_in: Option<Duration>,
     /// Until the sale opens, if that is ahead.
-    pub(super) opens_in: Option<Duration>,
+    pub(crate) opens_in: Option<Duration>,
 }
 
 /// What a sweep did.
-pub(super) struct Swept {
+pub(crate) struct Swept {
     /// Holds that lapsed, and those that their units became.
-    pub(super) changed: Vec<(UserId, Reservation)>,
-    pub(super) state: SaleState,
+    pub(crate) changed: Vec<(UserId, Reservation)>,
+    pub(crate) state: SaleState,
     /// Until the sale ends, if it is open.
-    pub(super) ends_in: Option<Duration>,
+    pub(crate) ends_in: Option<Duration>,
 }
 
 /// Expires a sale's stale holds, offers what that frees to the wait list and closes the

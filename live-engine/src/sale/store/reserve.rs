@@ -15,12 +15,12 @@ use super::{SaleState, from_ms, progress, reservation};
 use crate::sale::state::Ask;
 
 /// What a batch brought: an answer for each ask, in their order.
-pub(in crate::sale) struct Granted {
-    pub(in crate::sale) answers: Vec<Result<Outcome, Refusal>>,
+pub(crate) struct Granted {
+    pub(crate) answers: Vec<Result<Outcome, Refusal>>,
     /// Holds that lapsed on the way, and those that their units became.
-    pub(in crate::sale) changed: Vec<(UserId, Reservation)>,
+    pub(crate) changed: Vec<(UserId, Reservation)>,
     /// None: there is no such sale.
-    pub(in crate::sale) state: Option<SaleState>,
+    pub(crate) state: Option<SaleState>,
 }
 
 /// Grants what can be granted, first come first served, and puts in line who would wait.
