@@ -59,6 +59,7 @@ create table orders (
     total_minor    bigint      not null,
     address        jsonb       not null check (jsonb_typeof(address) = 'object'),
     expires_at     timestamptz not null,
+    holds_until    timestamptz,
     paid_at        timestamptz,
     created_at     timestamptz not null default now(),
     check (total_minor = items_minor + shipping_minor)
@@ -67,9 +68,13 @@ create unique index orders_checkout_key on orders (checkout_id);
 create unique index orders_number_key on orders (number);
 create index orders_user_idx on orders (user_id, id desc);
 create index orders_expiry_idx on orders (expires_at) where status = 'pending_payment';
+create index orders_unpaid_idx on orders (user_id) where status = 'pending_payment';
+create index orders_holds_expiry_idx on orders (holds_until) where status = 'pending_payment' and holds_until is not null;
 create index orders_stream_idx on orders (stream_id) where stream_id is not null;
 comment on column orders.address is 'The address as it was when the order was placed.';
-comment on column orders.expires_at is 'Until when it may be paid.';
+comment on column orders.expires_at is 'Until when it may be paid, as far as it alone goes.';
+comment on column orders.holds_until is
+    'Until when its first flash hold lasts: unpaid by then, it cannot be paid as agreed and its other units are free.';
 
 create table order_items (
     id                      uuid primary key,

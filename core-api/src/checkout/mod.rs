@@ -26,7 +26,8 @@ use crate::idempotency::{self, Answer};
 use crate::stock::{self, Reserved, Units};
 use model::{Checkout, Head, HeldUnits, Line, NewCheckout, NewLine, Offer};
 
-/// Open checkouts of one buyer at most, so that no account keeps a shop's stock from others.
+/// Open checkouts and unpaid orders of one buyer at most, so that no account keeps a shop's
+/// stock from others.
 const OPEN_MAX: i64 = 10;
 
 type Offers = HashMap<VariantId, (Offer, String)>;
@@ -108,7 +109,10 @@ async fn may_open_another(conn: &mut PgConnection, buyer: UserId) -> Result<()> 
     if open.count < OPEN_MAX {
         return Ok(());
     }
-    let refusal = Refusal::new(ErrorCode::RateLimited, "too many open checkouts: finish or cancel one");
+    let refusal = Refusal::new(
+        ErrorCode::RateLimited,
+        "too many open checkouts and unpaid orders: finish or cancel one",
+    );
     let wait = u64::try_from(open.next_expiry_ms).unwrap_or_default().max(1);
     Err(refusal.retry_after_ms(wait).into())
 }

@@ -125,22 +125,27 @@ pub async fn lock_buyer(conn: &mut PgConnection, buyer: UserId) -> sqlx::Result<
     Ok(())
 }
 
-/// What a buyer has open.
+/// What a buyer keeps from others without having paid.
 pub struct Open {
     pub count: i64,
     /// Until the first of them expires; 0: there is none.
     pub next_expiry_ms: i64,
 }
 
-/// A buyer's checkouts that hold stock and can still be placed. To be asked after
-/// [`lock_buyer`], in a statement of its own: one that waited sees what was before the wait.
+/// A buyer's checkouts that hold stock and can still be placed, and their unpaid orders. To
+/// be asked after [`lock_buyer`], in a statement of its own: one that waited sees what was
+/// before the wait.
 pub async fn open_of(conn: &mut PgConnection, buyer: UserId) -> sqlx::Result<Open> {
     sqlx::query_as!(
         Open,
         r#"select count(*) as "count!",
                   coalesce(ceil(extract(epoch from min(expires_at) - clock_timestamp()) * 1000), 0)::bigint
                       as "next_expiry_ms!"
-             from checkouts where user_id = $1 and status = 'open' and expires_at > clock_timestamp()"#,
+             from (select expires_at from checkouts where user_id = $1 and status = 'open'
+                   union all
+                   select least(expires_at, holds_until) from orders where user_id = $1 and status = 'pending_payment'
+                  ) kept
+            where expires_at > clock_timestamp()"#,
         buyer.0
     )
     .fetch_one(conn)

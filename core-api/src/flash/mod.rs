@@ -128,7 +128,8 @@ pub async fn lock(conn: &mut PgConnection, holds: &[ReservationId]) -> Result<()
     Ok(())
 }
 
-/// Step: held → paying for all of them, or `false`: one has lapsed.
+/// Step: held → paying for all of them, each with more time if it has not had that yet; or
+/// `false`: one has lapsed.
 ///
 /// # Errors
 /// When the database fails.
@@ -178,6 +179,18 @@ pub async fn notify(conn: &mut PgConnection, user: UserId, holds: &[ReservationI
     }
     for (stream, sale, reservations) in store::rooms_of(conn, holds).await? {
         outbox::push(conn, stream, &RoomNotice::SaleChanged { sale }).await?;
+        outbox::push(conn, stream, &RoomNotice::ReservationsChanged { user, reservations }).await?;
+    }
+    Ok(())
+}
+
+/// Step: tells the rooms, for their owner, that these holds of `user` have changed, and
+/// nothing else has.
+///
+/// # Errors
+/// When the database fails.
+pub async fn tell_owner(conn: &mut PgConnection, user: UserId, holds: &[ReservationId]) -> Result<()> {
+    for (stream, _, reservations) in store::rooms_of(conn, holds).await? {
         outbox::push(conn, stream, &RoomNotice::ReservationsChanged { user, reservations }).await?;
     }
     Ok(())

@@ -118,6 +118,9 @@ where
             replayed: true,
         });
     }
+    if found.is_hold {
+        return Err(ErrorCode::RequestIdReused.into());
+    }
     let body = work(&mut *tx).await?;
     let response = serde_json::to_value(&body).map_err(anyhow::Error::new)?;
     let kept = store::keep(tx, user, key, operation, hash, status, response).await?;

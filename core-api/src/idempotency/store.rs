@@ -8,6 +8,8 @@ use sqlx::PgConnection;
 pub(super) struct Claim {
     pub locked: bool,
     pub stored: Option<Stored>,
+    /// The key stands for a hold of a flash sale or a place in its line.
+    pub is_hold: bool,
 }
 
 /// The answer that was given.
@@ -30,7 +32,10 @@ pub(super) async fn claim(
 ) -> Result<Claim, sqlx::Error> {
     let row = sqlx::query!(
         r#"select l.locked as "locked!", k.operation as "operation?", k.body_hash as "body_hash?",
-                  k.status as "status?", k.response as "response?"
+                  k.status as "status?", k.response as "response?",
+                  exists (select 1 from reservations r where r.user_id = $2 and r.request_id = $3)
+                  or exists (select 1 from reservation_waitlist w where w.user_id = $2 and w.request_id = $3)
+                      as "is_hold!"
              from (select pg_try_advisory_xact_lock($1) as locked) l
              left join idempotency_keys k on k.user_id = $2 and k.key = $3"#,
         lock,
@@ -51,6 +56,7 @@ pub(super) async fn claim(
     Ok(Claim {
         locked: row.locked,
         stored,
+        is_hold: row.is_hold,
     })
 }
 

@@ -263,8 +263,9 @@ pub async fn cancel(db: &PgPool, bus: &SharedBus, buyer: UserId, id: OrderId) ->
     Ok(cancelled)
 }
 
-/// Expires a batch of unpaid orders whose time is over; their stock is free again, flash
-/// holds are left to their sale. Returns how many.
+/// Expires a batch of unpaid orders whose time is over, or that of a flash hold of theirs:
+/// then they cannot be paid as agreed. Their stock is free again, flash holds are left to
+/// their sale. Returns how many.
 ///
 /// # Errors
 /// When the database fails.
@@ -332,6 +333,14 @@ pub async fn lock_payable(conn: &mut PgConnection, id: OrderId, buyer: UserId) -
         OrderStatus::Cancelled => Err(Refusal::new(ErrorCode::WrongState, "the order was cancelled").into()),
         _ => Err(ErrorCode::AlreadyPaid.into()),
     }
+}
+
+/// Step: the order's flash holds were given more time.
+///
+/// # Errors
+/// When the database fails.
+pub async fn extend(conn: &mut PgConnection, id: OrderId) -> Result<()> {
+    Ok(store::extend(conn, id).await?)
 }
 
 /// Step: the order's flash holds.

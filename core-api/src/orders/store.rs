@@ -73,9 +73,12 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> sqlx::Result<(
     let row = sqlx::query!(
         r#"with placed as (
                insert into orders (id, user_id, checkout_id, stream_id, status, currency,
-                                   items_minor, shipping_minor, total_minor, address, expires_at)
-               values ($1, $2, $3, $4, $5, $6, $7, $8, $7::bigint + $8::bigint, $9, clock_timestamp() + make_interval(secs => $10))
-               returning number, created_at, expires_at
+                                   items_minor, shipping_minor, total_minor, address, expires_at, holds_until)
+               select $1, $2, $3, $4, $5, $6, $7, $8, $7::bigint + $8::bigint, $9,
+                      clock_timestamp() + make_interval(secs => $10),
+                      (select min(r.expires_at) from checkout_items c join reservations r on r.id = c.reservation_id
+                        where c.id = any($12))
+               returning number, created_at, least(expires_at, holds_until) as expires_at
            ), lines as (
                insert into order_items (id, order_id, seller_id, product_id, variant_id, reservation_id, title, sku,
                                         options, image_url, quantity, unit_price_minor, gross_minor, shipping_minor,
@@ -90,7 +93,7 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> sqlx::Result<(
            ), history as (
                insert into order_status_history (id, order_id, status, actor_id) values ($15, $1, $5, $2)
            )
-           select number, created_at, expires_at from placed"#,
+           select number, created_at, expires_at as "expires_at!" from placed"#,
         new.id.0,
         new.buyer.0,
         new.checkout.0,
@@ -171,7 +174,7 @@ pub async fn head(conn: &mut PgConnection, id: OrderId, buyer: UserId) -> sqlx::
         HeadRow,
         r#"select id as "id: OrderId", number, status as "status: OrderStatus", currency, items_minor, shipping_minor,
                   address as "address: Json<PostalAddress>", stream_id as "stream: StreamId", created_at, paid_at,
-                  expires_at
+                  least(expires_at, holds_until) as "expires_at!"
              from orders where id = $1 and user_id = $2"#,
         id.0,
         buyer.0
@@ -193,7 +196,7 @@ pub async fn heads(
         HeadRow,
         r#"select id as "id: OrderId", number, status as "status: OrderStatus", currency, items_minor, shipping_minor,
                   address as "address: Json<PostalAddress>", stream_id as "stream: StreamId", created_at, paid_at,
-                  expires_at
+                  least(expires_at, holds_until) as "expires_at!"
              from orders where user_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3"#,
         buyer.0,
         before,
@@ -323,11 +326,26 @@ pub async fn step(conn: &mut PgConnection, id: OrderId, to: OrderStatus, actor: 
     Ok(done.rows_affected() == 1)
 }
 
-/// Locks unpaid orders whose time is over, at most `limit`; which.
+/// An order's flash holds last longer now: so does the order, as far as it depends on them.
+pub async fn extend(conn: &mut PgConnection, id: OrderId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update orders set holds_until = (select min(r.expires_at) from order_items i
+                                            join reservations r on r.id = i.reservation_id where i.order_id = $1)
+          where id = $1",
+        id.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Locks unpaid orders whose time is over, or that of a flash hold of theirs, at most
+/// `limit`; which.
 pub async fn lock_due(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "select o.id from orders o
-          where o.status = 'pending_payment' and o.expires_at <= clock_timestamp()
+          where o.status = 'pending_payment'
+            and (o.expires_at <= clock_timestamp() or o.holds_until <= clock_timestamp())
             and not exists (select 1 from payments p where p.order_id = o.id
                              and p.status in ('created', 'processing', 'requires_action', 'captured'))
           order by o.expires_at limit $1 for no key update skip locked",

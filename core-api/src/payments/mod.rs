@@ -24,6 +24,7 @@ use std::time::Duration;
 use shared::bus::SharedBus;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{OrderId, PaymentId, RequestId, UserId};
+use shared::outbox;
 use shared::status::{Machine, PaymentStatus};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -95,6 +96,10 @@ pub async fn pay(till: &Till, buyer: UserId, order: OrderId, key: RequestId, tok
         intend(conn, till, buyer, order, token).await.map(Kept::Intended)
     })
     .await?;
+    if !kept.replayed {
+        // Its flash holds last longer: their owner is told while the provider works.
+        outbox::hint(till.bus.as_ref()).await;
+    }
     answer(till, buyer, key, kept, async |id| charge(till, id).await).await
 }
 
@@ -162,6 +167,10 @@ async fn intend(conn: &mut PgConnection, till: &Till, buyer: UserId, order: Orde
     }
     if !flash::start_paying(conn, &holds).await? {
         return Err(ErrorCode::HoldExpired.into());
+    }
+    if !holds.is_empty() {
+        orders::extend(conn, order.id).await?;
+        flash::tell_owner(conn, buyer, &holds).await?;
     }
     let id = store::insert(conn, order.id, till.provider.name(), order.total, token)
         .await?

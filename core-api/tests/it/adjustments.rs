@@ -39,7 +39,10 @@ async fn stock_never_falls_below_what_is_promised() {
     let after: SellerProduct = adjust(&shop, variant, Uuid::now_v7(), -5).await.ok();
     assert_eq!((after.variants[0].on_hand, after.variants[0].available), (5, 1));
     let problem = adjust(&shop, variant, Uuid::now_v7(), -2).await;
-    assert_eq!(problem.refused(409, "insufficient_stock")["field"], "delta");
+    let problem = problem.refused(409, "insufficient_stock");
+    assert_eq!(problem["field"], "delta");
+    let detail = problem["detail"].as_str().expect("words");
+    assert!(detail.contains("5 units are there and 4 of them promised"), "{detail}");
     adjust(&shop, variant, Uuid::now_v7(), 0)
         .await
         .refused(422, "invalid_body");

@@ -311,7 +311,10 @@ async fn a_buyer_has_ten_checkouts_open_at_most() {
     assert_eq!(opened.len(), 10, "however many are asked for at once");
     for reply in refused {
         let problem = reply.refused(429, "rate_limited");
-        assert_eq!(problem["detail"], "too many open checkouts: finish or cancel one");
+        assert_eq!(
+            problem["detail"],
+            "too many open checkouts and unpaid orders: finish or cancel one"
+        );
         let wait = problem["retry_after_ms"].as_u64().expect("when to try again");
         assert!((500_000..=600_000).contains(&wait), "until the first expires: {wait}");
     }
@@ -327,7 +330,9 @@ async fn a_buyer_has_ten_checkouts_open_at_most() {
     buyer.checkout(variant, 1).await;
     buyer.try_checkout(&basket).await.refused(429, "rate_limited");
     let second: Checkout = opened[1].created();
-    buyer.try_place(second.id).await.created::<serde_json::Value>();
+    let order: Order = buyer.try_place(second.id).await.created();
+    buyer.try_checkout(&basket).await.refused(429, "rate_limited");
+    buyer.pay(order.id, "test_success").await;
     buyer.checkout(variant, 1).await;
     // One that is out of time counts no more, even before the job has been.
     let lapse = "update checkouts set expires_at = clock_timestamp() where id = $1";

@@ -5,6 +5,7 @@ mod bus;
 mod catalog;
 mod checkout;
 mod flash;
+mod flash_orders;
 mod harness;
 mod history;
 mod http;

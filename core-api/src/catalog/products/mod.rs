@@ -282,7 +282,11 @@ pub(crate) async fn adjust_stock(
 }
 
 async fn refused_adjustment(tx: &mut PgConnection, seller: SellerId, id: VariantId) -> Result<crate::http::Error> {
-    let free = store::free(tx, seller, id).await?.ok_or(ErrorCode::NotFound)?;
-    let detail = format!("{free} units are free, the others are promised");
+    let store::Stock { on_hand, reserved } = store::stock(tx, seller, id).await?.ok_or(ErrorCode::NotFound)?;
+    let free = on_hand - reserved;
+    let detail = format!(
+        "{on_hand} units are there and {reserved} of them promised to flash sales, checkouts and orders: \
+         at most {free} can be taken"
+    );
     Ok(Refusal::new(ErrorCode::InsufficientStock, detail).at("delta").into())
 }

@@ -437,9 +437,20 @@ pub(super) async fn adjust(
 }
 
 /// Units of the shop's variant that nobody was promised.
-pub(super) async fn free(tx: &mut PgConnection, seller: SellerId, id: VariantId) -> Result<Option<i32>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select v.on_hand - v.reserved as "free!"
+/// Units in the shop's hands, and how many of them are promised.
+pub(super) struct Stock {
+    pub on_hand: i32,
+    pub reserved: i32,
+}
+
+pub(super) async fn stock(
+    tx: &mut PgConnection,
+    seller: SellerId,
+    id: VariantId,
+) -> Result<Option<Stock>, sqlx::Error> {
+    sqlx::query_as!(
+        Stock,
+        r#"select v.on_hand, v.reserved
              from product_variants v join products p on p.id = v.product_id
             where v.id = $2 and p.seller_id = $1"#,
         seller.0,

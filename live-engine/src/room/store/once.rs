@@ -35,9 +35,25 @@ pub(super) async fn claim(tx: &mut PgConnection, user: UserId, key: RequestId) -
         user.0,
         key.0
     )
-    .fetch_optional(tx)
+    .fetch_optional(&mut *tx)
     .await?;
+    if stored.is_none() && stands_for_hold(tx, user, key).await? {
+        return Err(ErrorCode::RequestIdReused.into());
+    }
     Ok(stored)
+}
+
+/// Whether the key stands for a hold of a flash sale or a place in its line: those are
+/// their own record.
+async fn stands_for_hold(tx: &mut PgConnection, user: UserId, key: RequestId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select 1 from reservations where user_id = $1 and request_id = $2)
+               or exists (select 1 from reservation_waitlist where user_id = $1 and request_id = $2) as "e!""#,
+        user.0,
+        key.0
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// Keeps the answer, in the work's own transaction.
