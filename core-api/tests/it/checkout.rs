@@ -1,6 +1,7 @@
 //! Pricing and holding.
 
 use core_api::checkout::model::Checkout;
+use core_api::orders::model::Order;
 use serde_json::json;
 use shared::ids::{CheckoutId, OrderId, ReservationId, StreamId, VariantId};
 use shared::live::RoomNotice;
