@@ -13,7 +13,7 @@
 -- Whom a shop does not sell to: a buyer here is refused, and loses the place in line when
 -- its turn comes.
 create view flash_sale_barred as
-    select null::uuid as seller_id, null::uuid as user_id where false;
+    select seller_id, user_id from banned_viewers where user_id is not null and (until is null or until > now());
 
 -- Gives p_quantity held units back: to the pool of an open sale, to the variant's free
 -- stock once the sale is closed. What is free in an open sale then is offered to the wait
@@ -131,7 +131,7 @@ $$;
 --   sale_not_open          before opens_at
 --   sale_closed            closed, or after ends_at, or the shop may not sell (any more)
 --   own_shop               the buyer is the seller
---   forbidden              the shop does not sell to this buyer
+--   banned                 the shop does not sell to this buyer
 --   already_waiting        in line already, by another request
 --   purchase_limit_reached held, bought and waited for, this batch included, would exceed per_buyer
 --   sold_out               nothing is left
@@ -272,7 +272,7 @@ begin
         elsif p_users[i] = v_seller_user then
             v_outcome[i] := 'own_shop';
         elsif v_barred[i] then
-            v_outcome[i] := 'forbidden';
+            v_outcome[i] := 'banned';
         elsif v_waits[i] and v_in_line[i] then
             v_outcome[i] := 'already_waiting';
         elsif v_have[i] + p_quantities[i] > v_sale.per_buyer then

@@ -112,6 +112,8 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(payments::get) // GET /orders/{id}/payments/{payment}
         .service(payments::confirm); // POST /orders/{id}/payments/{payment}/confirm
     config
+        .service(identity::suspend) // POST /admin/users/{id}/suspend
+        .service(identity::reinstate) // POST /admin/users/{id}/reinstate
         .service(sellers::list) // GET /admin/sellers
         .service(sellers::approve) // POST /admin/sellers/{id}/approve
         .service(sellers::reject) // POST /admin/sellers/{id}/reject

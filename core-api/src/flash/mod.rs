@@ -34,7 +34,7 @@ pub async fn hold(
     quantity: i32,
 ) -> Result<Hold> {
     let mut tx = db.begin().await?;
-    let Some(shop) = store::selling(&mut tx, sale, user).await? else {
+    let Some((stream, selling)) = store::stream_of(&mut tx, sale).await? else {
         return Err(ErrorCode::NotFound.into());
     };
     let fresh = ReservationId::new();
@@ -59,10 +59,7 @@ pub async fn hold(
     }
     let id = answer.ok_or_else(|| anyhow::anyhow!("reserve_flash_units answers nothing"))?;
     if id == fresh {
-        if shop.banned {
-            return Err(ErrorCode::Banned.into());
-        }
-        if !shop.selling {
+        if !selling {
             // A suspended shop sells nothing; what was held before stays held.
             return Err(ErrorCode::SaleClosed.into());
         }
@@ -73,8 +70,8 @@ pub async fn hold(
         .ok_or_else(|| anyhow::anyhow!("a granted hold is not there"))?;
     let news = !changed.is_empty();
     if news {
-        outbox::push(&mut tx, shop.stream, &RoomNotice::SaleChanged { sale }).await?;
-        tell_owners(&mut tx, shop.stream, changed).await?;
+        outbox::push(&mut tx, stream, &RoomNotice::SaleChanged { sale }).await?;
+        tell_owners(&mut tx, stream, changed).await?;
     }
     tx.commit().await?;
     if news {

@@ -31,25 +31,16 @@ fn holds(ids: Vec<Uuid>) -> Vec<ReservationId> {
     ids.into_iter().map(ReservationId).collect()
 }
 
-/// A sale's room, and whether its shop sells to this buyer.
-pub struct Selling {
-    pub stream: StreamId,
-    pub selling: bool,
-    pub banned: bool,
-}
-
-/// Of a sale.
-pub async fn selling(conn: &mut PgConnection, sale: SaleId, buyer: UserId) -> sqlx::Result<Option<Selling>> {
-    sqlx::query_as!(
-        Selling,
-        r#"select f.stream_id as "stream: StreamId", s.status = 'approved' as "selling!",
-                  is_banned(s.id, $2) as "banned!"
+/// In whose room the sale is, and whether its shop may sell.
+pub async fn stream_of(conn: &mut PgConnection, sale: SaleId) -> sqlx::Result<Option<(StreamId, bool)>> {
+    let row = sqlx::query!(
+        r#"select f.stream_id as "id: StreamId", s.status = 'approved' as "selling!"
              from flash_sales f join sellers s on s.id = f.seller_id where f.id = $1"#,
-        sale.0,
-        buyer.0
+        sale.0
     )
     .fetch_optional(conn)
-    .await
+    .await?;
+    Ok(row.map(|row| (row.id, row.selling)))
 }
 
 /// A batch of one.

@@ -6,12 +6,13 @@ use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 use shared::error::{ErrorCode, Refusal};
+use shared::ids::UserId;
 
-use super::model::{Keep, Login, Me, Profile, Register, Renew, Session};
+use super::model::{Account, Keep, Login, Me, Profile, Register, Renew, Session, Why};
 use super::secrets::RefreshToken;
 use super::{Opened, REFRESH_DAYS};
 use crate::config::Config;
-use crate::http::{Body, Caller, Result, address_key, client_address, require_origin};
+use crate::http::{Admin, Body, Caller, Id, Result, address_key, client_address, require_origin};
 use crate::identity;
 use crate::state::State;
 
@@ -116,7 +117,8 @@ pub async fn refresh(request: HttpRequest, state: web::Data<State>, body: Body<R
     Ok(respond(&state.config, HttpResponse::Ok(), opened, keep))
 }
 
-/// Ends the session. Every token of it is worthless at once.
+/// Ends the session. Every token of it is worthless at once, and its live sockets are
+/// closed within a second.
 #[utoipa::path(
     tag = "identity",
     request_body = Renew,
@@ -135,7 +137,7 @@ pub async fn logout(
     state.rates.refresh.check(&address)?;
     let session = caller.ok().map(|caller| caller.session);
     let token = refresh_token(&request, &state.config, body.0)?.map(|(token, _)| token);
-    identity::logout(&state.db, session, token.as_ref()).await?;
+    identity::logout(&state, session, token.as_ref()).await?;
     let mut response = HttpResponse::NoContent();
     if request.cookie(COOKIE).is_some() {
         response.cookie(cookie(&state.config, String::new(), Duration::ZERO));
@@ -164,4 +166,41 @@ pub async fn me(state: web::Data<State>, caller: Caller) -> Result<web::Json<Me>
 #[patch("/auth/profile")]
 pub async fn change_profile(state: web::Data<State>, caller: Caller, body: Body<Profile>) -> Result<web::Json<Me>> {
     Ok(web::Json(identity::change_profile(&state.db, caller.id, body.0).await?))
+}
+
+/// Suspends an account: it is refused everywhere at once, and its live sockets are closed
+/// within a second. Doing it twice is no error.
+#[utoipa::path(
+    tag = "admin",
+    request_body = Why,
+    security(("bearer" = [])),
+    responses((status = 200, description = "Suspended", body = Account))
+)]
+#[post("/admin/users/{id}/suspend")]
+pub async fn suspend(
+    state: web::Data<State>,
+    admin: Admin,
+    id: Id<UserId>,
+    body: Body<Why>,
+) -> Result<web::Json<Account>> {
+    let account = identity::suspend(&state, admin.id, id.0, true, body.0.reason.trim()).await?;
+    Ok(web::Json(account))
+}
+
+/// Lifts a suspension. Doing it twice is no error.
+#[utoipa::path(
+    tag = "admin",
+    request_body = Why,
+    security(("bearer" = [])),
+    responses((status = 200, description = "In good standing", body = Account))
+)]
+#[post("/admin/users/{id}/reinstate")]
+pub async fn reinstate(
+    state: web::Data<State>,
+    admin: Admin,
+    id: Id<UserId>,
+    body: Body<Why>,
+) -> Result<web::Json<Account>> {
+    let account = identity::suspend(&state, admin.id, id.0, false, body.0.reason.trim()).await?;
+    Ok(web::Json(account))
 }

@@ -10,17 +10,20 @@ mod passwords;
 mod secrets;
 mod store;
 
+use serde_json::json;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::UserId;
+use shared::outbox;
 use shared::token::{ACCESS_SECONDS, Access};
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
-use model::{Login, Profile, Register};
+use model::{Account, Login, Profile, Register};
 pub use model::{Me, Role, Session, Shop, Standing};
 pub use passwords::Passwords;
 use secrets::RefreshToken;
 
+use crate::audit;
 use crate::http::Result;
 use crate::state::State;
 
@@ -135,6 +138,7 @@ pub(crate) async fn refresh(state: &State, token: &RefreshToken) -> Result<Opene
         if found.spent && !found.revoked {
             store::revoke_family(&mut tx, family).await?;
             tx.commit().await?;
+            outbox::hint_people(state.bus.as_ref()).await;
             tracing::warn!(user = %found.user, session = %family, "a spent refresh token came back; session revoked");
         }
         return Err(refused().into());
@@ -147,13 +151,13 @@ pub(crate) async fn refresh(state: &State, token: &RefreshToken) -> Result<Opene
     Ok(opened)
 }
 
-/// Ends the sessions that an access token and a refresh token belong to. Ending one that
-/// is over is fine.
+/// Ends the sessions that an access token and a refresh token belong to, and with them
+/// their live sockets. Ending one that is over is fine.
 ///
 /// # Errors
 /// When the database fails.
-pub(crate) async fn logout(db: &PgPool, session: Option<Uuid>, token: Option<&RefreshToken>) -> Result<()> {
-    let mut connection = db.acquire().await?;
+pub(crate) async fn logout(state: &State, session: Option<Uuid>, token: Option<&RefreshToken>) -> Result<()> {
+    let mut connection = state.db.acquire().await?;
     let mut tx = connection.begin().await?;
     let of_token = match token {
         Some(token) => store::family_of(&mut tx, &token.hash()).await?,
@@ -167,7 +171,38 @@ pub(crate) async fn logout(db: &PgPool, session: Option<Uuid>, token: Option<&Re
         store::revoke_family(&mut tx, family).await?;
     }
     tx.commit().await?;
+    outbox::hint_people(state.bus.as_ref()).await;
     Ok(())
+}
+
+/// Suspends an account, or lifts that. A suspended one is refused everywhere, and its live
+/// sockets are closed. Doing it twice is no error.
+///
+/// # Errors
+/// `NotFound`, `Conflict` for the admin's own account.
+pub(crate) async fn suspend(
+    state: &State,
+    admin: UserId,
+    user: UserId,
+    suspended: bool,
+    reason: &str,
+) -> Result<Account> {
+    if admin == user {
+        return Err(Refusal::new(ErrorCode::Conflict, "nobody suspends themselves").into());
+    }
+    let mut connection = state.db.acquire().await?;
+    let mut tx = connection.begin().await?;
+    let changed = store::suspend(&mut tx, user, suspended).await?;
+    if changed {
+        let action = if suspended { "user.suspend" } else { "user.reinstate" };
+        audit::record(&mut tx, admin, action, user.0, json!({"reason": reason})).await?;
+    }
+    let account = store::account(&mut tx, user).await?.ok_or(ErrorCode::NotFound)?;
+    tx.commit().await?;
+    if changed {
+        outbox::hint_people(state.bus.as_ref()).await;
+    }
+    Ok(account)
 }
 
 /// The account as its owner sees it.

@@ -156,6 +156,32 @@ pub struct Me {
     pub created_at: DateTime<Utc>,
 }
 
+/// An account as an admin sees it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Account {
+    /// The account.
+    pub id: UserId,
+    /// Its address.
+    pub email: String,
+    /// What it may do.
+    pub role: Role,
+    /// As others see it.
+    pub display_name: String,
+    /// Since when it is suspended; null: it is not.
+    pub suspended_at: Option<DateTime<Utc>>,
+    /// Since when it is there.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Why an account is suspended, or is not any more.
+#[derive(Deserialize, Validate, ToSchema)]
+pub struct Why {
+    /// For the audit log.
+    #[garde(custom(prose(500)))]
+    #[serde(default)]
+    pub reason: String,
+}
+
 /// One's own shop, in short.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MyShop {

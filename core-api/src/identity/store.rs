@@ -6,7 +6,7 @@ use shared::status::SellerStatus;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{Me, MyShop, Profile, Role, Shop, Standing};
+use super::model::{Account, Me, MyShop, Profile, Role, Shop, Standing};
 
 /// Adds an account; false: the address has one.
 pub(super) async fn insert_user(
@@ -96,6 +96,31 @@ pub(super) async fn update_profile(tx: &mut PgConnection, user: UserId, profile:
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Suspends an account, or lifts that; `false`: it was so already, or is not there.
+pub(super) async fn suspend(tx: &mut PgConnection, user: UserId, suspended: bool) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update users set suspended_at = case when $2 then clock_timestamp() end
+          where id = $1 and (suspended_at is null) = $2",
+        user.0,
+        suspended
+    )
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// An account as an admin sees it.
+pub(super) async fn account(conn: &mut PgConnection, user: UserId) -> Result<Option<Account>, sqlx::Error> {
+    sqlx::query_as!(
+        Account,
+        r#"select u.id as "id: UserId", u.email, u.role as "role: Role", p.display_name, u.suspended_at, u.created_at
+             from users u join profiles p on p.user_id = u.id where u.id = $1"#,
+        user.0
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 pub(super) struct StandingRow {

@@ -261,7 +261,7 @@ impl Sale {
             return Err(ErrorCode::OwnShop);
         }
         if self.barred.contains(&ask.user) {
-            return Err(ErrorCode::Forbidden);
+            return Err(ErrorCode::Banned);
         }
         if ask.waits && self.waiting().any(|place| place.user == ask.user) {
             return Err(ErrorCode::AlreadyWaiting);
