@@ -1,5 +1,7 @@
 //! Messages that answer others, and messages that are taken back.
 
+use std::time::Duration;
+
 use shared::bus::MemoryBus;
 use shared::error::ErrorCode;
 use shared::ids::{MessageId, RequestId};
@@ -140,6 +142,9 @@ async fn what_is_not_stored_yet_is_deleted_once_it_is() {
         .send(delete(message), Some(RequestId::new()))
         .await
         .expect("sent");
+    // Longer than any call to the database may take.
+    let early = tokio::time::timeout(Duration::from_secs(3), author.answer(deleted)).await;
+    assert!(early.is_err(), "nothing is there to be deleted yet: {early:?}");
     proxy.set(Line::Open);
     assert!(matches!(
         author.answer(said).await.expect("answered"),

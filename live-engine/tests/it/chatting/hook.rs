@@ -88,13 +88,13 @@ impl Service {
 
 async fn serve(socket: TcpStream, replies: Arc<Mutex<HashMap<String, Reply>>>, asked: Arc<Mutex<Vec<Value>>>) {
     let mut socket = BufReader::new(socket);
-    while let Some((signature, body)) = request(&mut socket).await {
+    while let Some((path, signature, body)) = request(&mut socket).await {
         assert_eq!(signature, sign(&signature, &body), "the request is signed");
         let asks: Value = serde_json::from_slice(&body).expect("JSON");
         let text = asks["text"].as_str().expect("a text").to_owned();
         asked.lock().expect("unpoisoned").push(asks);
         let reply = replies.lock().expect("unpoisoned").get(&text).cloned();
-        let (status, extra, body) = match reply {
+        let (status, extra, body) = match reply.filter(|_| path != "/elsewhere") {
             None => (200, "", json!({"action": "allow"}).to_string()),
             Some(Reply::Json(value)) => (200, "", value.to_string()),
             Some(Reply::Late(after, value)) => {
@@ -103,7 +103,7 @@ async fn serve(socket: TcpStream, replies: Arc<Mutex<HashMap<String, Reply>>>, a
             }
             Some(Reply::Status(status)) => (status, "", String::new()),
             Some(Reply::Garbage) => (200, "", "<html>".to_owned()),
-            Some(Reply::Redirect) => (307, "location: /moderate\r\n", String::new()),
+            Some(Reply::Redirect) => (307, "location: /elsewhere\r\n", String::new()),
             Some(Reply::Never) => std::future::pending().await,
         };
         let response = format!(
@@ -116,9 +116,9 @@ async fn serve(socket: TcpStream, replies: Arc<Mutex<HashMap<String, Reply>>>, a
     }
 }
 
-/// The signature and the body of the next request.
-async fn request(socket: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
-    let (mut signature, mut length) = (String::new(), 0);
+/// The path, the signature and the body of the next request.
+async fn request(socket: &mut BufReader<TcpStream>) -> Option<(String, String, Vec<u8>)> {
+    let (mut path, mut signature, mut length) = (String::new(), String::new(), 0);
     loop {
         let mut line = String::new();
         if socket.read_line(&mut line).await.ok()? == 0 {
@@ -128,7 +128,9 @@ async fn request(socket: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)>
         if line.is_empty() {
             break;
         }
-        if let Some((name, value)) = line.split_once(": ") {
+        if path.is_empty() {
+            path = line.split(' ').nth(1)?.to_owned();
+        } else if let Some((name, value)) = line.split_once(": ") {
             match name.to_ascii_lowercase().as_str() {
                 "hawker-signature" => signature = value.to_owned(),
                 "content-length" => length = value.parse().ok()?,
@@ -138,7 +140,7 @@ async fn request(socket: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)>
     }
     let mut body = vec![0; length];
     socket.read_exact(&mut body).await.ok()?;
-    Some((signature, body))
+    Some((path, signature, body))
 }
 
 /// What the signature of this body is, at the time that it names.

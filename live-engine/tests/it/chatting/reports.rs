@@ -32,7 +32,7 @@ async fn who_runs_the_show_is_told_of_a_report_and_nobody_else() {
         (message, ReportReason::Scam, "asks for cards", "send me your card")
     );
     // Once a person and message, whatever is sent.
-    done(&mut reporter, report(message, ReportReason::Spam, "")).await;
+    done(&mut reporter, report(message, ReportReason::Other, "")).await;
     done(&mut other, report(message, ReportReason::Spam, "")).await;
     let second = host.private(|message| match message {
         Private::Reported(reported) => Some(reported.reason),
