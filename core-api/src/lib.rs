@@ -9,6 +9,7 @@
 pub mod addresses;
 pub mod audit;
 pub mod catalog;
+pub mod chat;
 pub mod checkout;
 pub mod commerce;
 pub mod config;

@@ -7,6 +7,7 @@ use crate::addresses::handlers as addresses;
 use crate::catalog::categories::handlers as categories;
 use crate::catalog::products::handlers as products;
 use crate::catalog::shipping::handlers as shipping;
+use crate::chat::handlers as chat;
 use crate::checkout::handlers as checkout;
 use crate::flash::handlers as flash;
 use crate::history::handlers as history;
@@ -41,6 +42,8 @@ pub fn all(config: &mut ServiceConfig<'_>) {
     config
         .service(sellers::apply) // POST /sellers/apply
         .service(sellers::get) // GET /sellers/{id}
+        .service(sellers::follow) // POST /sellers/{id}/follow
+        .service(sellers::unfollow) // DELETE /sellers/{id}/follow
         .service(products::list_of_seller); // GET /sellers/{id}/products
     config
         .service(categories::tree) // GET /categories
@@ -96,6 +99,22 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(room_moderation::pin) // POST /streams/{id}/pin
         .service(room_moderation::unpin) // DELETE /streams/{id}/pin
         .service(room_moderation::announce); // POST /streams/{id}/announcements
+    config
+        .service(chat::words) // GET /seller/blocked-words
+        .service(chat::block) // POST /seller/blocked-words
+        .service(chat::change_word) // PATCH /seller/blocked-words/{id}
+        .service(chat::allow) // DELETE /seller/blocked-words/{id}
+        .service(chat::rules) // GET /streams/{id}/chat-rules
+        .service(chat::change_rules) // PATCH /streams/{id}/chat-rules
+        .service(chat::delete_message) // DELETE /streams/{id}/chat/{message}
+        .service(chat::reviews) // GET /streams/{id}/reviews
+        .service(chat::approve) // POST /streams/{id}/reviews/{message}/approve
+        .service(chat::reject) // POST /streams/{id}/reviews/{message}/reject
+        .service(chat::reports_of_show) // GET /streams/{id}/reports
+        .service(chat::reports) // GET /seller/reports
+        .service(chat::settle) // POST /seller/reports/{id}/settle
+        .service(chat::all_reports) // GET /admin/reports
+        .service(chat::settle_any); // POST /admin/reports/{id}/settle
     config
         .service(flash::hold) // POST /flash-sales/{id}/holds
         .service(flash::release); // DELETE /flash-sales/{id}/holds/{reservation}

@@ -153,3 +153,16 @@ test('a variant is named by its options in a fixed order', () => {
   assert.equal(variantName({ options: { size: 'M', glaze: 'Ash' } }), 'Ash, M');
   assert.equal(variantName({ options: {} }), '');
 });
+
+test('a deleted message leaves', () => {
+  const room = hear(entered(), message('m1'), message('m2'), { type: 'message_deleted', message: 'm1', by: 'author' });
+  assert.deepEqual(room.chat.map((entry) => entry.id), ['m2']);
+});
+
+test('a held message waits, and is said or gone', () => {
+  const waiting = reduce(reduce(entered(), { type: 'saying', key: 'k1', text: 'cheaper' }), { type: 'held', key: 'k1', message: 'm1' });
+  assert.equal(waiting.chat[0].state, 'held');
+  assert.deepEqual(reduce(waiting, { type: 'reviewed', message: 'm1', approved: false }).chat, []);
+  const said = hear(reduce(waiting, { type: 'reviewed', message: 'm1', approved: true }), message('m1', 'cheaper', 'u1'));
+  assert.deepEqual(said.chat.map((entry) => [entry.kind, entry.key, entry.acknowledged]), [['said', 'k1', true]]);
+});

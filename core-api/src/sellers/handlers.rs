@@ -1,6 +1,6 @@
 //! Shops over HTTP.
 
-use actix_web::{get, post, web};
+use actix_web::{HttpResponse, delete, get, post, web};
 use shared::ids::SellerId;
 
 use super::model::{AdminSeller, Application, Decision, Filter, Reason, Seller};
@@ -25,6 +25,30 @@ pub async fn apply(state: web::Data<State>, caller: Caller, body: Body<Applicati
 #[get("/sellers/{id}")]
 pub async fn get(state: web::Data<State>, id: Id<SellerId>) -> Result<web::Json<Seller>> {
     Ok(web::Json(sellers::get(&state.db, id.0).await?))
+}
+
+/// Follows a shop. Doing it twice is no error.
+#[utoipa::path(
+    tag = "sellers",
+    security(("bearer" = [])),
+    responses((status = 204, description = "The caller follows it"))
+)]
+#[post("/sellers/{id}/follow")]
+pub async fn follow(state: web::Data<State>, caller: Caller, id: Id<SellerId>) -> Result<HttpResponse> {
+    sellers::follow(&state.db, caller.id, id.0).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Follows a shop no more. Doing it twice is no error.
+#[utoipa::path(
+    tag = "sellers",
+    security(("bearer" = [])),
+    responses((status = 204, description = "The caller does not follow it"))
+)]
+#[delete("/sellers/{id}/follow")]
+pub async fn unfollow(state: web::Data<State>, caller: Caller, id: Id<SellerId>) -> Result<HttpResponse> {
+    sellers::unfollow(&state.db, caller.id, id.0).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Shops, newest first.

@@ -59,6 +59,24 @@ pub async fn get(db: &PgPool, id: SellerId) -> Result<Seller> {
     seller.ok_or(ErrorCode::NotFound.into())
 }
 
+/// Has somebody follow an approved shop. Doing it twice is no error.
+///
+/// # Errors
+/// `NotFound`.
+pub(crate) async fn follow(db: &PgPool, user: UserId, id: SellerId) -> Result<()> {
+    let followed = store::follow(&mut *db.acquire().await?, user, id).await?;
+    Ok(followed.ok_or(ErrorCode::NotFound)?)
+}
+
+/// Has somebody follow a shop no more, whatever has become of it. Doing it twice is no error.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn unfollow(db: &PgPool, user: UserId, id: SellerId) -> Result<()> {
+    store::unfollow(&mut *db.acquire().await?, user, id).await?;
+    Ok(())
+}
+
 /// Shops for an admin, of one status or all.
 ///
 /// # Errors

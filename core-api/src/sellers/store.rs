@@ -173,3 +173,30 @@ pub(super) async fn decide(
     .await?;
     Ok(row.map(Into::into))
 }
+
+/// Has somebody follow an approved shop; `None`: there is none such.
+pub(super) async fn follow(conn: &mut PgConnection, user: UserId, id: SellerId) -> Result<Option<()>, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        r#"with shop as (select id from sellers where id = $2 and status = 'approved'),
+                followed as (insert into follows (user_id, following_id) select $1, id from shop
+                             on conflict do nothing)
+           select id as "id!" from shop"#,
+        user.0,
+        id.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.map(|_| ()))
+}
+
+/// Has somebody follow a shop no more.
+pub(super) async fn unfollow(conn: &mut PgConnection, user: UserId, id: SellerId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from follows where user_id = $1 and following_id = $2",
+        user.0,
+        id.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -13,6 +13,7 @@ use shared::ids::{GuestId, ProductId, RequestId, SellerId, StreamId, UserId};
 use shared::live::{RoomNotice, RoomRequest};
 use shared::outbox;
 use shared::protocol::{HostCommand, Outcome, RoomEvent};
+use shared::rights::Right;
 use shared::status::StreamStatus;
 use shared::token::{Claims as _, Ticket as TicketClaims, Viewer};
 use sqlx::{PgConnection, PgPool};
@@ -244,6 +245,50 @@ pub async fn command(
         command,
     };
     room::ask(bus, &request).await
+}
+
+/// Passes a command about the show's chat to the room, of its host, of a moderator, or of an
+/// author about what is their own.
+///
+/// # Errors
+/// `not_found`, `forbidden` without the right that it needs, `room_unavailable`, and what
+/// the room refuses.
+pub async fn chat_command(
+    db: &PgPool,
+    bus: &SharedBus,
+    user: UserId,
+    stream: StreamId,
+    request_id: RequestId,
+    command: HostCommand,
+) -> Result<Outcome> {
+    let powers = store::powers(&mut *db.acquire().await?, stream, user).await?;
+    let powers = powers.ok_or(ErrorCode::NotFound)?;
+    let may = |right| powers.is_host || powers.rights.has(right);
+    if !command.is_open_to_authors()
+        && let Some(right) = command.right().filter(|right| !may(*right))
+    {
+        let detail = format!("the right {} is needed", right.as_str());
+        return Err(Refusal::new(ErrorCode::Forbidden, detail).into());
+    }
+    let request = RoomRequest {
+        stream,
+        user,
+        request_id,
+        command,
+    };
+    room::ask(bus, &request).await
+}
+
+/// Step: whether somebody is the show's host or a moderator who has one of these rights.
+///
+/// # Errors
+/// `not_found` for everybody else: what they ask about is not theirs to know of.
+pub async fn require_right(conn: &mut PgConnection, id: StreamId, user: UserId, rights: &[Right]) -> Result<()> {
+    let powers = store::powers(conn, id, user).await?.ok_or(ErrorCode::NotFound)?;
+    if powers.is_host || rights.iter().any(|right| powers.rights.has(*right)) {
+        return Ok(());
+    }
+    Err(ErrorCode::NotFound.into())
 }
 
 /// A way into a show's room: for an account or a guest, as a viewer or its host.

@@ -3,6 +3,7 @@
 mod adjustments;
 mod bus;
 mod catalog;
+mod chat;
 mod checkout;
 mod flash;
 mod flash_orders;

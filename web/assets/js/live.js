@@ -221,6 +221,8 @@ export function createLive({ stream, ticket, renewal, hasOwn, clock, dispatch, o
         return undefined;
       case 'reservation':
         return dispatch({ type: 'hold', reservation: message });
+      case 'reviewed':
+        return dispatch({ type: 'reviewed', message: message.message, approved: message.approved });
       case 'order':
         return dispatch({ type: 'order', order: message.order, status: message.status });
       default:

@@ -34,6 +34,11 @@ export function reduce(room, action) {
       return say(room, { kind: 'mine', key: action.key, text: action.text, state: 'sending' });
     case 'said':
       return acknowledge(room, action);
+    case 'held':
+      return change(room, action.key, (entry) => ({ ...entry, id: action.message, state: 'held' }));
+    case 'reviewed':
+      // An approved one is heard like any other.
+      return action.approved ? room : { ...room, chat: room.chat.filter((entry) => entry.kind !== 'mine' || entry.id !== action.message) };
     case 'unsaid':
       return change(room, action.key, (entry) => ({ ...entry, state: 'failed', error: action.error }));
     case 'unsay':
@@ -73,6 +78,8 @@ function hear(room, event) {
   switch (event.type) {
     case 'chat':
       return hearChat(room, event);
+    case 'message_deleted':
+      return { ...room, chat: room.chat.filter((entry) => entry.id !== event.message) };
     case 'featured':
       return { ...room, featured: newest(room.featured, event.product) };
     case 'unfeatured':

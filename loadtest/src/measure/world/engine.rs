@@ -70,7 +70,7 @@ impl Engine {
             .env("HAWKER_TOKEN_SECRET", secret)
             .env("HAWKER_LIMIT_CONNECTIONS", "100000")
             .env("HAWKER_LIMIT_CONNECTIONS_PER_ADDRESS", "100000");
-        for limit in ["COMMANDS", "CHAT", "BUYS", "REACTIONS"] {
+        for limit in ["COMMANDS", "CHAT", "ROOM_CHAT", "BUYS", "REACTIONS"] {
             command.env(format!("HAWKER_LIMIT_{limit}"), LIFTED);
         }
         for (name, value) in &setup.settings {

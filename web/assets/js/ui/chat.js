@@ -82,6 +82,9 @@ export function createChat({ onAgain, onDrop }) {
     if (entry.state === 'sending') {
       return h('li', { class: 'line line-own line-sending' }, h('span', { class: 'author' }, 'You'), h('span', { class: 'words' }, entry.text), mark('clock', 'Sending'));
     }
+    if (entry.state === 'held') {
+      return h('li', { class: 'line line-own line-sending' }, h('span', { class: 'author' }, 'You'), h('span', { class: 'words' }, entry.text), mark('clock', 'A moderator looks at it first'));
+    }
     return h(
       'li',
       { class: 'line line-own line-failed' },

@@ -102,8 +102,8 @@ export function showRoom({ root, stream, session, api, toast }) {
     store.dispatch({ type: 'saying', key, text });
     chat.toEnd();
     try {
-      const { message } = await live.call({ cmd: 'chat', text, request_id: key });
-      store.dispatch({ type: 'said', key, message });
+      const { message, result } = await live.call({ cmd: 'chat', text, request_id: key });
+      store.dispatch({ type: result === 'held_for_review' ? 'held' : 'said', key, message });
     } catch (error) {
       store.dispatch({ type: 'unsaid', key, error: error.code ?? 'internal' });
     }
