@@ -7,6 +7,7 @@ use std::time::Instant;
 use benches::{chat_command, chat_events};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use live_engine::room::batch::Batch;
+use live_engine::room::state::Watching;
 use shared::money::{BasisPoints, Currency, Money};
 use shared::protocol::{Format, Millis, read_client_frame};
 
@@ -21,7 +22,7 @@ fn encode_tick(c: &mut Criterion) {
         group.bench_function(format!("{count} messages, both formats"), |b| {
             b.iter_batched(
                 || chat_events(count).into_iter().map(|event| (event, NOW)).collect(),
-                |events| Batch::encode(1, 1, events, Vec::new(), 5_000, NOW, Instant::now()),
+                |events| Batch::encode(1, 1, events, Vec::new(), Watching::default(), NOW, Instant::now()),
                 BatchSize::SmallInput,
             );
         });

@@ -26,6 +26,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// Session cookies go over HTTPS only. Off for plain HTTP on one's own machine.
     pub cookie_secure: bool,
+    /// How long before a show viewers may come into its room; the live engine has the same.
+    pub waiting_room: Duration,
     /// What callers may use up.
     pub limits: Limits,
     /// How buying runs.
@@ -88,6 +90,7 @@ impl Config {
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             cookie_secure: true,
+            waiting_room: Duration::from_secs(30 * 60),
             limits: Limits::default(),
             commerce: Commerce::default(),
         }
@@ -103,6 +106,7 @@ impl Config {
         let allowed_origins = origins(settings);
         let trusted_proxies = settings.list("trusted_proxies");
         let cookie_secure = settings.or("cookie_secure", true);
+        let waiting_room = settings.or("waiting_room_minutes", 30_u32);
         let limits = Limits::read(settings);
         let commerce = Commerce::read(settings);
         let workers = workers.filter(|count| {
@@ -116,6 +120,7 @@ impl Config {
             allowed_origins,
             trusted_proxies,
             cookie_secure: cookie_secure?,
+            waiting_room: Duration::from_secs(u64::from(waiting_room?) * 60),
             limits: limits?,
             commerce: commerce?,
             ..Self::new(bind?, token_key?, live_url?)

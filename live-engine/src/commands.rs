@@ -21,7 +21,7 @@ use crate::metrics;
 use crate::net::conn::Conn;
 use crate::net::worker::Worker;
 use crate::revoked;
-use crate::room::shard::Shard;
+use crate::room::shard::{SHOW_OVER, Shard};
 use crate::room::store::people;
 use crate::room::store::report::{self, Report};
 use crate::room::{Host, Say, powers, text};
@@ -66,7 +66,13 @@ pub async fn handle(worker: &Rc<Worker>, conn: &Rc<Conn>, frame: ClientFrame) {
     match result {
         Ok(Done::Now(outcome)) => conn.answer(id, Ok(outcome)),
         Ok(Done::Later) => {}
-        Err(refusal) => conn.answer(id, Err(refusal)),
+        Err(refusal) => {
+            let over = refusal.code == ErrorCode::ShowOver;
+            conn.answer(id, Err(refusal));
+            if over {
+                conn.close(SHOW_OVER, ErrorCode::ShowOver.title());
+            }
+        }
     }
 }
 
@@ -129,6 +135,7 @@ impl Command<'_> {
         let joining = shard.expect(self.conn);
         let opened = tokio::time::timeout(OPEN_DEADLINE, shard.ready()).await;
         opened.unwrap_or_else(|_| Err(ErrorCode::RoomUnavailable.into()))?;
+        shard.admits(self.conn, self.worker.shared.config.show.doors, now_ms())?;
         if let (None, Some(user), Some(seller)) = (self.who.stream, self.who.user(), shard.seller()) {
             // A ticket was looked up when it was spent; an access token opens any room.
             not_banned(self.worker, seller, user).await?;
@@ -280,6 +287,9 @@ impl Command<'_> {
         let hello = auth::hello(&self.worker.shared, Some(&proven), now_ms());
         self.conn.identify(proven.identity, proven.expires_at);
         if self.worker.require_good(self.conn) {
+            if let Some(shard) = self.conn.shard() {
+                shard.renewed(self.conn);
+            }
             self.conn.answer(self.id, Ok(outcome));
             // Carries the new way back.
             self.conn.send(&Private::Hello(hello));

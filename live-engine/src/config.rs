@@ -10,7 +10,9 @@ use shared::protocol::{MAX_CHAT_CHARS, MAX_CLIENT_FRAME_BYTES, MAX_REACTION_COUN
 use shared::token::TokenKey;
 
 use crate::hook::{HookConfig, OnFailure};
+use crate::room::host_watch::HostPatience;
 use crate::room::log::LogLimits;
+use crate::room::state::Doors;
 
 /// Everything the engine is told.
 #[derive(Clone, Debug)]
@@ -38,8 +40,79 @@ pub struct Config {
     pub moderation: Option<HookConfig>,
     /// Whether frames are compressed for clients that offer it.
     pub compression: bool,
+    /// When viewers may be in a room, and how long they wait for a host.
+    pub show: ShowRules,
     /// What is too much.
     pub limits: Limits,
+}
+
+/// The course of a show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ShowRules {
+    /// When viewers may be there before it begins and after it has ended.
+    pub doors: Doors,
+    /// How long its host may be away.
+    pub patience: HostPatience,
+    /// Up to so many people a room says who is there.
+    pub named_below: usize,
+}
+
+impl Default for ShowRules {
+    fn default() -> Self {
+        Self {
+            doors: Doors {
+                open_before: Duration::from_secs(30 * 60),
+                close_after: Duration::from_secs(30),
+            },
+            patience: HostPatience {
+                grace: Duration::from_secs(15),
+                ends_after: Duration::from_secs(5 * 60),
+            },
+            named_below: 30,
+        }
+    }
+}
+
+impl ShowRules {
+    fn read(settings: &mut Settings) -> Option<Self> {
+        let default = Self::default();
+        let minutes = settings.or("waiting_room_minutes", default.doors.open_before.as_secs() / 60);
+        let farewell = settings.or("farewell_seconds", default.doors.close_after.as_secs());
+        let grace = settings.or("host_grace_seconds", default.patience.grace.as_secs());
+        let ends_after = settings.or("host_away_ends_after_seconds", default.patience.ends_after.as_secs());
+        let named_below = settings.or("named_viewers_below", default.named_below);
+        let is_long = |seconds: Option<u64>, most| seconds.is_some_and(|seconds| seconds > most);
+        for (key, seconds, most) in [
+            ("waiting_room_minutes", minutes, 7 * 24 * 60),
+            ("farewell_seconds", farewell, 86_400),
+            ("host_grace_seconds", grace, 86_400),
+            ("host_away_ends_after_seconds", ends_after, 7 * 86_400),
+        ] {
+            if is_long(seconds, most) {
+                settings.fault(key, &format!("must be at most {most}"));
+            }
+        }
+        if grace
+            .zip(ends_after)
+            .is_some_and(|(grace, ends_after)| ends_after < grace)
+        {
+            settings.fault(
+                "host_away_ends_after_seconds",
+                "must not be less than host_grace_seconds",
+            );
+        }
+        Some(Self {
+            doors: Doors {
+                open_before: Duration::from_secs(minutes?.saturating_mul(60)),
+                close_after: Duration::from_secs(farewell?),
+            },
+            patience: HostPatience {
+                grace: Duration::from_secs(grace?),
+                ends_after: Duration::from_secs(ends_after?),
+            },
+            named_below: named_below?,
+        })
+    }
 }
 
 /// A rate: so many in a second on average, and so many at once.
@@ -239,6 +312,7 @@ impl Config {
         let trusted_proxies = settings.list("trusted_proxies");
         let moderation = read_hook(settings);
         let compression = settings.or("live_compression", true);
+        let show = ShowRules::read(settings);
         let limits = Limits::read(settings);
         Some(Self {
             bind: bind?,
@@ -255,6 +329,7 @@ impl Config {
             trusted_proxies,
             moderation: moderation?,
             compression: compression?,
+            show: show?,
             limits: limits?,
         })
     }

@@ -15,6 +15,7 @@ use shared::ids::NodeId;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::audience::Audience;
 use crate::config::Config;
 use crate::db::Db;
 use crate::feed::Feed;
@@ -26,6 +27,7 @@ use crate::persist::Persister;
 use crate::requests;
 use crate::revoked::Revoked;
 use crate::room::leases::Leases;
+use crate::room::orphans;
 use crate::router::{Inbox, Router, ToWorker};
 use crate::sale::SaleDesk;
 use crate::tickets::Tickets;
@@ -54,6 +56,8 @@ pub struct Shared {
     pub desk: SaleDesk,
     /// Spends tickets.
     pub tickets: Tickets,
+    /// Writes down who watches.
+    pub audience: Audience,
     /// Reads what people have open in shows.
     pub owns: Owns,
     /// Brings committed changes.
@@ -83,6 +87,7 @@ impl Shared {
             desk: SaleDesk::start(&db, sink.clone()),
             tickets: Tickets::start(&db),
             owns: Owns::start(&db),
+            audience: Audience::start(&db),
             feed: Feed::start(&db, bus.clone(), sink.clone()),
             revoked: Revoked::new(&db, bus.clone(), sink.clone()),
             leases: Leases::start(&db, node, sink),
@@ -91,6 +96,7 @@ impl Shared {
             db,
             bus,
         };
+        orphans::start(&shared.db, shared.router.clone());
         Ok((Arc::new(shared), inboxes))
     }
 }

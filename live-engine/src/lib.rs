@@ -9,6 +9,7 @@
 //! - `room` owns what happens: one actor a room decides and numbers (`room::state` is its
 //!   pure core), one shard a room and worker keeps the recent frames and writes them to
 //!   its viewers.
+//! - `audience` writes down who watches, and what a show came to.
 //! - `own` reads what people have open in a show, for many at once, and knows of whom
 //!   there has been news.
 //! - `db` keeps Postgres on threads of its own; `persist` stores numbered events, `sale`
@@ -19,6 +20,7 @@
 //! Workers share nothing but what `types` and `router` pass between them, and no worker
 //! ever waits for another.
 
+pub mod audience;
 pub mod auth;
 mod commands;
 pub mod config;
@@ -41,5 +43,5 @@ mod simulation;
 pub mod tickets;
 pub mod types;
 
-pub use config::{Config, Limits, Rate};
+pub use config::{Config, Limits, Rate, ShowRules};
 pub use engine::{Engine, start};

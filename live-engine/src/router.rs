@@ -24,6 +24,7 @@ use crate::room::Room;
 use crate::room::batch::Batch;
 use crate::room::mirror::Mirror;
 use crate::room::powers::Powers;
+use crate::room::presence::Presence;
 use crate::room::reach::Workers;
 use crate::types::{ConnId, HoldAnswer, Inspected, PersistReport, SaleProgress, Sink};
 
@@ -52,6 +53,8 @@ pub enum ToWorker {
     },
     /// To a room's home: a host's command from the bus.
     Request(Box<RoomRequest>, oneshot::Sender<RoomReply>),
+    /// To a room's home: open it, whoever needs it.
+    Open(StreamId),
     /// The room is open; batches follow.
     Attached(Box<Attached>),
     /// The room cannot be opened.
@@ -64,6 +67,8 @@ pub enum ToWorker {
     Personal(StreamId, UserId, Private),
     /// The room is closed here; its viewers are to come back.
     Gone(StreamId, i64),
+    /// The show of this epoch is over; its viewers are to go and not to come back.
+    Over(StreamId, i64),
     /// Stop accepting.
     Refuse,
     /// Write what rooms still have to say and close them; answered when they are closed.
@@ -93,6 +98,8 @@ pub struct Load {
     per_worker: Box<[(AtomicU64, AtomicU32)]>,
     /// For each worker the formats in which one of its viewers may read compressed.
     deflate: Box<[[AtomicBool; 2]]>,
+    /// Who is there.
+    pub presence: Presence,
 }
 
 impl Load {
@@ -102,6 +109,7 @@ impl Load {
         Arc::new(Self {
             per_worker: (0..workers).map(|_| Default::default()).collect(),
             deflate: (0..workers).map(|_| Default::default()).collect(),
+            presence: Presence::default(),
         })
     }
 

@@ -91,6 +91,15 @@ pub struct SaleProgress {
     pub next_expiry: Option<Timestamp>,
 }
 
+/// Somebody who has come to a show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attendee {
+    /// The account or guest.
+    pub person: Uuid,
+    /// Whether it is an account.
+    pub account: bool,
+}
+
 /// What the moderation service has come to, about a message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Inspected {

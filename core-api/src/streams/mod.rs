@@ -308,6 +308,15 @@ pub async fn ticket(
     if matches!(show.status, StreamStatus::Ended | StreamStatus::Cancelled) {
         return Err(Refusal::new(ErrorCode::WrongState, "the show is over").into());
     }
+    if show.status == StreamStatus::Scheduled && part == Role::Viewer {
+        // The room says the same to whoever comes in another way.
+        let opens_in = show.scheduled_at - config.waiting_room - chrono::Utc::now();
+        if let Ok(ms) = u64::try_from(opens_in.num_milliseconds())
+            && ms > 0
+        {
+            return Err(Refusal::from(ErrorCode::TooEarly).retry_after_ms(ms).into());
+        }
+    }
     let viewer = match (caller, part) {
         (None, Role::Host) => return Err(ErrorCode::Unauthenticated.into()),
         (Some(caller), Role::Host) if !store::is_host(&mut conn, stream, caller.id).await? => {

@@ -270,6 +270,17 @@ async fn a_ticket_says_who_may_enter_as_what() {
         .refused(422, "invalid_body");
     let none = format!("/streams/{}/ticket", StreamId::new());
     market.app.post(&none).send().await.refused(404, "not_found");
+    let ahead = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    let body = json!({"title": "Later", "scheduled_at": ahead});
+    let later: Stream = market.owner().post("/streams", &body).await.created();
+    let early = format!("/streams/{}/ticket", later.id);
+    let problem = buyer.post(&early, &json!({})).await.refused(409, "too_early");
+    let wait = problem["retry_after_ms"].as_u64().expect("when to come back");
+    assert!(
+        (1_700_000..=1_800_000).contains(&wait),
+        "half an hour before it begins: {wait}"
+    );
+    market.owner().post(&early, &host).await.ok::<Ticket>();
     market
         .sql(
             "update streams set status = 'ended', ended_at = now() where id = $1",

@@ -41,6 +41,7 @@ impl Half {
             trusted_proxies: Vec::new(),
             moderation: None,
             compression: true,
+            show: crate::config::ShowRules::default(),
             limits: Limits::default(),
         };
         let db = Db::start(config.database_url.expose(), config.db.clone())
@@ -132,7 +133,7 @@ async fn a_room_that_sends_to_whom_nobody_listens_is_told_so() {
         1,
         vec![(shared::protocol::RoomEvent::Unfeatured, 1)],
         vec![],
-        0,
+        crate::room::state::Watching::default(),
         1,
         std::time::Instant::now(),
     );

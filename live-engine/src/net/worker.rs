@@ -238,6 +238,10 @@ impl Worker {
                     let _ = open.room.try_send(room::Detach { worker });
                 }
             }
+            ToWorker::Open(stream) => {
+                // One that cannot be opened now is found again.
+                drop(self.room(stream));
+            }
             ToWorker::Request(request, reply) => match self.room(request.stream) {
                 Ok(room) => {
                     let command = room::Host::from_bus(*request, reply);
@@ -281,6 +285,12 @@ impl Worker {
                     .is_some_and(|shard| shard.epoch() == Some(epoch))
                 {
                     self.close_shard(stream, &ErrorCode::RoomUnavailable.into());
+                }
+            }
+            ToWorker::Over(stream, epoch) => {
+                let shard = self.open_shard(stream).filter(|shard| shard.epoch() == Some(epoch));
+                if let Some(shard) = shard {
+                    shard.farewell();
                 }
             }
             ToWorker::Refuse => self.refusing.cancel(),

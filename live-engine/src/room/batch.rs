@@ -9,6 +9,7 @@ use serde::Serialize;
 use shared::protocol::{Ephemeral, EphemeralFrame, Format, FormatError, Millis, NumberedFrame, RoomEvent};
 
 use super::log::{Encoded, Framed};
+use super::state::Watching;
 use crate::net::frame::{self, Opcode};
 
 /// What a room sends to each worker in one message.
@@ -19,8 +20,8 @@ pub struct Batch {
     /// The numbered events and when each was decided, for the shards' own copies of the
     /// room's state.
     pub events: Arc<[(RoomEvent, Millis)]>,
-    /// The connections in the room, as last counted.
-    pub viewers: u64,
+    /// Who is in the room, as last counted.
+    pub watching: Watching,
     /// The frames; numbered ones in it follow each other from batch to batch.
     pub encoded: Arc<Encoded>,
 }
@@ -35,7 +36,7 @@ impl Batch {
         from: u64,
         events: Vec<(RoomEvent, Millis)>,
         ephemeral: Vec<Ephemeral>,
-        viewers: u64,
+        watching: Watching,
         now: Millis,
         at: Instant,
     ) -> Result<Self, FormatError> {
@@ -60,7 +61,7 @@ impl Batch {
                 .into_iter()
                 .zip(times)
                 .collect(),
-            viewers,
+            watching,
             encoded: Arc::new(Encoded::new(from, to, at, frames)),
         })
     }
@@ -143,7 +144,8 @@ mod tests {
     fn both_formats_carry_the_same_frames() {
         let events = vec![RoomEvent::Unfeatured; 3];
         let timed = events.iter().map(|event| (event.clone(), 98)).collect();
-        let batch = Batch::encode(2, 8, timed, vec![viewers()], 4, 99, Instant::now()).expect("encodes");
+        let batch =
+            Batch::encode(2, 8, timed, vec![viewers()], Watching::default(), 99, Instant::now()).expect("encodes");
         assert_eq!((batch.encoded.from, batch.encoded.to), (8, 10));
         for format in Format::ALL {
             let framed = batch.encoded.framed(Variant::plain(format));
@@ -174,7 +176,16 @@ mod tests {
 
     #[test]
     fn a_tick_without_events_is_only_what_may_be_missed() {
-        let batch = Batch::encode(1, 5, vec![], vec![Ephemeral::Time], 0, 1, Instant::now()).expect("encodes");
+        let batch = Batch::encode(
+            1,
+            5,
+            vec![],
+            vec![Ephemeral::Time],
+            Watching::default(),
+            1,
+            Instant::now(),
+        )
+        .expect("encodes");
         assert_eq!((batch.encoded.from, batch.encoded.to), (5, 4));
         for format in Format::ALL {
             assert_eq!(batch.encoded.framed(Variant::plain(format)).numbered, 0);
@@ -186,7 +197,8 @@ mod tests {
     fn a_tick_is_compressed_where_that_pays_and_only_for_who_wants_it() {
         let chatter = || vec![(RoomEvent::Unfeatured, 98); 60];
         let passing = || vec![Ephemeral::Time];
-        let encode = |events| Batch::encode(2, 1, events, passing(), 4, 99, Instant::now()).expect("encodes");
+        let encode =
+            |events| Batch::encode(2, 1, events, passing(), Watching::default(), 99, Instant::now()).expect("encodes");
         let variant = |format| Variant { format, deflate: true };
         let batch = encode(chatter()).deflated([true, false]);
         let [plain, deflated] = [Variant::plain(Format::Json), variant(Format::Json)].map(|v| batch.encoded.framed(v));

@@ -11,6 +11,7 @@
 
 mod chat;
 mod effect;
+mod farewell;
 mod speech;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -19,18 +20,19 @@ use std::time::{Duration, Instant};
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::StreamId;
-use shared::protocol::{Millis, Outcome, RoomEvent};
+use shared::protocol::{Millis, Outcome, Private, RoomEvent, ShowSummary};
 use shared::status::StreamStatus;
 use uuid::Uuid;
 
 use super::host::HostQueue;
+use super::host_watch::{HostPatience, HostWatch, Show};
 use super::log::LogLimits;
 use super::mirror::Mirror;
 use super::notices::Notices;
 use super::pace::Pace;
 use super::powers::Powers;
 use super::private;
-use super::state::{Beginning, Command, RoomState};
+use super::state::{Beginning, Command, Doors, RoomState, Watching};
 use super::store::load::LoadedRoom;
 use super::tick::When;
 use crate::persist::{Entry, Queue, Row};
@@ -39,6 +41,7 @@ use crate::types::ConnId;
 use chat::Chat;
 pub use chat::ChatLimits;
 pub use effect::{Effect, FoundSale, Read, Reading};
+use farewell::Farewell;
 pub use speech::Measured;
 use speech::Speech;
 
@@ -66,6 +69,12 @@ pub struct CoreLimits {
     pub room_idle: Duration,
     /// What its chat takes.
     pub chat: ChatLimits,
+    /// How long its host may be away.
+    pub patience: HostPatience,
+    /// When viewers may be there.
+    pub doors: Doors,
+    /// Up to so many people it says who is there.
+    pub named_below: usize,
 }
 
 /// See the module.
@@ -83,6 +92,8 @@ pub struct Core {
     load: Arc<Load>,
     limits: CoreLimits,
     chat: Chat,
+    watch: HostWatch,
+    farewell: Farewell,
     /// The seq that comes next.
     next_seq: u64,
     /// Everything up to here is stored, or refused for good.
@@ -105,6 +116,8 @@ impl Core {
         limits: CoreLimits,
         now: Now,
     ) -> Self {
+        let away_since = rows.host_away_since.map(|since| since.timestamp_millis());
+        rows.stream.host_away = away_since.map(|since| limits.patience.away(since));
         let sales = rows.sales.iter().map(|(sale, _)| sale.clone()).collect();
         let chat = Chat::new(rows, limits.chat, now);
         let state = RoomState::new(Beginning {
@@ -133,6 +146,8 @@ impl Core {
             load,
             limits,
             chat,
+            watch: HostWatch::new(limits.patience, rows.host_was_here, away_since),
+            farewell: Farewell::of(&rows.stream, limits.doors.close_after, now.ms),
             next_seq: 1,
             committed: 0,
             unoffered: VecDeque::new(),
@@ -166,11 +181,18 @@ impl Core {
         // The copy must be exact at the log's head.
         self.speak(now);
         let (powers, log) = (self.powers.clone(), self.speech.log().clone());
-        let mirror = Mirror::new(self.state.clone(), powers, log, self.load.viewers());
+        let mirror = Mirror::new(self.state.clone(), powers, log, self.watching());
         self.effect(Effect::Attach {
             worker,
             mirror: Box::new(mirror),
         });
+    }
+
+    fn watching(&self) -> Watching {
+        Watching {
+            viewers: self.load.viewers(),
+            people: self.load.presence.counted().people,
+        }
     }
 
     /// What a committed change means for viewers: decided, numbered, stored with the
@@ -208,6 +230,8 @@ impl Core {
 
     fn number(&mut self, event: RoomEvent, now: Millis) {
         self.state.evolve(&event, now);
+        self.farewell
+            .note(&event, self.next_seq, now, self.limits.doors.close_after);
         self.chat.note(&event, self.next_seq);
         self.speech.add(event, now);
         self.next_seq += 1;
@@ -251,12 +275,15 @@ impl Core {
 
     /// Sends what there is to say.
     pub fn speak(&mut self, now: Now) {
+        let counted = self.load.presence.counted();
         let measured = Measured {
-            viewers: self.load.viewers(),
+            watching: self.watching(),
+            presence: counted.version,
             deflate: self.load.deflate(),
             sweep: self.load.sweep(),
         };
-        for batch in self.speech.speak(now, measured, self.limits.ping_interval) {
+        let who = || self.load.presence.names(self.limits.named_below);
+        for batch in self.speech.speak(now, measured, self.limits.ping_interval, who) {
             self.effect(Effect::Broadcast(batch));
         }
     }
@@ -292,6 +319,9 @@ impl Core {
             self.offer();
         }
         self.release(self.committed);
+        if self.farewell.is_stored(self.committed) {
+            self.effect(Effect::Summarise);
+        }
     }
 
     /// Takes in what other threads have left. True: the epoch is over.
@@ -331,17 +361,54 @@ impl Core {
             self.speak(now);
         }
         self.stir(now);
+        self.look_for_host(now);
+        if self.farewell.is_due(now.ms) {
+            self.effect(Effect::SendAway);
+        }
         let needed = is_wanted
             || self.state.status() == StreamStatus::Live
             || self.state.has_sales()
             || self.hosts.is_busy()
             || self.notices.is_busy()
             || self.chat.is_busy()
+            || self.watch.is_busy()
+            || self.farewell.is_under_way()
             || self.committed + 1 < self.next_seq;
         if needed {
             self.idle_since = now.at;
         }
         now.at.saturating_duration_since(self.idle_since) >= self.limits.room_idle
+    }
+
+    fn look_for_host(&mut self, now: Now) {
+        let show = Show {
+            is_live: self.state.status() == StreamStatus::Live,
+            has_host: self.load.presence.counted().has_host,
+            is_told: self.state.stream().host_away.is_some(),
+        };
+        if let Some(step) = self.watch.look(show, now.ms) {
+            self.effect(Effect::LookAfterHost(step));
+        }
+    }
+
+    /// What [`Effect::LookAfterHost`] came to.
+    pub fn looked_after_host(&mut self, result: Result<Vec<(Uuid, RoomEvent)>, Refusal>, now: Now) {
+        self.watch.done();
+        // What has failed is tried again with the next look.
+        for (outbox, event) in result.unwrap_or_default() {
+            self.committed(outbox, event, now);
+        }
+    }
+
+    /// The show was counted: its host hears what it came to.
+    pub fn summarised(&mut self, summary: ShowSummary) {
+        self.effect(Effect::Tell(self.state.host(), Private::Summary(Box::new(summary))));
+    }
+
+    /// The show's status.
+    #[must_use]
+    pub const fn status(&self) -> StreamStatus {
+        self.state.status()
     }
 
     /// The room closes here: whoever waits is told so.

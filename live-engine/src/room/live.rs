@@ -3,27 +3,33 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::{ActorFutureExt as _, Addr, AsyncContext as _, Context};
 use shared::error::ErrorCode;
 use shared::ids::{MessageId, SellerId, StreamId};
 use shared::live::RoomNotice;
+use shared::status::StreamStatus;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::core::{ChatLimits, Core, CoreLimits, Effect, Now, Read};
+use super::host_watch::HostStep;
 use super::open::Opened;
 use super::reach::Reach;
 use super::store::chat::Held;
-use super::store::{self, host};
+use super::store::{self, host, unattended};
 use super::{Asker, Host, Room, Say, Why, answer, reading, tick};
+use crate::audience::Sample;
 use crate::engine::Shared;
 use crate::hook::Inspect;
 use crate::metrics;
 use crate::own::News;
 use crate::router::{Attached, Load, Mail, RoomEntry, RoomPost, Router, ToWorker};
 use crate::types::{Inspected, Verdict};
+
+/// How long a room waits until its show is counted.
+const COUNT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub struct Live {
@@ -55,6 +61,9 @@ impl Live {
                 room: shared.config.limits.room_chat,
                 is_inspected: shared.hook.is_some(),
             },
+            patience: shared.config.show.patience,
+            doors: shared.config.show.doors,
+            named_below: shared.config.show.named_below,
         };
         let core = Core::new(epoch, &mut rows, shared.persister.queue(), load.clone(), limits, now());
         Self {
@@ -134,8 +143,60 @@ impl Live {
     /// The coarse clock. True: nobody needs this room any more.
     pub(super) fn sweep(&mut self, ctx: &mut Context<Room>) -> bool {
         self.reach.retry();
+        self.note_audience();
         let is_wanted = self.reach.is_attached() || self.reach.is_behind();
         self.with(ctx, |core, now| core.sweep(is_wanted, now))
+    }
+
+    /// Has it written down who watches.
+    fn note_audience(&self) {
+        let new = self.load.presence.take_new();
+        if !new.is_empty() {
+            self.shared.audience.came(self.stream, new);
+        }
+        if self.core.status() == StreamStatus::Live {
+            let counted = self.load.presence.counted();
+            let sample = Sample::of(self.load.viewers(), counted.people, counted.has_host);
+            self.shared.audience.saw(self.stream, chrono::Utc::now(), sample);
+        }
+    }
+
+    fn look_after_host(&self, step: HostStep, ctx: &mut Context<Room>) {
+        let (db, stream, epoch) = (self.shared.db.clone(), self.stream, self.epoch);
+        let looked = async move {
+            db.call(async move |pool: PgPool| unattended::carry_out(&pool, stream, epoch, step).await)
+                .await
+        };
+        let looked = actix::fut::wrap_future::<_, Room>(looked);
+        ctx.spawn(looked.map(|result, room: &mut Room, ctx| {
+            if let Some(live) = room.live() {
+                live.with(ctx, |core, now| core.looked_after_host(result, now));
+            }
+        }));
+    }
+
+    /// Counts a show whose last event is stored. Where that comes to nothing, core-api
+    /// does it a little later.
+    fn summarise(&self, ctx: &mut Context<Room>) {
+        self.note_audience();
+        let (persister, audience, stream) = (self.shared.persister.clone(), self.shared.audience.clone(), self.stream);
+        let counting = self.shared.db.spawn(async move {
+            let counting = async {
+                // Reactions come a little after what was said.
+                persister.flush().await;
+                audience.summary(stream).await
+            };
+            tokio::time::timeout(COUNT_DEADLINE, counting).await
+        });
+        let counting = actix::fut::wrap_future::<_, Room>(counting);
+        ctx.spawn(counting.map(move |counted, room: &mut Room, ctx| match counted {
+            Ok(Ok(Ok(Some(summary)))) => {
+                if let Some(live) = room.live() {
+                    live.with(ctx, |core, _| core.summarised(summary));
+                }
+            }
+            failed => tracing::warn!(%stream, ?failed, "a show was not counted by its room"),
+        }));
     }
 
     /// The room closes here, and whoever waits is told.
@@ -199,6 +260,12 @@ impl Live {
             Effect::CarryOut(asker, act) => self.carry_out_act(asker, act, ctx),
             Effect::Inspect(inspect) => self.inspect(inspect, ctx),
             Effect::Hold(held) => self.hold(*held, ctx),
+            Effect::LookAfterHost(step) => self.look_after_host(step, ctx),
+            Effect::Summarise => self.summarise(ctx),
+            Effect::SendAway => {
+                let (stream, epoch) = (self.stream, self.epoch);
+                self.reach.send_all(|| ToWorker::Over(stream, epoch));
+            }
             Effect::Read(read) => self.read(read, ctx),
             Effect::Mark(rows) => self.shared.feed.mark_delivered(self.stream, self.epoch, rows),
             Effect::Look => self.shared.feed.look(),

@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 
+use shared::error::Refusal;
 use shared::ids::UserId;
 use shared::protocol::{Millis, Outcome, Position, Private, Standing};
 
 use super::batch::Batch;
 use super::log::RoomLog;
 use super::powers::Powers;
-use super::state::{RoomState, Watching};
+use super::state::{Doors, RoomState, Watching};
 use crate::types::Own;
 
 /// See the module.
@@ -20,8 +21,8 @@ pub struct Mirror {
     state: RoomState,
     powers: Arc<Powers>,
     log: RoomLog,
-    /// Connections in the room, as last counted.
-    viewers: u64,
+    /// Who is in the room, as last counted.
+    watching: Watching,
 }
 
 /// What became of a tick.
@@ -51,12 +52,12 @@ pub struct Welcome {
 impl Mirror {
     /// A room as it is: its state at the head of `log`.
     #[must_use]
-    pub const fn new(state: RoomState, powers: Arc<Powers>, log: RoomLog, viewers: u64) -> Self {
+    pub const fn new(state: RoomState, powers: Arc<Powers>, log: RoomLog, watching: Watching) -> Self {
         Self {
             state,
             powers,
             log,
-            viewers,
+            watching,
         }
     }
 
@@ -95,6 +96,14 @@ impl Mirror {
         self.powers = powers;
     }
 
+    /// Whether somebody may come in now.
+    ///
+    /// # Errors
+    /// As [`RoomState::admits`].
+    pub fn admits(&self, is_host: bool, doors: Doors, now: Millis) -> Result<(), Refusal> {
+        self.state.admits(is_host, doors, now)
+    }
+
     /// Whether everything after `since` is at hand.
     #[must_use]
     pub fn has_all_after(&self, since: Position) -> bool {
@@ -116,7 +125,7 @@ impl Mirror {
         if batch.epoch != self.epoch() {
             return Taken::Foreign;
         }
-        self.viewers = batch.viewers;
+        self.watching = batch.watching;
         if batch.events.is_empty() {
             return Taken::Passing;
         }
@@ -152,10 +161,10 @@ impl Mirror {
             };
         }
         let head = self.log.head();
-        let viewers = self.viewers.max(1);
+        // Whoever is welcomed is there.
         let watching = Watching {
-            viewers,
-            people: viewers,
+            viewers: self.watching.viewers.max(1),
+            people: self.watching.people.max(1),
         };
         let snapshot = self.state.snapshot(head, now, watching, own, standing);
         let resynced = since.map(|_| Private::Resynced);
@@ -208,12 +217,12 @@ pub(crate) mod tests {
             age: Duration::from_secs(60),
         };
         let powers = Arc::new(Powers::new(UserId::new(), vec![], vec![]));
-        Mirror::new(state, powers, RoomLog::new(epoch, 0, limits), 0)
+        Mirror::new(state, powers, RoomLog::new(epoch, 0, limits), Watching::default())
     }
 
     fn batch(epoch: i64, from: u64, events: usize) -> Batch {
         let events = vec![(RoomEvent::Unfeatured, 1); events];
-        Batch::encode(epoch, from, events, vec![], 3, 1, Instant::now()).expect("encodes")
+        Batch::encode(epoch, from, events, vec![], Watching::default(), 1, Instant::now()).expect("encodes")
     }
 
     #[test]

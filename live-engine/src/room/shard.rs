@@ -12,15 +12,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::Addr;
+use actix::prelude::SendError;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{SellerId, StreamId, UserId};
 use shared::protocol::{HostCommand, Millis, Position, Private};
+use shared::token::Part;
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
 use super::log::{Encoded, RoomLog};
 use super::mirror::{Mirror, Taken};
 use super::powers::Powers;
+use super::state::Doors;
 use super::{Detach, React, Room};
 use crate::metrics;
 use crate::net::conn::Conn;
@@ -34,8 +37,8 @@ const SWEEP_SLICE: Duration = Duration::from_micros(500);
 const CLOCK_EVERY: usize = 16;
 /// How long reactions are summed up before they go to the room.
 const REACTIONS_EVERY: Duration = Duration::from_millis(100);
-/// The most of one reaction that one worker counts at a time.
-const MAX_REACTIONS: u64 = 100_000;
+/// The show is over: there is nothing to come back to.
+pub const SHOW_OVER: u16 = 4502;
 /// The room has moved or cannot be reached: come back and resume.
 const MOVED: u16 = 4000;
 
@@ -177,13 +180,18 @@ impl Shard {
 
     /// The room is not there any more: viewers are sent away to come back.
     pub fn close(&self, refusal: &Refusal) {
+        let members = std::mem::take(&mut *self.members.borrow_mut());
+        for conn in &members {
+            self.left(conn);
+        }
+        // The room may go on elsewhere; a shard that is not open counts for nothing.
+        let _ = self.with(|open| open.load.set_viewers(self.worker, 0));
         if let Phase::Opening(waiting) = self.phase.replace(Phase::Closed(refusal.clone())) {
             for waiting in waiting {
                 // Somebody who has given up needs no answer.
                 let _ = waiting.send(Err(refusal.clone()));
             }
         }
-        let members = std::mem::take(&mut *self.members.borrow_mut());
         self.people.borrow_mut().clear();
         for conn in members {
             conn.enter(None, None);
@@ -282,23 +290,44 @@ impl Shard {
         }
     }
 
-    /// Reactions, to be passed on with those of others.
+    /// Reactions, to be passed on with those of others. What was taken is counted: a room
+    /// that takes no more for now is asked again.
     pub fn react(self: &Rc<Self>, kind: &'static str, count: u32) {
         let first = {
             let mut reactions = self.reactions.borrow_mut();
             let first = reactions.is_empty();
-            let sum = reactions.entry(kind).or_insert(0);
-            *sum = (*sum + u64::from(count)).min(MAX_REACTIONS);
+            *reactions.entry(kind).or_insert(0) += u64::from(count);
             first
         };
         if first {
             let shard = self.clone();
             actix_rt::spawn(async move {
-                tokio::time::sleep(REACTIONS_EVERY).await;
-                let counts = shard.reactions.take();
-                // A room that takes no more loses them, as a crash would.
-                let _ = shard.with(|open| open.room.try_send(React(counts)));
+                loop {
+                    tokio::time::sleep(REACTIONS_EVERY).await;
+                    if shard.pass_on_reactions() {
+                        return;
+                    }
+                }
             });
+        }
+    }
+
+    /// Passes reactions on to the room; false when it takes no more for now, and they wait.
+    fn pass_on_reactions(&self) -> bool {
+        let counts = self.reactions.take();
+        if counts.is_empty() {
+            return true;
+        }
+        match self.with(|open| open.room.try_send(React(counts))) {
+            Ok(Err(SendError::Full(React(counts)))) => {
+                let mut waiting = self.reactions.borrow_mut();
+                for (kind, count) in counts {
+                    *waiting.entry(kind).or_insert(0) += count;
+                }
+                false
+            }
+            // A room that is gone counts nothing any more; its viewers are sent away.
+            Ok(Ok(()) | Err(SendError::Closed(_))) | Err(_) => true,
         }
     }
 
@@ -394,6 +423,7 @@ impl Shard {
         let place = conn.member.replace(usize::MAX);
         if members.get(place).is_some_and(|member| Rc::ptr_eq(member, conn)) {
             members.swap_remove(place);
+            self.left(conn);
             self.count_deflate(conn, |count| count.saturating_sub(1));
             if let Some(moved) = members.get(place) {
                 moved.member.set(place);
@@ -416,6 +446,56 @@ impl Shard {
                 people.remove(&user);
             }
         }
+    }
+
+    /// The part in which a connection is in this room: as its host or not.
+    fn is_host(&self, conn: &Conn) -> bool {
+        let Some(who) = conn.identity() else { return false };
+        let host = self.with_mirror(|_, mirror| mirror.host());
+        who.part == Part::Host && host.is_ok_and(|host| who.user() == Some(host))
+    }
+
+    fn entered(&self, conn: &Conn) {
+        let Some(who) = conn.identity() else { return };
+        let host = self.is_host(conn).then_some(conn.id);
+        // A shard that is not open counts nobody.
+        let _ = self.with(|open| open.load.presence.enter(&who.viewer, host));
+    }
+
+    fn left(&self, conn: &Conn) {
+        if let Some(who) = conn.identity() {
+            // As above.
+            let _ = self.with(|open| open.load.presence.leave(&who.viewer, conn.id));
+        }
+    }
+
+    /// A connection that is here has another token: it may be the host's now.
+    pub fn renewed(&self, conn: &Conn) {
+        if self.is_host(conn) {
+            let _ = self.with(|open| open.load.presence.host_here(conn.id));
+        }
+    }
+
+    /// Whether somebody may come in now.
+    ///
+    /// # Errors
+    /// As [`super::state::RoomState::admits`], or why the room is not there.
+    pub fn admits(&self, conn: &Conn, doors: Doors, now: Millis) -> Result<(), Refusal> {
+        let is_host = self.is_host(conn);
+        self.with_mirror(|_, mirror| mirror.admits(is_host, doors, now))?
+    }
+
+    /// The show is over: everybody is sent away for good, in slices like a sweep.
+    pub fn farewell(self: &Rc<Self>) {
+        let members = self.members.borrow().clone();
+        actix_rt::spawn(async move {
+            for some in members.chunks(CLOCK_EVERY) {
+                for conn in some {
+                    conn.refuse(ErrorCode::ShowOver.into(), SHOW_OVER);
+                }
+                tokio::task::yield_now().await;
+            }
+        });
     }
 
     fn count_deflate(&self, conn: &Conn, change: impl Fn(u32) -> u32) {
@@ -451,8 +531,8 @@ impl Shard {
         match self.with(|open| open.room.try_send(Detach { worker: self.worker })) {
             Ok(Ok(())) | Err(_) => true,
             // It is told next time. A room that has ended needs not be told.
-            Ok(Err(actix::prelude::SendError::Full(_))) => false,
-            Ok(Err(actix::prelude::SendError::Closed(_))) => true,
+            Ok(Err(SendError::Full(_))) => false,
+            Ok(Err(SendError::Closed(_))) => true,
         }
     }
 }
@@ -477,6 +557,7 @@ impl Joining {
         let user = conn.identity().and_then(|identity| identity.user());
         let welcome = shard.with_mirror(|_, mirror| mirror.welcome(id, since, user, own, now))?;
         self.joined = true;
+        shard.entered(&conn);
         {
             let mut members = shard.members.borrow_mut();
             conn.member.set(members.len());

@@ -5,6 +5,7 @@
 //! same events, so a shard's copy at a seq is exactly the room's at that seq.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, ProductId, SaleId, UserId};
@@ -62,6 +63,15 @@ pub enum ProductReading {
     OnSale(ProductCard),
     /// It is not, or not any more.
     Gone(ProductId),
+}
+
+/// When viewers may be in a room whose show is not on air.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Doors {
+    /// How long before it is to begin.
+    pub open_before: Duration,
+    /// How long after its end.
+    pub close_after: Duration,
 }
 
 /// Who or what is in a room, for a snapshot.
@@ -153,6 +163,33 @@ impl RoomState {
     #[must_use]
     pub const fn host(&self) -> UserId {
         self.host
+    }
+
+    /// Whether somebody may come in now. The doors open a while before a show is to begin,
+    /// for its host at any time; they close a while after its end.
+    ///
+    /// # Errors
+    /// `TooEarly`, with the time until the doors open; `ShowOver`.
+    pub fn admits(&self, is_host: bool, doors: Doors, now: Millis) -> Result<(), Refusal> {
+        let millis = |duration: Duration| Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX);
+        match self.status() {
+            StreamStatus::Live => Ok(()),
+            StreamStatus::Scheduled => {
+                let open_in = self.stream.scheduled_at.saturating_sub(millis(doors.open_before)) - now;
+                if is_host || open_in <= 0 {
+                    return Ok(());
+                }
+                Err(Refusal::from(ErrorCode::TooEarly).retry_after_ms(open_in.unsigned_abs()))
+            }
+            StreamStatus::Ended => {
+                let ended_at = self.stream.ended_at.unwrap_or(now);
+                if now < ended_at.saturating_add(millis(doors.close_after)) {
+                    return Ok(());
+                }
+                Err(ErrorCode::ShowOver.into())
+            }
+            StreamStatus::Cancelled => Err(ErrorCode::ShowOver.into()),
+        }
     }
 
     /// The product that is shown.

@@ -10,3 +10,4 @@ pub mod moderate;
 mod once;
 pub mod people;
 pub mod report;
+pub mod unattended;

@@ -12,11 +12,13 @@ use super::node::{Owner, Room, ToRoom, ToWorker, WORKERS};
 use super::store::Ask;
 use super::world::{Task, World, trace};
 use crate::config::Rate;
+use crate::config::ShowRules;
 use crate::hook::Inspect;
 use crate::room::Asker;
 use crate::room::core::{ChatLimits, Core, CoreLimits, Effect, Now};
 use crate::room::log::LogLimits;
 use crate::room::reach::Reach;
+use crate::room::state::Doors;
 use crate::room::store::load::LoadedRoom;
 use crate::router::{Load, RoomPost};
 use crate::types::{ConnId, Inspected, Verdict};
@@ -89,6 +91,9 @@ impl World {
             Effect::Look => self.soon(Task::Feed(at)),
             // Nobody is appointed, muted or banned here.
             Effect::Watch(..) | Effect::Powers(_) | Effect::TurnOut => {}
+            // Shows are counted elsewhere, and whoever is there may stay.
+            Effect::Summarise | Effect::SendAway => {}
+            Effect::LookAfterHost(step) => panic!("nobody is there as the host, and yet {step:?}"),
             Effect::Wake(when) => self.at_time(when, Task::Wake(at, number)),
             Effect::WakeSale(sale, when) => self.at_time(when, Task::WakeSale(at, number, sale)),
         }
@@ -254,6 +259,12 @@ impl World {
                 room: PLENTY,
                 is_inspected: self.climate.is_inspected,
             },
+            patience: ShowRules::default().patience,
+            doors: Doors {
+                close_after: Duration::from_secs(1),
+                ..ShowRules::default().doors
+            },
+            named_below: 0,
         };
         let here = &mut self.nodes[node];
         let load = Load::new(WORKERS);

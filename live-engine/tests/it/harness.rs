@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use live_engine::{Config, Engine, Limits};
+use live_engine::{Config, Engine, Limits, ShowRules};
 use loadtest::live::{Auth, Joined, LiveClient};
 use shared::bus::{MemoryBus, SharedBus};
 use shared::config::Secret;
@@ -38,6 +38,7 @@ pub fn config(db: &TestDb) -> Config {
         trusted_proxies: Vec::new(),
         moderation: None,
         compression: true,
+        show: ShowRules::default(),
         limits: Limits::default(),
     }
 }
@@ -74,6 +75,11 @@ impl World {
             engine,
             url,
         }
+    }
+
+    /// The same with another shop in front: one that was there before.
+    pub fn with_shop(self, shop: Shop) -> Self {
+        Self { shop, ..self }
     }
 
     /// Stops the engine and starts another one on the same database.

@@ -16,6 +16,7 @@ mod formats;
 mod harness;
 mod host;
 mod join;
+mod lifecycle;
 mod nodes;
 mod order;
 mod persist;

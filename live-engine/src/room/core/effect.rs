@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::hook::Inspect;
 use crate::room::Asker;
 use crate::room::batch::Batch;
+use crate::room::host_watch::HostStep;
 use crate::room::mirror::Mirror;
 use crate::room::powers::Powers;
 use crate::room::state::ProductReading;
@@ -51,6 +52,14 @@ pub enum Effect {
     Inspect(Inspect),
     /// Hold a message; [`super::Core::held`] takes what it came to.
     Hold(Box<Held>),
+    /// Do something about a host who is away, or back; [`super::Core::looked_after_host`]
+    /// takes what it came to. One at a time.
+    LookAfterHost(HostStep),
+    /// The show is over and its last event is stored: count it. [`super::Core::summarised`]
+    /// takes what it came to.
+    Summarise,
+    /// The show is over: send its viewers away for good.
+    SendAway,
     /// Read something; [`super::Core::read`] takes it.
     Read(Read),
     /// Mark outbox rows delivered that have caused no event.

@@ -13,6 +13,7 @@ use shared::protocol::{Ephemeral, Millis, RoomEvent};
 use super::Now;
 use crate::room::batch::Batch;
 use crate::room::log::{LogLimits, RoomLog};
+use crate::room::state::Watching;
 use crate::room::tick::{Ticker, When};
 
 /// Events in one frame at most; a tick with more is several frames.
@@ -23,8 +24,10 @@ const VIEWERS_EVERY: Duration = Duration::from_millis(900);
 /// What the room's workers measure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Measured {
-    /// Connections in the room.
-    pub viewers: u64,
+    /// Who is in the room, in numbers.
+    pub watching: Watching,
+    /// Raised when somebody comes or leaves.
+    pub presence: u64,
     /// The formats in which somebody may read compressed, in the order of `Format::ALL`.
     pub deflate: [bool; 2],
     /// How long the longest of the last sweeps took.
@@ -40,7 +43,9 @@ pub struct Speech {
     /// Numbered from `spoken + 1` on, not sent yet.
     pending: Vec<(RoomEvent, Millis)>,
     reactions: BTreeMap<&'static str, u64>,
-    viewers_told: u64,
+    /// Who was there when viewers were last told.
+    told: (Watching, Vec<String>),
+    presence_told: u64,
     viewers_told_at: Instant,
     ticker: Ticker,
     /// Somebody has been asked to come back when it is time.
@@ -56,7 +61,8 @@ impl Speech {
             spoken: 0,
             pending: Vec::new(),
             reactions: BTreeMap::new(),
-            viewers_told: 0,
+            told: Default::default(),
+            presence_told: 0,
             viewers_told_at: now,
             ticker: Ticker::default(),
             alarm_set: false,
@@ -101,9 +107,15 @@ impl Speech {
     }
 
     /// Says everything, as the batches for the workers in order. With nothing new to say
-    /// there is one when the number of viewers is to be told, or the time in a room that
-    /// was quiet for `ping_interval`; otherwise none.
-    pub fn speak(&mut self, now: Now, measured: Measured, ping_interval: Duration) -> Vec<Arc<Batch>> {
+    /// there is one when it is to be told who is there (`who`: their names, in a small
+    /// room), or the time in a room that was quiet for `ping_interval`; otherwise none.
+    pub fn speak(
+        &mut self,
+        now: Now,
+        measured: Measured,
+        ping_interval: Duration,
+        who: impl FnOnce() -> Vec<String>,
+    ) -> Vec<Arc<Batch>> {
         let mut ephemeral = Vec::new();
         if !self.reactions.is_empty() {
             let counts = std::mem::take(&mut self.reactions).into_iter();
@@ -112,13 +124,17 @@ impl Speech {
         }
         let has_news = !self.pending.is_empty() || !ephemeral.is_empty();
         let viewers_due = now.at.saturating_duration_since(self.viewers_told_at) >= VIEWERS_EVERY;
-        if viewers_due && measured.viewers != self.viewers_told {
+        let is_new = measured.presence != self.presence_told || measured.watching != self.told.0;
+        let news = (viewers_due && is_new).then(|| (measured.watching, who()));
+        if let Some(news) = news.filter(|news| *news != self.told) {
+            let (Watching { viewers, people }, who) = news.clone();
             ephemeral.push(Ephemeral::Viewers {
-                count: measured.viewers,
-                people: measured.viewers,
-                who: Vec::new(),
+                count: viewers,
+                people,
+                who,
             });
-            self.viewers_told = measured.viewers;
+            self.told = news;
+            self.presence_told = measured.presence;
             self.viewers_told_at = now.at;
         } else if !has_news {
             if now.at.saturating_duration_since(self.spoke) < ping_interval {
@@ -145,7 +161,7 @@ impl Speech {
                 Vec::new()
             };
             let epoch = self.log.head().epoch;
-            match Batch::encode(epoch, from, pending, ephemeral, measured.viewers, now.ms, now.at) {
+            match Batch::encode(epoch, from, pending, ephemeral, measured.watching, now.ms, now.at) {
                 Ok(batch) => {
                     let batch = batch.deflated(measured.deflate);
                     if !batch.events.is_empty() && !self.log.push(batch.encoded.clone()) {

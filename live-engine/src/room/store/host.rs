@@ -169,7 +169,7 @@ pub(super) struct Show {
     pub(super) stream: StreamId,
     pub(super) seller: SellerId,
     pub(super) status: StreamStatus,
-    featured: bool,
+    pub(super) featured: bool,
     /// Whether the person may do this as the host or a moderator, and not only for themselves.
     pub(super) is_permitted: bool,
 }
@@ -243,7 +243,7 @@ async fn start(tx: &mut PgConnection, show: &Show) -> Result<Done, Error> {
     status_event(moved.rows_affected(), StreamStatus::Live)
 }
 
-async fn end(tx: &mut PgConnection, show: &Show) -> Result<Done, Error> {
+pub(super) async fn end(tx: &mut PgConnection, show: &Show) -> Result<Done, Error> {
     // All sales before any variant, and variants in id order: the order of locks.
     let sales = sqlx::query!(
         r#"select id as "id: SaleId", variant_id, product_id as "product: ProductId" from flash_sales
@@ -265,7 +265,7 @@ async fn end(tx: &mut PgConnection, show: &Show) -> Result<Done, Error> {
     }
     let moved = sqlx::query!(
         "update streams
-            set status = 'ended', ended_at = clock_timestamp(), featured_product_id = null, featured_variant_id = null
+            set status = 'ended', ended_at = clock_timestamp(), host_away_since = null, featured_product_id = null, featured_variant_id = null
           where id = $1 and status = any($2)",
         show.stream.0,
         &StreamStatus::sources_of(StreamStatus::Ended)
@@ -429,7 +429,7 @@ async fn close(tx: &mut PgConnection, sale: SaleId) -> Result<bool, sqlx::Error>
         .await
 }
 
-async fn push_happened(tx: &mut PgConnection, stream: StreamId, event: &RoomEvent) -> Result<Uuid, Error> {
+pub(super) async fn push_happened(tx: &mut PgConnection, stream: StreamId, event: &RoomEvent) -> Result<Uuid, Error> {
     let event = Box::new(event.clone());
     push(tx, stream, &RoomNotice::Happened { event }).await
 }
