@@ -44,7 +44,20 @@ if [ "$purpose" = test ]; then
         missing+=(python3-websockets python3-msgpack)
     fi
 fi
-[ ${#missing[@]} -eq 0 ] && exit 0
+
+# The Node client of the tests speaks through two packages from npm.
+node_packages() {
+    [ "$purpose" = test ] || return 0
+    (cd "$(dirname "$0")/../loadtest/tests/node" && npm ci --no-audit --no-fund --silent) || {
+        echo "The packages of the Node client could not be fetched. Run: (cd loadtest/tests/node && npm ci)" >&2
+        exit 1
+    }
+}
+
+if [ ${#missing[@]} -eq 0 ]; then
+    node_packages
+    exit 0
+fi
 
 echo "Missing on this machine: ${missing[*]}"
 install="apt-get install -y --no-install-recommends ${missing[*]}"
@@ -64,3 +77,4 @@ fi
 echo "Installing them: $install"
 "${as_root[@]}" apt-get update -qq
 DEBIAN_FRONTEND=noninteractive "${as_root[@]}" $install
+node_packages
