@@ -21,7 +21,7 @@ async fn tell(
 ) -> Result<()> {
     // What can be told twice without harm needs no key.
     let request_id = key.map_or_else(RequestId::new, |key| key.0);
-    streams::chat_command(&state.db, &state.bus, caller.id, stream, request_id, command).await?;
+    streams::command(&state.db, &state.bus, caller.id, stream, request_id, command).await?;
     Ok(())
 }
 
