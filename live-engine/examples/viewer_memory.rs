@@ -58,6 +58,7 @@ async fn measure(viewers: usize, format: &str) -> Result<()> {
         trusted_proxies: Vec::new(),
         moderation: None,
         compression: true,
+        drain: live_engine::Drain::default(),
         show: live_engine::ShowRules::default(),
         limits: Limits {
             connections_per_address: usize::MAX,

@@ -226,6 +226,10 @@ impl Command<'_> {
             let detail = format!("count must be from 1 to {MAX_REACTION_COUNT}");
             return Err(Refusal::new(ErrorCode::InvalidBody, detail).at("count"));
         }
+        if self.worker.refusing.is_cancelled() {
+            // The room may have counted for the last time.
+            return Err(ErrorCode::RoomUnavailable.into());
+        }
         self.worker.shared.guards.act(Act::React, self.who.person())?;
         shard.react(kind, count);
         Ok(Done::Now(Outcome::Done))

@@ -42,8 +42,45 @@ pub struct Config {
     pub compression: bool,
     /// When viewers may be in a room, and how long they wait for a host.
     pub show: ShowRules,
+    /// How it stops.
+    pub drain: Drain,
     /// What is too much.
     pub limits: Limits,
+}
+
+/// How an engine that is told to stop does it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Drain {
+    /// How long it may take.
+    pub deadline: Duration,
+    /// Over how long at most its viewers come back.
+    pub spread: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(12),
+            spread: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Drain {
+    fn read(settings: &mut Settings) -> Option<Self> {
+        let default = Self::default();
+        let deadline = settings.or("drain_seconds", default.deadline.as_secs());
+        let spread = settings.or("drain_spread_seconds", default.spread.as_secs());
+        for (key, seconds) in [("drain_seconds", deadline), ("drain_spread_seconds", spread)] {
+            if seconds.is_some_and(|seconds| !(1..=3_600).contains(&seconds)) {
+                settings.fault(key, "must be from 1 to 3600");
+            }
+        }
+        Some(Self {
+            deadline: Duration::from_secs(deadline?),
+            spread: Duration::from_secs(spread?),
+        })
+    }
 }
 
 /// The course of a show.
@@ -313,6 +350,7 @@ impl Config {
         let moderation = read_hook(settings);
         let compression = settings.or("live_compression", true);
         let show = ShowRules::read(settings);
+        let drain = Drain::read(settings);
         let limits = Limits::read(settings);
         Some(Self {
             bind: bind?,
@@ -330,6 +368,7 @@ impl Config {
             moderation: moderation?,
             compression: compression?,
             show: show?,
+            drain: drain?,
             limits: limits?,
         })
     }

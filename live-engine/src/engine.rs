@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::{Arc, Once};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use shared::bus::SharedBus;
@@ -21,20 +21,17 @@ use crate::db::Db;
 use crate::feed::Feed;
 use crate::hook::Hook;
 use crate::limits::Guards;
-use crate::net::{listener, worker};
+use crate::net::{drain, listener, worker};
 use crate::own::Owns;
 use crate::persist::Persister;
 use crate::requests;
 use crate::revoked::Revoked;
 use crate::room::leases::Leases;
 use crate::room::orphans;
-use crate::router::{Inbox, Router, ToWorker};
+use crate::router::{Inbox, Router, Stop, ToWorker};
 use crate::sale::SaleDesk;
 use crate::tickets::Tickets;
 use crate::types::Sink;
-
-/// How long rooms may take to close.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What every worker and room knows.
 pub struct Shared {
@@ -163,26 +160,39 @@ impl Engine {
     }
 
     /// Stops: nobody new comes in, rooms store and acknowledge what was said and give
-    /// their leases back, viewers are sent away with 1012, threads end.
+    /// their leases back, viewers are told when to come back and sent away with 1012,
+    /// threads end. Takes as long as it was configured at most.
     pub async fn stop(self) {
+        let whole = self.shared.config.drain.deadline;
+        let began = Instant::now();
+        if tokio::time::timeout(whole, self.drain(began, whole)).await.is_err() {
+            tracing::warn!(
+                ?whole,
+                "the engine did not stop in time; what is left of it ends with the process"
+            );
+        }
+        tracing::info!(took = ?began.elapsed(), "the engine has stopped");
+    }
+
+    async fn drain(self, began: Instant, whole: Duration) {
         let router = &self.shared.router;
-        let workers = || (0..router.workers()).filter_map(|index| u16::try_from(index).ok());
         self.stopping.cancel();
-        for worker in workers() {
-            router.send_when_possible(worker, ToWorker::Refuse).await;
-        }
-        let mut closing = Vec::new();
-        for worker in workers() {
-            let (done, closed) = oneshot::channel();
-            router.send_when_possible(worker, ToWorker::CloseRooms(done)).await;
-            closing.push(closed);
-        }
-        let closed = futures_util::future::join_all(closing);
-        if tokio::time::timeout(CLOSE_DEADLINE, closed).await.is_err() {
+        // Half of the time is the rooms', most of the rest the viewers'.
+        let closed = async {
+            self.ask_all(ToWorker::Refuse).await;
+            self.ask_all(ToWorker::CloseRooms).await;
+        };
+        if tokio::time::timeout(whole / 2, closed).await.is_err() {
             tracing::warn!("some rooms did not close in time");
         }
-        for worker in workers() {
-            router.send_when_possible(worker, ToWorker::Stop).await;
+        let viewers = self.shared.guards.connections();
+        let stop = Stop {
+            window: drain::window(viewers, self.shared.config.drain.spread),
+            by: began + whole * 3 / 4,
+        };
+        tracing::info!(viewers, window = ?stop.window, "viewers are sent away");
+        for worker in self.workers() {
+            router.send_when_possible(worker, ToWorker::Stop(stop)).await;
         }
         let threads = self.threads;
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok()));
@@ -194,7 +204,21 @@ impl Engine {
             let _ = tokio::task::spawn_blocking(move || hook.stop()).await;
         }
         self.shared.db.stop().await;
-        tracing::info!("the engine has stopped");
+    }
+
+    fn workers(&self) -> impl Iterator<Item = u16> + use<> {
+        (0..self.shared.router.workers()).filter_map(|index| u16::try_from(index).ok())
+    }
+
+    /// Asks every worker for something and waits until all have done it.
+    async fn ask_all(&self, ask: fn(oneshot::Sender<()>) -> ToWorker) {
+        let mut asked = Vec::new();
+        for worker in self.workers() {
+            let (done, heard) = oneshot::channel();
+            self.shared.router.send_when_possible(worker, ask(done)).await;
+            asked.push(heard);
+        }
+        futures_util::future::join_all(asked).await;
     }
 }
 

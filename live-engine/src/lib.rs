@@ -43,5 +43,5 @@ mod simulation;
 pub mod tickets;
 pub mod types;
 
-pub use config::{Config, Limits, Rate, ShowRules};
+pub use config::{Config, Drain, Limits, Rate, ShowRules};
 pub use engine::{Engine, start};

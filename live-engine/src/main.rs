@@ -1,5 +1,7 @@
 //! The engine as a program of its own: configuration, logs, and an orderly stop.
 
+use std::process::ExitCode;
+
 use anyhow::Context as _;
 use clap::Parser;
 use shared::bus::{BusConfig, Unset};
@@ -26,7 +28,7 @@ struct Cli {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     init_logs(cli.log_format, "info");
     let mut settings = Settings::load(cli.config.as_deref())?;
@@ -40,6 +42,11 @@ async fn main() -> anyhow::Result<()> {
         _ = terminate.recv() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
-    engine.stop().await;
-    Ok(())
+    // Asked a second time, it ends at once: what is not acknowledged is lost with it.
+    let code = tokio::select! {
+        () = engine.stop() => ExitCode::SUCCESS,
+        _ = terminate.recv() => ExitCode::FAILURE,
+        _ = tokio::signal::ctrl_c() => ExitCode::FAILURE,
+    };
+    Ok(code)
 }

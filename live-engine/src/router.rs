@@ -69,12 +69,32 @@ pub enum ToWorker {
     Gone(StreamId, i64),
     /// The show of this epoch is over; its viewers are to go and not to come back.
     Over(StreamId, i64),
-    /// Stop accepting.
-    Refuse,
+    /// Stop accepting, and pass on what rooms have not heard yet; answered when that is done.
+    Refuse(oneshot::Sender<()>),
     /// Write what rooms still have to say and close them; answered when they are closed.
     CloseRooms(oneshot::Sender<()>),
     /// Send every viewer away and end the worker.
-    Stop,
+    Stop(Stop),
+}
+
+/// How viewers are sent away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stop {
+    /// Over how long they come back.
+    pub window: Duration,
+    /// Until when they may leave.
+    pub by: Instant,
+}
+
+impl Stop {
+    /// Nobody is waited for.
+    #[must_use]
+    pub fn at_once() -> Self {
+        Self {
+            window: Duration::ZERO,
+            by: Instant::now(),
+        }
+    }
 }
 
 /// A room as it was when a worker joined it.

@@ -41,6 +41,7 @@ impl Half {
             trusted_proxies: Vec::new(),
             moderation: None,
             compression: true,
+            drain: crate::config::Drain::default(),
             show: crate::config::ShowRules::default(),
             limits: Limits::default(),
         };
@@ -99,7 +100,10 @@ impl Half {
     }
 
     async fn stop(self) {
-        self.shared.router.send_when_possible(0, ToWorker::Stop).await;
+        self.shared
+            .router
+            .send_when_possible(0, ToWorker::Stop(crate::router::Stop::at_once()))
+            .await;
         let worker = self.worker;
         let joined = tokio::task::spawn_blocking(move || worker.join().is_ok()).await;
         assert!(joined.expect("not cancelled"), "the worker ended well");

@@ -4,6 +4,7 @@
 mod accept;
 pub mod conn;
 pub mod deflate;
+pub mod drain;
 mod extensions;
 pub mod frame;
 pub mod handshake;

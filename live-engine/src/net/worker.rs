@@ -7,7 +7,6 @@ use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use actix::Addr;
 use shared::error::{ErrorCode, Refusal};
@@ -20,21 +19,15 @@ use super::conn::{Conn, Ending};
 use super::poll::{self, Poller};
 use super::session::Scratch;
 use super::turn::Turn;
-use super::{accept, sweep};
+use super::{accept, drain, sweep};
 use crate::engine::Shared;
 use crate::limits::Seat;
 use crate::metrics;
 use crate::room::shard::Shard;
 use crate::room::{self, Opened, Room};
-use crate::router::{Inbox, ToWorker, WorkerPost};
+use crate::router::{Inbox, Stop, ToWorker, WorkerPost};
 use crate::types::{ConnId, HoldAnswer};
 
-/// How long it may take to tell viewers that the worker stops.
-const TELL_DEADLINE: Duration = Duration::from_secs(3);
-/// How long they may then take to leave.
-const LEAVE_DEADLINE: Duration = Duration::from_millis(250);
-/// Going away: the service restarts, come back (RFC 6455's registry).
-const RESTART: u16 = 1012;
 /// The token's time is over: come back with a fresh one.
 pub const TOKEN_OVER: u16 = 4001;
 
@@ -83,18 +76,19 @@ pub async fn run(index: u16, shared: Arc<Shared>, listener: TcpListener, mut inb
     actix_rt::spawn(accept::accept(worker.clone(), listener));
     actix_rt::spawn(poller.run(worker.clone()));
     actix_rt::spawn(sweep::run(worker.clone()));
-    loop {
+    let stop = loop {
         tokio::select! {
             message = inbox.messages.recv() => match message {
-                Some(ToWorker::Stop) | None => break,
+                Some(ToWorker::Stop(stop)) => break stop,
+                None => break Stop::at_once(),
                 Some(message) => worker.receive(message),
             },
             () = inbox.mail.arrived() => worker.collect(inbox.mail.take()),
         }
-    }
+    };
     // Rooms that have closed have left their last answers there.
     worker.collect(inbox.mail.take());
-    worker.send_away().await;
+    drain::send_away(&worker, stop.window, stop.by).await;
     metrics::flush();
     Ok(())
 }
@@ -293,7 +287,15 @@ impl Worker {
                     shard.farewell();
                 }
             }
-            ToWorker::Refuse => self.refusing.cancel(),
+            ToWorker::Refuse(done) => {
+                self.refusing.cancel();
+                // What was taken is counted by the rooms before they close.
+                for shard in self.shards.borrow().values() {
+                    shard.pass_on_reactions();
+                }
+                // The engine may have given up waiting.
+                let _ = done.send(());
+            }
             ToWorker::CloseRooms(done) => {
                 let rooms: Vec<_> = self.rooms.borrow_mut().drain().map(|(_, open)| open.room).collect();
                 actix_rt::spawn(async move {
@@ -303,7 +305,7 @@ impl Worker {
                     let _ = done.send(());
                 });
             }
-            ToWorker::Stop => {}
+            ToWorker::Stop(_) => {}
         }
     }
 
@@ -378,23 +380,9 @@ impl Worker {
         self.rooms.borrow_mut().retain(|_, open| open.is_open());
     }
 
-    /// Sends everybody away and waits for them to leave, for a while.
-    async fn send_away(&self) {
-        let conns: Vec<_> = self.conns.borrow().iter().map(|(_, conn)| conn.clone()).collect();
-        for conn in conns {
-            conn.close(RESTART, "the service restarts");
-        }
-        let told = || self.conns.borrow().iter().all(|(_, conn)| conn.has_parted());
-        let gone = || self.conns.borrow().is_empty();
-        // Who reads too slowly to be told, or does not leave when told, is cut off.
-        wait_until(told, TELL_DEADLINE).await;
-        wait_until(gone, LEAVE_DEADLINE).await;
-    }
-}
-
-async fn wait_until(done: impl Fn() -> bool, deadline: Duration) {
-    let by = Instant::now() + deadline;
-    while !done() && Instant::now() < by {
-        tokio::time::sleep(Duration::from_millis(2)).await;
+    /// Whether all connections that are there are so.
+    #[must_use]
+    pub fn all(&self, is_so: impl Fn(&Conn) -> bool) -> bool {
+        self.conns.borrow().iter().all(|(_, conn)| is_so(conn))
     }
 }

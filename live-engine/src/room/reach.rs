@@ -157,7 +157,7 @@ mod tests {
     fn what_a_full_worker_cannot_take_comes_later_and_in_order() {
         let (router, mut inboxes) = Router::new(1);
         let stream = StreamId::new();
-        while router.send(0, ToWorker::Refuse).is_ok() {}
+        while router.send(0, ToWorker::Open(stream)).is_ok() {}
         let mut reach = Reach::new(router, stream, 7);
         reach.attach(0);
         for epoch in 0..3 {
@@ -180,11 +180,11 @@ mod tests {
     fn a_worker_that_falls_too_far_behind_is_told_that_the_room_is_gone() {
         let (router, mut inboxes) = Router::new(1);
         let stream = StreamId::new();
-        while router.send(0, ToWorker::Refuse).is_ok() {}
+        while router.send(0, ToWorker::Open(stream)).is_ok() {}
         let mut reach = Reach::new(router, stream, 7);
         reach.attach(0);
         for _ in 0..=WAITING {
-            reach.send(0, ToWorker::Refuse);
+            reach.send(0, ToWorker::Open(stream));
         }
         assert!(!reach.is_attached());
         let mut last = None;

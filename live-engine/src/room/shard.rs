@@ -313,7 +313,7 @@ impl Shard {
     }
 
     /// Passes reactions on to the room; false when it takes no more for now, and they wait.
-    fn pass_on_reactions(&self) -> bool {
+    pub fn pass_on_reactions(&self) -> bool {
         let counts = self.reactions.take();
         if counts.is_empty() {
             return true;

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use live_engine::{Config, Engine, Limits, ShowRules};
+use live_engine::{Config, Drain, Engine, Limits, ShowRules};
 use loadtest::live::{Auth, Joined, LiveClient};
 use shared::bus::{MemoryBus, SharedBus};
 use shared::config::Secret;
@@ -38,6 +38,7 @@ pub fn config(db: &TestDb) -> Config {
         trusted_proxies: Vec::new(),
         moderation: None,
         compression: true,
+        drain: Drain::default(),
         show: ShowRules::default(),
         limits: Limits::default(),
     }

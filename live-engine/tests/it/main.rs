@@ -9,6 +9,7 @@ mod chatting;
 mod compression;
 mod descriptors;
 mod desk;
+mod drain;
 mod ears;
 mod feed;
 mod flash_buy;

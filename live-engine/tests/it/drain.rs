@@ -1,0 +1,231 @@
+//! An orderly stop: everybody is told when to come back, nothing acknowledged is lost, and
+//! it is over in time.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use live_engine::Drain;
+use loadtest::live::{Auth, LiveClient};
+use shared::bus::MemoryBus;
+use shared::config::Secret;
+use shared::ids::RequestId;
+use shared::protocol::{ClientCommand, Format, Outcome, Private, ServerFrame};
+use shared::token::Part;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::harness::{World, chat, ticket};
+use crate::proxy::{Line, Proxy};
+
+const SPREAD: Duration = Duration::from_secs(30);
+
+/// What a client heard at its end: the answers to its messages, and when to come back.
+struct End {
+    acknowledged: Vec<uuid::Uuid>,
+    resume_after_ms: Vec<u64>,
+    code: u16,
+}
+
+async fn end_of(mut client: LiveClient) -> End {
+    let code = client.closed().await.expect("closed").code;
+    let (mut acknowledged, mut resume_after_ms) = (Vec::new(), Vec::new());
+    for frame in client.drain() {
+        match frame {
+            ServerFrame::Private(Private::GoingAway { resume_after_ms: ms }) => resume_after_ms.push(ms),
+            ServerFrame::Private(Private::Reply {
+                outcome: Outcome::Said { message, .. },
+                ..
+            }) => {
+                assert!(resume_after_ms.is_empty(), "an answer after the farewell");
+                acknowledged.push(message.0);
+            }
+            _ => {}
+        }
+    }
+    End {
+        acknowledged,
+        resume_after_ms,
+        code,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_is_told_when_to_come_back_and_no_acknowledgement_is_lost() {
+    const VIEWERS: usize = 400;
+    let world = World::start().await;
+    let mut clients = Vec::new();
+    for n in 0..VIEWERS {
+        clients.push(world.joined(&format!("Viewer {n}")).await);
+    }
+    // What everybody says and does is under way when the engine is told to stop.
+    let mut accepted = 0_u64;
+    for client in &mut clients {
+        client
+            .send(chat("before the end"), Some(RequestId::new()))
+            .await
+            .expect("sent");
+        let react = ClientCommand::React {
+            kind: "heart".into(),
+            count: 3,
+        };
+        let taken = client.call(react).await.expect("answered");
+        accepted += 3 * u64::from(taken.is_ok());
+    }
+    let World { db, engine, shop, .. } = world;
+    let ends = futures_util::future::join_all(clients.into_iter().map(|client| tokio::spawn(end_of(client))));
+    let (ends, ()) = tokio::join!(ends, engine.stop());
+    let mut said = Vec::new();
+    let mut after = Vec::new();
+    for end in ends {
+        let end = end.expect("no panic");
+        assert_eq!(
+            (end.code, end.resume_after_ms.len()),
+            (1012, 1),
+            "told once, before the close"
+        );
+        said.extend(end.acknowledged);
+        after.extend(end.resume_after_ms);
+    }
+    let stored: Vec<uuid::Uuid> = sqlx::query_scalar("select id from stream_chat_messages where stream_id = $1")
+        .bind(shop.stream.0)
+        .fetch_all(&db.pool)
+        .await
+        .expect("the database answers");
+    assert!(said.iter().all(|id| stored.contains(id)), "acknowledged is committed");
+    assert_eq!(said.len(), stored.len(), "and what is committed was acknowledged");
+    let counted: Option<i64> =
+        sqlx::query_scalar("select sum(count)::bigint from stream_reactions where stream_id = $1")
+            .bind(shop.stream.0)
+            .fetch_one(&db.pool)
+            .await
+            .expect("the database answers");
+    assert_eq!(
+        counted.and_then(|sum| u64::try_from(sum).ok()),
+        Some(accepted),
+        "what was accepted is counted"
+    );
+    // Chance puts a tenth of 400 into each tenth of the window; a quarter would be no chance.
+    let window = live_engine::net::drain::window(VIEWERS, SPREAD).as_millis();
+    let window = u64::try_from(window).expect("short");
+    let mut tenths = [0_usize; 10];
+    for ms in after {
+        assert!(ms < window, "{ms} of {window}");
+        tenths[usize::try_from(ms * 10 / window).expect("one of ten")] += 1;
+    }
+    assert!(
+        tenths.iter().all(|count| (1..VIEWERS / 4).contains(count)),
+        "{tenths:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_silent_database_does_not_keep_the_engine_from_stopping() {
+    let base = testkit::database().await;
+    let proxy = Proxy::before(&base.url).await;
+    let drain = Drain {
+        deadline: Duration::from_secs(4),
+        spread: SPREAD,
+    };
+    let world = World::start_in(base, MemoryBus::shared(), |config| {
+        config.database_url = Secret::new(proxy.url.clone());
+        config.drain = drain;
+    })
+    .await;
+    let mut client = world.joined("Visitor").await;
+    proxy.set(Line::Silent);
+    client
+        .send(chat("into silence"), Some(RequestId::new()))
+        .await
+        .expect("sent");
+    let began = Instant::now();
+    let (end, ()) = tokio::join!(end_of(client), world.engine.stop());
+    assert!(
+        began.elapsed() < drain.deadline + Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!((end.code, end.resume_after_ms.len()), (1012, 1));
+    assert!(end.acknowledged.is_empty(), "nothing was committed");
+}
+
+/// The engine as a program, and where it listens.
+async fn program(database_url: &str) -> (Child, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_live-engine"))
+        .args(["--log-format", "json"])
+        .env_clear()
+        .env("HAWKER_DATABASE_URL", database_url)
+        .env("HAWKER_TOKEN_SECRET", testkit::TOKEN_SECRET)
+        .env("HAWKER_ALLOW_UNSAFE_DATABASE", "true")
+        .env("HAWKER_BUS", "memory")
+        .env("HAWKER_LIVE", "127.0.0.1:0")
+        .env("HAWKER_DRAIN_SECONDS", "60")
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    loop {
+        let line = tokio::time::timeout(crate::ears::DEADLINE, lines.next_line()).await;
+        let line = line.expect("in time").expect("readable").expect("it goes on");
+        let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+        if let Some(addr) = entry["fields"]["addr"].as_str() {
+            let url = format!("ws://{addr}/ws");
+            // What it says from now on is read, so that it never waits to say it.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return (child, url);
+        }
+    }
+}
+
+async fn terminate(child: &Child) {
+    let pid = child.id().expect("it runs").to_string();
+    let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
+    assert!(sent.expect("kill runs").success());
+}
+
+async fn ended(child: &mut Child) -> Option<i32> {
+    let status = tokio::time::timeout(crate::ears::DEADLINE, child.wait()).await;
+    status.expect("it ends in time").expect("waited for").code()
+}
+
+#[tokio::test]
+async fn a_program_that_is_told_to_stop_says_goodbye_and_a_second_time_ends_at_once() {
+    let base = testkit::database().await;
+    let shop = testkit::fixtures::shop(&base.pool, 1, 100).await;
+    let proxy = Proxy::before(&base.url).await;
+    let join = async |url: &str| {
+        let id = testkit::fixtures::user(&base.pool, "Visitor").await;
+        let viewer = shared::token::Viewer::User {
+            id,
+            name: "Visitor".into(),
+        };
+        let ticket = ticket(viewer, shop.stream, Part::Viewer);
+        let mut client = LiveClient::connect(url, Format::Json, Auth::Ticket(ticket))
+            .await
+            .expect("in");
+        client.join(shop.stream, None).await.expect("joined");
+        client
+    };
+    let (mut child, url) = program(&proxy.url).await;
+    let client = join(&url).await;
+    terminate(&child).await;
+    let end = end_of(client).await;
+    assert_eq!((end.code, end.resume_after_ms.len()), (1012, 1));
+    assert_eq!(ended(&mut child).await, Some(0));
+
+    let (mut child, url) = program(&proxy.url).await;
+    let mut client = join(&url).await;
+    // It has a minute to stop, and would wait for the database.
+    proxy.set(Line::Silent);
+    client
+        .send(chat("into silence"), Some(RequestId::new()))
+        .await
+        .expect("sent");
+    let began = Instant::now();
+    terminate(&child).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(child.try_wait().expect("known").is_none(), "it still waits");
+    terminate(&child).await;
+    assert_eq!(ended(&mut child).await, Some(1));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
