@@ -231,44 +231,14 @@ pub async fn command(
     // The room checks it again. Here it keeps strangers from opening rooms.
     match command.right() {
         _ if powers.is_host => {}
+        // Of what is their own, the room knows.
+        _ if command.is_open_to_authors() => {}
         None => return Err(ErrorCode::NotFound.into()),
         Some(right) if powers.rights.has(right) => {}
         Some(right) => {
             let detail = format!("the right {} is needed", right.as_str());
             return Err(Refusal::new(ErrorCode::Forbidden, detail).into());
         }
-    }
-    let request = RoomRequest {
-        stream,
-        user,
-        request_id,
-        command,
-    };
-    room::ask(bus, &request).await
-}
-
-/// Passes a command about the show's chat to the room, of its host, of a moderator, or of an
-/// author about what is their own.
-///
-/// # Errors
-/// `not_found`, `forbidden` without the right that it needs, `room_unavailable`, and what
-/// the room refuses.
-pub async fn chat_command(
-    db: &PgPool,
-    bus: &SharedBus,
-    user: UserId,
-    stream: StreamId,
-    request_id: RequestId,
-    command: HostCommand,
-) -> Result<Outcome> {
-    let powers = store::powers(&mut *db.acquire().await?, stream, user).await?;
-    let powers = powers.ok_or(ErrorCode::NotFound)?;
-    let may = |right| powers.is_host || powers.rights.has(right);
-    if !command.is_open_to_authors()
-        && let Some(right) = command.right().filter(|right| !may(*right))
-    {
-        let detail = format!("the right {} is needed", right.as_str());
-        return Err(Refusal::new(ErrorCode::Forbidden, detail).into());
     }
     let request = RoomRequest {
         stream,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 use shared::protocol::Private;
 
+use super::conn::Conn;
 use super::worker::Worker;
 
 /// How much longer the returns take for each viewer.
@@ -50,7 +51,7 @@ pub async fn send_away(worker: &Rc<Worker>, window: Duration, by: Instant) {
         }
         tokio::task::yield_now().await;
     }
-    wait_until(|| worker.all(|conn| conn.has_parted()), by).await;
+    wait_until(|| worker.all(Conn::has_parted), by).await;
     wait_until(|| worker.all(|_| false), by.min(Instant::now() + LEAVE)).await;
 }
 
