@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(watch.look(show(false, true), 61_000), Some(HostStep::End));
         let mut unknown = HostWatch::new(PATIENCE, true, None);
         assert_eq!(unknown.look(show(false, false), 100_000), None, "the clock begins anew");
-        assert_eq!(unknown.look(show(false, false), 159_999).is_some(), true);
+        assert!(unknown.look(show(false, false), 159_999).is_some());
     }
 
     #[test]
