@@ -232,7 +232,7 @@ async fn an_unknown_origin_path_or_subprotocol_is_not_upgraded() {
 
 #[tokio::test]
 async fn nobody_who_does_not_say_who_may_stay() {
-    let world = World::start_with(|config| config.limits.handshake = std::time::Duration::from_millis(200)).await;
+    let world = World::start_with(|config| config.limits.handshake = std::time::Duration::from_secs(2)).await;
     let client = LiveClient::connect(&world.url, Format::Json, Auth::None).await;
     let mut silent = client.expect("upgraded");
     assert_eq!((silent.hello().user, silent.hello().resume.clone()), (None, None));
