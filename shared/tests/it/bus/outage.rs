@@ -1,7 +1,7 @@
 //! What the bus over Redis goes through: Redis killed, emptied, cut off, frozen.
 
 use bytes::Bytes;
-use shared::bus::{BusError, Delivery};
+use shared::bus::{BusError, Delivery, Subscription};
 
 use super::{DEADLINE, Ends, echo, end, next, next_message, until};
 
@@ -13,6 +13,22 @@ async fn works(ends: &Ends) {
     ends.a.publish("check", message.clone()).await.unwrap();
     assert_eq!(next_message(&mut subscription).await, message);
     assert_eq!(ends.a.request("check", message.clone(), DEADLINE).await, Ok(message));
+}
+
+/// A message arrives, or it is said that it may be missing and it arrives when it is sent
+/// again: on a slow machine a connection may be given up and made anew at any time.
+async fn arrives(ends: &Ends, topic: &str, subscription: &mut Subscription, message: Bytes) {
+    loop {
+        ends.a.publish(topic, message.clone()).await.unwrap();
+        loop {
+            match next(subscription).await {
+                Delivery::Missed => break,
+                Delivery::Message(heard) if heard == message => return,
+                // One that was sent twice because it might have been missing.
+                Delivery::Message(_) => {}
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -32,8 +48,7 @@ async fn what_may_have_been_missed_while_redis_was_away_is_said() {
     until("the other end is back too", async || ends.a.is_up()).await;
     for (topic, subscription) in [("t", &mut before), ("u", &mut meanwhile)] {
         let message = Bytes::from_static(b"after");
-        ends.a.publish(topic, message.clone()).await.unwrap();
-        assert_eq!(next(subscription).await, Delivery::Message(message));
+        arrives(&ends, topic, subscription, message).await;
     }
     let asked = ends.a.request("t", Bytes::from_static(b"there?"), DEADLINE).await;
     assert_eq!(asked, Ok(Bytes::from_static(b"there?")));
@@ -47,8 +62,7 @@ async fn a_redis_that_is_emptied_loses_nothing_of_the_bus() {
     for n in 0..20_u8 {
         ends.redis().flush().await;
         let message = Bytes::from(vec![n]);
-        ends.a.publish("t", message.clone()).await.unwrap();
-        assert_eq!(next(&mut subscription).await, Delivery::Message(message.clone()));
+        arrives(&ends, "t", &mut subscription, message.clone()).await;
         assert_eq!(ends.a.request("t", message.clone(), DEADLINE).await, Ok(message));
     }
 }
