@@ -63,6 +63,9 @@ pub async fn handle(worker: &Rc<Worker>, conn: &Rc<Conn>, frame: ClientFrame) {
         }
     };
     metrics::command(kind, result.is_err());
+    if result.as_ref().is_err_and(is_too_much) {
+        metrics::shed_command();
+    }
     match result {
         Ok(Done::Now(outcome)) => conn.answer(id, Ok(outcome)),
         Ok(Done::Later) => {}
@@ -74,6 +77,11 @@ pub async fn handle(worker: &Rc<Worker>, conn: &Rc<Conn>, frame: ClientFrame) {
             }
         }
     }
+}
+
+/// Whether a command was refused because there are too many.
+fn is_too_much(refusal: &Refusal) -> bool {
+    matches!(refusal.code, ErrorCode::RateLimited | ErrorCode::Overloaded)
 }
 
 struct Command<'a> {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use shared::bus::SharedBus;
 use shared::ids::NodeId;
+use shared::metric::describe;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,7 @@ use crate::db::Db;
 use crate::feed::Feed;
 use crate::hook::Hook;
 use crate::limits::Guards;
+use crate::metrics::{self, Backlog};
 use crate::net::{drain, listener, worker};
 use crate::own::Owns;
 use crate::persist::Persister;
@@ -98,6 +100,19 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// What waits at the database.
+    pub fn backlog(&self) -> Backlog {
+        let (asking, waiting) = self.desk.waiting();
+        Backlog {
+            rows: self.persister.backlog_rows(),
+            bytes: self.persister.backlog_bytes(),
+            asking,
+            waiting,
+        }
+    }
+}
+
 /// A running engine.
 pub struct Engine {
     addr: SocketAddr,
@@ -111,6 +126,8 @@ pub struct Engine {
 /// # Errors
 /// When it cannot listen, or the database does not answer or is not fit to be used.
 pub async fn start(config: Config, bus: SharedBus) -> anyhow::Result<Engine> {
+    describe(metrics::table::METRICS);
+    metrics::draining(false);
     let listeners =
         listener::open(config.bind, config.workers).with_context(|| format!("cannot listen on {}", config.bind))?;
     let addr = match listeners.first() {
@@ -177,6 +194,7 @@ impl Engine {
     async fn drain(self, began: Instant, whole: Duration) {
         let router = &self.shared.router;
         self.stopping.cancel();
+        metrics::draining(true);
         // Half of the time is the rooms', most of the rest the viewers'.
         let closed = async {
             self.ask_all(ToWorker::Refuse).await;

@@ -12,6 +12,7 @@ pub mod error;
 pub mod idempotency;
 pub mod ids;
 pub mod live;
+pub mod metric;
 pub mod money;
 pub mod outbox;
 pub mod protocol;

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::worker::Worker;
 use crate::limits::Seat;
+use crate::metrics;
 
 /// How long to wait after a failed accept: when the process has no descriptor left, the
 /// connection stays in the queue and would fail again at once.
@@ -24,8 +25,10 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener) {
             Ok((socket, peer)) => {
                 // Too many: closed without a word, which costs least.
                 let Some(seat) = worker.shared.guards.seat(peer.ip().to_canonical()) else {
+                    metrics::shed_connection();
                     continue;
                 };
+                metrics::accepted();
                 if let Err(error) = admit(&worker, socket, seat) {
                     tracing::warn!(%error, "a connection could not be taken in");
                 }

@@ -23,7 +23,7 @@ use super::turn::{Moment, Turn};
 use super::writer::{Pumped, Writer};
 use crate::auth::Identity;
 use crate::limits::{Meter, Seat};
-use crate::metrics;
+use crate::metrics::{self, Parting};
 use crate::room::batch;
 use crate::room::log::Variant;
 use crate::room::shard::Shard;
@@ -251,7 +251,11 @@ impl Conn {
 
     /// Offers the frames of a tick that may be missed.
     pub fn offer(&self, tick: u64, frames: &Bytes) {
-        if self.offered.replace(tick) == tick || self.blocked.get() || self.ending.get() != Ending::No {
+        if self.offered.replace(tick) == tick || self.ending.get() != Ending::No {
+            return;
+        }
+        if self.blocked.get() {
+            metrics::shed_tick();
             return;
         }
         let pumped = {
@@ -265,9 +269,9 @@ impl Conn {
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let written = (&self.socket).write(bytes);
-        if let Ok(n) = written {
+        metrics::wrote(&written);
+        if written.is_ok() {
             self.took.set(self.turn.now());
-            metrics::wrote(n);
         }
         written
     }
@@ -290,7 +294,7 @@ impl Conn {
             }
             Pumped::TooSlow => self.too_slow(),
             Pumped::Finished => self.part(),
-            Pumped::Dead => self.end(),
+            Pumped::Dead => self.end(Parting::Lost),
         }
     }
 
@@ -300,24 +304,23 @@ impl Conn {
         if self.ending.get() != Ending::No {
             return;
         }
-        metrics::closed_slow();
         self.writer.borrow_mut().abandon();
         let code = ErrorCode::TooSlow.close_code().unwrap_or(4008);
-        self.close_with(&frame::close(Some(code), ErrorCode::TooSlow.title()));
+        self.close(code, ErrorCode::TooSlow.title());
     }
 
     /// Closes the connection with a code, after what is queued for it.
     pub fn close(&self, code: u16, reason: &str) {
-        self.close_with(&frame::close(Some(code), reason));
+        self.close_with(&frame::close(Some(code), reason), Parting::Code(code));
     }
 
     /// Closes the connection with these bytes as the last that are sent.
-    pub fn close_with(&self, last: &[u8]) {
+    pub fn close_with(&self, last: &[u8], parting: Parting) {
         if self.ending.get() != Ending::No {
             return;
         }
         self.writer.borrow_mut().close(last);
-        self.move_to(Ending::Closing);
+        self.move_to(Ending::Closing, parting);
         self.pump(false);
     }
 
@@ -335,21 +338,25 @@ impl Conn {
         self.refuse(refusal, code.unwrap_or(4503));
     }
 
-    /// The socket is of no use any more.
-    pub fn end(&self) {
-        self.move_to(Ending::Over);
+    /// The socket is of no use any more; why, unless it was about to close.
+    pub fn end(&self, parting: Parting) {
+        self.move_to(Ending::Over, parting);
     }
 
     /// Ends the connection with a reset: what the other side has not taken by now is not
     /// kept for it, by the kernel neither.
-    pub fn cut_off(&self) {
+    pub fn cut_off(&self, parting: Parting) {
         // A system that refuses it keeps the bytes until it gives up by itself.
         let _ = socket2::SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
-        self.end();
+        self.end(parting);
     }
 
-    fn move_to(&self, ending: Ending) {
-        if self.ending.get() < ending {
+    fn move_to(&self, ending: Ending, parting: Parting) {
+        let before = self.ending.get();
+        if before < ending {
+            if before == Ending::No {
+                metrics::parting(parting);
+            }
             self.ending.set(ending);
             self.since.set(self.turn.now());
             self.turn.ends(self.id);
@@ -378,6 +385,12 @@ impl Conn {
         self.parted.get() || self.ending.get() == Ending::Over
     }
 
+    /// Whether the socket takes no more for now.
+    #[must_use]
+    pub const fn lags(&self) -> bool {
+        self.blocked.get()
+    }
+
     /// For how long the socket has taken nothing of what waits for it.
     #[must_use]
     pub fn stalled(&self) -> Duration {
@@ -393,7 +406,9 @@ impl Conn {
     /// # Errors
     /// `WouldBlock` when nothing is, or that the socket has failed.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&self.socket).read(buffer)
+        let read = (&self.socket).read(buffer);
+        metrics::read(&read);
+        read
     }
 
     /// Asks the worker to read from it in its next turn.

@@ -11,6 +11,7 @@ use shared::protocol::Private;
 
 use super::conn::Conn;
 use super::worker::Worker;
+use crate::metrics::Parting;
 
 /// How much longer the returns take for each viewer.
 const PER_VIEWER: Duration = Duration::from_millis(1);
@@ -42,7 +43,7 @@ pub async fn send_away(worker: &Rc<Worker>, window: Duration, by: Instant) {
         for conn in conns {
             if conn.input.borrow().is_request() {
                 // Not upgraded yet: it would understand nothing of this.
-                conn.end();
+                conn.end(Parting::Refused);
                 continue;
             }
             let resume_after_ms = after(window, rand::rng().random_range(0.0..1.0));

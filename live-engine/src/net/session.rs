@@ -21,7 +21,8 @@ use super::handshake::{self, Answer, Upgrade};
 use super::reader::{Event, ReadError, ReadLimits, Reader};
 use super::worker::Worker;
 use crate::auth::{self, Proof, Proven};
-use crate::{commands, metrics};
+use crate::commands;
+use crate::metrics::{self, Parting};
 
 /// Bytes read at once.
 const SCRATCH_BYTES: usize = 32 * 1024;
@@ -96,7 +97,7 @@ pub fn read(worker: &Rc<Worker>, conn: &Rc<Conn>) {
     }
     let mut scratch = worker.scratch.take().unwrap_or_default();
     match conn.read(&mut scratch.bytes) {
-        Ok(0) => conn.end(),
+        Ok(0) => conn.end(Parting::Lost),
         Ok(count) => {
             conn.heard.set(worker.turn.now());
             if count == scratch.bytes.len() {
@@ -106,7 +107,7 @@ pub fn read(worker: &Rc<Worker>, conn: &Rc<Conn>) {
         }
         Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
         Err(error) if error.kind() == std::io::ErrorKind::Interrupted => conn.read_on(),
-        Err(_) => conn.end(),
+        Err(_) => conn.end(Parting::Lost),
     }
     worker.scratch.set(Some(scratch));
 }
@@ -159,7 +160,7 @@ fn request(worker: &Rc<Worker>, conn: &Rc<Conn>, bytes: &[u8]) -> usize {
     match answer {
         Answer::Incomplete => bytes.len(),
         Answer::Refused { response } => {
-            conn.close_with(&response);
+            conn.close_with(&response, Parting::Refused);
             bytes.len()
         }
         Answer::Upgraded {
@@ -285,7 +286,7 @@ fn frames(worker: &Rc<Worker>, conn: &Rc<Conn>, bytes: &mut [u8], inflater: &mut
 
 fn act(worker: &Rc<Worker>, conn: &Rc<Conn>, said: Said) {
     match said {
-        Said::Close(code) => conn.close_with(&frame::close(code, "")),
+        Said::Close(code) => conn.close_with(&frame::close(code, ""), Parting::Client),
         Said::OtherKind => {
             let detail = "this subprotocol's frames are of the other kind";
             conn.refuse(Refusal::new(ErrorCode::Malformed, detail), 1007);

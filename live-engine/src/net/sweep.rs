@@ -12,7 +12,7 @@ use super::frame;
 use super::turn::Moment;
 use super::worker::{TOKEN_OVER, Worker};
 use crate::config::Limits;
-use crate::metrics;
+use crate::metrics::{self, Parting, Present};
 
 /// How often it ticks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -27,12 +27,19 @@ pub async fn run(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(EVERY).await;
         seconds += 1;
-        connections(&worker).await;
+        let lagging = connections(&worker).await;
         worker.sweep_rooms();
         metrics::flush();
+        let (rooms, shards) = worker.count_rooms();
+        metrics::present(Present {
+            connections: worker.count_conns(),
+            lagging,
+            rooms,
+            shards,
+        });
         if worker.index == 0 {
             let shared = &worker.shared;
-            metrics::present(shared.guards.connections(), shared.router.rooms());
+            metrics::backlog(shared.backlog());
             if seconds.is_multiple_of(60) {
                 shared.guards.tidy();
             }
@@ -40,24 +47,27 @@ pub async fn run(worker: Rc<Worker>) {
     }
 }
 
-async fn connections(worker: &Rc<Worker>) {
+/// How many of them take no more for now.
+async fn connections(worker: &Rc<Worker>) -> usize {
     let limits = worker.shared.config.limits;
     let ping = frame::ping();
-    let mut from = 0;
+    let (mut from, mut lagging) = (0, 0);
     while let Some(chunk) = worker.conns_from(from, CHUNK) {
         from += CHUNK;
         worker.turn.begin();
         let (now, unix) = (worker.turn.now(), chrono::Utc::now().timestamp());
         for conn in chunk {
+            lagging += usize::from(conn.lags());
             match conn.ending() {
                 Ending::No if conn.identity().is_none() => stranger(&conn, &limits, now),
                 Ending::No => viewer(&conn, &limits, now, unix, &ping),
-                Ending::Closing if now.since(conn.since.get()) >= FAREWELL => conn.end(),
+                Ending::Closing if now.since(conn.since.get()) >= FAREWELL => conn.end(Parting::Lost),
                 Ending::Closing | Ending::Over => {}
             }
         }
         tokio::task::yield_now().await;
     }
+    lagging
 }
 
 /// Sends away whoever was shut out. Somebody of whom it is not known yet who they are is
@@ -85,7 +95,7 @@ fn stranger(conn: &Conn, limits: &Limits, now: Moment) {
         return;
     }
     if is_request {
-        conn.cut_off();
+        conn.cut_off(Parting::Silent);
         return;
     }
     let refusal = Refusal::new(ErrorCode::TicketInvalid, "who is there? nobody said in time");
@@ -95,10 +105,9 @@ fn stranger(conn: &Conn, limits: &Limits, now: Moment) {
 fn viewer(conn: &Conn, limits: &Limits, now: Moment, unix: i64, ping: &[u8]) {
     let is_late = |since: Option<Moment>, deadline| since.is_some_and(|since| now.since(since) >= deadline);
     if is_late(Some(conn.heard.get()), limits.ping_interval + limits.pong_deadline) {
-        conn.cut_off();
+        conn.cut_off(Parting::Silent);
     } else if conn.stalled() >= limits.stall {
-        metrics::closed_slow();
-        conn.cut_off();
+        conn.cut_off(Parting::Stalled);
     } else if is_late(conn.begun.get(), limits.message) && !conn.input.borrow().is_busy() {
         let refusal = Refusal::new(ErrorCode::RequestTimeout, "the message took too long to arrive");
         conn.refuse(refusal, 1008);

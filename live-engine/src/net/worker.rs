@@ -22,7 +22,7 @@ use super::turn::Turn;
 use super::{accept, drain, sweep};
 use crate::engine::Shared;
 use crate::limits::Seat;
-use crate::metrics;
+use crate::metrics::{self, Present};
 use crate::room::shard::Shard;
 use crate::room::{self, Opened, Room};
 use crate::router::{Inbox, Stop, ToWorker, WorkerPost};
@@ -57,6 +57,7 @@ pub struct Worker {
 
 /// Runs a worker until it is told to stop.
 pub async fn run(index: u16, shared: Arc<Shared>, listener: TcpListener, mut inbox: Inbox) -> io::Result<()> {
+    metrics::begin(index);
     let (poller, registry) = Poller::new()?;
     let worker = Rc::new(Worker {
         index,
@@ -90,6 +91,7 @@ pub async fn run(index: u16, shared: Arc<Shared>, listener: TcpListener, mut inb
     worker.collect(inbox.mail.take());
     drain::send_away(&worker, stop.window, stop.by).await;
     metrics::flush();
+    metrics::present(Present::default());
     Ok(())
 }
 
@@ -378,6 +380,18 @@ impl Worker {
             self.close_shard(stream, &ErrorCode::RoomUnavailable.into());
         }
         self.rooms.borrow_mut().retain(|_, open| open.is_open());
+    }
+
+    /// Connections at present.
+    #[must_use]
+    pub fn count_conns(&self) -> usize {
+        self.conns.borrow().len()
+    }
+
+    /// Rooms that live here, and those that are watched here.
+    #[must_use]
+    pub fn count_rooms(&self) -> (usize, usize) {
+        (self.rooms.borrow().len(), self.shards.borrow().len())
     }
 
     /// Whether all connections that are there are so.

@@ -131,6 +131,12 @@ impl Persister {
         self.queue.bytes()
     }
 
+    /// How many events wait for the database, those on their way included.
+    #[must_use]
+    pub fn backlog_rows(&self) -> usize {
+        self.queue.rows()
+    }
+
     /// Waits until everything offered before is stored, fenced off or rejected, and
     /// reactions with it. For as long as the database is away: give it a deadline.
     /// Safe to cancel.

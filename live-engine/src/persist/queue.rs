@@ -34,6 +34,8 @@ struct Inner {
     entries: VecDeque<Entry>,
     /// Of the entries here and of those being stored.
     bytes: usize,
+    /// As many are here and being stored.
+    rows: usize,
     reactions: HashMap<ReactionKey, u64>,
     /// Entries ever offered, and flushes ever asked for.
     asked: Mark,
@@ -75,6 +77,7 @@ impl Queue {
                 return Err(Backlog);
             }
             inner.bytes += bytes;
+            inner.rows += entries.len();
             inner.asked.entries += entries.len() as u64;
             inner.entries.extend(entries);
         }
@@ -100,6 +103,12 @@ impl Queue {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.lock().bytes
+    }
+
+    /// How many wait, those being stored included.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.lock().rows
     }
 
     /// Asks for reactions too; how far the writer must come.
@@ -134,6 +143,7 @@ impl Queue {
         let bytes: usize = entries.iter().map(weight).sum();
         let mut inner = self.lock();
         inner.bytes = inner.bytes.saturating_sub(bytes);
+        inner.rows = inner.rows.saturating_sub(entries.len());
     }
 
     /// Flushes ever asked for.
@@ -269,6 +279,6 @@ mod tests {
             }
             queue.settle(&batch);
         }
-        assert_eq!((next, queue.bytes()), (3001, 0));
+        assert_eq!((next, queue.bytes(), queue.rows()), (3001, 0, 0));
     }
 }

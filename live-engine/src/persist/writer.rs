@@ -12,11 +12,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::Row;
 use super::queue::{Mark, Queue};
 use super::store;
 use super::sums::Sums;
 use super::work::{Attempt, Tried, Work};
 use crate::db::{self, CALL_DEADLINE, Db, Error, Failure, Health};
+use crate::metrics;
 use crate::types::{PersistReport, Sink};
 
 /// How long one transaction may take before its connection is given up.
@@ -67,7 +69,7 @@ impl Writer {
                     return;
                 }
                 self.progress.send_modify(|mark| mark.entries += rows as u64);
-                metrics::histogram!("engine_persist_batch_rows").record(rows as f64);
+                metrics::persist_batch(rows);
             }
             let flushed = self.progress.borrow().flushes;
             if Instant::now() >= reactions_at || self.queue.flushes() > flushed {
@@ -109,10 +111,10 @@ impl Writer {
     fn report(&self, report: PersistReport, cause: Option<&str>) {
         match report {
             PersistReport::Committed { .. } => {}
-            PersistReport::Fenced { .. } => metrics::counter!("engine_persist_fenced_total").increment(1),
+            PersistReport::Fenced { .. } => metrics::fenced(),
             PersistReport::Rejected { stream, epoch, seq } => {
                 tracing::error!(%stream, epoch, seq, cause, "the database refuses an event; it is kept in persist_rejects");
-                metrics::counter!("engine_persist_rejected_total").increment(1);
+                metrics::rejected();
             }
         }
         self.sink.persisted(report);
@@ -121,9 +123,11 @@ impl Writer {
     /// One transaction: the entries' rows, or with a `cause` their place among the rejects.
     async fn attempt(&self, attempt: Attempt<'_>) -> Result<BTreeMap<StreamId, i64>, Error> {
         let work = async |conn: &mut PgConnection| transact(conn, attempt).await;
+        let began = Instant::now();
         let done = db::within(&self.pool, ATTEMPT_DEADLINE, work).await;
         if done.is_ok() {
             self.health.answered();
+            note(attempt, began.elapsed());
         }
         done
     }
@@ -192,6 +196,23 @@ async fn transact(conn: &mut PgConnection, attempt: Attempt<'_>) -> Result<BTree
     store::mark_outbox(&mut tx, entries).await?;
     tx.commit().await?;
     Ok(leases)
+}
+
+/// Measures what was stored.
+fn note(attempt: Attempt<'_>, took: Duration) {
+    metrics::persisted(took);
+    if attempt.cause.is_some() {
+        return;
+    }
+    let now = chrono::Utc::now();
+    for entry in attempt
+        .entries
+        .iter()
+        .filter(|entry| matches!(entry.row, Row::Chat { .. }))
+    {
+        // The clock may have been set back.
+        metrics::chat_stored((now - entry.at).to_std().unwrap_or_default());
+    }
 }
 
 fn failure_of(error: &Error) -> Failure {

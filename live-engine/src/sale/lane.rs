@@ -12,6 +12,7 @@ use super::batch::{Batch, Settled, Step, Tried};
 use super::state::Ask;
 use super::store::reserve;
 use super::{ATTEMPT_DEADLINE, Inner};
+use crate::metrics;
 use crate::types::HoldAnswer;
 
 /// Sales in which more people have got something are never answered from memory.
@@ -28,7 +29,7 @@ pub(super) async fn run(inner: Arc<Inner>, sale: SaleId) {
         if batch.len() == 0 {
             continue;
         }
-        metrics::histogram!("engine_hold_batch_size").record(batch.len() as f64);
+        metrics::hold_batch(batch.len());
         serve(&inner, sale, batch).await;
         read_known(&inner, sale).await;
     }
@@ -120,6 +121,7 @@ async fn attempt(inner: &Inner, sale: SaleId, asks: &[Ask], until: Instant) -> T
     match tokio::time::timeout(ATTEMPT_DEADLINE, reserve::reserve(&mut conn, sale, asks)).await {
         Ok(Ok(granted)) => {
             inner.health.answered();
+            metrics::holds_granted(asked.elapsed());
             Tried::Granted(granted, asked)
         }
         Ok(Err(error)) => failed(&error, true),

@@ -200,7 +200,6 @@ impl Lanes {
     }
 
     /// Buyers that wait.
-    #[cfg(test)]
     pub(crate) const fn waiting(&self) -> usize {
         self.waiting
     }

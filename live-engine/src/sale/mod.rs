@@ -145,6 +145,16 @@ impl SaleDesk {
         tend::watch(&self.inner, stream, card, next_expiry);
     }
 
+    /// Buyers whose turn at the database has not come, and people in the wait lists of
+    /// the sales that are tended here.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, u64) {
+        let asking = self.inner.lanes().waiting();
+        let watched = self.inner.watched();
+        let in_line = watched.values().map(|watched| u64::from(watched.waiting()));
+        (asking, in_line.sum())
+    }
+
     /// Forgets the sales of a room that is not here any more.
     pub fn unwatch(&self, stream: StreamId) {
         self.inner.watched().retain(|_, watched| watched.stream != stream);

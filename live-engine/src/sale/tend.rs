@@ -53,6 +53,11 @@ impl Watched {
         self.news.send_modify(|news| news.due = Some(due));
     }
 
+    /// How many are in line, as far as it is known.
+    pub(super) fn waiting(&self) -> u32 {
+        self.news.borrow().line.1
+    }
+
     /// Takes in what was learnt of the sale elsewhere.
     pub(super) fn learn(&self, state: &SaleState) {
         self.news.send_modify(|news| {
