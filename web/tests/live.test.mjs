@@ -163,6 +163,33 @@ test('a refused resume token is given up for a ticket', async (t) => {
   assert.equal(room.last().url, 'ws://live/ws?ticket=t2');
 });
 
+test('a server that goes away says when to come back', async (t) => {
+  const room = setUp(t);
+  await room.enter();
+  room.last().hear({ type: 'going_away', resume_after_ms: 90_000 });
+  room.last().onclose({ code: 1001, reason: '' });
+  t.mock.timers.tick(89_000);
+  await settle();
+  assert.equal(room.sockets.length, 1, 'not before its time');
+  t.mock.timers.tick(1_000);
+  await settle();
+  assert.equal(room.sockets.length, 2);
+  // That was meant once: the next loss is an ordinary one.
+  room.last().onclose({ code: 1006, reason: '' });
+  t.mock.timers.tick(20_000);
+  await settle();
+  assert.equal(room.sockets.length, 3);
+});
+
+test('a place in line and what one may not do are told on', async (t) => {
+  const room = setUp(t);
+  await room.enter();
+  room.last().hear({ type: 'waiting', sale: 'x', quantity: 1, status: 'waiting', position: 3 });
+  assert.deepEqual(room.actions.at(-1).place.position, 3);
+  room.last().hear({ type: 'standing', rights: [], muted: { until: 9 } });
+  assert.equal(room.actions.at(-1).standing.muted.until, 9);
+});
+
 test('who is sent away for good does not come back', async (t) => {
   const room = setUp(t);
   await room.enter();

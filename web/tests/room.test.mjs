@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import { CHAT_KEPT, currentSale, emptyRoom, hasOpenBusiness, ownHold, reduce, salePhase, unpaidOrders, variantName } from '../assets/js/room.js';
+import { CHAT_KEPT, currentSale, emptyRoom, hasOpenBusiness, ownHold, ownPlace, reduce, salePhase, unpaidOrders, variantName } from '../assets/js/room.js';
 
 const card = (version, extra = {}) => ({
   id: 'p1', title: 'Mug', image_url: '', currency: 'EUR', version,
@@ -142,7 +142,7 @@ test('holds and orders follow what the server says of them', () => {
 
 test('an unknown event is none of our business', () => {
   const room = entered();
-  assert.equal(hear(room, { type: 'pinned', later: true }), room);
+  assert.equal(hear(room, { type: 'confetti', later: true }), room);
 });
 
 test('the show\'s status follows', () => {
@@ -165,4 +165,48 @@ test('a held message waits, and is said or gone', () => {
   assert.deepEqual(reduce(waiting, { type: 'reviewed', message: 'm1', approved: false }).chat, []);
   const said = hear(reduce(waiting, { type: 'reviewed', message: 'm1', approved: true }), message('m1', 'cheaper', 'u1'));
   assert.deepEqual(said.chat.map((entry) => [entry.kind, entry.key, entry.acknowledged]), [['said', 'k1', true]]);
+});
+
+test('who is muted or banned by a moderator is heard of no more, pinned or not', () => {
+  let room = entered({ chat: [message('m1', 'one', 'u2'), message('m2', 'two', 'u3')], pinned: message('m1', 'one', 'u2') });
+  assert.equal(room.pinned.text, 'one');
+  room = hear(room, { type: 'moderation', user: 'u2' });
+  assert.deepEqual(room.chat.map((entry) => entry.id), ['m2']);
+  assert.equal(room.pinned, null);
+});
+
+test('a pinned message stays above until it is unpinned or deleted', () => {
+  let room = hear(entered(), { type: 'pinned', message: message('m1') });
+  assert.equal(room.pinned.id, 'm1');
+  assert.equal(hear(room, { type: 'unpinned' }).pinned, null);
+  assert.equal(hear(room, { type: 'message_deleted', message: 'm1', by: 'moderator' }).pinned, null);
+  room = hear(room, { type: 'pinned', message: message('m2') });
+  assert.equal(room.pinned.id, 'm2');
+});
+
+test('an announcement is a line of its own', () => {
+  const notice = { type: 'notice', author: { id: 'u9', name: 'Fern', moderator: true }, text: 'Five minutes' };
+  const room = hear(entered(), notice, notice);
+  assert.deepEqual(room.chat.map((entry) => [entry.kind, entry.text]), [['announcement', 'Five minutes'], ['announcement', 'Five minutes']]);
+  assert.notEqual(room.chat[0].key, room.chat[1].key);
+});
+
+test('a host who is lost is missed until they are back', () => {
+  const room = hear(entered(), { type: 'host_away', since: 1, ends_at: 9 });
+  assert.equal(room.stream.host_away.ends_at, 9);
+  assert.equal(hear(room, { type: 'host_back' }).stream.host_away, undefined);
+});
+
+test('a place in line is kept until its turn, its end, or the viewer leaves', () => {
+  const place = (extra) => ({ type: 'waiting', place: { sale: 's1', quantity: 1, status: 'waiting', position: 2, ...extra } });
+  const room = reduce(entered(), place());
+  assert.equal(ownPlace(room, 's1').position, 2);
+  assert.equal(hasOpenBusiness(room), true);
+  assert.equal(ownPlace(reduce(room, place({ position: 1 })), 's1').position, 1);
+  for (const status of ['ended', 'left', 'offered']) assert.equal(ownPlace(reduce(room, place({ status })), 's1'), null);
+  assert.equal(ownPlace(hear(room, { type: 'sale_closed', sale: 's1' }), 's1'), null);
+  const offered = reduce(room, { type: 'hold', reservation: { reservation: 'h1', sale: 's1', quantity: 1, status: 'held', expires_at: 50, offered: true } });
+  assert.equal(ownPlace(offered, 's1'), null);
+  assert.equal(ownHold(offered, 's1', 49).reservation, 'h1');
+  assert.equal(ownPlace(entered({ waiting: [place().place] }), 's1').position, 2);
 });

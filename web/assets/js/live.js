@@ -44,6 +44,8 @@ export function createLive({ stream, ticket, renewal, hasOwn, clock, dispatch, o
   let gaps = 0;
   let heardAt = 0;
   let silenceMs = 60_000;
+  // How long the server that is going away wants us to stay away; nobody has said: null.
+  let awayMs = null;
   const timers = { again: 0, enter: 0, renew: 0, watch: 0 };
   const calls = createCalls((frame) => socket.send(JSON.stringify(frame)));
 
@@ -114,7 +116,9 @@ export function createLive({ stream, ticket, renewal, hasOwn, clock, dispatch, o
 
   function wait() {
     become('waiting');
-    timers.again = setTimeout(enter, backoff(attempt));
+    const ms = awayMs ?? backoff(attempt);
+    awayMs = null;
+    timers.again = setTimeout(enter, ms);
     attempt += 1;
   }
 
@@ -225,6 +229,13 @@ export function createLive({ stream, ticket, renewal, hasOwn, clock, dispatch, o
         return dispatch({ type: 'reviewed', message: message.message, approved: message.approved });
       case 'order':
         return dispatch({ type: 'order', order: message.order, status: message.status });
+      case 'waiting':
+        return dispatch({ type: 'waiting', place: message });
+      case 'standing':
+        return dispatch({ type: 'standing', standing: message });
+      case 'going_away':
+        awayMs = message.resume_after_ms;
+        return undefined;
       default:
         return undefined;
     }

@@ -12,8 +12,14 @@ export const emptyRoom = Object.freeze({
   sales: [],
   viewers: 0,
   chat: [],
+  pinned: null,
+  // Until when and why this viewer may not chat, or null.
+  muted: null,
   holds: {},
   orders: {},
+  // Places in line by sale.
+  waiting: {},
+  notices: 0,
   // Purchases heard so far: they have no id of their own to be told apart by.
   purchases: 0,
 });
@@ -23,7 +29,7 @@ export function reduce(room, action) {
   switch (action.type) {
     case 'hello':
       // Holds and orders are one person's own; the join tells the next person theirs.
-      return room.me === action.user ? room : { ...room, me: action.user, holds: {}, orders: {} };
+      return room.me === action.user ? room : { ...room, me: action.user, muted: null, holds: {}, orders: {}, waiting: {} };
     case 'snapshot':
       return enter(room, action.snapshot, action.missed ?? false);
     case 'events':
@@ -47,6 +53,10 @@ export function reduce(room, action) {
       return hold(room, action.reservation);
     case 'order':
       return { ...room, orders: { ...room.orders, [action.order]: action.status } };
+    case 'waiting':
+      return stand(room, action.place);
+    case 'standing':
+      return { ...room, muted: action.standing.muted ?? null };
     default:
       return room;
   }
@@ -70,6 +80,9 @@ function enter(room, snapshot, missed) {
     chat: [...hole, ...said, ...unsettled].slice(-CHAT_KEPT),
     holds: Object.fromEntries(snapshot.reservations.map((own) => [own.reservation, own])),
     orders: Object.fromEntries(snapshot.orders.map((order) => [order, 'pending_payment'])),
+    waiting: Object.fromEntries((snapshot.waiting ?? []).map((place) => [place.sale, place])),
+    pinned: snapshot.pinned ? spoken(snapshot.pinned, 'pinned') : null,
+    muted: snapshot.standing?.muted ?? null,
   };
 }
 
@@ -79,7 +92,19 @@ function hear(room, event) {
     case 'chat':
       return hearChat(room, event);
     case 'message_deleted':
-      return { ...room, chat: room.chat.filter((entry) => entry.id !== event.message) };
+      return forget(room, (entry) => entry.id === event.message);
+    case 'moderation':
+      return forget(room, (entry) => entry.author?.id === event.user);
+    case 'pinned':
+      return { ...room, pinned: spoken(event.message, 'pinned') };
+    case 'unpinned':
+      return { ...room, pinned: null };
+    case 'notice':
+      return announce(room, event);
+    case 'host_away':
+      return room.stream === null ? room : { ...room, stream: { ...room.stream, host_away: { since: event.since, ends_at: event.ends_at } } };
+    case 'host_back':
+      return room.stream === null ? room : { ...room, stream: { ...room.stream, host_away: undefined } };
     case 'featured':
       return { ...room, featured: newest(room.featured, event.product) };
     case 'unfeatured':
@@ -94,7 +119,7 @@ function hear(room, event) {
     case 'sale_sold_out':
       return updateSale(room, event.sale, event.version, { remaining: 0 });
     case 'sale_closed':
-      return { ...room, sales: room.sales.map((sale) => (sale.id === event.sale ? { ...sale, closed: true } : sale)) };
+      return closeSale(room, event.sale);
     case 'purchase':
       return hearPurchase(room, event);
     case 'stream_status':
@@ -108,6 +133,12 @@ function hear(room, event) {
 function newest(known, heard) {
   if (known?.id !== heard.id || heard.version >= known.version) return heard;
   return { ...known, featured_variant: heard.featured_variant };
+}
+
+/** A sale that is over has no line any more. */
+function closeSale(room, id) {
+  const { [id]: gone, ...waiting } = room.waiting;
+  return { ...room, waiting, sales: room.sales.map((sale) => (sale.id === id ? { ...sale, closed: true } : sale)) };
 }
 
 function openSale(room, sale) {
@@ -125,6 +156,20 @@ function hearPurchase(room, event) {
   const purchases = room.purchases + 1;
   const entry = { kind: 'purchase', key: `purchase-${purchases}`, name: event.name ?? null, title: event.title, quantity: event.quantity };
   return say({ ...room, purchases }, entry);
+}
+
+function announce(room, { author, text }) {
+  const notices = room.notices + 1;
+  return say({ ...room, notices }, { kind: 'announcement', key: `announcement-${notices}`, author, text });
+}
+
+/** Some messages are gone, wherever they are shown. */
+function forget(room, gone) {
+  return {
+    ...room,
+    chat: room.chat.filter((entry) => !gone(entry)),
+    pinned: room.pinned !== null && gone(room.pinned) ? null : room.pinned,
+  };
 }
 
 function spoken(message, key) {
@@ -180,8 +225,16 @@ function say(room, entry) {
   return { ...room, chat: [...room.chat, entry].slice(-CHAT_KEPT) };
 }
 
+/** A hold that was offered to somebody in line takes the place's stead. */
 function hold(room, reservation) {
-  return { ...room, holds: { ...room.holds, [reservation.reservation]: reservation } };
+  const { [reservation.sale]: place, ...others } = room.waiting;
+  const waiting = reservation.offered ? others : room.waiting;
+  return { ...room, waiting, holds: { ...room.holds, [reservation.reservation]: reservation } };
+}
+
+function stand(room, place) {
+  const { [place.sale]: former, ...waiting } = room.waiting;
+  return { ...room, waiting: place.status === 'waiting' ? { ...waiting, [place.sale]: place } : waiting };
 }
 
 // --- what the views ask of it -------------------------------------------------------------
@@ -209,14 +262,19 @@ export function ownHold(room, sale, now) {
   );
 }
 
+/** The viewer's place in a sale's line, if they stand in it. */
+export function ownPlace(room, sale) {
+  return room.waiting[sale] ?? null;
+}
+
 /** Orders of this show that wait for payment. */
 export function unpaidOrders(room) {
   return Object.keys(room.orders).filter((order) => room.orders[order] === 'pending_payment');
 }
 
-/** Whether this viewer has a hold or an order that may still become something else. */
+/** Whether this viewer has a hold, an order or a place in line that may still become something else. */
 export function hasOpenBusiness(room) {
-  return unpaidOrders(room).length > 0 || Object.values(room.holds).some((own) => ['held', 'paying'].includes(own.status));
+  return unpaidOrders(room).length > 0 || Object.keys(room.waiting).length > 0 || Object.values(room.holds).some((own) => ['held', 'paying'].includes(own.status));
 }
 
 /** `{size: "M", glaze: "Ash"}` → `"Ash, M"`, in a fixed order; empty for a product's only form. */

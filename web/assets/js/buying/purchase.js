@@ -32,6 +32,7 @@ function deadlineOf(priced, holds) {
 /** @param {{sheet, session, api, live, store, clock, toast, stream: string}} tools */
 export function createPurchases({ sheet, session, api, live, store, clock, toast, stream }) {
   const grabbing = createAct();
+  const waiting = createAct();
   const pricing = createAct();
   const placing = createAct();
   let running = false;
@@ -114,6 +115,21 @@ export function createPurchases({ sheet, session, api, live, store, clock, toast
     } catch (error) {
       // Without an answer the same request is asked again; with one it is settled.
       if (error instanceof Refusal) grabbing.over();
+      throw error;
+    }
+  }
+
+  /** A place in line, or what came free in the meantime: the hold, else null. */
+  async function standInLine(sale, quantity) {
+    const command = { cmd: 'wait', sale: sale.id, quantity };
+    try {
+      const { type, id, result, ...answer } = await live.call({ ...command, request_id: waiting.key(command) });
+      waiting.over();
+      if (result === 'held') store.dispatch({ type: 'hold', reservation: answer });
+      else store.dispatch({ type: 'waiting', place: answer });
+      return result === 'held' ? answer : null;
+    } catch (error) {
+      if (error instanceof Refusal) waiting.over();
       throw error;
     }
   }
@@ -217,6 +233,14 @@ export function createPurchases({ sheet, session, api, live, store, clock, toast
         const held = await hold(sale, quantity);
         await fromGoodsToReceipt({ reservations: [held.reservation] }, held.expires_at);
       }, stillOpen(sale.id)),
+    /** In line for what may come free; it is held for whoever's turn it is. */
+    wait: (sale, quantity) =>
+      run(async () => {
+        await asBuyer(`To wait for ${sale.title}`);
+        const held = await standInLine(sale, quantity);
+        if (held) await fromGoodsToReceipt({ reservations: [held.reservation] }, held.expires_at);
+        else toast('You are in line. Stay here: what comes free is held for you.');
+      }),
     /** What is held already. */
     checkOut: (held) => run(() => fromGoodsToReceipt({ reservations: [held.reservation] }, held.expires_at), () => false),
     /** The ordinary way. */

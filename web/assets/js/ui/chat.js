@@ -20,8 +20,9 @@ function hueOf(id) {
 export function createChat({ onAgain, onDrop }) {
   const list = h('ol', { class: 'chat-list', role: 'log', 'aria-live': 'off', 'aria-label': 'Chat', tabindex: '0' });
   const newer = h('button', { class: 'chat-newer', type: 'button', hidden: true, onclick: toEnd }, 'New messages');
+  const pinned = h('p', { class: 'chat-pinned', 'aria-label': 'Pinned message', hidden: true });
   const digest = h('p', { class: 'unseen', 'aria-live': 'polite' });
-  const element = h('section', { class: 'chat', 'aria-label': 'Chat' }, list, newer, digest);
+  const element = h('section', { class: 'chat', 'aria-label': 'Chat' }, pinned, list, newer, digest);
   const lines = new Map();
   let follows = true;
   let fresh = [];
@@ -54,6 +55,8 @@ export function createChat({ onAgain, onDrop }) {
         return mineLine(entry);
       case 'purchase':
         return h('li', { class: 'line line-bought' }, icon('bag'), `${entry.name ?? 'Somebody'} bought ${entry.quantity > 1 ? `${entry.quantity} × ` : ''}${entry.title}`);
+      case 'announcement':
+        return h('li', { class: 'line line-announcement' }, h('span', { class: 'author' }, entry.author.name), h('span', { class: 'words' }, entry.text));
       default:
         return h('li', { class: 'line line-notice' }, entry.text);
     }
@@ -95,6 +98,11 @@ export function createChat({ onAgain, onDrop }) {
     );
   }
 
+  function drawPinned(message) {
+    pinned.hidden = message === null;
+    pinned.replaceChildren(...(message === null ? [] : [h('span', { class: 'author' }, message.author.name), h('span', { class: 'words' }, message.text)]));
+  }
+
   /** Keeps the lines that are still the same, moves and makes only what is not. */
   function place(room) {
     let cursor = list.firstElementChild;
@@ -109,7 +117,7 @@ export function createChat({ onAgain, onDrop }) {
       } else if (!known) {
         known = { entry, node: line(entry, room) };
         lines.set(entry.key, known);
-        if (entry.kind === 'said' && entry.author.id !== room.me) fresh.push(entry);
+        if (['said', 'announcement'].includes(entry.kind) && entry.author.id !== room.me) fresh.push(entry);
       }
       if (known.node === cursor) cursor = cursor.nextElementSibling;
       else list.insertBefore(known.node, cursor);
@@ -129,6 +137,7 @@ export function createChat({ onAgain, onDrop }) {
     element,
     toEnd,
     render(room, before) {
+      if (before?.pinned !== room.pinned) drawPinned(room.pinned);
       if (before?.chat === room.chat && before?.me === room.me) return;
       if (before && before.me !== room.me) {
         list.replaceChildren();

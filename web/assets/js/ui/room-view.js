@@ -47,7 +47,7 @@ export function showRoom({ root, stream, session, api, toast }) {
   const header = createHeader({ onAccount: account });
   const stage = createStage(header.element, floats.element);
   const product = createProduct({ onBuy: purchases.buy });
-  const sale = createSale({ now: clock.now, onGrab: purchases.grab, onCheckOut: purchases.checkOut, onRelease: release });
+  const sale = createSale({ now: clock.now, onGrab: purchases.grab, onWait: purchases.wait, onUnwait: unwait, onCheckOut: purchases.checkOut, onRelease: release });
   const chat = createChat({ onAgain: (entry) => say(entry.text, entry.key), onDrop: (entry) => store.dispatch({ type: 'unsay', key: entry.key }) });
   const composer = createComposer({ onSay: (text) => sayAsSomebody(text), onReact: react, maxChars: MAX_CHAT_CHARS });
   const unpaid = h('button', { class: 'unpaid', type: 'button', hidden: true, onclick: () => purchases.payLater(unpaidOrders(store.get())[0]) }, 'An order waits for your payment');
@@ -84,6 +84,15 @@ export function showRoom({ root, stream, session, api, toast }) {
     try {
       await live.call({ cmd: 'release', reservation: held.reservation, request_id: uuid() });
       store.dispatch({ type: 'hold', reservation: { ...held, status: 'released' } });
+    } catch (error) {
+      toast(words(error), 'problem');
+    }
+  }
+
+  async function unwait(sale) {
+    try {
+      await live.call({ cmd: 'unwait', sale: sale.id, request_id: uuid() });
+      store.dispatch({ type: 'waiting', place: { sale: sale.id, status: 'left' } });
     } catch (error) {
       toast(words(error), 'problem');
     }
@@ -128,6 +137,8 @@ export function showRoom({ root, stream, session, api, toast }) {
   function tellOwn(room, action) {
     if (purchases.running()) return;
     if (action.type === 'hold' && action.reservation.status === 'expired') toast('Your hold ran out, and the item went back on the table.');
+    if (action.type === 'hold' && action.reservation.offered && action.reservation.status === 'held') toast('It is your turn: it is held for you.');
+    if (action.type === 'waiting' && action.place.status === 'ended') toast('The sale is over, and nothing came free for you.');
     if (action.type === 'order' && action.status === 'paid') toast('Paid. Thank you!');
   }
 
@@ -139,6 +150,7 @@ export function showRoom({ root, stream, session, api, toast }) {
     chat.render(room, before);
     unpaid.hidden = unpaidOrders(room).length === 0;
     showStatus(room, before);
+    stage.away(room.stream?.status === 'live' && room.stream.host_away !== undefined);
   });
   store.listen(tellOwn);
   header.renderUser(session.user());

@@ -3,7 +3,7 @@
 
 import { countdown, spokenTime } from '../clock.js';
 import { formatMoney, percentOff } from '../money.js';
-import { currentSale, ownHold, salePhase } from '../room.js';
+import { currentSale, ownHold, ownPlace, salePhase } from '../room.js';
 import { h, icon, picture, setText } from './dom.js';
 import { createStepper } from './stepper.js';
 
@@ -15,10 +15,12 @@ const URGENT_MS = 15_000;
  * @param {object} options
  * @param {() => number} options.now the server's time
  * @param {(sale: object, quantity: number) => Promise<void>} options.onGrab
+ * @param {(sale: object, quantity: number) => Promise<void>} options.onWait stand in line
+ * @param {(sale: object) => Promise<void>} options.onUnwait
  * @param {(hold: object) => void} options.onCheckOut
  * @param {(hold: object) => Promise<void>} options.onRelease
  */
-export function createSale({ now, onGrab, onCheckOut, onRelease }) {
+export function createSale({ now, onGrab, onWait, onUnwait, onCheckOut, onRelease }) {
   const kicker = h('p', { class: 'sale-kicker' }, icon('bolt'), h('span', {}, 'Flash sale'));
   const clock = h('p', { class: 'sale-clock', role: 'timer' });
   const shot = h('div', { class: 'card-shot' });
@@ -30,7 +32,8 @@ export function createSale({ now, onGrab, onCheckOut, onRelease }) {
   const left = h('p', { class: 'left' });
   const terms = h('p', { class: 'terms' });
   const stepper = createStepper('Units');
-  const grab = h('button', { class: 'go go-sale', type: 'button', onclick: () => busily(grab, () => onGrab(sale, stepper.value())) }, 'Grab it');
+  const grab = h('button', { class: 'go go-sale', type: 'button', onclick: () => busily(grab, () => (salePhase(sale, now()) === 'sold_out' ? onWait : onGrab)(sale, stepper.value())) }, 'Grab it');
+  const leave = h('button', { class: 'link', type: 'button', onclick: () => busily(leave, () => onUnwait(sale)) }, 'Leave the line');
   const checkOut = h('button', { class: 'go go-sale', type: 'button', onclick: () => onCheckOut(held) }, 'Check out');
   const release = h('button', { class: 'link', type: 'button', onclick: () => busily(release, () => onRelease(held)) }, 'Let it go');
   const element = h(
@@ -41,11 +44,12 @@ export function createSale({ now, onGrab, onCheckOut, onRelease }) {
     shot,
     h('div', { class: 'card-words' }, title, h('div', { class: 'card-line' }, price, usual, off)),
     h('div', { class: 'sale-left' }, bar, h('div', { class: 'sale-line' }, left, terms)),
-    h('div', { class: 'card-acts' }, stepper.element, release, grab, checkOut),
+    h('div', { class: 'card-acts' }, stepper.element, release, leave, grab, checkOut),
   );
   let room = null;
   let sale = null;
   let held = null;
+  let place = null;
   let shownSale = null;
   let overSince = null;
 
@@ -79,19 +83,22 @@ export function createSale({ now, onGrab, onCheckOut, onRelease }) {
     bar.firstElementChild.style.setProperty('--full', String(Math.min(1, sale.remaining / sale.quantity)));
     bar.setAttribute('aria-valuenow', String(sale.remaining));
     setText(left, phase === 'sold_out' ? `All ${sale.quantity} taken` : `${sale.remaining} of ${sale.quantity} left`);
-    setText(terms, `${sale.per_buyer} per person`);
+    setText(terms, place ? `You are ${place.position === 1 ? 'next' : `number ${place.position}`} in line` : `${sale.per_buyer} per person`);
   }
 
   function drawActs(phase) {
     const mine = held !== null;
     checkOut.hidden = !mine;
     release.hidden = !mine || held.status !== 'held';
-    grab.hidden = mine;
-    stepper.limit(Math.min(sale.per_buyer, Math.max(sale.remaining, 1)));
-    stepper.element.hidden ||= mine || phase !== 'open';
-    const label = { open: 'Grab it', soon: 'Not yet', sold_out: 'Sold out', over: 'Over' }[phase];
+    // Who is in line gets what comes free without another press.
+    grab.hidden = mine || place !== null;
+    leave.hidden = mine || place === null;
+    const most = phase === 'sold_out' ? sale.quantity : sale.remaining;
+    stepper.limit(Math.min(sale.per_buyer, Math.max(most, 1)));
+    stepper.element.hidden ||= mine || place !== null || !['open', 'sold_out'].includes(phase);
+    const label = { open: 'Grab it', soon: 'Not yet', sold_out: 'Wait in line', over: 'Over' }[phase];
     setText(grab, grab.hasAttribute('aria-busy') ? 'One moment' : label);
-    if (!grab.hasAttribute('aria-busy')) grab.disabled = phase !== 'open';
+    if (!grab.hasAttribute('aria-busy')) grab.disabled = !['open', 'sold_out'].includes(phase);
   }
 
   function draw() {
@@ -100,6 +107,7 @@ export function createSale({ now, onGrab, onCheckOut, onRelease }) {
     sale = currentSale(room, time);
     const phase = sale && salePhase(sale, time);
     held = sale && ownHold(room, sale.id, time);
+    place = sale && ownPlace(room, sale.id);
     if (phase === 'over' && held === null) overSince ??= time;
     else overSince = null;
     const gone = sale === null || (overSince !== null && time - overSince > FAREWELL_MS);
@@ -107,7 +115,7 @@ export function createSale({ now, onGrab, onCheckOut, onRelease }) {
     const ofProduct = !gone && phase !== 'over' && room.featured?.id === sale.product;
     element.parentElement?.classList.toggle('has-sale', ofProduct);
     // Sold out: on a phone, too, the product may still be had at its usual price.
-    element.parentElement?.classList.toggle('sale-first', ofProduct && (phase !== 'sold_out' || held !== null));
+    element.parentElement?.classList.toggle('sale-first', ofProduct && (phase !== 'sold_out' || held !== null || place !== null));
     if (gone) return;
     introduce();
     element.className = `card sale sale-${phase} ${held ? 'sale-held' : ''}`;

@@ -8,7 +8,8 @@ export function createStage(...over) {
   const cover = h('img', { class: 'cover', alt: '', hidden: true, referrerpolicy: 'no-referrer' });
   const curtain = h('div', { class: 'curtain', hidden: true });
   const state = h('p', { class: 'connection', role: 'status', hidden: true });
-  const element = h('section', { class: 'stage', 'aria-label': 'The show' }, cover, scene.element, h('div', { class: 'shade', 'aria-hidden': 'true' }), over, state, curtain);
+  const absent = h('p', { class: 'connection', role: 'status', hidden: true }, 'The host will be right back');
+  const element = h('section', { class: 'stage', 'aria-label': 'The show' }, cover, scene.element, h('div', { class: 'shade', 'aria-hidden': 'true' }), over, absent, state, curtain);
   let shown = null;
 
   cover.addEventListener('error', () => {
@@ -30,6 +31,10 @@ export function createStage(...over) {
     connection(text) {
       state.hidden = text === null;
       state.textContent = text ?? '';
+    },
+    /** Whether the host's connection is lost for now. */
+    away(is) {
+      absent.hidden = !is;
     },
     /** Lays something over the whole picture, such as that the show is over; null takes it away. */
     curtain(content) {
