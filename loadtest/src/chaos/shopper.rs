@@ -2,13 +2,14 @@
 //! the shelf, and holds units of a sale without a socket. Each step is asked for under
 //! its key until it is answered, and some are asked for again after that.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
-use shared::ids::{OrderId, ReservationId, SaleId, VariantId};
+use shared::ids::{CheckoutId, OrderId, ReservationId, SaleId, VariantId};
 use shared::status::PaymentStatus;
 use tokio::sync::mpsc;
 
@@ -18,6 +19,8 @@ use crate::rest::{NewCheckout, NewLine, RestClient, RestResult};
 
 /// Of a hundred answers, so many are asked for again.
 const AGAIN: u32 = 15;
+/// Nobody may leave ten things open: so many are, and then the oldest is given up.
+const LEFT_OPEN: usize = 5;
 
 /// Units that somebody holds.
 #[derive(Clone, Copy, Debug)]
@@ -33,12 +36,20 @@ enum Goods {
     FromTheShelf(VariantId, u32),
 }
 
+/// What keeps goods from others and was not gone on with.
+#[derive(Clone, Copy)]
+enum Left {
+    Checkout(CheckoutId),
+    Order(OrderId),
+}
+
 /// See the module.
 pub struct Shopper {
     hall: Arc<Hall>,
     person: Person,
     rng: StdRng,
     holds: mpsc::Receiver<Held>,
+    left: VecDeque<Left>,
 }
 
 impl Shopper {
@@ -50,6 +61,7 @@ impl Shopper {
             person,
             rng: StdRng::seed_from_u64(seed),
             holds,
+            left: VecDeque::new(),
         }
     }
 
@@ -166,7 +178,7 @@ impl Shopper {
             .await;
         let Some(priced) = priced else { return };
         if self.rng.random_ratio(1, 10) {
-            return;
+            return self.leave(Left::Checkout(priced.id)).await;
         }
         let act = self.act();
         let order = self
@@ -180,7 +192,9 @@ impl Shopper {
                 },
             )
             .await;
-        let Some(order) = order else { return };
+        let Some(order) = order else {
+            return self.leave(Left::Checkout(priced.id)).await;
+        };
         if order.total != priced.total {
             let fault = format!(
                 "checkout {} cost {} and its order {}",
@@ -188,13 +202,30 @@ impl Shopper {
             );
             self.hall.book.fault(fault);
         }
-        if self.rng.random_ratio(9, 10) {
-            self.pay(order.id).await;
+        if self.rng.random_ratio(1, 10) || !self.pay(order.id).await {
+            self.leave(Left::Order(order.id)).await;
         }
     }
 
-    /// Pays with one of the test provider's tokens; after a decline once more.
-    async fn pay(&mut self, order: OrderId) {
+    /// Leaves something open, and gives the oldest up where that is too much. What has gone
+    /// on by itself meanwhile refuses that, and is as well.
+    async fn leave(&mut self, left: Left) {
+        self.left.push_back(left);
+        if self.left.len() <= LEFT_OPEN {
+            return;
+        }
+        let Some(oldest) = self.left.pop_front() else { return };
+        let act = self.act();
+        let give_up = async |rest: RestClient| match oldest {
+            Left::Checkout(checkout) => rest.give_up_checkout(checkout).await,
+            Left::Order(order) => rest.cancel_order(order).await.map(drop),
+        };
+        self.hall.insist(&self.person.account, act, give_up).await;
+    }
+
+    /// Pays with one of the test provider's tokens; after a decline once more. False when
+    /// the order stays unpaid.
+    async fn pay(&mut self, order: OrderId) -> bool {
         for _ in 0..2 {
             let token = match self.rng.random_range(0..10) {
                 0..6 => "test_success",
@@ -215,9 +246,12 @@ impl Shopper {
                     },
                 )
                 .await;
-            if paid.is_none_or(|payment| payment.status != PaymentStatus::Failed) {
-                return;
+            match paid {
+                None => return false,
+                Some(payment) if payment.status != PaymentStatus::Failed => return true,
+                Some(_) => {}
             }
         }
+        false
     }
 }

@@ -343,6 +343,24 @@ impl RestClient {
             .await
     }
 
+    /// Gives up what a checkout keeps from others.
+    ///
+    /// # Errors
+    /// `wrong_state` when it was placed, `not_found`.
+    pub async fn give_up_checkout(&self, checkout: CheckoutId) -> RestResult<()> {
+        let path = format!("/orders/checkout/{checkout}");
+        self.call(Method::DELETE, &path, None, NO_BODY).await
+    }
+
+    /// Gives up an order.
+    ///
+    /// # Errors
+    /// `wrong_state` when it is too late for that, `not_found`.
+    pub async fn cancel_order(&self, order: OrderId) -> RestResult<Order> {
+        self.call(Method::POST, &format!("/orders/{order}/cancel"), None, NO_BODY)
+            .await
+    }
+
     /// Pays an order with a provider's token.
     ///
     /// # Errors
