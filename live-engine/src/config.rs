@@ -13,6 +13,7 @@ use crate::hook::{HookConfig, OnFailure};
 use crate::room::host_watch::HostPatience;
 use crate::room::log::LogLimits;
 use crate::room::state::Doors;
+use crate::room::tick::Tempo;
 
 /// Everything the engine is told.
 #[derive(Clone, Debug)]
@@ -219,6 +220,8 @@ pub struct Limits {
     pub send_buffer_bytes: usize,
     /// What a room keeps of its recent frames.
     pub log: LogLimits,
+    /// How fast busy rooms are gone round.
+    pub tempo: Tempo,
     /// How long a room without viewers, off air, stays open.
     pub room_idle: Duration,
     /// Commands of one connection.
@@ -252,6 +255,7 @@ impl Default for Limits {
                 bytes: 2 * 1024 * 1024,
                 age: Duration::from_secs(120),
             },
+            tempo: Tempo::default(),
             room_idle: Duration::from_secs(60),
             commands: Rate::new(20, 60),
             chat: Rate::new(2, 10),
@@ -285,6 +289,7 @@ impl Limits {
         let message = settings.or("limit_message_seconds", default.message.as_secs());
         let stall = settings.or("limit_stall_seconds", default.stall.as_secs());
         let log_bytes = settings.or("limit_room_log_bytes", default.log.bytes);
+        let tempo = read_tempo(settings, default.tempo);
         let mut rate = |key: &str, default: Rate| match settings.optional::<Rate>(key) {
             Some(rate) => rate,
             // A value that cannot be read is a fault by now, and the whole is refused.
@@ -313,6 +318,7 @@ impl Limits {
                 bytes: log_bytes?,
                 ..default.log
             },
+            tempo: tempo?,
             commands,
             chat,
             room_chat,
@@ -322,6 +328,21 @@ impl Limits {
             ..default
         })
     }
+}
+
+fn read_tempo(settings: &mut Settings, default: Tempo) -> Option<Tempo> {
+    let share = settings.or("live_sweep_share_percent", default.share_percent);
+    if share.is_some_and(|percent| !(5..=66).contains(&percent)) {
+        settings.fault("live_sweep_share_percent", "must be from 5 to 66");
+    }
+    let longest = settings.or("live_round_longest_ms", default.longest.as_millis() as u64);
+    if longest.is_some_and(|ms| !(20..=2000).contains(&ms)) {
+        settings.fault("live_round_longest_ms", "must be from 20 to 2000");
+    }
+    Some(Tempo {
+        share_percent: share?,
+        longest: Duration::from_millis(longest?),
+    })
 }
 
 impl Config {

@@ -26,6 +26,7 @@ use crate::room::mirror::Mirror;
 use crate::room::powers::Powers;
 use crate::room::presence::Presence;
 use crate::room::reach::Workers;
+use crate::room::tick::Tempo;
 use crate::types::{ConnId, HoldAnswer, Inspected, PersistReport, SaleProgress, Sink};
 
 /// Messages that may wait for one worker.
@@ -115,6 +116,7 @@ pub struct Attached {
 
 /// What each worker measures of a room, for the room to read.
 pub struct Load {
+    tempo: Tempo,
     per_worker: Box<[(AtomicU64, AtomicU32)]>,
     /// For each worker the formats in which one of its viewers may read compressed.
     deflate: Box<[[AtomicBool; 2]]>,
@@ -125,12 +127,19 @@ pub struct Load {
 impl Load {
     /// Nothing yet, for so many workers.
     #[must_use]
-    pub fn new(workers: usize) -> Arc<Self> {
+    pub fn new(workers: usize, tempo: Tempo) -> Arc<Self> {
         Arc::new(Self {
+            tempo,
             per_worker: (0..workers).map(|_| Default::default()).collect(),
             deflate: (0..workers).map(|_| Default::default()).collect(),
             presence: Presence::default(),
         })
+    }
+
+    /// How fast the room is gone round.
+    #[must_use]
+    pub const fn tempo(&self) -> Tempo {
+        self.tempo
     }
 
     /// A worker's connections in the room.
@@ -140,7 +149,7 @@ impl Load {
         }
     }
 
-    /// How long a worker's last sweep took.
+    /// What a sweep over its viewers costs a worker.
     pub fn set_sweep(&self, worker: u16, took: Duration) {
         if let Some((_, sweep)) = self.per_worker.get(usize::from(worker)) {
             sweep.store(u32::try_from(took.as_micros()).unwrap_or(u32::MAX), Ordering::Relaxed);
@@ -167,7 +176,7 @@ impl Load {
         [0, 1].map(|format| self.deflate.iter().any(|worker| worker[format].load(Ordering::Relaxed)))
     }
 
-    /// The longest of the last sweeps.
+    /// The longest sweep of a worker.
     #[must_use]
     pub fn sweep(&self) -> Duration {
         let longest = self.per_worker.iter().map(|(_, s)| s.load(Ordering::Relaxed)).max();

@@ -188,7 +188,7 @@ async fn viewers_of_a_room_that_ended_unheard_are_sent_away() {
         stream: half.stream,
         seller: shared::ids::SellerId::new(),
         room: ended_room(&half.shared).await,
-        load: crate::router::Load::new(2),
+        load: crate::router::Load::new(2, crate::room::tick::Tempo::default()),
         news: crate::own::News::new(std::time::Instant::now()),
         mirror,
     };

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram, SharedString};
 
+use crate::room::rounds::Round;
+
 /// What a worker adds up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Sum {
@@ -86,6 +88,7 @@ struct Stats {
 struct Recorders {
     worker: SharedString,
     sums: [Counter; SUMS.len()],
+    round: Histogram,
     sweep: Histogram,
     tick: Histogram,
 }
@@ -109,6 +112,7 @@ pub fn begin(worker: u16) {
     });
     let recorders = Recorders {
         sums,
+        round: metrics::histogram!("engine_round_seconds", "worker" => worker.clone()),
         sweep: metrics::histogram!("engine_sweep_seconds", "worker" => worker.clone()),
         tick: metrics::histogram!("engine_tick_seconds", "worker" => worker.clone()),
         worker,
@@ -226,11 +230,12 @@ pub fn present(present: Present) {
     });
 }
 
-/// One sweep over a shard's viewers took this long.
-pub fn sweep(took: Duration) {
+/// A shard has gone round all its viewers.
+pub fn round(round: Round) {
     RECORDERS.with(|recorders| {
         if let Some(recorders) = recorders.get() {
-            recorders.sweep.record(took.as_secs_f64());
+            recorders.round.record(round.took.as_secs_f64());
+            recorders.sweep.record(round.sweep.as_secs_f64());
         }
     });
 }

@@ -11,7 +11,6 @@ use std::net::{IpAddr, Ipv4Addr, Shutdown};
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use mio::net::TcpStream;
 use serde::Serialize;
 use shared::error::{ErrorCode, Refusal};
@@ -25,7 +24,7 @@ use crate::auth::Identity;
 use crate::limits::{Meter, Seat};
 use crate::metrics::{self, Parting};
 use crate::room::batch;
-use crate::room::log::Variant;
+use crate::room::log::{Passing, Variant};
 use crate::room::shard::Shard;
 use crate::types::ConnId;
 
@@ -233,38 +232,29 @@ impl Conn {
         }
     }
 
-    /// Writes what waits, as far as the socket takes it.
-    pub fn pump(&self, ephemeral: bool) {
-        if self.blocked.get() || self.ending.get() == Ending::Over {
-            return;
+    /// Writes what waits, as far as the socket takes it, and `passing` with it unless it
+    /// was offered before. Whether anything was written.
+    pub fn pump(&self, passing: Option<Passing<'_>>) -> bool {
+        if self.ending.get() == Ending::Over {
+            return false;
         }
-        let pumped = self.write_out(ephemeral);
+        let passing = passing.filter(|passing| self.offered.replace(passing.number) != passing.number);
+        if self.blocked.get() {
+            if passing.is_some() {
+                metrics::shed_tick();
+            }
+            return false;
+        }
+        let (pumped, wrote) = self.write_out(passing);
         self.follow_up(pumped);
+        wrote
     }
 
     /// The socket takes more again.
     pub fn writable(&self) {
         if self.blocked.replace(false) {
-            self.pump(false);
+            self.pump(None);
         }
-    }
-
-    /// Offers the frames of a tick that may be missed.
-    pub fn offer(&self, tick: u64, frames: &Bytes) {
-        if self.offered.replace(tick) == tick || self.ending.get() != Ending::No {
-            return;
-        }
-        if self.blocked.get() {
-            metrics::shed_tick();
-            return;
-        }
-        let pumped = {
-            let shard = self.shard.borrow();
-            let Some(shard) = shard.as_ref() else { return };
-            let Some(log) = shard.log() else { return };
-            self.writer.borrow_mut().offer(&log, frames, |bytes| self.write(bytes))
-        };
-        self.follow_up(pumped);
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -276,12 +266,18 @@ impl Conn {
         written
     }
 
-    fn write_out(&self, ephemeral: bool) -> Pumped {
+    fn write_out(&self, passing: Option<Passing<'_>>) -> (Pumped, bool) {
         let shard = self.shard.borrow();
         let log = shard.as_ref().and_then(|shard| shard.log());
-        self.writer
+        let mut wrote = false;
+        let pumped = self
+            .writer
             .borrow_mut()
-            .pump(log.as_deref(), self.variant(), ephemeral, |bytes| self.write(bytes))
+            .pump(log.as_deref(), self.variant(), passing, |bytes| {
+                wrote = true;
+                self.write(bytes)
+            });
+        (pumped, wrote)
     }
 
     fn follow_up(&self, pumped: Pumped) {
@@ -321,7 +317,7 @@ impl Conn {
         }
         self.writer.borrow_mut().close(last);
         self.move_to(Ending::Closing, parting);
-        self.pump(false);
+        self.pump(None);
     }
 
     /// Closes the connection for a refusal that ends it, and says so first.

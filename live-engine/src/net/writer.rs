@@ -10,7 +10,7 @@ use std::io;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
-use crate::room::log::{Place, RoomLog, Variant};
+use crate::room::log::{Passing, Read, RoomLog, Variant};
 
 /// How far writing got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -175,13 +175,13 @@ impl Writer {
     }
 
     /// Writes as much as the socket takes: the frame that has begun, then what is for
-    /// this connection alone, then the room's ticks. With `ephemeral`, the newest tick's
-    /// ephemeral frame goes with it; a reader that lags does without.
+    /// this connection alone, then the room's ticks and `passing` with them, in as few
+    /// pieces as there can be. A reader that lags does without what may be missed.
     pub fn pump(
         &mut self,
         log: Option<&RoomLog>,
         variant: Variant,
-        ephemeral: bool,
+        mut passing: Option<Passing<'_>>,
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> Pumped {
         loop {
@@ -194,54 +194,52 @@ impl Writer {
             let (Some(place), Some(log)) = (self.place, log) else {
                 return Pumped::Drained;
             };
-            match log.at(place) {
-                Place::Head => return Pumped::Drained,
-                Place::Gone => return Pumped::TooSlow,
-                Place::Tick(tick, newest) => {
-                    let framed = tick.framed(variant);
-                    let end = if newest && ephemeral {
-                        framed.bytes.len()
-                    } else {
-                        framed.numbered
-                    };
-                    // The straight way: no copy, not even a reference is taken.
-                    let sent = match write(&framed.bytes[..end]) {
-                        Ok(sent) => sent,
-                        Err(error) => match stop(&error) {
-                            Some(stop) => return stop,
-                            None => continue,
-                        },
-                    };
-                    if sent == 0 {
-                        return Pumped::Dead;
-                    }
-                    self.place = Some(place + 1);
-                    if sent < framed.numbered {
-                        self.begin(framed.bytes.slice(sent..framed.numbered));
-                    } else if sent > framed.numbered && sent < end {
-                        self.begin(framed.bytes.slice(sent..end));
-                    }
+            let (taken, bytes, end) = match log.read(place, variant, passing, &mut write) {
+                Read::Run { taken, bytes, end } => (taken, bytes, end),
+                Read::Gone => return Pumped::TooSlow,
+                Read::Head => {
+                    return passing.map_or(Pumped::Drained, |passing| self.pass(variant, passing, &mut write));
+                }
+            };
+            let sent = match taken {
+                Ok(0) => return Pumped::Dead,
+                Ok(sent) => sent,
+                Err(error) => match stop(&error) {
+                    Some(stop) => return stop,
+                    None => continue,
+                },
+            };
+            if sent == bytes {
+                self.place = Some(end);
+                if end == log.next() {
+                    return Pumped::Drained;
+                }
+            } else {
+                let (place, rest) = log.advance(place, variant, passing, sent);
+                self.place = Some(place);
+                // It has begun to go with the rest, or is missed.
+                passing = passing.filter(|_| end != log.next());
+                if !rest.is_empty() {
+                    self.begin(rest);
                 }
             }
         }
     }
 
-    /// Writes frames that may be missed, if nothing else waits; otherwise drops them.
-    pub fn offer(
+    /// Writes a frame that may be missed to a reader who has everything else; or not.
+    fn pass(
         &mut self,
-        log: &RoomLog,
-        frames: &Bytes,
-        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+        variant: Variant,
+        passing: Passing<'_>,
+        write: &mut impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> Pumped {
-        let idle = self.waiting.is_none() && self.phase == Phase::Open;
-        if !idle || !matches!(self.place.map(|place| log.at(place)), Some(Place::Head)) {
-            return Pumped::Drained;
-        }
-        match write(frames) {
+        let framed = passing.tick.framed(variant);
+        let frame = framed.bytes.slice(framed.numbered..);
+        match write(&frame) {
             Ok(0) => Pumped::Dead,
-            Ok(sent) if sent < frames.len() => {
-                self.begin(frames.slice(sent..));
-                self.write_waiting(&mut write).unwrap_or(Pumped::Drained)
+            Ok(sent) if sent < frame.len() => {
+                self.begin(frame.slice(sent..));
+                self.write_waiting(write).unwrap_or(Pumped::Drained)
             }
             Ok(_) => Pumped::Drained,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Pumped::Drained,
@@ -363,11 +361,14 @@ mod tests {
             let (mut log, mut writer, at) = (log(usize::MAX), Writer::new(usize::MAX), Instant::now());
             writer.follow(Some(0));
             let (mut sent, mut ticks, mut privates) = (Vec::new(), 0, 0);
+            // The newest frame that may be missed, offered once.
+            let mut newest = None;
             for step in steps.into_iter().chain([Step::Room(usize::MAX)]) {
                 match step {
                     Step::Tick => {
                         ticks += 1;
                         prop_assert!(log.push(tick(ticks, at)));
+                        newest = Some(tick(ticks, at));
                     }
                     Step::Private(mut room) => {
                         let frame = format!("[{privates}]");
@@ -375,8 +376,9 @@ mod tests {
                         privates += 1;
                     }
                     Step::Room(mut room) => {
-                        let left = room;
-                        let pumped = writer.pump(Some(&log), JSON, true, take(&mut sent, &mut room));
+                        let (left, tick) = (room, newest.take());
+                        let passing = tick.as_ref().map(|tick| Passing { number: ticks, tick });
+                        let pumped = writer.pump(Some(&log), JSON, passing, take(&mut sent, &mut room));
                         prop_assert!(pumped == Pumped::Drained || room == 0, "{pumped:?} with {room} of {left}");
                     }
                 }
@@ -387,6 +389,8 @@ mod tests {
                 .map(|n| String::from_utf8(tick(n, at).framed(JSON).numbered().to_vec()).expect("text"))
                 .collect();
             prop_assert_eq!(of('<'), expected, "every numbered frame, once and in order");
+            let passed = of('(');
+            prop_assert!(passed.windows(2).all(|pair| pair[0] != pair[1]), "what may be missed, once at most");
             let expected: Vec<_> = (0..privates).map(|n| format!("[{n}]")).collect();
             prop_assert_eq!(of('['), expected, "every private frame, once and in order");
         }
@@ -401,11 +405,11 @@ mod tests {
             let mut ended = None;
             for (n, mut room) in (1..).zip(rooms) {
                 log.push(tick(n, at));
-                let pumped = writer.pump(Some(&log), JSON, false, take(&mut sent, &mut room));
+                let pumped = writer.pump(Some(&log), JSON, None, take(&mut sent, &mut room));
                 if pumped == Pumped::TooSlow {
                     writer.close(b"{4008}");
                     let mut room = usize::MAX;
-                    ended = Some(writer.pump(Some(&log), JSON, false, take(&mut sent, &mut room)));
+                    ended = Some(writer.pump(Some(&log), JSON, None, take(&mut sent, &mut room)));
                     break;
                 }
             }
@@ -421,35 +425,46 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_missed_goes_with_the_newest_tick_only() {
+    fn everything_that_a_reader_lacks_goes_out_in_one_write() {
         let (mut log, mut writer, at) = (log(usize::MAX), Writer::new(MAX_PRIVATE), Instant::now());
         writer.follow(Some(0));
+        let newest = tick(2, at);
         log.push(tick(1, at));
-        log.push(tick(2, at));
-        let (mut sent, mut room) = (Vec::new(), usize::MAX);
-        let pumped = writer.pump(Some(&log), JSON, true, take(&mut sent, &mut room));
+        log.push(newest.clone());
+        let passing = Passing {
+            number: 1,
+            tick: &newest,
+        };
+        let mut writes = Vec::new();
+        let pumped = writer.pump(Some(&log), JSON, Some(passing), |bytes| {
+            writes.push(frames(bytes));
+            Ok(bytes.len())
+        });
         assert_eq!(pumped, Pumped::Drained);
-        assert_eq!(frames(&sent), ["<1 1 >", "<2 2 2 >", "(2)"]);
+        assert_eq!(writes, [["<1 1 >", "<2 2 2 >", "(2)"]]);
     }
 
     #[test]
     fn passing_frames_are_dropped_for_who_lags_and_never_cut_off() {
         let (mut log, mut writer, at) = (log(usize::MAX), Writer::new(MAX_PRIVATE), Instant::now());
         writer.follow(Some(0));
-        let passing = Bytes::from_static(b"(hearts)");
-        let (mut sent, mut room) = (Vec::new(), 3);
+        let hearts = tick(7, at);
+        let pump = |writer: &mut Writer, log: &RoomLog, number, sent: &mut Vec<u8>, mut room| {
+            let passing = Passing { number, tick: &hearts };
+            writer.pump(Some(log), JSON, Some(passing), take(sent, &mut room))
+        };
+        let mut sent = Vec::new();
         assert_eq!(
-            writer.offer(&log, &passing, take(&mut sent, &mut room)),
-            Pumped::Blocked
+            pump(&mut writer, &log, 1, &mut sent, 0),
+            Pumped::Drained,
+            "nothing waits"
         );
-        assert_eq!(
-            writer.offer(&log, &passing, take(&mut sent, &mut room)),
-            Pumped::Drained
-        );
+        assert_eq!(pump(&mut writer, &log, 2, &mut sent, 2), Pumped::Blocked);
+        assert_eq!(pump(&mut writer, &log, 3, &mut sent, 0), Pumped::Blocked);
         log.push(tick(1, at));
-        room = usize::MAX;
-        writer.pump(Some(&log), JSON, false, take(&mut sent, &mut room));
-        assert_eq!(frames(&sent), ["(hearts)", "<1 1 >"]);
+        let mut room = usize::MAX;
+        writer.pump(Some(&log), JSON, None, take(&mut sent, &mut room));
+        assert_eq!(frames(&sent), ["(7)", "<1 1 >"]);
     }
 
     #[test]
@@ -459,7 +474,7 @@ mod tests {
         assert_eq!(writer.push(large.as_bytes()), Ok(()), "alone, whatever its size");
         assert_eq!(writer.push(b"[1]"), Err(Full));
         let (mut sent, mut room) = (Vec::new(), 10);
-        let pumped = writer.pump(Some(&log), JSON, true, take(&mut sent, &mut room));
+        let pumped = writer.pump(Some(&log), JSON, None, take(&mut sent, &mut room));
         assert_eq!(pumped, Pumped::Blocked);
         assert_eq!(writer.push(b"[1]"), Err(Full), "what has begun counts");
         writer.abandon();
@@ -467,7 +482,7 @@ mod tests {
         assert_eq!(writer.push(b"[2]"), Ok(()));
         writer.close(b"{again}");
         room = usize::MAX;
-        let pumped = writer.pump(Some(&log), JSON, true, take(&mut sent, &mut room));
+        let pumped = writer.pump(Some(&log), JSON, None, take(&mut sent, &mut room));
         assert_eq!(pumped, Pumped::Finished);
         assert_eq!(frames(&sent), [large, "{bye}".to_owned()]);
     }

@@ -276,11 +276,13 @@ impl Core {
     /// Sends what there is to say.
     pub fn speak(&mut self, now: Now) {
         let counted = self.load.presence.counted();
+        let sweep = self.load.sweep();
         let measured = Measured {
             watching: self.watching(),
             presence: counted.version,
             deflate: self.load.deflate(),
-            sweep: self.load.sweep(),
+            round: self.load.tempo().round(sweep),
+            tick: self.load.tempo().tick(sweep),
         };
         let who = || self.load.presence.names(self.limits.named_below);
         for batch in self.speech.speak(now, measured, self.limits.ping_interval, who) {

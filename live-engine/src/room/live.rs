@@ -19,7 +19,7 @@ use super::open::Opened;
 use super::reach::Reach;
 use super::store::chat::Held;
 use super::store::{self, host, unattended};
-use super::{Asker, Host, Room, Say, Why, answer, reading, tick};
+use super::{Asker, Host, Room, Say, Why, answer, reading};
 use crate::audience::Sample;
 use crate::engine::Shared;
 use crate::hook::Inspect;
@@ -51,7 +51,7 @@ impl Live {
     pub(super) fn new(shared: Arc<Shared>, opened: Opened, room: Addr<Room>, mail: Arc<Mail<RoomPost>>) -> Self {
         let Opened { epoch, mut rows } = opened;
         let stream = rows.stream.id;
-        let load = Load::new(shared.router.workers());
+        let load = Load::new(shared.router.workers(), shared.config.limits.tempo);
         let limits = CoreLimits {
             log: shared.config.limits.log,
             ping_interval: shared.config.limits.ping_interval,
@@ -230,7 +230,7 @@ impl Live {
         match effect {
             Effect::Broadcast(batch) => {
                 self.reach.send_all(|| ToWorker::Batch(self.stream, batch.clone()));
-                metrics::tick(tick::length(self.load.sweep()));
+                metrics::tick(self.load.tempo().tick(self.load.sweep()));
             }
             Effect::Attach { worker, mirror } => {
                 let attached = Attached {

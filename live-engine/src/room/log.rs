@@ -1,8 +1,11 @@
 //! A room's recent frames, encoded and framed once, shared by every reader.
 //!
 //! The log holds whole ticks. A reader keeps no copy, only the number of the tick it
-//! needs next; one that the log has moved past has to resume. The room and its shards
+//! needs next, and gets all from there on in one piece; one that the log has moved past
+//! has to resume. The room and its shards
 //! keep logs of the same ticks, so the bytes exist once in the process.
+
+mod run;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,6 +13,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use shared::protocol::{Format, Position};
+
+use run::Runs;
+pub use run::{Passing, Read};
 
 use crate::net::deflate::deflate;
 use crate::net::frame::{self, Opcode};
@@ -28,6 +34,15 @@ impl Variant {
     #[must_use]
     pub const fn plain(format: Format) -> Self {
         Self { format, deflate: false }
+    }
+
+    /// Its number among the four.
+    const fn index(self) -> usize {
+        let format = match self.format {
+            Format::Json => 0,
+            Format::MsgPack => 1,
+        };
+        format * 2 + self.deflate as usize
     }
 }
 
@@ -126,6 +141,12 @@ impl Encoded {
         }
     }
 
+    /// Whether it holds something that may be missed.
+    #[must_use]
+    pub fn has_ephemeral(&self) -> bool {
+        !self.frames[0].ephemeral().is_empty()
+    }
+
     fn size_bytes(&self) -> usize {
         let frames = self.frames.iter().chain(self.deflated.iter().flatten());
         frames.map(|framed| framed.numbered).sum()
@@ -152,23 +173,13 @@ pub struct RoomLog {
     ticks: VecDeque<Arc<Encoded>>,
     bytes: usize,
     limits: LogLimits,
-}
-
-/// What a reader finds at a place in the log.
-#[derive(Debug)]
-pub enum Place<'a> {
-    /// A tick, and whether it is the newest.
-    Tick(&'a Encoded, bool),
-    /// Nothing yet: the reader has everything.
-    Head,
-    /// The tick is no longer kept.
-    Gone,
+    runs: Runs,
 }
 
 impl RoomLog {
     /// An empty log of an epoch, after the event `seq`.
     #[must_use]
-    pub const fn new(epoch: i64, seq: u64, limits: LogLimits) -> Self {
+    pub fn new(epoch: i64, seq: u64, limits: LogLimits) -> Self {
         Self {
             epoch,
             floor: seq,
@@ -176,6 +187,7 @@ impl RoomLog {
             ticks: VecDeque::new(),
             bytes: 0,
             limits,
+            runs: Runs::default(),
         }
     }
 
@@ -243,23 +255,13 @@ impl RoomLog {
         }
         true
     }
-
-    /// What is at a place.
-    #[must_use]
-    pub fn at(&self, place: u64) -> Place<'_> {
-        let Some(index) = place.checked_sub(self.first) else {
-            return Place::Gone;
-        };
-        match usize::try_from(index).ok().and_then(|index| self.ticks.get(index)) {
-            Some(tick) => Place::Tick(tick, place + 1 == self.next()),
-            None => Place::Head,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const JSON: Variant = Variant::plain(Format::Json);
 
     fn tick(from: u64, to: u64, bytes: usize, at: Instant) -> Arc<Encoded> {
         let framed = Framed {
@@ -301,11 +303,11 @@ mod tests {
         }
         assert_eq!(log.after(Position { epoch: 1, seq: 1 }), None);
         assert_eq!(log.after(Position { epoch: 1, seq: 2 }), Some(2));
-        assert!(matches!(log.at(1), Place::Gone));
+        assert!(matches!(log.read(1, JSON, None, |_| ()), Read::Gone));
         assert!(log.push(tick(5, 5, 1000, at + Duration::from_secs(11))));
         assert_eq!(log.after(Position { epoch: 1, seq: 3 }), None);
-        assert!(matches!(log.at(4), Place::Tick(_, true)));
-        assert!(matches!(log.at(5), Place::Head));
+        assert!(matches!(log.read(4, JSON, None, |_| ()), Read::Run { end: 5, .. }));
+        assert!(matches!(log.read(5, JSON, None, |_| ()), Read::Head));
     }
 
     #[test]

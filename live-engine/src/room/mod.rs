@@ -23,6 +23,7 @@ pub mod powers;
 pub mod presence;
 pub mod reach;
 mod reading;
+pub mod rounds;
 mod said;
 pub mod shard;
 pub mod state;

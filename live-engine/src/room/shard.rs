@@ -2,8 +2,12 @@
 //! knows it, its [`Mirror`].
 //!
 //! A shard decides nothing. It answers joins from its mirror, and when a tick has come it
-//! sweeps: it writes the tick's bytes to one viewer after the other, starting at
-//! another one each time and letting others go first every half millisecond.
+//! goes round its viewers: it writes to one after the other what they lack, all in one
+//! write, and lets others go first every half millisecond. A tick that comes meanwhile
+//! changes nothing but how much those get whose turn is still to come, and who is last.
+
+mod carry;
+mod join;
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -19,26 +23,22 @@ use shared::protocol::{HostCommand, Millis, Position, Private};
 use shared::token::Part;
 use tokio::sync::oneshot;
 
-use super::batch::Batch;
 use super::log::{Encoded, RoomLog};
-use super::mirror::{Mirror, Taken};
+use super::mirror::Mirror;
 use super::powers::Powers;
+use super::rounds::Rounds;
 use super::state::Doors;
+use super::tick::Tempo;
 use super::{Detach, React, Room};
-use crate::metrics;
 use crate::net::conn::Conn;
 use crate::own::News;
 use crate::router::{Attached, Load};
-use crate::types::Own;
 
-/// How long a sweep goes on before it lets others go first.
-const SWEEP_SLICE: Duration = Duration::from_micros(500);
-/// After how many viewers a sweep looks at the clock.
-const CLOCK_EVERY: usize = 16;
+pub use carry::SHOW_OVER;
+pub use join::Joining;
+
 /// How long reactions are summed up before they go to the room.
 const REACTIONS_EVERY: Duration = Duration::from_millis(100);
-/// The show is over: there is nothing to come back to.
-pub const SHOW_OVER: u16 = 4502;
 /// The room has moved or cannot be reached: come back and resume.
 const MOVED: u16 = 4000;
 
@@ -74,10 +74,8 @@ pub struct Shard {
     /// The newest tick that may be missed, and its number.
     passing: RefCell<Option<Arc<Encoded>>>,
     passed: Cell<u64>,
+    rounds: RefCell<Rounds>,
     sweeping: Cell<bool>,
-    /// Something has changed under the sweep: it goes round again.
-    again: Cell<bool>,
-    start: Cell<usize>,
     reactions: RefCell<BTreeMap<&'static str, u64>>,
     empty_since: Cell<Option<Instant>>,
 }
@@ -97,9 +95,8 @@ impl Shard {
             joining: Cell::new(0),
             passing: RefCell::default(),
             passed: Cell::new(0),
+            rounds: RefCell::new(Rounds::new(Tempo::default(), Instant::now())),
             sweeping: Cell::new(false),
-            again: Cell::new(false),
-            start: Cell::new(0),
             reactions: RefCell::default(),
             empty_since: Cell::new(Some(Instant::now())),
         })
@@ -163,6 +160,7 @@ impl Shard {
             return;
         }
         self.mirror.replace(Some(attached.mirror));
+        self.rounds.replace(Rounds::new(attached.load.tempo(), Instant::now()));
         let open = Phase::Open(Open {
             room: attached.room,
             load: attached.load,
@@ -275,21 +273,6 @@ impl Shard {
         let _ = self.with(|open| open.news.note([user], Instant::now()));
     }
 
-    /// Begins a join: from now on what is for this person alone is kept for them.
-    pub fn expect(self: &Rc<Self>, conn: &Rc<Conn>) -> Joining {
-        self.joining.set(self.joining.get() + 1);
-        self.empty_since.set(None);
-        conn.hold_back();
-        if let Some(user) = conn.identity().and_then(|identity| identity.user()) {
-            self.people.borrow_mut().entry(user).or_default().push(conn.clone());
-        }
-        Joining {
-            shard: self.clone(),
-            conn: conn.clone(),
-            joined: false,
-        }
-    }
-
     /// Reactions, to be passed on with those of others. What was taken is counted: a room
     /// that takes no more for now is asked again.
     pub fn react(self: &Rc<Self>, kind: &'static str, count: u32) {
@@ -331,81 +314,6 @@ impl Shard {
         }
     }
 
-    /// Takes a tick of the room. False: it does not follow what is here.
-    pub fn take(self: &Rc<Self>, batch: &Batch) -> bool {
-        if self.with(|_| ()).is_err() {
-            return true;
-        }
-        let taken = self.mirror.borrow_mut().as_mut().map(|mirror| mirror.take(batch));
-        match taken {
-            Some(Taken::Gap) => return false,
-            Some(Taken::Foreign) | None => return true,
-            Some(Taken::Passing) => {
-                self.passed.set(self.passed.get() + 1);
-                *self.passing.borrow_mut() = Some(batch.encoded.clone());
-            }
-            Some(Taken::Numbered) => {}
-        }
-        metrics::delivered(batch.events.len() as u64 * self.members.borrow().len() as u64);
-        self.sweep();
-        true
-    }
-
-    /// Writes to every viewer what they do not have yet.
-    fn sweep(self: &Rc<Self>) {
-        if self.sweeping.replace(true) {
-            self.again.set(true);
-            return;
-        }
-        let shard = self.clone();
-        actix_rt::spawn(async move {
-            loop {
-                let begun = Instant::now();
-                let mut worked = Duration::ZERO;
-                let start = shard.start.get();
-                shard.start.set(start.wrapping_add(7919));
-                let mut done = 0;
-                loop {
-                    let slice = Instant::now();
-                    let more = shard.sweep_slice(start, &mut done, slice);
-                    worked += slice.elapsed();
-                    if !more {
-                        break;
-                    }
-                    tokio::task::yield_now().await;
-                }
-                metrics::sweep(begun.elapsed());
-                // A quiet worker does not make a slow room: what counts is the sweep's own time.
-                let _ = shard.with(|open| open.load.set_sweep(shard.worker, worked));
-                if !shard.again.replace(false) {
-                    break;
-                }
-            }
-            shard.sweeping.set(false);
-            shard.passing.replace(None);
-        });
-    }
-
-    /// One slice of a sweep; true when viewers are left.
-    fn sweep_slice(&self, start: usize, done: &mut usize, since: Instant) -> bool {
-        let members = self.members.borrow();
-        let passing = self.passing.borrow();
-        while *done < members.len() {
-            let Some(conn) = members.get((start.wrapping_add(*done)) % members.len()) else {
-                break;
-            };
-            *done += 1;
-            conn.pump(true);
-            if let Some(tick) = passing.as_deref() {
-                conn.offer(self.passed.get(), &tick.framed(conn.variant()).bytes);
-            }
-            if done.is_multiple_of(CLOCK_EVERY) && since.elapsed() >= SWEEP_SLICE {
-                return *done < members.len();
-            }
-        }
-        false
-    }
-
     /// Tells a person something, on all their connections here.
     pub fn tell(&self, user: UserId, message: &Private) {
         let conns = self.people.borrow().get(&user).cloned();
@@ -428,8 +336,7 @@ impl Shard {
             if let Some(moved) = members.get(place) {
                 moved.member.set(place);
             }
-            // Whoever was moved may have been moved past the sweep.
-            self.again.set(self.sweeping.get());
+            self.rounds.borrow_mut().parted(members.len());
         }
         drop(members);
         self.count();
@@ -485,19 +392,6 @@ impl Shard {
         self.with_mirror(|_, mirror| mirror.admits(is_host, doors, now))?
     }
 
-    /// The show is over: everybody is sent away for good, in slices like a sweep.
-    pub fn farewell(self: &Rc<Self>) {
-        let members = self.members.borrow().clone();
-        actix_rt::spawn(async move {
-            for some in members.chunks(CLOCK_EVERY) {
-                for conn in some {
-                    conn.refuse(ErrorCode::ShowOver.into(), SHOW_OVER);
-                }
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-
     fn count_deflate(&self, conn: &Conn, change: impl Fn(u32) -> u32) {
         if conn.deflate.get() {
             let mut counts = self.deflate.get();
@@ -533,57 +427,6 @@ impl Shard {
             // It is told next time. A room that has ended needs not be told.
             Ok(Err(SendError::Full(_))) => false,
             Ok(Err(SendError::Closed(_))) => true,
-        }
-    }
-}
-
-/// A join under way; dropped without [`Joining::admit`] it leaves nothing behind.
-pub struct Joining {
-    shard: Rc<Shard>,
-    conn: Rc<Conn>,
-    joined: bool,
-}
-
-impl Joining {
-    /// Lets the viewer in, in one turn: answered from the shard's own copy at its head,
-    /// or at `since` if everything after it is at hand, and numbered events go on from
-    /// exactly there. Without a `since` that serves, `own` business is shown
-    /// with the snapshot. Whether there was a snapshot.
-    ///
-    /// # Errors
-    /// Why the room is not there.
-    pub fn admit(mut self, id: u64, since: Option<Position>, own: Own, now: Millis) -> Result<bool, Refusal> {
-        let (shard, conn) = (self.shard.clone(), self.conn.clone());
-        let user = conn.identity().and_then(|identity| identity.user());
-        let welcome = shard.with_mirror(|_, mirror| mirror.welcome(id, since, user, own, now))?;
-        self.joined = true;
-        shard.entered(&conn);
-        {
-            let mut members = shard.members.borrow_mut();
-            conn.member.set(members.len());
-            members.push(conn.clone());
-            shard.count_deflate(&conn, |count| count + 1);
-        }
-        // The sweep that is under way may have passed the end of the list.
-        shard.again.set(shard.sweeping.get());
-        conn.enter(Some(shard.clone()), None);
-        conn.send_all(&welcome.answer);
-        conn.enter(Some(shard.clone()), Some(welcome.place));
-        conn.release();
-        conn.pump(false);
-        drop(self);
-        shard.count();
-        Ok(welcome.has_snapshot)
-    }
-}
-
-impl Drop for Joining {
-    fn drop(&mut self) {
-        self.shard.joining.set(self.shard.joining.get().saturating_sub(1));
-        if !self.joined {
-            self.shard.forget(&self.conn);
-            self.conn.release();
-            self.shard.count();
         }
     }
 }

@@ -235,7 +235,7 @@ impl World {
         let is_over = conn.parted && conn.line.is_empty();
         if !taken.is_empty() {
             // The socket is writable again.
-            worker.with(place.slot, |conn, mirror| conn.pump(mirror, false));
+            worker.with(place.slot, |conn, mirror| conn.pump(mirror, None));
             let rest = self.clients[client].rest_us;
             self.read_after(client, place, rest);
         }

@@ -18,7 +18,7 @@ use crate::persist::sums::Sums;
 use crate::persist::work::Work;
 use crate::room::batch::{self, Batch};
 use crate::room::core::Core;
-use crate::room::log::Variant;
+use crate::room::log::{Passing, Variant};
 use crate::room::mirror::Mirror;
 use crate::room::reach::{Reach, Workers};
 use crate::room::{Asker, Host, Say};
@@ -158,7 +158,7 @@ impl Conn {
         if self.writer.push(&frames).is_err() {
             self.too_slow();
         }
-        self.pump(mirror, true);
+        self.pump(mirror, None);
     }
 
     /// A message about its owner: after the answer to a join that is under way.
@@ -170,28 +170,20 @@ impl Conn {
         }
     }
 
-    /// Writes as much as the line takes.
-    pub fn pump(&mut self, mirror: Option<&Mirror>, ephemeral: bool) {
+    /// Writes as much as the line takes, and what may be missed with it.
+    pub fn pump(&mut self, mirror: Option<&Mirror>, passing: Option<Passing<'_>>) {
         let Self { writer, line, .. } = self;
         let room = self.line_room;
         let write = |bytes: &[u8]| take(line, room, bytes);
-        match writer.pump(mirror.map(Mirror::log), self.variant, ephemeral, write) {
+        match writer.pump(mirror.map(Mirror::log), self.variant, passing, write) {
             Pumped::Drained | Pumped::Blocked => {}
             Pumped::Finished => self.parted = true,
             Pumped::TooSlow => {
                 self.too_slow();
-                self.pump(None, false);
+                self.pump(None, None);
             }
             Pumped::Dead => panic!("the line is never dead"),
         }
-    }
-
-    /// Offers what may be missed.
-    pub fn offer(&mut self, mirror: &Mirror, frames: &bytes::Bytes) {
-        let Self { writer, line, .. } = self;
-        let room = self.line_room;
-        let pumped = writer.offer(mirror.log(), frames, |bytes| take(line, room, bytes));
-        assert!(matches!(pumped, Pumped::Drained | Pumped::Blocked), "{pumped:?}");
     }
 
     fn too_slow(&mut self) {
@@ -238,6 +230,8 @@ pub struct Worker {
     pub replies: Vec<(crate::types::ConnId, Private)>,
     pub reactions: BTreeMap<&'static str, u64>,
     pub slots: u32,
+    /// Ticks with something that may be missed, ever.
+    pub passed: u64,
     /// Tasks that are on their way already.
     pub is_called: bool,
     pub has_mail: bool,
@@ -254,6 +248,7 @@ impl Worker {
             replies: Vec::new(),
             reactions: BTreeMap::new(),
             slots: 0,
+            passed: 0,
             is_called: false,
             has_mail: false,
             stuck_until_us: 0,
@@ -294,7 +289,7 @@ impl Worker {
                 conn.send(&[answer], None);
             } else if conn.joined {
                 conn.close(4000);
-                conn.pump(None, false);
+                conn.pump(None, None);
             }
         }
     }

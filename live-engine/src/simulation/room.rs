@@ -20,6 +20,7 @@ use crate::room::log::LogLimits;
 use crate::room::reach::Reach;
 use crate::room::state::Doors;
 use crate::room::store::load::LoadedRoom;
+use crate::room::tick::Tempo;
 use crate::router::{Load, RoomPost};
 use crate::types::{ConnId, Inspected, Verdict};
 
@@ -269,7 +270,7 @@ impl World {
             named_below: 0,
         };
         let here = &mut self.nodes[node];
-        let load = Load::new(WORKERS);
+        let load = Load::new(WORKERS, Tempo::default());
         let core = Core::new(epoch, &mut rows, here.queue.clone(), load.clone(), limits, now);
         here.post = RoomPost::default();
         here.room = Room::Open(Box::new(Owner {

@@ -8,7 +8,7 @@ use super::client::Place;
 use super::node::{Conn, Room, Shard, ToRoom, ToWorker, WORKERS};
 use super::store::Ask;
 use super::world::{Task, World, trace};
-use crate::room::log::{Encoded, Variant};
+use crate::room::log::{Encoded, Passing, Variant};
 use crate::room::mirror::Taken;
 use crate::types::{ConnId, Own};
 
@@ -242,8 +242,10 @@ impl World {
                             mirror.log().head()
                         ),
                         Taken::Foreign => {}
-                        Taken::Numbered => self.pump_all(node, worker, None),
-                        Taken::Passing => self.pump_all(node, worker, Some(&batch.encoded)),
+                        Taken::Numbered | Taken::Passing => {
+                            let passes = batch.encoded.has_ephemeral();
+                            self.pump_all(node, worker, passes.then_some(&batch.encoded));
+                        }
                     }
                 }
                 Shard::Opening => {}
@@ -285,21 +287,21 @@ impl World {
 
     fn pump_all(&mut self, node: usize, worker: usize, passing: Option<&std::sync::Arc<Encoded>>) {
         let at = self.at(node);
-        let members = self.nodes[node].workers[worker].conns.iter();
+        let here = &mut self.nodes[node].workers[worker];
+        let passing = passing.map(|tick| {
+            here.passed += 1;
+            (here.passed, tick.clone())
+        });
+        let members = here.conns.iter();
         let slots: Vec<_> = members.filter(|(_, conn)| conn.joined).map(|(slot, _)| *slot).collect();
         for slot in slots {
-            self.soon(Task::Pump(at, worker, slot, passing.cloned()));
+            self.soon(Task::Pump(at, worker, slot, passing.clone()));
         }
     }
 
     /// A connection's turn in a sweep.
-    pub fn pump(&mut self, node: usize, worker: usize, slot: u32, passing: Option<&Encoded>) {
-        self.nodes[node].workers[worker].with(slot, |conn, mirror| {
-            conn.pump(mirror, true);
-            if let (Some(mirror), Some(passing)) = (mirror, passing) {
-                conn.offer(mirror, &passing.framed(conn.variant).bytes);
-            }
-        });
+    pub fn pump(&mut self, node: usize, worker: usize, slot: u32, passing: Option<Passing<'_>>) {
+        self.nodes[node].workers[worker].with(slot, |conn, mirror| conn.pump(mirror, passing));
         self.line_moves(node, worker, slot);
     }
 

@@ -42,7 +42,7 @@ pub enum Task {
     WorkerClock(At, usize),
     Reactions(At, usize),
     /// A connection is written to; with the tick that may be missed.
-    Pump(At, usize, u32, Option<std::sync::Arc<crate::room::log::Encoded>>),
+    Pump(At, usize, u32, Option<(u64, std::sync::Arc<crate::room::log::Encoded>)>),
     JoinDeadline(At, usize, u32, u64),
     Persist(At),
     PersistClock(At),
@@ -261,7 +261,10 @@ impl World {
             Task::WorkerClock(at, worker) if self.is_alive(at) => self.worker_clock(at.0, worker),
             Task::Reactions(at, worker) if self.is_alive(at) => self.pass_reactions(at.0, worker),
             Task::Pump(at, worker, slot, passing) if self.is_alive(at) => {
-                self.pump(at.0, worker, slot, passing.as_deref());
+                let passing = passing
+                    .as_ref()
+                    .map(|(number, tick)| crate::room::log::Passing { number: *number, tick });
+                self.pump(at.0, worker, slot, passing);
             }
             Task::JoinDeadline(at, worker, slot, id) if self.is_alive(at) => self.join_deadline(at.0, worker, slot, id),
             Task::Persist(at) if self.is_alive(at) => self.persist(at.0),

@@ -21,6 +21,9 @@ pub const FRAME_EVENTS: usize = 256;
 /// How often a changed number of viewers is told at most.
 const VIEWERS_EVERY: Duration = Duration::from_millis(900);
 
+/// How often something that may be missed is told at most, while rounds are short.
+const PASSING_EVERY: Duration = Duration::from_millis(100);
+
 /// What the room's workers measure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Measured {
@@ -30,8 +33,10 @@ pub struct Measured {
     pub presence: u64,
     /// The formats in which somebody may read compressed, in the order of `Format::ALL`.
     pub deflate: [bool; 2],
-    /// How long the longest of the last sweeps took.
-    pub sweep: Duration,
+    /// How long a round through the viewers takes.
+    pub round: Duration,
+    /// How far apart ticks are.
+    pub tick: Duration,
 }
 
 /// See the module.
@@ -48,6 +53,9 @@ pub struct Speech {
     presence_told: u64,
     viewers_told_at: Instant,
     ticker: Ticker,
+    /// When something that may be missed is said next at the earliest: the last has been
+    /// carried to everybody by then, and would be replaced by it before.
+    passing_due: Instant,
     /// Somebody has been asked to come back when it is time.
     alarm_set: bool,
     spoke: Instant,
@@ -65,6 +73,7 @@ impl Speech {
             presence_told: 0,
             viewers_told_at: now,
             ticker: Ticker::default(),
+            passing_due: now,
             alarm_set: false,
             spoke: now,
         }
@@ -91,7 +100,11 @@ impl Speech {
         if self.alarm_set || (self.pending.is_empty() && self.reactions.is_empty()) {
             return None;
         }
-        let when = self.ticker.when(now);
+        let when = match self.ticker.when(now) {
+            When::Now if self.pending.is_empty() && self.passing_due > now => When::At(self.passing_due),
+            When::At(at) if self.pending.is_empty() => When::At(at.max(self.passing_due)),
+            when => when,
+        };
         self.alarm_set = matches!(when, When::At(_));
         Some(when)
     }
@@ -117,7 +130,8 @@ impl Speech {
         who: impl FnOnce() -> Vec<String>,
     ) -> Vec<Arc<Batch>> {
         let mut ephemeral = Vec::new();
-        if !self.reactions.is_empty() {
+        let may_pass = self.passing_due <= now.at;
+        if may_pass && !self.reactions.is_empty() {
             let counts = std::mem::take(&mut self.reactions).into_iter();
             let counts = counts.map(|(kind, count)| (kind.to_owned(), count)).collect();
             ephemeral.push(Ephemeral::Reactions { counts });
@@ -125,7 +139,7 @@ impl Speech {
         let has_news = !self.pending.is_empty() || !ephemeral.is_empty();
         let viewers_due = now.at.saturating_duration_since(self.viewers_told_at) >= VIEWERS_EVERY;
         let is_new = measured.presence != self.presence_told || measured.watching != self.told.0;
-        let news = (viewers_due && is_new).then(|| (measured.watching, who()));
+        let news = (may_pass && viewers_due && is_new).then(|| (measured.watching, who()));
         if let Some(news) = news.filter(|news| *news != self.told) {
             let (Watching { viewers, people }, who) = news.clone();
             ephemeral.push(Ephemeral::Viewers {
@@ -143,7 +157,10 @@ impl Speech {
             ephemeral.push(Ephemeral::Time);
         }
         self.spoke = now.at;
-        self.ticker.said(now.at, measured.sweep);
+        self.ticker.said(now.at, measured.tick);
+        if !ephemeral.is_empty() {
+            self.passing_due = now.at + measured.round.max(PASSING_EVERY);
+        }
         self.encode(now, ephemeral, measured)
     }
 

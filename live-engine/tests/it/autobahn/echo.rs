@@ -74,7 +74,7 @@ fn serve(mut socket: TcpStream) {
             writer.pump(
                 None,
                 live_engine::room::log::Variant::plain(shared::protocol::Format::Json),
-                false,
+                None,
                 |bytes| socket.write(bytes),
             );
             break;

@@ -65,6 +65,7 @@ impl Engine {
         let mut command = process::pinned(program.as_os_str(), setup.cores)?;
         command
             .env("HAWKER_LIVE", addr.to_string())
+            .env("HAWKER_BUS", "memory")
             .env("HAWKER_LIVE_WORKERS", setup.workers.to_string())
             .env("HAWKER_DATABASE_URL", database)
             .env("HAWKER_TOKEN_SECRET", secret)
