@@ -316,8 +316,10 @@ impl Live {
         let (db, row) = (self.shared.db.clone(), held.clone());
         let holding = async move {
             db.call(async move |pool: PgPool| {
-                let mut conn = pool.acquire().await?;
-                store::chat::hold(&mut conn, &row).await
+                let mut tx = pool.begin().await?;
+                let message = store::chat::hold(&mut tx, &row).await?;
+                tx.commit().await?;
+                Ok(message)
             })
             .await
         };

@@ -415,6 +415,9 @@ impl Database {
 
     /// Holds a message for a moderator; under which id it is held.
     pub fn hold(&mut self, held: &Held) -> Result<MessageId, Refusal> {
+        if held.epoch != self.lease.epoch {
+            return Err(ErrorCode::RoomUnavailable.into());
+        }
         let key = (held.message.author.id, held.request_id);
         let (message, body) = *self.held.entry(key).or_insert((held.message.message, held.body));
         if body != held.body {

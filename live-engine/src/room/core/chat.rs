@@ -209,7 +209,7 @@ impl Core {
                 self.effect(Effect::Inspect(inspect));
                 return;
             } else if let Some((cause, detail)) = pending.held.take() {
-                let held = held(stream, pending, cause, &detail);
+                let held = held((stream, self.epoch), pending, cause, &detail);
                 self.effect(Effect::Hold(Box::new(held)));
                 return;
             } else if let Some(pending) = self.chat.lanes.done(user) {
@@ -423,9 +423,10 @@ fn inspect(stream: StreamId, pending: &Pending) -> Inspect {
     }
 }
 
-fn held(stream: StreamId, pending: &Pending, cause: HeldFor, detail: &str) -> Held {
+fn held((stream, epoch): (StreamId, i64), pending: &Pending, cause: HeldFor, detail: &str) -> Held {
     Held {
         stream,
+        epoch,
         request_id: pending.request_id,
         body: pending.body,
         reply_to: pending.reply_to,

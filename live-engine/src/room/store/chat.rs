@@ -16,6 +16,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::host::{Brought, Show, Whom};
+use super::lease;
 use crate::db::Error;
 
 /// How far back a resent chat message is known after the room has changed hands.
@@ -27,6 +28,8 @@ const SAID_AT_MOST: i64 = 5_000;
 pub struct Held {
     /// The show.
     pub stream: StreamId,
+    /// The epoch of the room that holds it.
+    pub epoch: i64,
     /// Its author's name for the act.
     pub request_id: RequestId,
     /// What tells another message under that name.
@@ -200,11 +203,17 @@ pub(super) async fn review(
 }
 
 /// Holds a message: the id under which it is held, which is the first one's when its
-/// author sends it again.
+/// author sends it again. In a transaction; fenced by the room's epoch: a later owner knows
+/// what was held before it, and an earlier one holds nothing any more that the later one
+/// may have let pass.
 ///
 /// # Errors
-/// `request_id_reused` when the act's name stands for another message.
-pub async fn hold(conn: &mut PgConnection, held: &Held) -> Result<MessageId, Error> {
+/// `room_unavailable` when the room has another owner; `request_id_reused` when the act's
+/// name stands for another message.
+pub async fn hold(tx: &mut PgConnection, held: &Held) -> Result<MessageId, Error> {
+    if !lease::lock_epoch(&mut *tx, held.stream, held.epoch).await? {
+        return Err(ErrorCode::RoomUnavailable.into());
+    }
     let message = &held.message;
     let inserted = sqlx::query!(
         "insert into chat_reviews (message_id, stream_id, user_id, request_id, body_hash, reply_to, text, cause, detail)
@@ -219,7 +228,7 @@ pub async fn hold(conn: &mut PgConnection, held: &Held) -> Result<MessageId, Err
         message.cause.as_str(),
         message.detail
     )
-    .execute(&mut *conn)
+    .execute(&mut *tx)
     .await?;
     if inserted.rows_affected() == 1 {
         return Ok(message.message);
@@ -229,7 +238,7 @@ pub async fn hold(conn: &mut PgConnection, held: &Held) -> Result<MessageId, Err
         message.author.id.0,
         held.request_id.0
     )
-    .fetch_one(conn)
+    .fetch_one(tx)
     .await?;
     if first.stream != held.stream || first.body_hash != held.body {
         return Err(ErrorCode::RequestIdReused.into());

@@ -27,6 +27,22 @@ pub enum Lease {
     },
 }
 
+/// Whether the room is still that of `epoch`; it stays so until the transaction ends, and
+/// whoever takes it over then reads what was written.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn lock_epoch(tx: &mut PgConnection, stream: StreamId, epoch: i64) -> Result<bool, sqlx::Error> {
+    let owned = sqlx::query_scalar!(
+        r#"select epoch = $2 as "owned!" from room_leases where stream_id = $1 for share"#,
+        stream.0,
+        epoch
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(owned == Some(true))
+}
+
 /// Takes a room that is free, has run out, or is this node's already; the epoch is a new
 /// one in any case.
 ///

@@ -10,6 +10,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::host::{self, Show};
+use super::lease;
 use crate::db::Error;
 use crate::room::host_watch::HostStep;
 
@@ -44,14 +45,7 @@ pub async fn carry_out(
 
 /// Locks a show that is on air and whose room is ours.
 async fn lock(tx: &mut PgConnection, stream: StreamId, epoch: i64) -> Result<Option<Show>, sqlx::Error> {
-    let owned = sqlx::query_scalar!(
-        r#"select epoch = $2 as "owned!" from room_leases where stream_id = $1 for share"#,
-        stream.0,
-        epoch
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    if owned != Some(true) {
+    if !lease::lock_epoch(&mut *tx, stream, epoch).await? {
         return Ok(None);
     }
     let row = sqlx::query!(
