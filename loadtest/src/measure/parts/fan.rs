@@ -22,7 +22,12 @@ pub struct Kind {
     per_second: f64,
     /// Beside whom it is measured.
     beside: &'static [Peer],
+    /// Whether Hawker is measured a second time, with [`QUICK`].
+    quick: bool,
 }
+
+/// Settings of an engine that is to spend more of its core on being early.
+const QUICK: [(&str, &str); 1] = [("live_sweep_share_percent", "60")];
 
 /// Busy: as many messages as a large room can have.
 pub const DENSE: Kind = Kind {
@@ -30,6 +35,7 @@ pub const DENSE: Kind = Kind {
     viewers: 5000,
     per_second: 200.0,
     beside: &[Peer::Bun, Peer::Nchan],
+    quick: true,
 };
 /// Usual: a message now and then.
 pub const SPARSE: Kind = Kind {
@@ -37,6 +43,7 @@ pub const SPARSE: Kind = Kind {
     viewers: 5000,
     per_second: 20.0,
     beside: &[Peer::Bare, Peer::Bun, Peer::Nchan],
+    quick: false,
 };
 /// Hardly anything.
 pub const QUIET: Kind = Kind {
@@ -44,6 +51,7 @@ pub const QUIET: Kind = Kind {
     viewers: 1000,
     per_second: 1.0,
     beside: &[Peer::Bare, Peer::Bun],
+    quick: false,
 };
 
 /// How it is run.
@@ -61,10 +69,28 @@ pub struct How {
     pub peers: bool,
 }
 
+/// Who is measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Who {
+    Hawker,
+    /// With the settings of [`QUICK`].
+    Quick,
+    Peer(Peer),
+}
+
+impl Who {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Hawker => "Hawker",
+            Self::Quick => "Hawker, share 60 %",
+            Self::Peer(peer) => peer.name(),
+        }
+    }
+}
+
 /// A server and its runs.
 struct Series {
-    name: String,
-    peer: Option<Peer>,
+    who: Who,
     runs: Vec<Outcome>,
 }
 
@@ -96,18 +122,11 @@ pub fn measure(bench: &Bench, kind: Kind, how: &How) -> Result<Part> {
     )?;
     let present = bench.peers.present();
     let beside = kind.beside.iter().filter(|peer| how.peers && present.contains(peer));
-    let mut series: Vec<Series> = std::iter::once(None)
-        .chain(beside.copied().map(Some))
-        .map(|peer| Series {
-            name: peer.map_or("Hawker", Peer::name).to_owned(),
-            peer,
-            runs: Vec::new(),
-        })
+    let mut series: Vec<Series> = std::iter::once(Who::Hawker)
+        .chain(kind.quick.then_some(Who::Quick))
+        .chain(beside.copied().map(Who::Peer))
+        .map(|who| Series { who, runs: Vec::new() })
         .collect();
-    let setup = Setup {
-        settings: how.settings.clone(),
-        ..Setup::one_core()
-    };
     for run in 0..how.runs {
         let plan = Plan {
             viewers,
@@ -118,19 +137,8 @@ pub fn measure(bench: &Bench, kind: Kind, how: &How) -> Result<Part> {
             seed: run as u64 + 1,
         };
         for series in &mut series {
-            let outcome = match series.peer {
-                None => {
-                    let engine = world.engine(&setup)?;
-                    let outcome = hawker::measure(&world, &engine, &plan)?;
-                    engine.stop()?;
-                    outcome
-                }
-                Some(peer) => {
-                    let running = bench.peers.start(peer)?;
-                    plain::measure(&running.way, &plan, &running.pids())?
-                }
-            };
-            let name = &series.name;
+            let outcome = run_once(bench, &world, series.who, how, &plan)?;
+            let name = series.who.name();
             tracing::info!(
                 "{} {run}: {name}: {:.3} µs a delivery, p50 {:.1} ms, p99 {:.1} ms, server {:.0} %, load {:.0} %",
                 kind.name,
@@ -148,6 +156,25 @@ pub fn measure(bench: &Bench, kind: Kind, how: &How) -> Result<Part> {
     Ok(report(kind, viewers, how, &series))
 }
 
+fn run_once(bench: &Bench, world: &World, who: Who, how: &How, plan: &Plan) -> Result<Outcome> {
+    if let Who::Peer(peer) = who {
+        let running = bench.peers.start(peer)?;
+        return plain::measure(&running.way, plan, &running.pids());
+    }
+    let mut setup = Setup {
+        settings: how.settings.clone(),
+        ..Setup::one_core()
+    };
+    if who == Who::Quick {
+        let quick = QUICK.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        setup.settings.extend(quick);
+    }
+    let engine = world.engine(&setup)?;
+    let outcome = hawker::measure(world, &engine, plan)?;
+    engine.stop()?;
+    Ok(outcome)
+}
+
 fn report(kind: Kind, viewers: usize, how: &How, all: &[Series]) -> Part {
     let arrivals = match how.arrivals {
         Arrivals::Random => "at random times",
@@ -163,7 +190,7 @@ fn report(kind: Kind, viewers: usize, how: &How, all: &[Series]) -> Part {
     );
     let mut part = Part::new(kind.name, conditions);
     for series in all {
-        let name = &series.name;
+        let name = series.who.name();
         part.figure(format!("{name}: CPU per delivery"), series.cpu_us(), "µs")
             .figure(format!("{name}: latency p50"), series.median(|run| run.ms(0.5)), "ms")
             .figure(format!("{name}: latency p99"), series.p99(), "ms")
@@ -183,18 +210,21 @@ fn report(kind: Kind, viewers: usize, how: &How, all: &[Series]) -> Part {
 }
 
 fn judge(part: &mut Part, kind: Kind, all: &[Series]) {
-    let of = |peer| all.iter().find(|series| series.peer == peer);
-    let Some(own) = of(None) else { return };
+    let of = |who| all.iter().find(|series| series.who == who);
+    let Some(own) = of(Who::Hawker) else { return };
     match kind {
         DENSE => {
             part.at_most("p99 in ms", own.p99(), 300.0);
-            if let Some(bun) = of(Some(Peer::Bun)) {
+            if let Some(bun) = of(Who::Peer(Peer::Bun)) {
                 part.at_most("CPU beside Bun's", own.cpu_us() / bun.cpu_us(), 0.5);
-                part.at_most("p99 beside Bun's", own.p99() / bun.p99(), 1.0);
+                if let Some(quick) = of(Who::Quick) {
+                    part.at_most("share 60 %: CPU beside Bun's", quick.cpu_us() / bun.cpu_us(), 1.0);
+                    part.at_most("share 60 %: p99 beside Bun's", quick.p99() / bun.p99(), 1.0);
+                }
             }
         }
         SPARSE => {
-            if let Some(bare) = of(Some(Peer::Bare)) {
+            if let Some(bare) = of(Who::Peer(Peer::Bare)) {
                 part.at_most("CPU beside the bare loop's", own.cpu_us() / bare.cpu_us(), 1.0);
                 part.at_most("p99 beside the bare loop's", own.p99() / bare.p99(), 1.5);
             }
