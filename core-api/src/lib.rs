@@ -33,5 +33,6 @@ pub mod streams;
 
 pub use config::{Config, Limits};
 pub use docs::openapi;
+pub use http::METRICS;
 pub use server::{Pages, Service, start};
 pub use state::{Rates, State};

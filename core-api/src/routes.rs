@@ -24,7 +24,6 @@ pub fn all(config: &mut ServiceConfig<'_>) {
     config
         .service(operations::healthz) // GET /healthz
         .service(operations::readyz) // GET /readyz
-        .service(operations::metrics) // GET /metrics
         .service(operations::openapi_json); // GET /openapi.json
     config
         .service(identity::register) // POST /auth/register

@@ -1,24 +1,25 @@
 //! Starting and stopping the service.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use anyhow::Context as _;
-use metrics_exporter_prometheus::PrometheusHandle;
+use shared::admin::Probe;
 use shared::bus::SharedBus;
+use shared::metric::describe;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing_actix_web::TracingLogger;
 use utoipa_actix_web::AppExt as _;
 
 use crate::config::Config;
-use crate::http::operations::Described;
-use crate::http::{AllowedMethods, answer, extractor_errors, no_route};
+use crate::http::operations::{Described, Part};
+use crate::http::{AllowedMethods, METRICS, answer, extractor_errors, no_route};
 use crate::state::State;
 use crate::{idempotency, identity, jobs, openapi, routes};
 
@@ -39,7 +40,7 @@ pub struct Service {
     addr: SocketAddr,
     handle: ServerHandle,
     serving: Option<JoinHandle<std::io::Result<()>>>,
-    stopping: CancellationToken,
+    state: State,
     tasks: TaskTracker,
 }
 
@@ -47,15 +48,11 @@ pub struct Service {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn start(
-    config: Config,
-    db: PgPool,
-    bus: SharedBus,
-    metrics: PrometheusHandle,
-    pages: Option<Pages>,
-) -> anyhow::Result<Service> {
+pub async fn start(config: Config, db: PgPool, bus: SharedBus, pages: Option<Pages>) -> anyhow::Result<Service> {
     let (bind, workers) = (config.bind, config.workers);
-    let state = State::new(config, db, bus, metrics);
+    let state = State::new(config, db, bus);
+    describe(METRICS);
+    describe(shared::bus::METRICS);
     let api = openapi();
     let description = serde_json::to_vec(&api).context("writing the API's description")?;
     let described = web::Data::new(Described(description.into()));
@@ -94,7 +91,7 @@ pub async fn start(
         addr,
         handle,
         serving: Some(tokio::spawn(server)),
-        stopping: state.stopping,
+        state,
         tasks,
     })
 }
@@ -102,7 +99,6 @@ pub async fn start(
 /// Everything that runs without being asked.
 fn start_jobs(tasks: &TaskTracker, state: &State) {
     every(tasks, state, TIDY_EVERY, async move |state: State| {
-        state.metrics.run_upkeep();
         state.rates.tidy();
         Ok(())
     });
@@ -142,9 +138,15 @@ impl Service {
         self.addr
     }
 
+    /// How the private listener asks whether it is ready; also while it stops.
+    #[must_use]
+    pub fn probe(&self) -> Arc<dyn Probe> {
+        Arc::new(Part(self.state.clone()))
+    }
+
     /// Takes no more connections, lets requests under way finish, and ends the jobs.
     pub async fn stop(mut self) {
-        self.stopping.cancel();
+        self.state.stopping.cancel();
         self.tasks.close();
         self.handle.stop(true).await;
         if let Some(serving) = self.serving.take()
@@ -161,7 +163,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.stopping.cancel();
+        self.state.stopping.cancel();
         if self.serving.is_some() {
             // The order is given at once; only waiting for its end needs the future.
             drop(self.handle.stop(false));

@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use shared::bus::SharedBus;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -29,8 +28,6 @@ pub struct State {
     pub rates: Arc<Rates>,
     /// Takes payments.
     pub till: Till,
-    /// Renders the process's metrics.
-    pub metrics: PrometheusHandle,
     /// Cancelled when the service stops.
     pub stopping: CancellationToken,
 }
@@ -73,7 +70,7 @@ impl Rates {
 impl State {
     /// The state of a service that is about to start.
     #[must_use]
-    pub fn new(config: Config, db: PgPool, bus: SharedBus, metrics: PrometheusHandle) -> Self {
+    pub fn new(config: Config, db: PgPool, bus: SharedBus) -> Self {
         Self {
             passwords: Passwords::new(config.limits.password_hashes, config.limits.password_wait),
             rates: Arc::new(Rates::new(&config.limits)),
@@ -81,7 +78,6 @@ impl State {
             config: Arc::new(config),
             db,
             bus,
-            metrics,
             stopping: CancellationToken::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! What the program says when it is up: short, and all that one needs to begin.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::seed::catalogue::{ADMIN_EMAIL, HOST_EMAIL, VIEWER_EMAIL};
@@ -11,6 +12,8 @@ pub struct Banner<'a> {
     pub page: &'a str,
     /// Where sockets connect.
     pub live: &'a str,
+    /// Where metrics and rooms are shown to an operator.
+    pub private: SocketAddr,
     /// The directory of the private Postgres; absent with one's own.
     pub data_dir: Option<&'a Path>,
     /// The demo accounts' password, where it may be shown.
@@ -26,6 +29,7 @@ impl fmt::Display for Banner<'_> {
         writeln!(f, "  Page     {}/{note}", self.page)?;
         writeln!(f, "  API      {}/docs/", self.page)?;
         writeln!(f, "  Sockets  {}", self.live)?;
+        writeln!(f, "  Operator http://{0}/metrics, http://{0}/debug/rooms", self.private)?;
         if let Some(dir) = self.data_dir {
             writeln!(f, "  Data     {}", dir.display())?;
         }

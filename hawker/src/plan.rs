@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use shared::admin::AdminConfig;
 use shared::bus::{BusConfig, Unset};
 use shared::config::{Secret, Settings};
 use shared::db::DbOptions;
@@ -18,6 +19,8 @@ use crate::data_dir;
 const LATER: &str = "known-once-the-data-directory-is-open";
 /// The name of the engine on a private database.
 const ONLY_NODE: &str = "hawker";
+/// The private listener's port unless another is named.
+const ADMIN_PORT: u16 = 8082;
 /// Per minute and address: as good as none.
 const UNLIMITED: &str = "1000000";
 
@@ -45,6 +48,8 @@ pub struct Plan {
     pub engine: live_engine::Config,
     /// What is between them, and other services over the same database.
     pub bus: BusConfig,
+    /// Where an operator looks.
+    pub private: AdminConfig,
     /// No token secret was given: one is kept in the data directory.
     pub keeps_secret: bool,
     /// Write the demo shop into an empty private database.
@@ -65,6 +70,7 @@ impl Place {
         core_api::Config::read(&mut settings);
         live_engine::Config::read(&mut settings);
         BusConfig::read(&mut settings, Unset::Memory);
+        AdminConfig::read(&mut settings, ADMIN_PORT);
         Ok(settings.finish(place)?)
     }
 
@@ -144,8 +150,9 @@ impl Plan {
         let engine = live_engine::Config::read(&mut settings);
         let bus = BusConfig::read(&mut settings, Unset::Memory);
         let place = Place::from(&mut settings);
-        let services = place.zip(api).zip(engine).zip(bus);
-        let (((place, api), mut engine), bus) = settings.finish(services)?;
+        let private = AdminConfig::read(&mut settings, ADMIN_PORT);
+        let services = place.zip(api).zip(engine).zip(bus).zip(private);
+        let ((((place, api), mut engine), bus), private) = settings.finish(services)?;
         if place.database_url.is_none() {
             // Nobody else works on a private database.
             engine.node.get_or_insert_with(|| ONLY_NODE.to_owned());
@@ -155,6 +162,7 @@ impl Plan {
             api,
             engine,
             bus,
+            private,
             keeps_secret: secret.is_none_or(|secret| secret.expose() == LATER),
             seed: !args.no_seed,
             show: args.show,

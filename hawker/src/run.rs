@@ -2,12 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use live_engine::Engine;
+use shared::admin::{self, Admin, Contents};
 use shared::config::Secret;
 use shared::db;
+use shared::telemetry::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +63,7 @@ struct Services {
     show: Option<(CancellationToken, JoinHandle<Result<()>>)>,
     engine: Engine,
     api: core_api::Service,
+    admin: Admin,
     pool: PgPool,
 }
 
@@ -87,8 +91,9 @@ impl Running {
         let metrics = shared::telemetry::init_metrics();
         let (engine, api) = tokio::try_join!(
             live_engine::start(plan.engine.clone(), bus.clone()),
-            core_api::start(plan.api.clone(), pool.clone(), bus.clone(), metrics, Some(pages::all)),
+            core_api::start(plan.api.clone(), pool.clone(), bus.clone(), Some(pages::all)),
         )?;
+        let admin = serve_admin(&plan, &engine, &api, metrics).await?;
         tracing::debug!(after = ?began.elapsed(), "both services answer");
         let show = match (&password, plan.show) {
             (Some(password), true) => Some(show::on_air(&plan.page_url(), show::demo_host(password), None)),
@@ -102,6 +107,7 @@ impl Running {
                 show,
                 engine,
                 api,
+                admin,
                 pool,
             },
             database,
@@ -138,6 +144,7 @@ impl Running {
         let banner = Banner {
             page: &self.plan.page_url(),
             live: &self.plan.api.live_url,
+            private: self.services.admin.addr(),
             data_dir: self.database.is_private().then_some(self.plan.place.data_dir.as_path()),
             password: self.password.as_deref().filter(|_| self.plan.is_private()),
             show: self.plan.show,
@@ -197,8 +204,28 @@ impl Services {
         }
         self.engine.stop().await;
         self.api.stop().await;
+        // Until here it has said that the services stop.
+        self.admin.stop().await;
         self.pool.close().await;
     }
+}
+
+/// Shows both services to an operator.
+async fn serve_admin(
+    plan: &Plan,
+    engine: &Engine,
+    api: &core_api::Service,
+    metrics: PrometheusHandle,
+) -> Result<Admin> {
+    let operations = engine.operations();
+    let contents = Contents {
+        metrics,
+        pages: operations.pages(),
+        parts: vec![api.probe(), Arc::new(operations)],
+    };
+    let at = plan.private.bind;
+    let admin = admin::serve(&plan.private, contents).await;
+    admin.with_context(|| format!("cannot listen on {at}: choose another address with admin_http"))
 }
 
 /// Opens the database and, where none is configured, the kept secret: both live in the

@@ -24,6 +24,7 @@ use crate::hook::Hook;
 use crate::limits::Guards;
 use crate::metrics::{self, Backlog};
 use crate::net::{drain, listener, worker};
+use crate::operations::Operations;
 use crate::own::Owns;
 use crate::persist::Persister;
 use crate::requests;
@@ -127,6 +128,7 @@ pub struct Engine {
 /// When it cannot listen, or the database does not answer or is not fit to be used.
 pub async fn start(config: Config, bus: SharedBus) -> anyhow::Result<Engine> {
     describe(metrics::table::METRICS);
+    describe(shared::bus::METRICS);
     metrics::draining(false);
     let listeners =
         listener::open(config.bind, config.workers).with_context(|| format!("cannot listen on {}", config.bind))?;
@@ -168,6 +170,12 @@ impl Engine {
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// What an operator may look at; also while it stops.
+    #[must_use]
+    pub fn operations(&self) -> Operations {
+        Operations::new(self.shared.clone(), self.stopping.clone())
     }
 
     /// Connections at present.

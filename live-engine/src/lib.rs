@@ -16,6 +16,7 @@
 //!   grants holds, `tickets` spends tickets, `feed` brings committed changes, `requests`
 //!   commands from core-api, `revoked` word of whoever was shut out. `hook` asks the
 //!   operator's moderation service, on a thread of its own.
+//! - `metrics` is what is counted, `operations` what an operator may look at.
 //!
 //! Workers share nothing but what `types` and `router` pass between them, and no worker
 //! ever waits for another.
@@ -31,6 +32,7 @@ pub mod hook;
 pub mod limits;
 mod metrics;
 pub mod net;
+pub mod operations;
 pub mod own;
 pub mod persist;
 mod requests;
@@ -45,3 +47,5 @@ pub mod types;
 
 pub use config::{Config, Drain, Limits, Rate, ShowRules};
 pub use engine::{Engine, start};
+pub use metrics::table::METRICS;
+pub use operations::Operations;

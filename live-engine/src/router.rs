@@ -162,6 +162,12 @@ impl Load {
         self.per_worker.iter().map(|(v, _)| v.load(Ordering::Relaxed)).sum()
     }
 
+    /// The same for each worker.
+    #[must_use]
+    pub fn viewers_by_worker(&self) -> Vec<u64> {
+        self.per_worker.iter().map(|(v, _)| v.load(Ordering::Relaxed)).collect()
+    }
+
     /// The formats in which one of a worker's viewers may read compressed, in the order of
     /// [`shared::protocol::Format::ALL`].
     pub fn set_deflate(&self, worker: u16, wanted: [bool; 2]) {
@@ -350,6 +356,13 @@ impl Router {
     /// Notes that a room is closed.
     pub fn closed(&self, stream: StreamId, room: &Addr<Room>) {
         self.rooms.remove_if(&stream, |_, entry| entry.room == *room);
+    }
+
+    /// Every open room, in no order.
+    #[must_use]
+    pub fn open_rooms(&self) -> Vec<(StreamId, Addr<Room>)> {
+        let rooms = self.rooms.iter();
+        rooms.map(|entry| (*entry.key(), entry.room.clone())).collect()
     }
 
     /// Whether a room is open here.

@@ -4,6 +4,7 @@
 //! Nothing here knows a web framework or an actor, and nothing here holds a rule of
 //! one service alone.
 
+pub mod admin;
 pub mod bus;
 pub mod client_address;
 pub mod config;

@@ -1,6 +1,9 @@
 //! Logs and metrics, set up once by each binary.
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::sync::OnceLock;
+
+pub use metrics_exporter_prometheus::PrometheusHandle;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tracing_subscriber::EnvFilter;
 
 /// Upper bounds of the buckets of everything measured in seconds.
@@ -47,10 +50,15 @@ pub fn init_logs(format: LogFormat, default: &str) {
 }
 
 /// Starts collecting metrics for the whole process; the handle renders them as
-/// Prometheus text. Call `run_upkeep` on it now and then, or histograms grow.
-/// A second call in one process gives a handle on a recorder of its own that stays empty.
+/// Prometheus text. `run_upkeep` has to be called on it now and then, or histograms grow:
+/// the private listener does. A second call in one process gives the same handle.
 #[must_use]
 pub fn init_metrics() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE.get_or_init(install_recorder).clone()
+}
+
+fn install_recorder() -> PrometheusHandle {
     // Buckets, not quantiles of each process, because those cannot be summed. An error
     // would mean that a list of bounds is empty.
     let builder = [("_seconds", SECONDS), ("_rows", COUNTS), ("_size", COUNTS)]

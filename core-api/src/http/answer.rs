@@ -9,7 +9,9 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use metrics::Unit::{Count, Seconds};
 use shared::error::{ErrorCode, Refusal};
+use shared::metric::Metric;
 use utoipa::openapi::OpenApi;
 
 use super::error::{Error, problem};
@@ -18,6 +20,14 @@ use crate::state::State;
 
 /// The header that names the request to whoever asks about it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The service's metrics.
+pub const METRICS: &[Metric] = &[
+    Metric::counter("http_requests_total", Count, LABELS, "requests answered"),
+    Metric::histogram("http_request_seconds", Seconds, LABELS, "how long answers took"),
+];
+/// The route is its pattern, and a method that we do not know is `other`.
+const LABELS: &[&str] = &["method", "route", "status"];
 
 /// Wraps the whole application.
 ///

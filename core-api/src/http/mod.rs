@@ -12,7 +12,7 @@ mod rate;
 pub mod rules;
 mod who;
 
-pub use answer::{AllowedMethods, answer, no_route};
+pub use answer::{AllowedMethods, METRICS, answer, no_route};
 pub use body::{Body, Id, IdempotencyKey, extractor_errors};
 pub use client::client_address;
 pub use error::{Error, PROBLEM_JSON, Problem, Result, problem};

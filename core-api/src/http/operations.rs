@@ -1,10 +1,12 @@
-//! What those who run the service ask: is it up, is it ready, how much does it do; and
-//! the API's description of itself.
+//! What whoever sends requests here asks first: is it up, is it ready; and the API's
+//! description of itself. How much it does is told on the private listener.
 
 use std::time::Duration;
 
 use actix_web::{HttpResponse, Responder, get, web};
+use async_trait::async_trait;
 use serde::Serialize;
+use shared::admin::{Probe, Standing};
 use shared::error::ErrorCode;
 use utoipa::ToSchema;
 
@@ -63,25 +65,36 @@ pub async fn readyz(state: web::Data<State>) -> Result<web::Json<Readiness>> {
     if state.stopping.is_cancelled() {
         return Err(ErrorCode::Overloaded.into());
     }
+    ping(&state).await?;
+    Ok(web::Json(Readiness::of(state.bus.is_up())))
+}
+
+/// Whether the database answers.
+async fn ping(state: &State) -> Result<()> {
     let ping = sqlx::Connection::ping;
     let reached = tokio::time::timeout(PING_DEADLINE, async { ping(&mut *state.db.acquire().await?).await }).await;
     match reached {
-        Ok(Ok(())) => Ok(web::Json(Readiness::of(state.bus.is_up()))),
-        Ok(Err(error)) => Err(error.into()),
+        Ok(answered) => Ok(answered?),
         Err(_) => Err(ErrorCode::DatabaseUnavailable.into()),
     }
 }
 
-/// Counters and histograms, as Prometheus text.
-#[utoipa::path(
-    tag = "operations",
-    responses((status = 200, description = "Prometheus text", body = String, content_type = "text/plain"))
-)]
-#[get("/metrics")]
-pub async fn metrics(state: web::Data<State>) -> impl Responder {
-    HttpResponse::Ok()
-        .content_type("text/plain; version=0.0.4; charset=utf-8")
-        .body(state.metrics.render())
+/// The service as the private listener asks it.
+pub struct Part(pub State);
+
+#[async_trait]
+impl Probe for Part {
+    fn name(&self) -> &'static str {
+        "core-api"
+    }
+
+    async fn standing(&self) -> Standing {
+        Standing {
+            is_draining: self.0.stopping.is_cancelled(),
+            has_database: ping(&self.0).await.is_ok(),
+            has_bus: self.0.bus.is_up(),
+        }
+    }
 }
 
 /// The API's description, written once at start.

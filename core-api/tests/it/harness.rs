@@ -72,8 +72,7 @@ impl App {
         config.limits.tickets_per_minute = plenty;
         config.limits.password_wait = std::time::Duration::from_secs(60);
         change(&mut config);
-        let metrics = shared::telemetry::init_metrics();
-        let service = core_api::start(config, pool, bus.clone(), metrics, None)
+        let service = core_api::start(config, pool, bus.clone(), None)
             .await
             .expect("the service starts");
         Self {

@@ -133,9 +133,8 @@ async fn those_who_run_it_can_ask_how_it_is() {
     assert_eq!(app.get("/readyz").send().await.ok::<Value>()["status"], "ok");
     let head = app.method(Method::HEAD, "/healthz").send().await;
     assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
-    let metrics = app.get("/metrics").send().await;
-    assert_eq!(metrics.status, 200);
-    assert!(metrics.header("content-type").starts_with("text/plain"));
+    // How much it does is not told on the public port.
+    app.get("/metrics").send().await.refused(404, "not_found");
 }
 
 #[tokio::test]

@@ -83,10 +83,7 @@ impl World {
         let pool = shared::db::connect(&db.url, &testkit::db_options())
             .await
             .expect("the database answers");
-        let metrics = shared::telemetry::init_metrics();
-        let core = core_api::start(config, pool, bus, metrics, None)
-            .await
-            .expect("core-api starts");
+        let core = core_api::start(config, pool, bus, None).await.expect("core-api starts");
         let rest = RestClient::new(&format!("http://{}", core.addr())).expect("a client");
         let core = Box::new(core);
         let services = Services::Here { core, engine };

@@ -203,3 +203,41 @@ async fn viewers_of_a_room_that_ended_unheard_are_sent_away() {
     assert_eq!(guest.close_code(), Some(4000));
     half.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_is_too_busy_to_answer_is_listed_as_such() {
+    let half = Half::start().await;
+    let (shared, stream) = (half.shared.clone(), half.stream);
+    let (opened, room) = oneshot::channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    // Its thread does nothing but wait for us: a room in a very long turn.
+    let busy = std::thread::spawn(move || {
+        actix::System::new().block_on(async move {
+            let room = crate::room::open(shared, stream).room;
+            assert!(opened.send(room).is_ok(), "the test waits");
+            held.recv().expect("released");
+        });
+    });
+    let entry = crate::router::RoomEntry {
+        room: room.await.expect("it is open"),
+        mail: Arc::default(),
+        news: crate::own::News::new(Instant::now()),
+    };
+    half.shared.router.opened(stream, entry);
+    let operations = Operations::new(half.shared.clone(), CancellationToken::new());
+    let began = Instant::now();
+    let page = operations
+        .rooms(&std::collections::BTreeMap::new())
+        .await
+        .expect("a page");
+    assert!(
+        began.elapsed() < DEADLINE / 4,
+        "it waits for nobody: {:?}",
+        began.elapsed()
+    );
+    let silent = serde_json::json!([{ "stream": stream, "answered": false }]);
+    assert_eq!((&page["open"], &page["rooms"]), (&1.into(), &silent));
+    release.send(()).expect("it waits");
+    busy.join().expect("it ends");
+    half.stop().await;
+}

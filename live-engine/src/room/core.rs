@@ -11,6 +11,7 @@
 
 mod chat;
 mod effect;
+mod facts;
 mod farewell;
 mod speech;
 
@@ -41,6 +42,7 @@ use crate::types::ConnId;
 use chat::Chat;
 pub use chat::ChatLimits;
 pub use effect::{Effect, FoundSale, Read, Reading};
+pub use facts::{Facts, SaleFacts, Stage};
 use farewell::Farewell;
 pub use speech::Measured;
 use speech::Speech;

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::ids::{NodeId, StreamId};
 
@@ -23,7 +23,15 @@ const RENEW_EVERY: Duration = Duration::from_secs(2);
 /// The leases of a node. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Leases {
-    owned: Arc<Mutex<HashMap<StreamId, i64>>>,
+    owned: Arc<Mutex<HashMap<StreamId, Lease>>>,
+}
+
+/// A room's lease.
+#[derive(Clone, Copy)]
+struct Lease {
+    epoch: i64,
+    /// Before it was last taken or renewed: it holds for [`LEASE`] from there at least.
+    since: Instant,
 }
 
 impl Leases {
@@ -43,25 +51,43 @@ impl Leases {
         leases
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, i64>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, Lease>> {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Renews a room's lease from now on.
     pub fn keep(&self, stream: StreamId, epoch: i64) {
-        self.lock().insert(stream, epoch);
+        let since = Instant::now();
+        self.lock().insert(stream, Lease { epoch, since });
     }
 
     /// Renews it no more.
     pub fn forget(&self, stream: StreamId, epoch: i64) {
         let mut owned = self.lock();
-        if owned.get(&stream) == Some(&epoch) {
+        if owned.get(&stream).is_some_and(|lease| lease.epoch == epoch) {
             owned.remove(&stream);
         }
     }
 
+    /// How long a room's lease holds unless it is renewed, about; `None` where it has none.
+    #[must_use]
+    pub fn left(&self, stream: StreamId) -> Option<Duration> {
+        let since = self.lock().get(&stream)?.since;
+        Some(LEASE.saturating_sub(since.elapsed()))
+    }
+
     fn all(&self) -> Vec<(StreamId, i64)> {
-        self.lock().iter().map(|(stream, epoch)| (*stream, *epoch)).collect()
+        let owned = self.lock();
+        owned.iter().map(|(stream, lease)| (*stream, lease.epoch)).collect()
+    }
+
+    /// These were renewed by a statement that was sent after `since`.
+    fn renewed(&self, streams: &HashSet<StreamId>, since: Instant) {
+        for (stream, lease) in self.lock().iter_mut() {
+            if streams.contains(stream) {
+                lease.since = lease.since.max(since);
+            }
+        }
     }
 }
 
@@ -85,10 +111,12 @@ impl Renewer {
             if rooms.is_empty() {
                 continue;
             }
+            let since = Instant::now();
             match self.renew(&rooms).await {
                 Ok(ours) => {
                     self.health.answered();
                     let ours: HashSet<_> = ours.into_iter().collect();
+                    self.leases.renewed(&ours, since);
                     for (stream, epoch) in rooms.into_iter().filter(|(stream, _)| !ours.contains(stream)) {
                         self.sink.persisted(PersistReport::Fenced { stream, epoch });
                     }

@@ -13,7 +13,7 @@ use shared::status::StreamStatus;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::core::{ChatLimits, Core, CoreLimits, Effect, Now, Read};
+use super::core::{ChatLimits, Core, CoreLimits, Effect, Facts, Now, Read};
 use super::host_watch::HostStep;
 use super::open::Opened;
 use super::reach::Reach;
@@ -146,6 +146,11 @@ impl Live {
         self.note_audience();
         let is_wanted = self.reach.is_attached() || self.reach.is_behind();
         self.with(ctx, |core, now| core.sweep(is_wanted, now))
+    }
+
+    /// The room in numbers.
+    pub(super) fn facts(&self, closing: bool) -> Facts {
+        self.core.facts(closing, now())
     }
 
     /// Has it written down who watches.

@@ -200,6 +200,12 @@ impl RoomLog {
         }
     }
 
+    /// What it keeps, in bytes.
+    #[must_use]
+    pub const fn kept_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The number of the tick that comes next.
     #[must_use]
     pub fn next(&self) -> u64 {

@@ -50,6 +50,7 @@ use tokio::sync::oneshot;
 use crate::engine::Shared;
 use crate::router::{Mail, RoomPost, ToWorker};
 use crate::types::ConnId;
+use core::Facts;
 use live::Live;
 
 /// Messages that may wait for a room; more are refused as `overloaded`.
@@ -150,6 +151,11 @@ impl Host {
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Post(RoomPost);
+
+/// An operator looks: the room in numbers.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Look(pub oneshot::Sender<Facts>);
 
 /// Say what there is still to say, store it, and close.
 #[derive(Message)]
@@ -426,6 +432,21 @@ impl Handler<Post> for Room {
             tracing::warn!(stream = %self.stream, "the room belongs to another node now");
             self.finish(ctx, Why::Fenced);
         }
+    }
+}
+
+impl Handler<Look> for Room {
+    type Result = ();
+
+    fn handle(&mut self, message: Look, _: &mut Context<Self>) {
+        let facts = match &self.phase {
+            Phase::Open(live) => live.facts(false),
+            Phase::Closing(live) => live.facts(true),
+            // The sender is dropped, which says it.
+            Phase::Opening { .. } | Phase::Closed => return,
+        };
+        // Whoever asked may have given up.
+        let _ = message.0.send(facts);
     }
 }
 

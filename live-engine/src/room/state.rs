@@ -210,6 +210,11 @@ impl RoomState {
         self.sales.get(&sale)
     }
 
+    /// Sales that are open or about to, in the order of their ids.
+    pub fn sales(&self) -> impl Iterator<Item = &SaleCard> {
+        self.sales.values()
+    }
+
     /// Whether any sale is open or about to.
     #[must_use]
     pub fn has_sales(&self) -> bool {

@@ -1,20 +1,17 @@
 //! An orderly stop: everybody is told when to come back, nothing acknowledged is lost, and
 //! it is over in time.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use live_engine::Drain;
-use loadtest::live::{Auth, LiveClient};
+use loadtest::live::LiveClient;
 use shared::bus::MemoryBus;
 use shared::config::Secret;
 use shared::ids::RequestId;
-use shared::protocol::{ClientCommand, Format, Outcome, Private, ServerFrame};
-use shared::token::Part;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use shared::protocol::{ClientCommand, Outcome, Private, ServerFrame};
 
-use crate::harness::{World, chat, ticket};
+use crate::harness::{World, chat};
+use crate::process::Process;
 use crate::proxy::{Line, Proxy};
 
 const SPREAD: Duration = Duration::from_secs(30);
@@ -148,73 +145,23 @@ async fn a_silent_database_does_not_keep_the_engine_from_stopping() {
     assert!(end.acknowledged.is_empty(), "nothing was committed");
 }
 
-/// The engine as a program, and where it listens.
-async fn program(database_url: &str) -> (Child, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_live-engine"))
-        .args(["--log-format", "json"])
-        .env_clear()
-        .env("HAWKER_DATABASE_URL", database_url)
-        .env("HAWKER_TOKEN_SECRET", testkit::TOKEN_SECRET)
-        .env("HAWKER_ALLOW_UNSAFE_DATABASE", "true")
-        .env("HAWKER_BUS", "memory")
-        .env("HAWKER_LIVE", "127.0.0.1:0")
-        .env("HAWKER_DRAIN_SECONDS", "60")
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("it starts");
-    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-    loop {
-        let line = tokio::time::timeout(crate::ears::DEADLINE, lines.next_line()).await;
-        let line = line.expect("in time").expect("readable").expect("it goes on");
-        let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-        if let Some(addr) = entry["fields"]["addr"].as_str() {
-            let url = format!("ws://{addr}/ws");
-            // What it says from now on is read, so that it never waits to say it.
-            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return (child, url);
-        }
-    }
-}
-
-async fn terminate(child: &Child) {
-    let pid = child.id().expect("it runs").to_string();
-    let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
-    assert!(sent.expect("kill runs").success());
-}
-
-async fn ended(child: &mut Child) -> Option<i32> {
-    let status = tokio::time::timeout(crate::ears::DEADLINE, child.wait()).await;
-    status.expect("it ends in time").expect("waited for").code()
-}
-
 #[tokio::test]
 async fn a_program_that_is_told_to_stop_says_goodbye_and_a_second_time_ends_at_once() {
     let base = testkit::database().await;
     let shop = testkit::fixtures::shop(&base.pool, 1, 100).await;
     let proxy = Proxy::before(&base.url).await;
-    let join = async |url: &str| {
-        let id = testkit::fixtures::user(&base.pool, "Visitor").await;
-        let viewer = shared::token::Viewer::User {
-            id,
-            name: "Visitor".into(),
-        };
-        let ticket = ticket(viewer, shop.stream, Part::Viewer);
-        let mut client = LiveClient::connect(url, Format::Json, Auth::Ticket(ticket))
-            .await
-            .expect("in");
-        client.join(shop.stream, None).await.expect("joined");
-        client
-    };
-    let (mut child, url) = program(&proxy.url).await;
-    let client = join(&url).await;
-    terminate(&child).await;
+    let patient = [("HAWKER_DRAIN_SECONDS", "60")];
+    let mut engine = Process::start(&proxy.url, &patient).await;
+    let client = engine.join(&base, shop.stream, "Visitor").await;
+    engine.terminate().await;
     let end = end_of(client).await;
     assert_eq!((end.code, end.resume_after_ms.len()), (1012, 1));
-    assert_eq!(ended(&mut child).await, Some(0));
+    assert_eq!(engine.ended().await, Some(0));
 
-    let (mut child, url) = program(&proxy.url).await;
-    let mut client = join(&url).await;
+    let mut engine = Process::start(&proxy.url, &patient).await;
+    let mut client = engine.join(&base, shop.stream, "Visitor").await;
+    assert_eq!(engine.get("/readyz").await.0, 200);
+    assert!(engine.get("/metrics").await.1.contains("engine_draining 0"));
     // It has a minute to stop, and would wait for the database.
     proxy.set(Line::Silent);
     client
@@ -222,10 +169,14 @@ async fn a_program_that_is_told_to_stop_says_goodbye_and_a_second_time_ends_at_o
         .await
         .expect("sent");
     let began = Instant::now();
-    terminate(&child).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(child.try_wait().expect("known").is_none(), "it still waits");
-    terminate(&child).await;
-    assert_eq!(ended(&mut child).await, Some(1));
+    engine.terminate().await;
+    // Whoever sends it viewers sees that it takes no more, and its metrics stay.
+    let told = engine.until("/readyz", |status, _| status == 503).await;
+    assert!(told.contains(r#""status":"draining""#), "{told}");
+    assert_eq!(engine.get("/healthz").await.0, 200, "it is not to be killed");
+    assert!(engine.get("/metrics").await.1.contains("engine_draining 1"));
+    assert!(engine.is_running(), "it still waits");
+    engine.terminate().await;
+    assert_eq!(engine.ended().await, Some(1));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }

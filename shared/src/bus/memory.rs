@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::local::{Servers, Subscribers};
-use super::{Bus, BusError, Delivery, Request, Requests, SharedBus, Subscription, check_size};
+use super::{Bus, BusError, Delivery, Request, Requests, SharedBus, Subscription, check_size, timed};
 
 /// After so many new ends the topics are tidied, so that those without any do not pile up.
 const TIDY_AFTER: usize = 256;
@@ -37,6 +37,24 @@ impl MemoryBus {
     }
 }
 
+impl MemoryBus {
+    /// See [`Bus::request`].
+    async fn ask(&self, topic: &str, message: Bytes, timeout: Duration) -> Result<Bytes, BusError> {
+        check_size(&message)?;
+        let (sender, answer) = oneshot::channel();
+        let reply = Box::new(move |message| {
+            // An asker who has given up is no error.
+            let _ = sender.send(message);
+        });
+        self.servers.give(topic, Request { message, reply })?;
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(Ok(message)) => Ok(message),
+            // A server that drops a request has not answered it; it may have acted on it.
+            Ok(Err(_)) | Err(_) => Err(BusError::Timeout),
+        }
+    }
+}
+
 #[async_trait]
 impl Bus for MemoryBus {
     async fn publish(&self, topic: &str, message: Bytes) -> Result<(), BusError> {
@@ -51,18 +69,7 @@ impl Bus for MemoryBus {
     }
 
     async fn request(&self, topic: &str, message: Bytes, timeout: Duration) -> Result<Bytes, BusError> {
-        check_size(&message)?;
-        let (sender, answer) = oneshot::channel();
-        let reply = Box::new(move |message| {
-            // An asker who has given up is no error.
-            let _ = sender.send(message);
-        });
-        self.servers.give(topic, Request { message, reply })?;
-        match tokio::time::timeout(timeout, answer).await {
-            Ok(Ok(message)) => Ok(message),
-            // A server that drops a request has not answered it; it may have acted on it.
-            Ok(Err(_)) | Err(_) => Err(BusError::Timeout),
-        }
+        timed(self.ask(topic, message, timeout)).await
     }
 
     async fn serve(&self, topic: &str) -> Result<Requests, BusError> {

@@ -11,11 +11,14 @@ mod memory;
 mod redis;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use metrics::Unit;
 use tokio::sync::{broadcast, mpsc};
+
+use crate::metric::Metric;
 
 pub use config::{BusConfig, Unset};
 pub use memory::MemoryBus;
@@ -27,6 +30,14 @@ pub const SUBSCRIPTION_CAPACITY: usize = 1024;
 pub const REQUEST_CAPACITY: usize = 1024;
 /// The longest message.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// The bus's metrics.
+pub const METRICS: &[Metric] = &[Metric::histogram(
+    "bus_request_seconds",
+    Unit::Seconds,
+    &["outcome"],
+    "round trips over the bus, by what they came to: `answered`, `no_server`, `overloaded`, `timeout`, `unreachable`, `too_large`",
+)];
 
 /// Why a message did not get there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -143,6 +154,27 @@ impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Request").field("message", &self.message).finish()
     }
+}
+
+impl BusError {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoServer => "no_server",
+            Self::Overloaded => "overloaded",
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// Measures a round trip.
+async fn timed(asking: impl Future<Output = Result<Bytes, BusError>>) -> Result<Bytes, BusError> {
+    let began = Instant::now();
+    let result = asking.await;
+    let outcome = result.as_ref().map_or_else(|error| error.as_str(), |_| "answered");
+    metrics::histogram!("bus_request_seconds", "outcome" => outcome).record(began.elapsed().as_secs_f64());
+    result
 }
 
 fn check_size(message: &Bytes) -> Result<(), BusError> {

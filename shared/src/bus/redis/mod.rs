@@ -21,7 +21,7 @@ use redis::ConnectionAddr;
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
-use super::{Bus, BusError, Requests, Subscription, check_size};
+use super::{Bus, BusError, Requests, Subscription, check_size, timed};
 use crate::config::Secret;
 use ends::Ends;
 use envelope::Question;
@@ -116,24 +116,9 @@ impl RedisBus {
     }
 }
 
-#[async_trait]
-impl Bus for RedisBus {
-    async fn publish(&self, topic: &str, message: Bytes) -> Result<(), BusError> {
-        check_size(&message)?;
-        if !self.is_up() {
-            return Err(BusError::Unreachable);
-        }
-        let channel = self.names.topic(topic);
-        self.queue.put(Ask::Publish { channel, message })
-    }
-
-    async fn subscribe(&self, topic: &str) -> Result<Subscription, BusError> {
-        let subscription = self.ends.subscribers.add(topic);
-        self.listen(self.names.topic(topic)).await?;
-        Ok(subscription)
-    }
-
-    async fn request(&self, topic: &str, message: Bytes, timeout: Duration) -> Result<Bytes, BusError> {
+impl RedisBus {
+    /// See [`Bus::request`].
+    async fn ask(&self, topic: &str, message: Bytes, timeout: Duration) -> Result<Bytes, BusError> {
         check_size(&message)?;
         if !self.is_up() {
             return Err(BusError::Unreachable);
@@ -152,6 +137,28 @@ impl Bus for RedisBus {
         tokio::time::timeout(timeout, waiting.answer())
             .await
             .unwrap_or(Err(BusError::Timeout))
+    }
+}
+
+#[async_trait]
+impl Bus for RedisBus {
+    async fn publish(&self, topic: &str, message: Bytes) -> Result<(), BusError> {
+        check_size(&message)?;
+        if !self.is_up() {
+            return Err(BusError::Unreachable);
+        }
+        let channel = self.names.topic(topic);
+        self.queue.put(Ask::Publish { channel, message })
+    }
+
+    async fn subscribe(&self, topic: &str) -> Result<Subscription, BusError> {
+        let subscription = self.ends.subscribers.add(topic);
+        self.listen(self.names.topic(topic)).await?;
+        Ok(subscription)
+    }
+
+    async fn request(&self, topic: &str, message: Bytes, timeout: Duration) -> Result<Bytes, BusError> {
+        timed(self.ask(topic, message, timeout)).await
     }
 
     async fn serve(&self, topic: &str) -> Result<Requests, BusError> {

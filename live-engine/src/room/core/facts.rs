@@ -1,0 +1,114 @@
+//! An open room in numbers, for an operator: how far it is, who is there, what it sells.
+//! Holds nothing that anybody has said, and no names.
+
+use serde::Serialize;
+use shared::ids::{SaleId, UserId};
+use shared::protocol::Millis;
+use shared::status::StreamStatus;
+
+use super::{Core, Now};
+use crate::room::tick;
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Facts {
+    /// The show's status.
+    pub state: StreamStatus,
+    /// Whether it closes.
+    pub closing: bool,
+    /// Raised with every owner.
+    pub epoch: i64,
+    /// The number of the last event.
+    pub head_seq: u64,
+    /// Everything up to here is stored, or refused for good.
+    pub committed_seq: u64,
+    /// How many events are not stored yet.
+    pub persister_lag: u64,
+    /// Of those, the ones that the persister has had no room for.
+    pub unoffered: usize,
+    /// Connections, for each worker.
+    pub viewers: Vec<u64>,
+    /// People.
+    pub people: u64,
+    /// Whose show it is.
+    pub host: UserId,
+    /// Whether the host is connected, as the host.
+    pub host_present: bool,
+    /// The length of its tick.
+    pub tick_ms: u64,
+    /// What it keeps of its recent frames.
+    pub log_bytes: usize,
+    /// Sales that are open or about to.
+    pub sales: Vec<SaleFacts>,
+}
+
+/// A sale in numbers.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct SaleFacts {
+    /// It.
+    pub sale: SaleId,
+    /// Whether it has begun.
+    pub state: Stage,
+    /// Units set aside.
+    pub quantity: u32,
+    /// Units neither held nor sold.
+    pub remaining: u32,
+    /// When it ends.
+    pub ends_at: Millis,
+}
+
+/// Where a sale is, by its times. One that is over is closed soon.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// It has not begun.
+    Announced,
+    /// It has begun.
+    Open,
+    /// Its time is up.
+    Over,
+}
+
+impl Stage {
+    const fn of(opens_at: Millis, ends_at: Millis, now: Millis) -> Self {
+        if now < opens_at {
+            Self::Announced
+        } else if now < ends_at {
+            Self::Open
+        } else {
+            Self::Over
+        }
+    }
+}
+
+impl Core {
+    /// The room in numbers.
+    #[must_use]
+    pub fn facts(&self, closing: bool, now: Now) -> Facts {
+        let counted = self.load.presence.counted();
+        let head_seq = self.next_seq - 1;
+        let sales = self.state.sales().map(|sale| SaleFacts {
+            sale: sale.id,
+            state: Stage::of(sale.opens_at, sale.ends_at, now.ms),
+            quantity: sale.quantity,
+            remaining: sale.remaining,
+            ends_at: sale.ends_at,
+        });
+        Facts {
+            sales: sales.collect(),
+            state: self.state.status(),
+            closing,
+            epoch: self.epoch,
+            head_seq,
+            committed_seq: self.committed,
+            persister_lag: head_seq.saturating_sub(self.committed),
+            unoffered: self.unoffered.len(),
+            viewers: self.load.viewers_by_worker(),
+            people: counted.people,
+            host: self.state.host(),
+            host_present: counted.has_host,
+            tick_ms: u64::try_from(tick::length(self.load.sweep()).as_millis()).unwrap_or(u64::MAX),
+            log_bytes: self.speech.log().kept_bytes(),
+        }
+    }
+}
