@@ -20,7 +20,8 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // The banner and one line for each trouble is what people get; logs are for looking.
-    telemetry::init_logs(LogFormat::Text, "warn,sqlx=error");
+    // A request's span is there to name it in a line of trouble.
+    telemetry::init_logs(LogFormat::Text, "warn,sqlx=error,tracing_actix_web=info");
     hawker::raise_file_limit();
     match run(cli) {
         Ok(code) => code,

@@ -14,6 +14,7 @@ use shared::protocol::{
 };
 use shared::status::OrderStatus;
 use shared::token::{Part, Viewer};
+use tracing::{Instrument as _, Span};
 
 use crate::auth::{self, Identity};
 use crate::limits::Act;
@@ -26,6 +27,7 @@ use crate::room::store::people;
 use crate::room::store::report::{self, Report};
 use crate::room::{Host, Say, powers, text};
 use crate::sale::{HoldRequest, ReleaseRequest, UnwaitRequest};
+use crate::trace;
 use crate::types::Own;
 
 /// How long a join may wait for its room to open.
@@ -44,10 +46,23 @@ enum Done {
 
 type Result = std::result::Result<Done, Refusal>;
 
-/// Carries out one command of a connection.
+/// Carries out one command of a connection, under a span of its own.
 pub async fn handle(worker: &Rc<Worker>, conn: &Rc<Conn>, frame: ClientFrame) {
-    let id = frame.id;
     let kind = kind(&frame.command);
+    let stream = match &frame.command {
+        ClientCommand::Join { stream, .. } => Some(*stream),
+        _ => conn.shard().map(|shard| shard.stream()),
+    };
+    let span = match &frame.command {
+        // Many, and they ask no database.
+        ClientCommand::React { .. } => Span::none(),
+        _ => trace::command(conn.id, frame.id, kind, frame.request_id, stream),
+    };
+    carry_out(worker, conn, frame, kind).instrument(span).await;
+}
+
+async fn carry_out(worker: &Rc<Worker>, conn: &Rc<Conn>, frame: ClientFrame, kind: &'static str) {
+    let id = frame.id;
     let result = match (worker.shared.guards.command(&conn.commands), conn.identity()) {
         (Err(refusal), _) => Err(refusal),
         (Ok(()), None) => Err(ErrorCode::Unauthenticated.into()),
@@ -163,7 +178,8 @@ impl Command<'_> {
             // Looked up after the join: what comes from now on is told in any case.
             && !since.is_some_and(|since| shard.has_no_news_for(user, since))
         {
-            actix_rt::spawn(tell_own(self.worker.clone(), self.conn.clone(), shard, user));
+            let telling = tell_own(self.worker.clone(), self.conn.clone(), shard, user);
+            actix_rt::spawn(telling.in_current_span());
         }
         Ok(Done::Later)
     }

@@ -17,6 +17,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 /// How long anybody who waits for an answer is kept waiting.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(2);
@@ -241,7 +242,7 @@ impl Db {
             return Err(ErrorCode::Overloaded.into());
         };
         let (pool, running, health) = (shared.pool.clone(), shared.running.clone(), shared.health.clone());
-        let task = self.spawn(async move {
+        let work = async move {
             let timed = tokio::time::timeout(CALL_DEADLINE, async {
                 // Never closed, so it is always got.
                 let _permit = running.acquire_owned().await;
@@ -263,7 +264,8 @@ impl Db {
                     Err(ErrorCode::DatabaseUnavailable.into())
                 }
             }
-        });
+        };
+        let task = self.spawn(work.in_current_span());
         // An error means that the threads are gone, or that the work panicked (and was logged).
         task.await
             .unwrap_or_else(|_| Err(ErrorCode::DatabaseUnavailable.into()))

@@ -16,7 +16,8 @@
 //!   grants holds, `tickets` spends tickets, `feed` brings committed changes, `requests`
 //!   commands from core-api, `revoked` word of whoever was shut out. `hook` asks the
 //!   operator's moderation service, on a thread of its own.
-//! - `metrics` is what is counted, `operations` what an operator may look at.
+//! - `metrics` is what is counted, `trace` where what is logged came from, `operations`
+//!   what an operator may look at.
 //!
 //! Workers share nothing but what `types` and `router` pass between them, and no worker
 //! ever waits for another.
@@ -43,6 +44,7 @@ pub mod sale;
 #[cfg(test)]
 mod simulation;
 pub mod tickets;
+mod trace;
 pub mod types;
 
 pub use config::{Config, Drain, Limits, Rate, ShowRules};

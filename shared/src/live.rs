@@ -2,6 +2,7 @@
 //! answers, and notices of committed changes, which reach it through the outbox.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::error::Refusal;
 use crate::ids::{NodeId, OrderId, ProductId, RequestId, ReservationId, SaleId, StreamId, UserId};
@@ -36,6 +37,9 @@ pub struct RoomRequest {
     pub request_id: RequestId,
     /// What to do.
     pub command: HostCommand,
+    /// The REST request that asks, by the id that its answer carries. For logs alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_request: Option<Uuid>,
 }
 
 /// The room's answer.

@@ -2,7 +2,7 @@
 //! unit, labels and meaning. From the list they are described to the recorder, and the
 //! operator's documentation is checked against it. Measures nothing itself.
 
-use metrics::Unit;
+use metrics::{Label, Unit};
 
 /// One metric.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +16,8 @@ pub struct Metric {
     /// What tells its series apart. Their values are few: worker numbers, close codes,
     /// kinds of commands; never an id.
     pub labels: &'static [&'static str],
+    /// The values of its one label, where they are known beforehand.
+    pub values: &'static [&'static str],
     /// What it says.
     pub help: &'static str,
 }
@@ -79,36 +81,48 @@ impl Metric {
             kind,
             unit,
             labels,
+            values: &[],
             help,
+        }
+    }
+
+    /// The same with what its one label may be.
+    #[must_use]
+    pub const fn each(self, values: &'static [&'static str]) -> Self {
+        Self { values, ..self }
+    }
+
+    /// Has its series appear that are known beforehand.
+    fn begin(&self) {
+        match (self.labels, self.values) {
+            ([], []) => self.begin_with(Vec::new()),
+            ([label], values) => values
+                .iter()
+                .for_each(|value| self.begin_with(vec![Label::from_static_parts(label, value)])),
+            _ => {}
+        }
+    }
+
+    fn begin_with(&self, labels: Vec<Label>) {
+        match self.kind {
+            Kind::Counter => metrics::counter!(self.name, labels).increment(0),
+            Kind::Gauge => metrics::gauge!(self.name, labels).increment(0.0),
+            Kind::Histogram => drop(metrics::histogram!(self.name, labels)),
         }
     }
 }
 
-/// Tells the process's recorder what the metrics are. Those without labels are there from
-/// now on, at nothing, so that an alert on them does not wait for the first time.
+/// Tells the process's recorder what the metrics are. The series that are known beforehand
+/// are there from now on, at nothing, so that an alert on them does not wait for the first
+/// time.
 pub fn describe(all: &[Metric]) {
     for metric in all {
         let (name, unit, help) = (metric.name, metric.unit, metric.help);
-        let is_plain = metric.labels.is_empty();
         match metric.kind {
-            Kind::Counter => {
-                metrics::describe_counter!(name, unit, help);
-                if is_plain {
-                    metrics::counter!(name).increment(0);
-                }
-            }
-            Kind::Gauge => {
-                metrics::describe_gauge!(name, unit, help);
-                if is_plain {
-                    metrics::gauge!(name).increment(0.0);
-                }
-            }
-            Kind::Histogram => {
-                metrics::describe_histogram!(name, unit, help);
-                if is_plain {
-                    drop(metrics::histogram!(name));
-                }
-            }
+            Kind::Counter => metrics::describe_counter!(name, unit, help),
+            Kind::Gauge => metrics::describe_gauge!(name, unit, help),
+            Kind::Histogram => metrics::describe_histogram!(name, unit, help),
         }
+        metric.begin();
     }
 }

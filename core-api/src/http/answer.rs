@@ -16,6 +16,7 @@ use utoipa::openapi::OpenApi;
 
 use super::error::{Error, problem};
 use super::origin;
+use super::request::within;
 use crate::state::State;
 
 /// The header that names the request to whoever asks about it.
@@ -44,17 +45,15 @@ pub async fn answer(
         // body out, because it knows what was asked.
         request.head_mut().method = Method::GET;
     }
-    let request_id = request
-        .extensions()
-        .get::<tracing_actix_web::RequestId>()
-        .map(ToString::to_string);
+    let id = request.extensions().get().map(|id: &tracing_actix_web::RequestId| **id);
+    let request_id = id.as_ref().map(ToString::to_string);
     let cross_origin = request
         .app_data::<web::Data<State>>()
         .and_then(|state| origin::allowed_header(request.head(), &state.config));
     let response = if origin::is_preflight(request.head()) {
         request.into_response(HttpResponse::NoContent().finish())
     } else {
-        next.call(request).await?.map_into_boxed_body()
+        within(id, next.call(request)).await?.map_into_boxed_body()
     };
     let mut response = with_problem(response, request_id.clone());
     let headers = response.headers_mut();

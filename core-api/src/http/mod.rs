@@ -9,6 +9,7 @@ pub mod operations;
 mod origin;
 mod page;
 mod rate;
+pub mod request;
 pub mod rules;
 mod who;
 

@@ -23,7 +23,7 @@ use crate::audit;
 use crate::catalog::products::{self, Product};
 use crate::config::Config;
 use crate::history;
-use crate::http::{Caller, List, Page, Result, Shopkeeper};
+use crate::http::{Caller, List, Page, Result, Shopkeeper, request};
 use crate::moderation;
 use model::{ChatPage, NewStream, Place, Role, Stream, Ticket};
 
@@ -240,13 +240,14 @@ pub async fn command(
             return Err(Refusal::new(ErrorCode::Forbidden, detail).into());
         }
     }
-    let request = RoomRequest {
+    let asked = RoomRequest {
         stream,
         user,
         request_id,
         command,
+        http_request: request::current(),
     };
-    room::ask(bus, &request).await
+    room::ask(bus, &asked).await
 }
 
 /// Step: whether somebody is the show's host or a moderator who has one of these rights.

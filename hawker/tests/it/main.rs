@@ -5,6 +5,7 @@
 mod apart;
 mod crashes;
 mod demo_shop;
+mod operations;
 mod order;
 mod pages;
 mod program;

@@ -96,6 +96,15 @@ impl Program {
         line.split_whitespace().next().unwrap().trim_end_matches('/').to_owned()
     }
 
+    /// Where its private listener is.
+    pub fn private(&self) -> String {
+        let line = self
+            .banner
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("Operator"));
+        line.unwrap().trim().split("/metrics").next().unwrap().to_owned()
+    }
+
     /// Fetches a path of it.
     pub async fn get(&self, path: &str) -> reqwest::Response {
         let url = format!("{}{path}", self.page());

@@ -38,8 +38,18 @@ pub struct TwoProcesses {
     pub apart: Apart,
     /// What is between them.
     pub redis: Redis,
-    // Where their logs are, for as long as they write.
-    _dir: TempDir,
+    /// Where their logs are, for as long as they write.
+    dir: TempDir,
+}
+
+impl TwoProcesses {
+    /// What one of them has logged, where that is JSON.
+    pub fn log(&self, name: &str) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).expect("a log");
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
 }
 
 /// A shop with one product on air.
@@ -92,6 +102,11 @@ impl World {
 
     /// Starts both services as processes over a Redis of their own.
     pub async fn start_apart() -> Self {
+        Self::start_apart_with(&[]).await
+    }
+
+    /// The same with further settings.
+    pub async fn start_apart_with(settings: &[(&str, &str)]) -> Self {
         let (db, redis) = (testkit::database().await, Redis::start().await);
         let dir = crate::program::scratch();
         let place = Place {
@@ -100,15 +115,14 @@ impl World {
             database_url: db.url.clone(),
             database_forgets: true,
             redis_url: redis.url(),
-            settings: Vec::new(),
+            settings: settings
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
         };
         let apart = Apart::start(place).await.expect("both start");
         let rest = RestClient::new(&apart.base_url()).expect("a client");
-        let services = Services::Apart(Box::new(TwoProcesses {
-            apart,
-            redis,
-            _dir: dir,
-        }));
+        let services = Services::Apart(Box::new(TwoProcesses { apart, redis, dir }));
         Self { db, rest, services }
     }
 

@@ -110,6 +110,15 @@ pub fn begin(worker: u16) {
         None => metrics::counter!(name, "worker" => worker.clone()),
         Some(what) => metrics::counter!(name, "worker" => worker.clone(), "what" => what),
     });
+    for parting in [
+        Parting::Client,
+        Parting::Refused,
+        Parting::Silent,
+        Parting::Stalled,
+        Parting::Lost,
+    ] {
+        metrics::counter!("engine_closes_total", "worker" => worker.clone(), "code" => parting.label()).increment(0);
+    }
     let recorders = Recorders {
         sums,
         round: metrics::histogram!("engine_round_seconds", "worker" => worker.clone()),

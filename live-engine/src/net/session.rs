@@ -14,6 +14,8 @@ use shared::protocol::{
     ClientCommand, ClientFrame, Format, MAX_CLIENT_FRAME_BYTES, Millis, Private, read_client_frame,
 };
 
+use tracing::Instrument as _;
+
 use super::conn::{Conn, Ending};
 use super::deflate::Inflater;
 use super::frame::{self, Opcode};
@@ -23,6 +25,7 @@ use super::worker::Worker;
 use crate::auth::{self, Proof, Proven};
 use crate::commands;
 use crate::metrics::{self, Parting};
+use crate::trace;
 
 /// Bytes read at once.
 const SCRATCH_BYTES: usize = 32 * 1024;
@@ -189,10 +192,14 @@ fn upgraded(worker: &Rc<Worker>, conn: &Rc<Conn>, upgrade: Upgrade) {
     match upgrade.proof {
         Proof::Later => conn.send(&Private::Hello(auth::hello(&worker.shared, None, now_ms()))),
         Proof::Ticket(token) => wait_for(worker.clone(), conn.clone(), async move {
-            greet(&worker, &conn, auth::ticket(&worker.shared, &token).await);
+            let proven = auth::ticket(&worker.shared, &token);
+            let proven = proven.instrument(trace::connection(conn.id)).await;
+            greet(&worker, &conn, proven);
         }),
         Proof::Bearer(token) => wait_for(worker.clone(), conn.clone(), async move {
-            greet(&worker, &conn, auth::bearer(&worker.shared, &token).await);
+            let proven = auth::bearer(&worker.shared, &token);
+            let proven = proven.instrument(trace::connection(conn.id)).await;
+            greet(&worker, &conn, proven);
         }),
     }
 }

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::db::Db;
-use crate::types::Sink;
+use crate::types::{ConnId, Sink};
 use queue::Mark;
 pub use queue::Queue;
 
@@ -69,6 +69,8 @@ pub struct ChatAct {
     pub request_id: RequestId,
     /// Of what was sent.
     pub body: i64,
+    /// The connection that it first came from, for logs.
+    pub conn: ConnId,
 }
 
 impl Row {

@@ -10,6 +10,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::Row;
@@ -18,8 +19,8 @@ use super::store;
 use super::sums::Sums;
 use super::work::{Attempt, Tried, Work};
 use crate::db::{self, CALL_DEADLINE, Db, Error, Failure, Health};
-use crate::metrics;
 use crate::types::{PersistReport, Sink};
+use crate::{metrics, trace};
 
 /// How long one transaction may take before its connection is given up.
 const ATTEMPT_DEADLINE: Duration = Duration::from_secs(15);
@@ -43,6 +44,8 @@ pub(super) struct Writer {
     /// Names this writer's writes of reactions.
     id: Uuid,
     sums: Sums,
+    /// Batches so far.
+    batches: u64,
 }
 
 impl Writer {
@@ -56,6 +59,7 @@ impl Writer {
             stopping: db.stopping(),
             id: Uuid::now_v7(),
             sums: Sums::default(),
+            batches: 0,
         }
     }
 
@@ -65,7 +69,9 @@ impl Writer {
             let work = Work::new(self.queue.take());
             let rows = work.batch().len();
             if rows > 0 {
-                if self.store(work).await.is_err() {
+                self.batches += 1;
+                let span = trace::batch(self.batches, work.batch());
+                if self.store(work).instrument(span).await.is_err() {
                     return;
                 }
                 self.progress.send_modify(|mark| mark.entries += rows as u64);
@@ -90,7 +96,12 @@ impl Writer {
     async fn store(&self, mut work: Work) -> Result<(), Stopped> {
         let mut pause = FIRST_PAUSE;
         while let Some(attempt) = work.next() {
-            let outcome = match self.attempt(attempt).await {
+            // Of the whole batch nothing else is to be said.
+            let span = match attempt.entries.len() == work.batch().len() {
+                true => trace::transaction("events"),
+                false => trace::batch(self.batches, attempt.entries),
+            };
+            let outcome = match self.attempt(attempt).instrument(span.clone()).await {
                 Ok(epochs) => Tried::Stored(epochs),
                 Err(error) if failure_of(&error) == Failure::Data => Tried::Refused(error.to_string()),
                 Err(error) => {
@@ -100,9 +111,11 @@ impl Writer {
             };
             pause = FIRST_PAUSE;
             let cause = attempt.cause.map(str::to_owned);
-            for report in work.tried(outcome) {
-                self.report(report, cause.as_deref());
-            }
+            span.in_scope(|| {
+                for report in work.tried(outcome) {
+                    self.report(report, cause.as_deref());
+                }
+            });
         }
         self.queue.settle(work.batch());
         Ok(())

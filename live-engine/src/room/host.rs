@@ -103,7 +103,7 @@ impl Core {
             request_id: host.request_id,
             command: host.command,
         };
-        self.effect(Effect::CarryOut(host.asker, act));
+        self.effect(Effect::CarryOut(host.asker, act, host.span));
     }
 
     /// What [`Effect::CarryOut`] came to.

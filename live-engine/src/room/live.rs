@@ -11,6 +11,7 @@ use shared::ids::{MessageId, SellerId, StreamId};
 use shared::live::RoomNotice;
 use shared::status::StreamStatus;
 use sqlx::PgPool;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::core::{ChatLimits, Core, CoreLimits, Effect, Facts, Now, Read};
@@ -26,6 +27,7 @@ use crate::hook::Inspect;
 use crate::metrics;
 use crate::own::News;
 use crate::router::{Attached, Load, Mail, RoomEntry, RoomPost, Router, ToWorker};
+use crate::trace;
 use crate::types::{Inspected, Verdict};
 
 /// How long a room waits until its show is counted.
@@ -172,6 +174,7 @@ impl Live {
             db.call(async move |pool: PgPool| unattended::carry_out(&pool, stream, epoch, step).await)
                 .await
         };
+        let looked = looked.instrument(trace::room(stream, epoch));
         let looked = actix::fut::wrap_future::<_, Room>(looked);
         ctx.spawn(looked.map(|result, room: &mut Room, ctx| {
             if let Some(live) = room.live() {
@@ -262,7 +265,7 @@ impl Live {
             }
             Effect::TurnOut => self.shared.revoked.tell(),
             Effect::Answer(asker, result) => answer(&self.shared, asker, result),
-            Effect::CarryOut(asker, act) => self.carry_out_act(asker, act, ctx),
+            Effect::CarryOut(asker, act, span) => self.carry_out_act(asker, act, &span, ctx),
             Effect::Inspect(inspect) => self.inspect(inspect, ctx),
             Effect::Hold(held) => self.hold(*held, ctx),
             Effect::LookAfterHost(step) => self.look_after_host(step, ctx),
@@ -290,12 +293,14 @@ impl Live {
         });
     }
 
-    fn carry_out_act(&self, asker: Asker, act: host::HostAct, ctx: &mut Context<Room>) {
+    fn carry_out_act(&self, asker: Asker, act: host::HostAct, span: &Span, ctx: &mut Context<Room>) {
         let db = self.shared.db.clone();
+        let span = span.in_scope(|| trace::room(self.stream, self.epoch));
         let carried_out = async move {
             db.call(async move |pool: PgPool| host::carry_out(&pool, &act).await)
                 .await
         };
+        let carried_out = carried_out.instrument(span);
         let carried_out = actix::fut::wrap_future::<_, Room>(carried_out);
         ctx.spawn(carried_out.map(move |result, room: &mut Room, ctx| match room.live() {
             Some(live) => live.with(ctx, |core, now| core.hosted(asker, result, now)),
@@ -328,6 +333,7 @@ impl Live {
             })
             .await
         };
+        let holding = holding.instrument(trace::room(self.stream, self.epoch));
         let holding = actix::fut::wrap_future::<_, Room>(holding);
         ctx.spawn(holding.map(move |result, room: &mut Room, ctx| {
             // Otherwise it is held or not: its author was told to send it again.
@@ -340,6 +346,7 @@ impl Live {
     /// Reads one thing and goes on with it, if the room is still open then.
     fn read(&self, read: Read, ctx: &mut Context<Room>) {
         let reading = reading::read(self.shared.db.clone(), self.stream, read);
+        let reading = reading.instrument(trace::room(self.stream, self.epoch));
         let reading = actix::fut::wrap_future::<_, Room>(reading);
         ctx.spawn(reading.map(|reading, room: &mut Room, ctx| {
             if let Some(live) = room.live() {

@@ -46,9 +46,11 @@ use shared::ids::{MessageId, RequestId, StreamId, UserId};
 use shared::live::{RoomReply, RoomRequest};
 use shared::protocol::{HostCommand, Private};
 use tokio::sync::oneshot;
+use tracing::{Instrument as _, Span};
 
 use crate::engine::Shared;
 use crate::router::{Mail, RoomPost, ToWorker};
+use crate::trace;
 use crate::types::ConnId;
 use core::Facts;
 use live::Live;
@@ -121,17 +123,20 @@ pub struct Host {
     user: UserId,
     request_id: RequestId,
     command: HostCommand,
+    /// Where it came from.
+    span: Span,
 }
 
 impl Host {
-    /// A command that came over a socket.
+    /// A command that came over a socket, in whose span this is.
     #[must_use]
-    pub const fn from_socket(conn: ConnId, id: u64, user: UserId, request_id: RequestId, command: HostCommand) -> Self {
+    pub fn from_socket(conn: ConnId, id: u64, user: UserId, request_id: RequestId, command: HostCommand) -> Self {
         Self {
             asker: Asker::Socket(conn, id),
             user,
             request_id,
             command,
+            span: Span::current(),
         }
     }
 
@@ -140,6 +145,7 @@ impl Host {
     pub fn from_bus(request: RoomRequest, reply: oneshot::Sender<RoomReply>) -> Self {
         Self {
             asker: Asker::Bus(reply),
+            span: trace::request(&request, store::host::operation(&request.command)),
             user: request.user,
             request_id: request.request_id,
             command: request.command,
@@ -234,7 +240,7 @@ impl Actor for Room {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        let opening = open::open(self.shared.clone(), self.stream);
+        let opening = open::open(self.shared.clone(), self.stream).instrument(trace::opening(self.stream));
         ctx.spawn(
             opening
                 .into_actor(self)

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::UserId;
+use shared::ids::{StreamId, UserId};
 use shared::protocol::{Outcome, Reservation, Waiting};
 use tokio::time::Instant;
 
@@ -15,6 +15,7 @@ use super::state::Ask;
 use super::store::SaleState;
 use super::store::reserve::Granted;
 use crate::db::Failure;
+use crate::trace::FirstBuyer;
 use crate::types::{ConnId, HoldAnswer};
 
 /// The pause before a batch is tried again.
@@ -25,15 +26,18 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Pending {
     conn: ConnId,
     id: u64,
+    /// The room it came from, for logs.
+    stream: StreamId,
     pub(super) ask: Ask,
     pub(super) deadline: Instant,
 }
 
 impl Pending {
-    pub(super) const fn new(conn: ConnId, id: u64, ask: Ask, deadline: Instant) -> Self {
+    pub(super) const fn new(conn: ConnId, id: u64, stream: StreamId, ask: Ask, deadline: Instant) -> Self {
         Self {
             conn,
             id,
+            stream,
             ask,
             deadline,
         }
@@ -130,6 +134,15 @@ impl Batch {
     /// How many are in it.
     pub(crate) fn len(&self) -> usize {
         self.pending.len()
+    }
+
+    /// Who came first, for logs.
+    pub(crate) fn first(&self) -> Option<FirstBuyer> {
+        self.pending.first().map(|pending| FirstBuyer {
+            conn: pending.conn,
+            request_id: pending.ask.request,
+            stream: pending.stream,
+        })
     }
 
     /// Until when it is tried.
@@ -277,7 +290,13 @@ mod tests {
             quantity: 1,
             waits: false,
         };
-        Pending::new(conn, n as u64, ask, at + Duration::from_millis(2_000 + n as u64))
+        Pending::new(
+            conn,
+            n as u64,
+            StreamId(id),
+            ask,
+            at + Duration::from_millis(2_000 + n as u64),
+        )
     }
 
     #[derive(Clone, Copy, Debug)]

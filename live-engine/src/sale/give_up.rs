@@ -7,6 +7,7 @@ use shared::error::{ErrorCode, Refusal};
 use shared::ids::{RequestId, ReservationId, SaleId, UserId};
 use shared::protocol::Outcome;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::store;
 use super::{Inner, batch, crowded, state};
@@ -94,7 +95,7 @@ fn answer_later(
         return Err(crowded());
     };
     let desk = inner.clone();
-    inner.spawner.spawn(async move {
+    let answer = async move {
         let result = match work.await {
             Ok(done) => {
                 desk.health.answered();
@@ -107,6 +108,7 @@ fn answer_later(
         };
         desk.sink.hold_answers(vec![HoldAnswer { conn, id, result }]);
         drop(permit);
-    });
+    };
+    inner.spawner.spawn(answer.in_current_span());
     Ok(())
 }

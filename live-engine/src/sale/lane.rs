@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use shared::ids::SaleId;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::batch::{Batch, Settled, Step, Tried};
 use super::state::Ask;
 use super::store::reserve;
 use super::{ATTEMPT_DEADLINE, Inner};
-use crate::metrics;
 use crate::types::HoldAnswer;
+use crate::{metrics, trace};
 
 /// Sales in which more people have got something are never answered from memory.
 const MAX_KNOWN: usize = 20_000;
@@ -30,7 +31,8 @@ pub(super) async fn run(inner: Arc<Inner>, sale: SaleId) {
             continue;
         }
         metrics::hold_batch(batch.len());
-        serve(&inner, sale, batch).await;
+        let span = trace::holds(sale, batch.len(), batch.first());
+        serve(&inner, sale, batch).instrument(span).await;
         read_known(&inner, sale).await;
     }
 }

@@ -108,8 +108,13 @@ impl Lanes {
             quantity: request.quantity,
             waits: request.waits,
         };
-        lane.queue
-            .push_back(Pending::new(request.conn, request.id, ask, now + CALL_DEADLINE));
+        lane.queue.push_back(Pending::new(
+            request.conn,
+            request.id,
+            request.stream,
+            ask,
+            now + CALL_DEADLINE,
+        ));
         self.waiting += 1;
         Ok(!std::mem::replace(&mut lane.running, true))
     }

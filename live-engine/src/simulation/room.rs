@@ -73,7 +73,7 @@ impl World {
             }
             Effect::Tell(user, message) => owner.reach.send_all(|| ToWorker::Personal(user, message.clone())),
             Effect::Answer(asker, result) => self.answer_host(node, &asker, result),
-            Effect::CarryOut(asker, act) => {
+            Effect::CarryOut(asker, act, _) => {
                 assert!(owner.asker.is_none(), "two host commands at once");
                 owner.asker = Some(asker);
                 self.ask(node, Ask::Host(number, act));

@@ -161,6 +161,7 @@ impl World {
             user,
             request_id,
             command,
+            http_request: None,
         };
         let message = serde_json::to_vec(&request).expect("a request is JSON").into();
         let reply = self.bus.request(ROOM_REQUESTS, message, Duration::from_secs(10)).await;

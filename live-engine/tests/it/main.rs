@@ -32,5 +32,6 @@ mod sale_line;
 mod sale_model;
 mod shut_out;
 mod slow;
+mod trace;
 mod wait_list;
 mod wire;

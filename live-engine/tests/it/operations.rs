@@ -151,7 +151,9 @@ async fn an_operator_sees_a_room_in_numbers_and_nothing_that_was_said() {
         .filter_map(Value::as_u64)
         .sum();
     assert_eq!(viewers, 3);
-    assert_eq!((&room["head_seq"], &room["epoch"]), (&2.into(), &1.into()));
+    let (head, committed) = (room["head_seq"].as_u64(), room["committed_seq"].as_u64());
+    assert!(head >= committed && committed >= Some(2), "{room}");
+    assert_eq!(room["epoch"], 1);
     assert!(room["tick_ms"].as_u64().is_some_and(|ms| ms > 0));
     assert!(room["log_bytes"].as_u64().is_some_and(|bytes| bytes > 0));
     assert_eq!(room["sales"][0]["remaining"], 10);

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use live_engine::db::Db;
 use live_engine::persist::{ChatAct, Entry, Persister, Row};
-use live_engine::types::PersistReport;
+use live_engine::types::{ConnId, PersistReport};
 use shared::ids::{MessageId, RequestId, StreamId, UserId};
 use shared::live::RoomNotice;
 use shared::protocol::{Author, ChatMessage, RoomEvent};
@@ -17,6 +17,13 @@ use uuid::Uuid;
 
 use crate::ears::{DEADLINE, Ears, listen};
 use crate::proxy::{Line, Proxy};
+
+/// The connection of all messages here.
+const NOBODY: ConnId = ConnId {
+    worker: 0,
+    slot: 0,
+    generation: 0,
+};
 
 struct World {
     base: TestDb,
@@ -100,6 +107,7 @@ impl World {
                 act: Some(ChatAct {
                     request_id: RequestId::new(),
                     body: 1,
+                    conn: NOBODY,
                 }),
             },
         )

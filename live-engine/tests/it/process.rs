@@ -13,6 +13,7 @@ use testkit::TestDb;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 
 use crate::ears::DEADLINE;
 use crate::harness::ticket;
@@ -20,6 +21,7 @@ use crate::harness::ticket;
 /// A running engine. Dropping it kills it.
 pub struct Process {
     child: Child,
+    log: watch::Receiver<Vec<Value>>,
     /// Where sockets connect.
     pub url: String,
     /// Where its private listener is.
@@ -53,9 +55,16 @@ impl Process {
             said.extend(entry["fields"]["addr"].as_str().map(str::to_owned));
         }
         // What it says from now on is read, so that it never waits to say it.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let (sender, log) = watch::channel(Vec::new());
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let entry = serde_json::from_str(&line).unwrap_or_default();
+                sender.send_modify(|log| log.push(entry));
+            }
+        });
         Self {
             child,
+            log,
             url: format!("ws://{}/ws", said[0]),
             private: said[1].parse().expect("an address"),
         }
@@ -98,6 +107,15 @@ impl Process {
         let waited = tokio::time::timeout(DEADLINE, waiting).await;
         assert!(waited.is_ok(), "{path} did not become so in time: {last:?}");
         last.1
+    }
+
+    /// Waits for a line of its log.
+    pub async fn says(&self, is_it: impl Fn(&Value) -> bool) -> Value {
+        let mut log = self.log.clone();
+        let said = tokio::time::timeout(DEADLINE, log.wait_for(|log| log.iter().any(&is_it))).await;
+        let said = said.unwrap_or_else(|_| panic!("not said: {:#?}", self.log.borrow()));
+        let said = said.expect("it goes on");
+        said.iter().find(|line| is_it(line)).cloned().expect("as waited for")
     }
 
     /// Tells it to stop.

@@ -37,7 +37,15 @@ pub const METRICS: &[Metric] = &[Metric::histogram(
     Unit::Seconds,
     &["outcome"],
     "round trips over the bus, by what they came to: `answered`, `no_server`, `overloaded`, `timeout`, `unreachable`, `too_large`",
-)];
+)
+.each(&[
+    "answered",
+    "no_server",
+    "overloaded",
+    "timeout",
+    "unreachable",
+    "too_large",
+])];
 
 /// Why a message did not get there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

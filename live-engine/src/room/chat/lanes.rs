@@ -9,6 +9,7 @@ use shared::ids::{MessageId, RequestId, UserId};
 use shared::protocol::{HeldFor, Quote};
 
 use super::gate::Turn;
+use crate::types::ConnId;
 
 /// Messages of one author that may wait.
 const MAX_OF_AUTHOR: usize = 8;
@@ -24,6 +25,8 @@ pub struct Pending {
     pub user: UserId,
     /// The display name.
     pub name: String,
+    /// The connection that it first came from, for logs.
+    pub conn: ConnId,
     /// The act.
     pub request_id: RequestId,
     /// What tells another message under the act's name.

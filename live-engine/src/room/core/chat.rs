@@ -143,6 +143,7 @@ impl Core {
             is_inspected: self.chat.is_inspected,
             user: say.user,
             name: say.name,
+            conn: say.conn,
             request_id: say.request_id,
             body,
             text,
@@ -231,6 +232,7 @@ impl Core {
         let Pending {
             message,
             user,
+            conn,
             request_id,
             body,
             ..
@@ -248,7 +250,7 @@ impl Core {
             let RoomEvent::Chat(chat) = &event else { continue };
             let row = Row::Chat {
                 message: chat.clone(),
-                act: Some(ChatAct { request_id, body }),
+                act: Some(ChatAct { request_id, body, conn }),
             };
             let entry = self.entry(row, Vec::new(), now.ms);
             self.backlog.offer(vec![entry]).map_err(|_| ErrorCode::Overloaded)?;

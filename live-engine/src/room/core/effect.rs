@@ -11,6 +11,7 @@ use shared::protocol::{ChatAudience, LineUpCard, Muted, Private, Quote, Reservat
 use shared::rights::Rights;
 use shared::status::SaleStatus;
 use shared::words::WordFilter;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::hook::Inspect;
@@ -46,8 +47,8 @@ pub enum Effect {
     /// Answer a host's command.
     Answer(Asker, RoomReply),
     /// Carry a host's command out; [`super::Core::hosted`] takes what it came to. One at
-    /// a time.
-    CarryOut(Asker, HostAct),
+    /// a time. With the span that it came in.
+    CarryOut(Asker, HostAct, Span),
     /// Ask the moderation service; [`super::Core::inspected`] takes what it says.
     Inspect(Inspect),
     /// Hold a message; [`super::Core::held`] takes what it came to.

@@ -11,12 +11,14 @@ use shared::protocol::{Feature, HostCommand, LineUpOrder, Outcome, Private, Room
 use shared::rights::{Right, Rights};
 use shared::status::{Machine, SellerStatus, StreamStatus};
 use sqlx::{Connection, PgConnection, PgPool};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::moderate::{self, MuteChange};
 use super::{chat, load, once};
 use crate::db::Error;
 use crate::room::powers;
+use crate::trace;
 
 /// A host's command to a room.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -95,7 +97,10 @@ impl From<Done> for Brought {
 pub async fn carry_out(pool: &PgPool, act: &HostAct) -> Result<HostDone, Error> {
     let mut conn = pool.acquire().await?;
     let mut tx = conn.begin().await?;
-    match attempt(&mut tx, act).await {
+    match attempt(&mut tx, act)
+        .instrument(trace::transaction(operation(&act.command)))
+        .await
+    {
         Ok(done) => {
             tx.commit().await?;
             Ok(done)
@@ -463,7 +468,8 @@ async fn audit(tx: &mut PgConnection, act: &HostAct, operation: &str) -> Result<
     Ok(())
 }
 
-const fn operation(command: &HostCommand) -> &'static str {
+/// What the idempotency key and the logs call a command.
+pub(crate) const fn operation(command: &HostCommand) -> &'static str {
     match command {
         HostCommand::Start => "room.start",
         HostCommand::End => "room.end",
