@@ -31,6 +31,7 @@ pub const LEASE_US: u64 = 6_000_000;
 
 /// A numbered row as stored.
 #[derive(Clone, PartialEq, Debug)]
+#[allow(clippy::large_enum_variant, reason = "some hundreds, in a test")]
 pub enum Stored {
     Row(Row),
     Reject,
