@@ -1,13 +1,14 @@
 //! An open room in numbers, for an operator: how far it is, who is there, what it sells.
 //! Holds nothing that anybody has said, and no names.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use shared::ids::{SaleId, UserId};
 use shared::protocol::Millis;
 use shared::status::StreamStatus;
 
 use super::{Core, Now};
-use crate::room::tick;
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -34,8 +35,10 @@ pub struct Facts {
     pub host: UserId,
     /// Whether the host is connected, as the host.
     pub host_present: bool,
-    /// The length of its tick.
+    /// The length of its tick, while it is busy.
     pub tick_ms: u64,
+    /// And of a round through its viewers.
+    pub round_ms: u64,
     /// What it keeps of its recent frames.
     pub log_bytes: usize,
     /// Sales that are open or about to.
@@ -81,11 +84,16 @@ impl Stage {
     }
 }
 
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Core {
     /// The room in numbers.
     #[must_use]
     pub fn facts(&self, closing: bool, now: Now) -> Facts {
         let counted = self.load.presence.counted();
+        let (tempo, sweep) = (self.load.tempo(), self.load.sweep());
         let head_seq = self.next_seq - 1;
         let sales = self.state.sales().map(|sale| SaleFacts {
             sale: sale.id,
@@ -107,7 +115,8 @@ impl Core {
             people: counted.people,
             host: self.state.host(),
             host_present: counted.has_host,
-            tick_ms: u64::try_from(tick::length(self.load.sweep()).as_millis()).unwrap_or(u64::MAX),
+            tick_ms: whole_ms(tempo.tick(sweep)),
+            round_ms: whole_ms(tempo.round(sweep)),
             log_bytes: self.speech.log().kept_bytes(),
         }
     }
