@@ -1,7 +1,7 @@
 # Two commands: `make run` and `make test`. The rest is for those who change Hawker.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test kill demo lint sqlx-data measure peers bench ci
+.PHONY: help run test kill fuzz demo lint sqlx-data measure peers bench ci
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ kill: ## kill Hawker's processes 50 times under load and check every acknowledge
 	@scripts/ensure.sh test
 	@cargo build --quiet --locked --workspace
 	@target/debug/loadtest chaos --kills 50
+
+fuzz: ## fuzz frames, commands and the wire formats, a minute each (SECONDS=60)
+	@scripts/ensure.sh test
+	@scripts/fuzz.sh run $(or $(SECONDS),60)
 
 demo: ## a whole show with 500 viewers for a minute, checked afterwards
 	@scripts/ensure.sh run

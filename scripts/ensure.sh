@@ -35,6 +35,7 @@ fi
 need gcc has_linker
 need postgresql has_postgres
 if [ "$purpose" = test ]; then
+    need g++ command -v g++
     need redis-server command -v redis-server
     need chromium has_chromium
     need nodejs command -v node

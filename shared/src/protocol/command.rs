@@ -438,7 +438,8 @@ pub fn read_client_frame(format: Format, bytes: &[u8]) -> Result<ClientFrame, (O
         None => Refusal::new(ErrorCode::InvalidBody, "a frame needs a command").at("cmd"),
         Some(cmd) if !COMMANDS.contains(&cmd.as_str()) => Refusal::new(
             ErrorCode::UnknownCommand,
-            format!("there is no command {:?}", truncated(&cmd)),
+            // Cut again: what is escaped is longer.
+            truncated(&format!("there is no command {:?}", truncated(&cmd))),
         )
         .at("cmd"),
         Some(_) if envelope.id.is_none() => Refusal::new(ErrorCode::InvalidBody, "a frame needs an id").at("id"),

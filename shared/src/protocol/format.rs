@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::extent;
+
 /// How deep values may nest in MessagePack, like JSON's limit: what is nested deeper would
 /// run a thread's stack over, and a few bytes of a frame are enough for a thousand levels.
 const MAX_DEPTH: usize = 128;
@@ -58,6 +60,9 @@ impl Format {
         match self {
             Self::Json => serde_json::from_slice(bytes).map_err(|e| FormatError(e.to_string())),
             Self::MsgPack => {
+                if !extent::is_whole(bytes) {
+                    return Err(FormatError("the value is cut short".into()));
+                }
                 let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
                 reader.set_max_depth(MAX_DEPTH);
                 T::deserialize(&mut reader).map_err(|e| FormatError(e.to_string()))

@@ -8,6 +8,7 @@
 mod cards;
 mod chat;
 mod command;
+mod extent;
 mod format;
 mod message;
 mod moderation;
