@@ -302,17 +302,19 @@ impl RoomState {
     /// room that died before it told it.
     fn committed(&self, event: RoomEvent, now: Millis) -> Vec<RoomEvent> {
         let current = match &event {
-            RoomEvent::SaleOpened { sale } => sale.ends_at > now,
+            // The end has closed and put away everything.
+            RoomEvent::SaleOpened { sale } => sale.ends_at > now && !self.status().is_final(),
+            RoomEvent::Featured { .. } => !self.status().is_final(),
+            // Whoever is first tells it, the command's answer or the sale's own clock.
+            RoomEvent::SaleClosed { sale } => self.sales.contains_key(sale),
             RoomEvent::StreamStatus { status } => *status == self.status() || self.status().may_become(*status),
             RoomEvent::Chat(_)
             | RoomEvent::MessageDeleted { .. }
             | RoomEvent::ChatRules(_)
-            | RoomEvent::Featured { .. }
             | RoomEvent::Unfeatured
             | RoomEvent::ProductUpdated { .. }
             | RoomEvent::SaleUpdated { .. }
             | RoomEvent::SaleSoldOut { .. }
-            | RoomEvent::SaleClosed { .. }
             | RoomEvent::Purchase { .. }
             | RoomEvent::Pinned { .. }
             | RoomEvent::Unpinned
@@ -414,7 +416,7 @@ impl RoomState {
                 self.chat.push_back(message.clone());
             }
             RoomEvent::MessageDeleted { message, .. } => {
-                self.take_out(|known| known.id == *message);
+                self.take_out(&BTreeSet::from([*message]));
             }
             RoomEvent::ChatRules(rules) => self.rules = *rules,
             RoomEvent::Featured { product } | RoomEvent::ProductUpdated { product } => {
@@ -437,7 +439,10 @@ impl RoomState {
             RoomEvent::Pinned { message } => self.pinned = Some(message.clone()),
             RoomEvent::Unpinned => self.pinned = None,
             RoomEvent::Moderation { user } => {
-                self.take_out(|message| message.author.id == *user);
+                let shown = self.chat.iter().chain(&self.pinned);
+                let theirs = shown.filter(|message| message.author.id == *user);
+                let theirs = theirs.map(|message| message.id).collect();
+                self.take_out(&theirs);
             }
             RoomEvent::StreamStatus { status } => {
                 self.stream.status = *status;
@@ -462,16 +467,11 @@ impl RoomState {
         }
     }
 
-    /// Takes messages out of view, and what is quoted of them.
-    fn take_out(&mut self, is_gone: impl Fn(&ChatMessage) -> bool) {
-        let gone: BTreeSet<_> = self
-            .chat
-            .iter()
-            .filter(|known| is_gone(known))
-            .map(|known| known.id)
-            .collect();
+    /// Takes messages out of view, and what is quoted of them: also of one that stands
+    /// too far back to be shown itself.
+    fn take_out(&mut self, gone: &BTreeSet<MessageId>) {
         self.chat.retain(|known| !gone.contains(&known.id));
-        self.pinned.take_if(|pinned| is_gone(pinned));
+        self.pinned.take_if(|pinned| gone.contains(&pinned.id));
         let rest = self.chat.iter_mut().chain(&mut self.pinned);
         for answer in rest.filter(|known| known.reply_to.is_some_and(|answered| gone.contains(&answered))) {
             answer.quote = None;

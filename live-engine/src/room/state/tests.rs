@@ -1,8 +1,9 @@
-//! The room's rules, and that a copy which hears the same events is the same room.
+//! The room's rules one by one; what stays true whatever happens is in `properties`.
+
+mod properties;
 
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
 use shared::ids::{StreamId, VariantId};
 use shared::protocol::{SaleOpen, VariantCard};
 use uuid::Uuid;
@@ -311,62 +312,52 @@ fn a_committed_event_that_time_has_overtaken_is_not_told() {
     assert!(apply(&mut room, Command::Committed(live)).is_empty());
 }
 
-fn any_command() -> impl Strategy<Value = Command> {
-    let status = prop_oneof![Just(SaleStatus::Open), Just(SaleStatus::Closed)];
-    let stream = prop_oneof![
-        Just(StreamStatus::Live),
-        Just(StreamStatus::Ended),
-        Just(StreamStatus::Scheduled)
-    ];
-    prop_oneof![
-        4 => ".{0,20}".prop_map(|text| say(&text)),
-        2 => (0..3_u128, 0..9_i64, 0..9_i64).prop_map(|(n, v, p)| reading(product(n, v, p))),
-        1 => (0..3_u128).prop_map(|n| Command::Product(ProductReading::Gone(ProductId(Uuid::from_u128(n))))),
-        1 => prop::collection::vec((0..3_u128, 0..9_i64, 0..9_i64), 0..3)
-            .prop_map(|cards| Command::LineUp(cards.into_iter().map(|(n, v, p)| listed(&product(n, v, p))).collect())),
-        1 => prop_oneof![
-            Just(RoomEvent::HostBack),
-            Just(RoomEvent::HostAway(shared::protocol::HostAway { since: NOW, ends_at: NOW + 1 })),
-        ]
-        .prop_map(Command::Committed),
-        2 => (0..3_u128, 0..9_i64, 0..9_i64)
-            .prop_map(|(n, v, p)| Command::Committed(RoomEvent::Featured { product: product(n, v, p) })),
-        1 => Just(Command::Committed(RoomEvent::Unfeatured)),
-        2 => (0..3_u128, 0..9_u32)
-            .prop_map(|(n, left)| Command::Committed(RoomEvent::SaleOpened { sale: sale(n, left) })),
-        4 => (0..3_u128, 0..9_u32, 0..20_i64, status).prop_map(|(n, left, v, s)| progress(n, left, v, s)),
-        1 => stream.prop_map(|status| Command::Committed(RoomEvent::StreamStatus { status })),
-        1 => (1..9_u32).prop_map(|quantity| Command::Purchased { name: None, title: "Bowl".into(), quantity }),
-    ]
+#[test]
+fn what_is_quoted_of_a_deleted_message_goes_however_far_back_that_stands() {
+    let mut room = room(UserId::new());
+    let far_back = MessageId::new();
+    let mut answer = say("Is it?");
+    if let Command::Say { reply_to, quote, .. } = &mut answer {
+        *reply_to = Some(far_back);
+        *quote = Some(Quote {
+            name: "Somebody".into(),
+            text: "It is not".into(),
+        });
+    }
+    apply(&mut room, answer);
+    let deleted = RoomEvent::MessageDeleted {
+        message: far_back,
+        by: shared::protocol::DeletedBy::Author,
+    };
+    apply(&mut room, Command::Committed(deleted));
+    assert_eq!(room.chat.back().map(|message| message.quote.is_some()), Some(false));
 }
 
-proptest! {
-    #[test]
-    fn a_copy_that_hears_the_same_events_is_the_same_room(commands in prop::collection::vec(any_command(), 0..80)) {
-        let mut owner = room(UserId::new());
-        let mut copy = owner.clone();
-        let mut versions: BTreeMap<SaleId, i64> = BTreeMap::new();
-        for (index, command) in commands.into_iter().enumerate() {
-            let at = NOW + i64::try_from(index).expect("small");
-            let Ok(events) = owner.decide(command, at) else { continue };
-            for event in &events {
-                owner.evolve(event, at);
-                match event {
-                    RoomEvent::SaleOpened { sale } => { versions.insert(sale.id, sale.version); }
-                    RoomEvent::SaleUpdated { sale, version, .. } | RoomEvent::SaleSoldOut { sale, version } => {
-                        let known = versions.insert(*sale, *version).expect("opened before");
-                        prop_assert!(*version > known, "versions rise");
-                    }
-                    _ => {}
-                }
-            }
-            for event in &events {
-                copy.evolve(event, at);
-            }
-            prop_assert_eq!(&owner, &copy);
-            let at = Position { epoch: 1, seq: 0 };
-            let seen = owner.snapshot(at, NOW, Watching::default(), Own::default(), Standing::default());
-            prop_assert!(seen.chat.len() <= SNAPSHOT_MESSAGES);
-        }
+#[test]
+fn nothing_is_shown_or_sold_again_after_the_end() {
+    let mut room = room(UserId::new());
+    let ended = RoomEvent::StreamStatus {
+        status: StreamStatus::Ended,
+    };
+    apply(&mut room, Command::Committed(ended));
+    let featured = RoomEvent::Featured {
+        product: product(1, 1, 5),
+    };
+    for late in [featured, RoomEvent::SaleOpened { sale: sale(1, 3) }] {
+        assert!(apply(&mut room, Command::Committed(late)).is_empty());
     }
+}
+
+#[test]
+fn a_sale_that_two_close_is_told_to_be_closed_once() {
+    let mut room = room(UserId::new());
+    apply(
+        &mut room,
+        Command::Committed(RoomEvent::SaleOpened { sale: sale(1, 3) }),
+    );
+    let closed = || RoomEvent::SaleClosed {
+        sale: SaleId(Uuid::from_u128(1)),
+    };
+    assert_eq!(apply(&mut room, progress(1, 0, 5, SaleStatus::Closed)), [closed()]);
+    assert!(apply(&mut room, Command::Committed(closed())).is_empty());
 }

@@ -1,6 +1,7 @@
-//! The rules one by one, and what stays true whatever is asked in whatever order.
+//! The rules one by one; what stays true whatever is asked is in `properties`.
 
-use proptest::prelude::*;
+mod properties;
+
 use uuid::Uuid;
 
 use super::*;
@@ -190,107 +191,4 @@ fn a_sale_of_which_everything_is_sold_is_over() {
     }
     assert_eq!((sale.status, sale.returned), (SaleStatus::Closed, 0));
     assert_eq!(sale.line[0].status, WaitStatus::Ended);
-}
-
-#[derive(Clone, Debug)]
-struct Step {
-    command: Command,
-    bar: Option<u128>,
-    later: Millis,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let hold = || (1_u128..30).prop_map(id);
-    let holds = || prop::collection::btree_set(hold(), 1..3).prop_map(|set| set.into_iter().collect::<Vec<_>>());
-    let command = prop_oneof![
-        8 => (1_u128..30, 1_u128..6, 1_u32..4, any::<bool>())
-            .prop_map(|(n, buyer, q, waits)| Command::Reserve(Ask { waits, ..ask(n, buyer, q) })),
-        2 => (hold(), 1_u128..6).prop_map(|(id, buyer)| Command::Release(id, user(buyer))),
-        1 => (1_u128..6).prop_map(|buyer| Command::Unwait(user(buyer))),
-        2 => holds().prop_map(Command::StartPaying),
-        2 => holds().prop_map(Command::Convert),
-        1 => holds().prop_map(Command::PaymentFailed),
-        2 => Just(Command::Sweep),
-        1 => Just(Command::Close),
-    ];
-    let bar = prop::option::weighted(0.02, 1_u128..6);
-    prop::collection::vec(
-        (command, bar, 0_i64..20).prop_map(|(command, bar, later)| Step { command, bar, later }),
-        1..80,
-    )
-}
-
-/// Applies events one by one and looks whom each passes over.
-fn apply_in_turn(sale: &mut Sale, events: &[Event]) -> Result<(), TestCaseError> {
-    for event in events {
-        let would_have_fitted =
-            |place: &&Place, left: u32| place.quantity <= left && !sale.barred.contains(&place.user);
-        match event {
-            Event::Granted(..) => {
-                let passed_over = sale.waiting().find(|place| would_have_fitted(place, sale.remaining()));
-                prop_assert_eq!(passed_over, None, "somebody bought past the line");
-            }
-            Event::Offered(id, _) => {
-                let first = sale.waiting().find(|place| would_have_fitted(place, sale.remaining()));
-                prop_assert_eq!(first.map(|place| place.id), Some(*id), "offered out of turn");
-            }
-            _ => {}
-        }
-        sale.evolve(event);
-    }
-    Ok(())
-}
-
-proptest! {
-    #[test]
-    fn nothing_is_promised_twice_and_no_unit_vanishes(steps in steps(), quantity in 1_u32..12, per_buyer in 1_u32..5) {
-        let mut sale = sale(quantity, per_buyer);
-        let mut now = 10;
-        for Step { command, bar, later } in steps {
-            now += later;
-            sale.barred.extend(bar.map(user));
-            if let Command::Reserve(ask) = &command {
-                // An id stands for one hold or place, as in the database.
-                let taken = sale.holds.contains_key(&ask.reservation) || sale.line.iter().any(|p| p.id == ask.reservation);
-                if taken && !sale.requests.contains_key(&(ask.user, ask.request)) {
-                    continue;
-                }
-                let lapsed = sale.lapse(now);
-                apply_in_turn(&mut sale, &lapsed)?;
-            }
-            if let Ok(events) = sale.decide(&command, now) {
-                apply_in_turn(&mut sale, &events)?;
-            }
-            prop_assert!(sale.held + sale.sold + sale.returned <= quantity);
-            if sale.status == SaleStatus::Closed {
-                prop_assert_eq!(sale.held + sale.sold + sale.returned, quantity);
-                prop_assert_eq!(sale.waiting().count(), 0);
-            }
-            prop_assert!(sale.sold < quantity || sale.status == SaleStatus::Closed);
-            let sum = |wanted: &[ReservationStatus]| -> u32 {
-                sale.holds.values().filter(|h| wanted.contains(&h.status)).map(|h| h.quantity).sum()
-            };
-            prop_assert_eq!(sum(&[ReservationStatus::Held, ReservationStatus::Paying]), sale.held);
-            prop_assert_eq!(sum(&[ReservationStatus::Converted]), sale.sold);
-            let fits = |place: &Place| place.quantity <= sale.remaining() && !sale.barred.contains(&place.user);
-            prop_assert!(!sale.waiting().any(fits) || now >= sale.terms.ends_at, "units lie about while somebody waits");
-            for buyer in 1..6 {
-                prop_assert!(sale.units_of(user(buyer)) <= per_buyer);
-                prop_assert!(sale.waiting().filter(|place| place.user == user(buyer)).count() <= 1);
-            }
-        }
-    }
-
-    #[test]
-    fn nobody_is_overtaken(asks in prop::collection::vec(1_u32..4, 1..40), quantity in 1_u32..30) {
-        let mut sale = sale(quantity, 10);
-        let mut least_refused = u32::MAX;
-        for (n, wanted) in asks.into_iter().enumerate() {
-            let n = n as u128 + 1_000;
-            match reserve(&mut sale, ask(n, n, wanted), 20) {
-                Ok(_) => prop_assert!(wanted < least_refused, "granted what an earlier buyer was refused"),
-                Err(_) => least_refused = least_refused.min(wanted),
-            }
-        }
-    }
 }
