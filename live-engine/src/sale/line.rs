@@ -9,7 +9,7 @@ use shared::protocol::Waiting;
 use tokio::time::Instant;
 
 /// A line is told how it moves no more often than this.
-pub(super) const TOLD_EVERY: Duration = Duration::from_secs(2);
+pub(crate) const TOLD_EVERY: Duration = Duration::from_secs(2);
 /// From this place on, every step is told.
 const NEAR: u32 = 10;
 /// Further back, a step of at least one in so many places.
@@ -17,7 +17,7 @@ const STEP: u32 = 10;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     told: HashMap<UserId, u32>,
     /// The sale's version when the line was last told, and the newest heard of.
     told_version: i64,
@@ -27,7 +27,7 @@ pub(super) struct Line {
 
 impl Line {
     /// Nobody has been told anything.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             told: HashMap::new(),
             told_version: 0,
@@ -37,7 +37,7 @@ impl Line {
     }
 
     /// The sale has this version, and so many are in line.
-    pub(super) fn heard(&mut self, version: i64, waiting: u32) {
+    pub(crate) fn heard(&mut self, version: i64, waiting: u32) {
         self.version = self.version.max(version);
         if waiting == 0 {
             self.told.clear();
@@ -46,23 +46,23 @@ impl Line {
     }
 
     /// When the line is to be told, if it has moved.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         (self.version > self.told_version).then_some(self.not_before)
     }
 
     /// The sale's newest version: to be noted before the line is read.
-    pub(super) const fn version(&self) -> i64 {
+    pub(crate) const fn version(&self) -> i64 {
         self.version
     }
 
     /// Nothing could be read.
-    pub(super) fn put_off(&mut self, until: Instant) {
+    pub(crate) fn put_off(&mut self, until: Instant) {
         self.not_before = until;
     }
 
     /// Of those in line, read when the sale had `version` or a later one, who is to be
     /// told where they stand.
-    pub(super) fn news(&mut self, line: Vec<(UserId, Waiting)>, version: i64, now: Instant) -> Vec<(UserId, Waiting)> {
+    pub(crate) fn news(&mut self, line: Vec<(UserId, Waiting)>, version: i64, now: Instant) -> Vec<(UserId, Waiting)> {
         self.told_version = version;
         self.not_before = now + TOLD_EVERY;
         let mut told = HashMap::with_capacity(line.len());

@@ -12,7 +12,7 @@ pub(crate) mod batch;
 mod give_up;
 mod lane;
 pub(crate) mod lanes;
-mod line;
+pub(crate) mod line;
 mod memory;
 pub mod state;
 pub(crate) mod store;

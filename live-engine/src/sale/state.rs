@@ -441,7 +441,7 @@ impl Sale {
 }
 
 /// Whether a hold counts against the limit per buyer.
-const fn counts(status: ReservationStatus) -> bool {
+pub(crate) const fn counts(status: ReservationStatus) -> bool {
     match status {
         ReservationStatus::Held | ReservationStatus::Paying | ReservationStatus::Converted => true,
         ReservationStatus::Expired | ReservationStatus::Released => false,

@@ -1,16 +1,20 @@
 //! What clients do: come and go, say things, do things again, and read at their own pace.
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{ProductId, RequestId, SaleId, VariantId};
+use shared::ids::{ProductId, RequestId, ReservationId, SaleId, VariantId};
 use shared::protocol::{Feature, HostCommand, Outcome, Private, SaleOpen, SalePrice};
 use uuid::Uuid;
 
+use super::chance::Chance;
 use super::checks::shown;
 use super::client::{Act, Heard, Place, Waiting, What};
 use super::database::REFUSED;
+use super::desk::Give;
 use super::node::ToRoom;
+use super::shelf::REFUSED_QUANTITY;
 use super::world::{Task, World, trace};
 use crate::room::{Host, Say};
+use crate::sale::HoldRequest;
 use crate::types::ConnId;
 
 /// How long reactions are summed up before they go to the room.
@@ -32,6 +36,13 @@ impl World {
             return;
         };
         if !self.is_troubled() || !self.clients[client].is_in() || self.is_busy(place) {
+            return;
+        }
+        if self.clients[client].is_host && self.db.shelf.open_count() == 0 && self.chance.percent(self.climate.rush) {
+            self.open_sale(client, place);
+            return;
+        }
+        if self.chance.percent(self.climate.rush) && self.trade(client, place) {
             return;
         }
         match self.chance.below(100) {
@@ -71,20 +82,85 @@ impl World {
                 variant: None,
             }),
             1 => HostCommand::Unfeature,
-            2 => HostCommand::SaleOpen(SaleOpen {
-                variant: VariantId(Uuid::from_u128(8)),
-                quantity: 5,
-                price: SalePrice::PriceMinor(900),
-                per_buyer: 2,
-                hold_seconds: 3,
-                ends_in_seconds: 60,
-                opens_in_seconds: None,
-            }),
+            2 => return self.open_sale(client, place),
             _ => {
                 let Some(sale) = self.a_sale(client) else { return };
                 HostCommand::SaleClose { sale }
             }
         };
+        let act = self.begin(client, What::Host(command));
+        self.send(client, place, act, false);
+    }
+
+    /// Does something about one of the last sales; false if there is none.
+    fn trade(&mut self, client: usize, place: Place) -> bool {
+        let sales = self.db.shelf.ids();
+        let recent = self.chance.index(sales.len().min(2));
+        let Some(sale) = sales.iter().rev().nth(recent).copied() else {
+            return false;
+        };
+        let quantity = match self.chance.below(20) {
+            0..=13 => 1,
+            14..=18 => 2,
+            _ => REFUSED_QUANTITY,
+        };
+        let what = match self.chance.below(100) {
+            0..=44 => What::Buy(sale, quantity, false),
+            45..=64 => What::Buy(sale, quantity, true),
+            65..=79 => match self.a_hold(client) {
+                Some(hold) => What::Release(hold),
+                None => return false,
+            },
+            80..=84 => What::Unwait(sale),
+            85..=91 => {
+                // Somebody pays, over REST.
+                let ms = self.db_ms();
+                self.db.pay(&mut self.chance, ms);
+                return true;
+            }
+            _ => {
+                self.do_again(client, place);
+                return true;
+            }
+        };
+        let act = self.begin(client, what);
+        self.send(client, place, act, false);
+        true
+    }
+
+    /// One of the holds that this client was given.
+    fn a_hold(&mut self, client: usize) -> Option<ReservationId> {
+        let acts = self.clients[client].acts.iter();
+        let holds: Vec<_> = acts
+            .filter_map(|act| match &act.outcome {
+                Some(Outcome::Held(hold)) => Some(hold.reservation),
+                _ => None,
+            })
+            .collect();
+        let one = self.chance.index(holds.len().min(3));
+        holds.iter().rev().nth(one).copied()
+    }
+
+    fn open_sale(&mut self, client: usize, place: Place) {
+        let few = |chance: &mut Chance, most| u32::try_from(chance.within(1, most)).unwrap_or(1);
+        let (quantity, per_buyer) = (few(&mut self.chance, 6), few(&mut self.chance, 4));
+        let hold_seconds = few(&mut self.chance, 4);
+        // Half of them are still open in the end, when everybody must see what is left.
+        let ends_in_seconds = if self.chance.percent(50) {
+            few(&mut self.chance, 30)
+        } else {
+            600
+        };
+        let later = self.chance.percent(20).then(|| few(&mut self.chance, 3));
+        let command = HostCommand::SaleOpen(SaleOpen {
+            variant: VariantId(Uuid::from_u128(8)),
+            quantity,
+            price: SalePrice::PriceMinor(900),
+            per_buyer,
+            hold_seconds,
+            ends_in_seconds,
+            opens_in_seconds: later,
+        });
         let act = self.begin(client, What::Host(command));
         self.send(client, place, act, false);
     }
@@ -111,6 +187,19 @@ impl World {
             .collect();
         let one = self.chance.index(opened.len());
         opened.get(one).copied()
+    }
+
+    /// Asks once more for what a client still wants to know.
+    pub fn ask_again(&mut self, client: usize, request: RequestId) {
+        let Some(place) = self.clients[client].place else {
+            return;
+        };
+        let acts = self.clients[client].acts.iter();
+        let act = acts.rev().take(50).position(|act| act.request == request);
+        if let Some(back) = act.filter(|_| self.clients[client].is_in() && !self.is_busy(place)) {
+            let act = self.clients[client].acts.len() - 1 - back;
+            self.send(client, place, act, false);
+        }
     }
 
     fn begin(&mut self, client: usize, what: What) -> usize {
@@ -169,6 +258,24 @@ impl World {
                 text: if altered { "something else".into() } else { text },
                 reply_to: None,
             }),
+            What::Buy(sale, quantity, waits) => {
+                let request = HoldRequest {
+                    conn,
+                    id,
+                    stream: self.db.stream,
+                    sale,
+                    user,
+                    request_id: request,
+                    quantity,
+                    waits,
+                };
+                if let Err(refusal) = self.press(place.node, &request) {
+                    self.refuse(place, conn, id, refusal);
+                }
+                return;
+            }
+            What::Release(hold) => return self.give_up(place.node, conn, id, user, Give::Hold(hold)),
+            What::Unwait(sale) => return self.give_up(place.node, conn, id, user, Give::Place(sale, request)),
             What::Host(command) => ToRoom::Host(Host::from_socket(conn, id, user, request, command)),
         };
         if !self.nodes[place.node].send(message) {
@@ -284,6 +391,24 @@ impl World {
                 assert!(self.db.has_held(user, act.request, message), "{message:?} is not held");
             }
             (What::Say(_), Ok(other)) => panic!("{other:?} for a message"),
+            (What::Buy(..), Ok(Outcome::Held(hold))) => {
+                let is_held = self.db.shelf.has_held(user, &hold);
+                assert!(is_held, "{hold:?} is acknowledged and not held");
+            }
+            (What::Buy(_, _, true), Ok(Outcome::Waiting(place))) => {
+                let is_in_line = self.db.shelf.has_waited(user, &place);
+                assert!(is_in_line, "{place:?} is acknowledged and not in line");
+            }
+            (What::Buy(..), Ok(other)) => panic!("{other:?} for a hold"),
+            (What::Release(hold), Ok(_)) => {
+                assert!(self.db.shelf.is_free(*hold), "{hold:?} is given up and still held");
+            }
+            (What::Unwait(_), Ok(_)) => {}
+            (What::Buy(..), Err(refusal)) if refusal.code == ErrorCode::DatabaseUnavailable => {
+                // Whoever is left in the dark asks again before long.
+                let (soon, request) = (self.chance.within(20_000, 1_500_000), act.request);
+                self.after(soon, Task::AskAgain(client, request));
+            }
             (What::Host(_), Ok(_)) => assert!(
                 self.db.has_done(user, act.request),
                 "{act:?} is acknowledged and not done"

@@ -1,6 +1,7 @@
 //! What must hold at each step, and when everything has settled.
 
 use shared::protocol::{Position, RoomEvent};
+use shared::status::SaleStatus;
 
 use super::database::Stored;
 use super::node::Room;
@@ -12,6 +13,7 @@ use crate::types::Own;
 impl World {
     /// Nothing grows past its limit.
     pub fn check_bounds(&self) {
+        self.check_pressed();
         for node in &self.nodes {
             assert!(node.queue.bytes() <= MAX_BACKLOG_BYTES);
             if let Room::Open(owner) = &node.room {
@@ -49,6 +51,20 @@ impl World {
         let left = self.db.undelivered();
         if !left.is_empty() {
             faults.push(format!("outbox rows are left: {left:?}"));
+        }
+        for sale in self.db.shelf.ids() {
+            let Some((card, status, _)) = self.db.shelf.find(sale) else {
+                continue;
+            };
+            let shown = owner.core.state().sale(sale).map(|shown| shown.remaining);
+            let truth = (status == SaleStatus::Open).then_some(card.remaining);
+            if shown != truth {
+                faults.push(format!("of {sale:?} {shown:?} are shown and {truth:?} are left"));
+            }
+            let late = self.db.shelf.lapsed_for(sale, self.db_ms());
+            if late > 100 {
+                faults.push(format!("{sale:?} was not swept for {late} ms"));
+            }
         }
         if node.queue.bytes() > 0 || node.sums.next().is_some() || self.reacted_not_stored() {
             faults.push("the persister has not stored all".into());
@@ -95,6 +111,8 @@ impl World {
                 assert!(times <= 1, "{act:?} is stored {times} times");
             }
         }
+        let untold = self.db.untold();
+        assert!(untold.is_empty(), "marked as told and not stored: {untold:?}");
         self.check_sales();
         self.check_copies();
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{RequestId, UserId};
+use shared::ids::{RequestId, ReservationId, SaleId, UserId};
 use shared::protocol::{
     EphemeralFrame, Format, HostCommand, NumberedFrame, Outcome, Position, Private, RoomEvent, ServerFrame, Snapshot,
 };
@@ -30,6 +30,10 @@ pub struct Act {
 pub enum What {
     Say(String),
     Host(HostCommand),
+    /// So many units of a sale, at once or in line.
+    Buy(SaleId, u32, bool),
+    Release(ReservationId),
+    Unwait(SaleId),
 }
 
 /// Where a client is connected.
@@ -250,7 +254,7 @@ impl Client {
                     heard.push(Heard::Refused(id, refusal));
                 }
             }
-            (Private::Reservation(_) | Private::Order { .. } | Private::Review(_), Join::In) => {}
+            (Private::Reservation(_) | Private::Waiting(_) | Private::Order { .. } | Private::Review(_), Join::In) => {}
             (other, join) => panic!("{other:?} while {join:?}"),
         }
     }
@@ -279,6 +283,17 @@ impl Client {
                     "another text under the same name was answered with {outcome:?}"
                 );
                 match &act.outcome {
+                    // What has become of the hold since is news, and the hold is the same.
+                    Some(Outcome::Held(first)) => assert!(
+                        matches!(outcome, Outcome::Held(hold) if hold.reservation == first.reservation),
+                        "a resend is answered otherwise: {outcome:?} after {first:?}"
+                    ),
+                    // A place has its hold's id, which it does not tell: the database knows.
+                    Some(Outcome::Waiting(first)) => assert!(
+                        matches!(outcome, Outcome::Waiting(place) if place.quantity == first.quantity)
+                            || matches!(outcome, Outcome::Held(hold) if hold.quantity == first.quantity),
+                        "a resend is answered otherwise: {outcome:?} after {first:?}"
+                    ),
                     Some(first) => assert_eq!(outcome, first, "a resend is answered otherwise"),
                     None => act.outcome = Some(outcome.clone()),
                 }
@@ -291,7 +306,11 @@ impl Client {
 
 /// Whether a refusal has a reason.
 fn check_refusal(refusal: &Refusal, act: &Act) {
-    let is_bad = matches!(&act.what, What::Say(text) if text == super::database::REFUSED);
+    let is_bad = match &act.what {
+        What::Say(text) => text == super::database::REFUSED,
+        What::Buy(_, quantity, _) => *quantity == super::shelf::REFUSED_QUANTITY,
+        _ => false,
+    };
     let expected = match refusal.code {
         ErrorCode::Overloaded
         | ErrorCode::RoomUnavailable
@@ -302,7 +321,22 @@ fn check_refusal(refusal: &Refusal, act: &Act) {
         | ErrorCode::DatabaseUnavailable => true,
         ErrorCode::RequestIdReused => act.is_blurred,
         ErrorCode::Internal => is_bad,
-        ErrorCode::NotFound | ErrorCode::Forbidden => matches!(act.what, What::Host(_)),
+        // What was got once is not refused any more.
+        ErrorCode::SoldOut
+        | ErrorCode::NotEnoughLeft
+        | ErrorCode::PurchaseLimitReached
+        | ErrorCode::AlreadyWaiting
+        | ErrorCode::SaleNotOpen
+        | ErrorCode::SaleClosed
+        | ErrorCode::OwnShop => matches!(act.what, What::Buy(..)) && act.outcome.is_none(),
+        // What was given up once is given up.
+        ErrorCode::HoldExpired | ErrorCode::PaymentInProgress | ErrorCode::AlreadyPaid => {
+            matches!(act.what, What::Release(_)) && act.outcome.is_none()
+        }
+        // One that found nothing to leave leaves no trace, and may find a later place.
+        ErrorCode::WrongState => matches!(act.what, What::Unwait(_)),
+        ErrorCode::NotFound => matches!(act.what, What::Host(_) | What::Unwait(_)),
+        ErrorCode::Forbidden => matches!(act.what, What::Host(_)),
         _ => false,
     };
     assert!(expected, "{refusal:?} for {act:?}");

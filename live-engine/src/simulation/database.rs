@@ -11,9 +11,13 @@ use shared::live::RoomNotice;
 use shared::protocol::{
     ChatMessage, ChatRules, DeletedBy, HostCommand, Millis, Outcome, ProductCard, RoomEvent, SaleCard, StreamCard,
 };
-use shared::status::{SaleStatus, StreamStatus};
+use shared::status::StreamStatus;
 use uuid::Uuid;
 
+use super::chance::Chance;
+use super::desk::Give;
+use super::shelf::Shelf;
+use super::store::GivenUp;
 use crate::persist::queue::ReactionKey;
 use crate::persist::sums::Sum;
 use crate::persist::work::Tried;
@@ -57,13 +61,15 @@ pub struct Database {
     pub lease: Lease,
     pub rows: BTreeMap<(i64, u64), Stored>,
     outbox: Vec<OutboxRow>,
+    /// Those of them that an event was stored with.
+    stored_with: BTreeSet<Uuid>,
     keys: BTreeMap<(UserId, RequestId), (HostCommand, Outcome)>,
     pub reactions: BTreeMap<ReactionKey, u64>,
     writers: BTreeMap<u64, i64>,
     status: StreamStatus,
     featured: Option<ProductCard>,
     product: ProductCard,
-    sales: BTreeMap<SaleId, (SaleCard, SaleStatus)>,
+    pub shelf: Shelf,
     deleted: BTreeSet<MessageId>,
     held: BTreeMap<(UserId, RequestId), (MessageId, i64)>,
     ids: u128,
@@ -81,6 +87,7 @@ impl Database {
             },
             rows: BTreeMap::new(),
             outbox: Vec::new(),
+            stored_with: BTreeSet::new(),
             keys: BTreeMap::new(),
             reactions: BTreeMap::new(),
             writers: BTreeMap::new(),
@@ -95,7 +102,7 @@ impl Database {
                 variants: Vec::new(),
                 featured_variant: None,
             },
-            sales: BTreeMap::new(),
+            shelf: Shelf::default(),
             deleted: BTreeSet::new(),
             held: BTreeMap::new(),
             ids: 1 << 100,
@@ -189,21 +196,13 @@ impl Database {
             host_was_here: true,
             featured: self.featured.clone(),
             line_up: Vec::new(),
-            sales: self.open_sales(ms),
+            sales: self.shelf.open_sales(ms),
             chat: shown[recent..].to_vec(),
             rules: ChatRules::default(),
             filter: Arc::default(),
             said: chats.iter().filter_map(said).chain(held).collect(),
             notices: self.undelivered(),
         }
-    }
-
-    fn open_sales(&self, ms: Millis) -> Vec<(SaleCard, Option<shared::Timestamp>)> {
-        let open = self
-            .sales
-            .values()
-            .filter(|(card, status)| *status == SaleStatus::Open && card.ends_at > ms);
-        open.map(|(card, _)| (card.clone(), None)).collect()
     }
 
     /// Writes entries as far as their epoch has the room, or refuses them all.
@@ -229,6 +228,7 @@ impl Database {
                 }
             }
             let caused = entry.outbox.clone();
+            self.stored_with.extend(&caused);
             self.mark(&caused, epoch);
         }
         Tried::Stored(BTreeMap::from([(self.stream, epoch)]))
@@ -283,6 +283,21 @@ impl Database {
         rows.map(|row| (row.id, row.notice.clone())).collect()
     }
 
+    /// What a host did that is marked as told and was never stored as an event. Of a sale
+    /// that time has overtaken, nothing need be told.
+    pub fn untold(&self) -> Vec<&RoomNotice> {
+        let told = |row: &&OutboxRow| row.delivered && !self.stored_with.contains(&row.id);
+        let rows = self.outbox.iter().filter(told).map(|row| &row.notice);
+        rows.filter(|notice| match notice {
+            RoomNotice::Happened { event } => matches!(
+                **event,
+                RoomEvent::Featured { .. } | RoomEvent::Unfeatured | RoomEvent::MessageDeleted { .. }
+            ),
+            _ => false,
+        })
+        .collect()
+    }
+
     /// A change that is committed elsewhere, for the room to hear of.
     pub fn change_product(&mut self) {
         self.product.version += 1;
@@ -294,6 +309,20 @@ impl Database {
             product: self.product.id,
         };
         self.push(notice);
+    }
+
+    /// Something happens to a hold over REST, for the room to hear of.
+    pub fn pay(&mut self, chance: &mut Chance, ms: Millis) {
+        if let Some(sale) = self.shelf.pay(chance, ms) {
+            self.push(RoomNotice::SaleChanged { sale });
+        }
+    }
+
+    /// Whatever is being paid is paid.
+    pub fn capture_all(&mut self, ms: Millis) {
+        for sale in self.shelf.capture_all(ms) {
+            self.push(RoomNotice::SaleChanged { sale });
+        }
     }
 
     fn push(&mut self, notice: RoomNotice) -> Uuid {
@@ -365,6 +394,7 @@ impl Database {
             }
             HostCommand::SaleOpen(open) => {
                 let sale = SaleId(self.id());
+                let opens_at = ms + i64::from(open.opens_in_seconds.unwrap_or(0)) * 1000;
                 let card = SaleCard {
                     id: sale,
                     product: self.product.id,
@@ -379,23 +409,31 @@ impl Database {
                     remaining: open.quantity,
                     per_buyer: open.per_buyer,
                     hold_seconds: open.hold_seconds,
-                    opens_at: ms,
-                    ends_at: ms + i64::from(open.ends_in_seconds) * 1000,
+                    opens_at,
+                    ends_at: opens_at + i64::from(open.ends_in_seconds) * 1000,
                     version: 1,
                 };
-                self.sales.insert(sale, (card.clone(), SaleStatus::Open));
+                self.shelf.open(card.clone(), self.host);
                 Ok((Outcome::SaleOpened { sale }, vec![RoomEvent::SaleOpened { sale: card }]))
             }
             HostCommand::SaleClose { sale } => {
-                let Some((_, status)) = self.sales.get_mut(sale) else {
-                    return Err(ErrorCode::NotFound.into());
-                };
-                let was_open = std::mem::replace(status, SaleStatus::Closed) == SaleStatus::Open;
+                let was_open = self.shelf.close(*sale, ms).ok_or(ErrorCode::NotFound)?;
                 let closed = was_open.then_some(RoomEvent::SaleClosed { sale: *sale });
                 Ok((Outcome::Done, closed.into_iter().collect()))
             }
             HostCommand::DeleteMessage { message } => self.delete(user, *message),
             _ => Err(ErrorCode::WrongState.into()),
+        }
+    }
+
+    /// A hold or a place in line is given up.
+    pub fn give_up(&mut self, user: UserId, give: Give, ms: Millis) -> GivenUp {
+        match give {
+            Give::Hold(hold) => GivenUp::Hold(self.shelf.release(self.stream, user, hold, ms)),
+            Give::Place(sale, request) => {
+                let (status, state) = self.shelf.unwait(self.stream, sale, (user, request), ms);
+                GivenUp::Place(status, state)
+            }
         }
     }
 
@@ -444,10 +482,7 @@ impl Database {
             }
             Read::LineUp(rows) => Reading::LineUp(rows, Ok(Vec::new())),
             Read::Sale(sale, rows) => {
-                let found = self
-                    .sales
-                    .get(&sale)
-                    .map(|(card, status)| (card.clone(), *status, None));
+                let found = self.shelf.find(sale);
                 Reading::Sale(sale, rows, Ok(found))
             }
             Read::Moderators(rows) => Reading::Moderators(rows, Ok(Vec::new())),

@@ -1,11 +1,17 @@
-//! A simulation of a whole room: its core, its workers' mirrors and writers, and the
-//! persister, all of them the production code, under one seeded scheduler with a virtual
-//! clock, readers that take a few bytes at a time, workers that get stuck, nodes that die
-//! or lose the database, and a database that is away, late, or whose answers are lost.
+//! A simulation of a whole room and its flash sales: its core, its workers' mirrors and
+//! writers, the persister, and the sale desk's lanes, batches and memory, all of them the
+//! production code, under one seeded scheduler with a virtual clock, readers that take a
+//! few bytes at a time, workers that get stuck, nodes that die or lose the database, and a
+//! database that is away, late, has a clock of its own, or whose answers are lost. Only
+//! what ties them together is played, and of the database the functions that grant and
+//! release: by the pure rules that a differential test holds them to.
 //!
 //! Every client holds the server to the protocol; what is acknowledged must be stored,
 //! what is stored must be a prefix, what is counted must add up, and in the end everybody
-//! must have the same room. One seed is one run, the same each time:
+//! must have the same room. Buyers press, press again, stand in line, leave it and give
+//! up what they hold: each press is answered in time, once, and never refused for good
+//! when it was granted; nothing is granted past the units or the limit, nobody out of
+//! turn. One seed is one run, the same each time:
 //!
 //! ```text
 //! SEED=17 cargo test -p live-engine --lib simulation -- --nocapture
@@ -20,10 +26,13 @@ mod chance;
 mod checks;
 mod client;
 mod database;
+mod desk;
 mod node;
 mod room;
 mod schedule;
+mod shelf;
 mod store;
+mod tend;
 mod worker;
 mod world;
 
@@ -97,6 +106,8 @@ fn whatever_happens_in_whatever_order_the_promises_hold() {
         (sum.epochs, count),
         (sum.replays, count / 10),
         (sum.resyncs, count / 10),
+        (sum.granted, count),
+        (sum.offered, count / 10),
     ] {
         assert!(what >= least, "too little happens: {sum:?}");
     }

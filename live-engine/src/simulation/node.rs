@@ -7,8 +7,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use shared::error::Refusal;
-use shared::ids::{StreamId, UserId};
+use shared::ids::{RequestId, ReservationId, SaleId, StreamId, UserId};
 use shared::protocol::{Position, Private};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::net::frame;
@@ -23,6 +24,9 @@ use crate::room::mirror::Mirror;
 use crate::room::reach::{Reach, Workers};
 use crate::room::{Asker, Host, Say};
 use crate::router::{Load, RoomPost};
+use crate::sale::batch::Batch as Buyers;
+use crate::sale::lanes::Lanes;
+use crate::sale::line::Line;
 
 /// Workers of a node.
 pub const WORKERS: usize = 2;
@@ -295,6 +299,52 @@ impl Worker {
     }
 }
 
+/// A lane, and whoever serves it.
+#[derive(Default)]
+pub struct Lane {
+    pub batch: Option<Buyers>,
+    /// It waits for the database.
+    pub is_asking: bool,
+    /// Nobody serves it.
+    pub is_idle: bool,
+    /// The batch has not been asked for yet.
+    pub is_new: bool,
+    /// Who came last of those who were asked for.
+    pub asked_up_to: u64,
+}
+
+/// A buyer who waits for an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Pressed {
+    pub us: u64,
+    pub sale: SaleId,
+    pub user: UserId,
+    pub request: RequestId,
+    /// The request had got something already.
+    pub has_got: bool,
+}
+
+/// A sale whose time is kept.
+pub struct Tended {
+    pub due: Instant,
+    pub line: Line,
+    pub is_asking: bool,
+    pub is_telling: bool,
+    pub is_closed: bool,
+}
+
+impl Tended {
+    pub const fn new(line: Line, due: Instant) -> Self {
+        Self {
+            due,
+            line,
+            is_asking: false,
+            is_telling: false,
+            is_closed: false,
+        }
+    }
+}
+
 /// What the feed knows.
 #[derive(Default)]
 pub struct Feed {
@@ -324,6 +374,14 @@ pub struct Node {
     pub pause_us: u64,
     pub reactions_due_us: u64,
     pub feed: Feed,
+    pub lanes: Lanes,
+    pub serving: BTreeMap<SaleId, Lane>,
+    /// Who waits for an answer, by connection and command.
+    pub pressed: BTreeMap<(u32, u64), Pressed>,
+    /// How many came, and as which of them an ask did.
+    pub presses: u64,
+    pub arrived: BTreeMap<ReservationId, u64>,
+    pub tended: BTreeMap<SaleId, Tended>,
     /// Until when its line to the database is cut.
     pub cut_until_us: u64,
 }
@@ -347,6 +405,12 @@ impl Node {
             pause_us: FIRST_PAUSE_US,
             reactions_due_us: 0,
             feed: Feed::default(),
+            lanes: Lanes::default(),
+            serving: BTreeMap::new(),
+            pressed: BTreeMap::new(),
+            presses: 0,
+            arrived: BTreeMap::new(),
+            tended: BTreeMap::new(),
             cut_until_us: 0,
         }
     }

@@ -91,7 +91,8 @@ impl World {
             }
             Effect::Look => self.soon(Task::Feed(at)),
             // Nobody is appointed, muted or banned here.
-            Effect::Watch(..) | Effect::Powers(_) | Effect::TurnOut => {}
+            Effect::Powers(_) | Effect::TurnOut => {}
+            Effect::Watch(card, next_expiry) => self.watch(node, &card, next_expiry),
             // Shows are counted elsewhere, and whoever is there may stay.
             Effect::Summarise | Effect::SendAway => {}
             // Nobody is there as the host, and what that leads to is tested over sockets;
@@ -120,7 +121,7 @@ impl World {
         self.after(takes, Task::Inspected(at, number, inspected));
     }
 
-    fn at_time(&mut self, when: std::time::Instant, task: Task) {
+    pub fn at_time(&mut self, when: std::time::Instant, task: Task) {
         let us = self.schedule.us_of(when).saturating_sub(self.us());
         // Timers fire a little late.
         let late = self.chance.below(3000);
@@ -341,6 +342,7 @@ impl World {
             if let Some(asker) = owner.asker.take() {
                 self.answer_host(node, &asker, Err(ErrorCode::RoomUnavailable.into()));
             }
+            self.nodes[node].tended.clear();
             let epoch = owner.epoch;
             owner.reach.send_all(|| ToWorker::Gone(epoch));
             if !is_fenced {

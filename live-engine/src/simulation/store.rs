@@ -2,15 +2,22 @@
 //! and whose answers are late or lost; and the shells of what asks them in the
 //! background: the persister's writer, the feed, and the renewal of leases.
 
+use std::collections::HashSet;
 use std::collections::btree_map::Entry;
+use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::MessageId;
+use shared::ids::{MessageId, SaleId, UserId};
 use shared::live::RoomNotice;
+use shared::protocol::Waiting;
+use shared::status::WaitStatus;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::database::unread;
+use super::desk::Give;
 use super::node::{FIRST_PAUSE_US, Room};
+use super::shelf::Changed;
 use super::world::{At, Task, World, trace};
 use crate::persist::sums::Sum;
 use crate::persist::work::{Tried, Work};
@@ -18,7 +25,9 @@ use crate::room::core::{Read, Reading};
 use crate::room::store::chat::Held;
 use crate::room::store::host::{HostAct, HostDone};
 use crate::room::store::load::LoadedRoom;
-use crate::types::PersistReport;
+use crate::sale::store::SaleState;
+use crate::sale::store::reserve::Granted;
+use crate::types::{ConnId, PersistReport};
 
 /// How long anybody who waits for an answer is kept waiting.
 const CALL_DEADLINE_US: u64 = 2_000_000;
@@ -46,12 +55,31 @@ pub enum Ask {
     Persist(Vec<crate::persist::Entry>, bool),
     Reactions(i64, Vec<Sum>),
     Look(Vec<(Uuid, i64)>),
+    /// With the time at which it is asked.
+    Reserve(SaleId, Vec<crate::sale::state::Ask>, Instant),
+    Known(SaleId, i64),
+    Sweep(SaleId, Instant),
+    GiveUp(ConnId, u64, UserId, Give, Instant),
+    /// Who is in line, once the sale had this version; who was when it ended.
+    Places(SaleId, i64),
+    Ended(SaleId),
+    /// Which sales nobody sweeps.
+    Overdue,
     Renew(i64),
 }
 
-/// What is answered; `Away` when there was none in time.
+/// What became of a hold or a place that was given up.
+pub enum GivenUp {
+    Hold(Result<(Changed, Option<SaleState>), ErrorCode>),
+    Place(Option<WaitStatus>, Option<SaleState>),
+}
+
+/// What is answered; `Away` when there was none in time, `Unreached` when it was not even
+/// asked, `Busy` when it was given up by the database.
 pub enum Reply {
     Away,
+    Unreached,
+    Busy,
     Opened(i64, Box<LoadedRoom>),
     Elsewhere(u64),
     Hosted(Result<HostDone, Refusal>),
@@ -60,6 +88,13 @@ pub enum Reply {
     Done,
     Stored(Tried),
     Rows(Vec<(Uuid, RoomNotice)>),
+    /// None: the database refuses something in it.
+    Granted(Option<Granted>),
+    Known(HashSet<UserId>),
+    Swept(Option<(Changed, SaleState, Duration)>),
+    GivenUp(GivenUp),
+    Places(Vec<(UserId, Waiting)>),
+    Overdue(Vec<SaleId>, Option<Duration>),
     Renewed(bool),
 }
 
@@ -69,6 +104,8 @@ impl World {
         let from = self.at(node);
         let deadline = match &ask {
             Ask::Persist(..) => STORE_DEADLINE_US,
+            Ask::Reserve(..) | Ask::Sweep(..) | Ask::Places(..) | Ask::Ended(_) => self.climate.sale_deadline_us,
+            Ask::Known(..) => 500_000,
             _ => CALL_DEADLINE_US,
         };
         let (way, back) = (self.chance.within(100, 2500), self.chance.within(50, 800));
@@ -80,8 +117,17 @@ impl World {
         });
         if is_away {
             // Refused at once, or nothing is heard at all.
-            let wait = if self.chance.percent(60) { back } else { deadline };
-            self.after(wait, Task::Answer(call, Reply::Away));
+            let (wait, reply) = if self.chance.percent(60) {
+                (back, Reply::Unreached)
+            } else {
+                (deadline, Reply::Away)
+            };
+            self.after(wait, Task::Answer(call, reply));
+            return;
+        }
+        if self.is_troubled() && matches!(call.ask, Ask::Reserve(..)) && self.chance.percent(self.climate.lost / 2) {
+            // Rolled back: a lock was not to be had.
+            self.after(way + back, Task::Answer(call, Reply::Busy));
             return;
         }
         let (lost, late) = (self.climate.lost, self.climate.late);
@@ -98,6 +144,9 @@ impl World {
             // A lock, a slow disk: past the deadline perhaps.
             let way = self.chance.within(way, deadline * 5 / 4);
             if way >= deadline {
+                if let Ask::Reserve(_, asks, _) = &call.ask {
+                    self.came_late.extend(asks.iter().map(|ask| ask.request));
+                }
                 self.after(deadline, Task::Answer(clone(&call), Reply::Away));
             } else {
                 call.is_lost = false;
@@ -111,14 +160,14 @@ impl World {
 
     /// A question has reached the database.
     pub fn execute(&mut self, call: Box<Call>) {
-        let (us, now) = (self.us(), self.schedule.now());
+        let (us, ms) = (self.us(), self.db_ms());
         let life = call.from.1;
         let reply = match &call.ask {
-            Ask::Open => match self.db.acquire(life, us, now.ms) {
+            Ask::Open => match self.db.acquire(life, us, ms) {
                 Ok((epoch, rows)) => Reply::Opened(epoch, rows),
                 Err(until_us) => Reply::Elsewhere(until_us),
             },
-            Ask::Host(_, act) => Reply::Hosted(self.db.carry_out(act, now.ms)),
+            Ask::Host(_, act) => Reply::Hosted(self.db.carry_out(act, ms)),
             Ask::Hold(_, held) => Reply::Held(self.db.hold(held)),
             Ask::Read(_, read) => Reply::Read(self.db.read(read.clone())),
             Ask::Own(..) => Reply::Done,
@@ -133,10 +182,22 @@ impl World {
                 }
                 Reply::Rows(self.db.undelivered())
             }
+            Ask::Reserve(sale, asks, _) => Reply::Granted(self.db.shelf.reserve(self.db.stream, *sale, asks, ms)),
+            Ask::Known(sale, _) => Reply::Known(self.db.shelf.known(*sale)),
+            Ask::Sweep(sale, _) => Reply::Swept(self.db.shelf.sweep(self.db.stream, *sale, ms)),
+            Ask::GiveUp(_, _, user, give, _) => Reply::GivenUp(self.db.give_up(*user, *give, ms)),
+            Ask::Places(sale, _) => Reply::Places(self.db.shelf.places(*sale, WaitStatus::Waiting)),
+            Ask::Overdue => {
+                let (late, next) = self.db.shelf.overdue(ms);
+                Reply::Overdue(late, next)
+            }
+            Ask::Ended(sale) => Reply::Places(self.db.shelf.places(*sale, WaitStatus::Ended)),
             Ask::Renew(epoch) => Reply::Renewed(self.db.renew(life, *epoch, us)),
         };
         if !call.is_lost {
-            let back = self.chance.within(50, 800);
+            // What was read may be old when it arrives.
+            let is_late = self.is_troubled() && self.chance.percent(self.climate.late);
+            let back = self.chance.within(50, if is_late { 400_000 } else { 800 });
             self.after(back, Task::Answer(call, reply));
         }
     }
@@ -175,6 +236,13 @@ impl World {
                 }
                 self.persist(node);
             }
+            (ask @ (Ask::Reserve(..) | Ask::Known(..)), reply) => self.lane_answered(node, ask, reply),
+            (Ask::Sweep(sale, asked), reply) => self.swept(node, sale, asked, reply),
+            (ask @ Ask::GiveUp(..), reply) => self.given_up(node, &ask, reply),
+            (Ask::Places(sale, version), reply) => self.line_read(node, sale, version, reply),
+            (Ask::Ended(_), Reply::Places(ended)) => self.places_changed(node, &ended),
+            (Ask::Ended(_), _) => {}
+            (Ask::Overdue, reply) => self.strays_found(node, reply),
             (Ask::Look(marks), reply) => self.looked(node, marks, reply),
             (Ask::Renew(epoch), Reply::Renewed(is_ours)) => {
                 if !is_ours {
@@ -315,6 +383,13 @@ fn clone(call: &Call) -> Box<Call> {
         Ask::Persist(entries, is_reject) => Ask::Persist(entries.clone(), *is_reject),
         Ask::Reactions(number, sums) => Ask::Reactions(*number, sums.clone()),
         Ask::Look(marks) => Ask::Look(marks.clone()),
+        Ask::Reserve(sale, asks, asked) => Ask::Reserve(*sale, asks.clone(), *asked),
+        Ask::Known(sale, version) => Ask::Known(*sale, *version),
+        Ask::Sweep(sale, asked) => Ask::Sweep(*sale, *asked),
+        Ask::GiveUp(conn, id, user, give, asked) => Ask::GiveUp(*conn, *id, *user, *give, *asked),
+        Ask::Places(sale, version) => Ask::Places(*sale, *version),
+        Ask::Ended(sale) => Ask::Ended(*sale),
+        Ask::Overdue => Ask::Overdue,
         Ask::Renew(epoch) => Ask::Renew(*epoch),
     };
     Box::new(Call {

@@ -1,10 +1,10 @@
 //! The world of one seed: nodes, clients and the database under one clock. What happens
 //! when is chance; what it leads to is checked as it happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use shared::ids::{StreamId, UserId};
-use shared::protocol::{Format, RoomEvent};
+use shared::ids::{RequestId, SaleId, StreamId, UserId};
+use shared::protocol::{Format, Millis, RoomEvent};
 
 use super::chance::Chance;
 use super::client::{Client, Place};
@@ -30,7 +30,15 @@ pub enum Task {
     /// The room takes what other threads have left.
     Post(At),
     Wake(At, u64),
-    WakeSale(At, u64, shared::ids::SaleId),
+    WakeSale(At, u64, SaleId),
+    /// A sale's lane goes on; somebody's time may be up.
+    Lane(At, SaleId),
+    LaneDue(At, SaleId),
+    /// A sale may have to be swept, and its line told.
+    Tend(At, SaleId),
+    TellLine(At, SaleId),
+    /// A node looks for sales that nobody sweeps.
+    Strays(At),
     /// The moderation service has answered.
     Inspected(At, u64, crate::types::Inspected),
     RoomClock(At, u64),
@@ -56,6 +64,8 @@ pub enum Task {
     /// A client takes what is on its line.
     Read(usize, Place),
     Act(usize),
+    /// A client asks again for what it was left in the dark about.
+    AskAgain(usize, RequestId),
     Trouble,
 }
 
@@ -71,6 +81,12 @@ pub struct Climate {
     pub act_every_us: u64,
     /// Whether messages are looked at first.
     pub is_inspected: bool,
+    /// Times in a hundred that a client does something about a sale, if there is one.
+    pub rush: u64,
+    /// After how long a call of a sale is given up, in microseconds.
+    pub sale_deadline_us: u64,
+    /// By how much the database's clock is ahead, in ms.
+    pub skew_ms: Millis,
     /// Bytes that a room keeps of its recent frames.
     pub log_bytes: usize,
 }
@@ -87,6 +103,8 @@ pub struct World {
     pub clients: Vec<Client>,
     /// What was sent under which number.
     pub told: BTreeMap<(i64, u64), RoomEvent>,
+    /// Requests of buyers that reached the database when nobody waited any more.
+    pub came_late: BTreeSet<RequestId>,
     /// Reactions that were taken and must be counted, if no node dies.
     pub reacted: u64,
     pub has_killed: bool,
@@ -106,6 +124,9 @@ pub struct Tally {
     pub acknowledged: u64,
     pub replays: u64,
     pub resyncs: u64,
+    /// Holds that were granted, and those of them to who had waited.
+    pub granted: u64,
+    pub offered: u64,
 }
 
 impl Tally {
@@ -116,6 +137,8 @@ impl Tally {
         self.acknowledged += other.acknowledged;
         self.replays += other.replays;
         self.resyncs += other.resyncs;
+        self.granted += other.granted;
+        self.offered += other.offered;
     }
 }
 
@@ -140,6 +163,10 @@ impl World {
             trouble_every_us: chance.within(300_000, 4_000_000),
             act_every_us: chance.within(20_000, 900_000),
             is_inspected: chance.percent(30),
+            rush: if chance.percent(40) { 0 } else { chance.within(20, 90) },
+            // Shorter than in production, so that calls are met that come later than that.
+            sale_deadline_us: chance.within(2_500_000, 12_000_000),
+            skew_ms: Millis::try_from(chance.below(3000)).unwrap_or(0) - 1500,
             log_bytes: usize::try_from(chance.within(600, 40_000)).unwrap_or(600),
         };
         let mut world = Self {
@@ -150,6 +177,7 @@ impl World {
             nodes: (0..NODES as u64).map(Node::new).collect(),
             clients: Vec::new(),
             told: BTreeMap::new(),
+            came_late: BTreeSet::new(),
             reacted: 0,
             has_killed: false,
             lives: NODES as u64,
@@ -210,6 +238,11 @@ impl World {
         self.us() < TROUBLE_US
     }
 
+    /// The time by the database's clock.
+    pub fn db_ms(&self) -> Millis {
+        self.schedule.now().ms + self.climate.skew_ms
+    }
+
     pub fn at(&self, node: usize) -> At {
         (node, self.nodes[node].life)
     }
@@ -238,6 +271,8 @@ impl World {
             acknowledged: self.acknowledged(),
             replays: self.clients.iter().map(|client| client.replays).sum(),
             resyncs: self.clients.iter().map(|client| client.resyncs).sum(),
+            granted: self.db.shelf.granted(),
+            offered: self.db.shelf.offered(),
         }
     }
 
@@ -254,6 +289,11 @@ impl World {
             Task::Inspected(at, owner, inspected) if self.is_alive(at) => {
                 self.with_core(at.0, Some(owner), |core, now| core.inspected(inspected, now));
             }
+            Task::Lane(at, sale) if self.is_alive(at) => self.serve_lane(at.0, sale),
+            Task::LaneDue(at, sale) if self.is_alive(at) => self.lane_due(at.0, sale),
+            Task::Tend(at, sale) if self.is_alive(at) => self.tend(at.0, sale),
+            Task::Strays(at) if self.is_alive(at) => self.ask(at.0, super::store::Ask::Overdue),
+            Task::TellLine(at, sale) if self.is_alive(at) => self.tell_line(at.0, sale),
             Task::RoomClock(at, owner) if self.is_alive(at) => self.room_clock(at.0, owner),
             Task::Open(at) if self.is_alive(at) => self.try_to_open(at.0),
             Task::Channel(at, worker) if self.is_alive(at) => self.worker_takes(at.0, worker),
@@ -281,6 +321,7 @@ impl World {
             Task::Execute(call) => self.execute(call),
             Task::Answer(call, reply) if self.is_alive(call.from) => self.answer(*call, reply),
             Task::Read(client, place) => self.client_reads(client, place),
+            Task::AskAgain(client, request) => self.ask_again(client, request),
             Task::Act(client) => self.client_acts(client),
             Task::Trouble => self.trouble(),
             // Of a node that was killed meanwhile.
@@ -294,6 +335,7 @@ impl World {
         self.after(100_000, Task::PersistClock(at));
         self.after(1_000_000, Task::FeedClock(at));
         self.after(2_000_000, Task::Renew(at));
+        self.after(500_000, Task::Strays(at));
         for worker in 0..super::node::WORKERS {
             let first = self.chance.within(1, 1_000_000);
             self.after(first, Task::WorkerClock(at, worker));
@@ -303,6 +345,9 @@ impl World {
     /// Something goes wrong.
     fn trouble(&mut self) {
         if !self.is_troubled() {
+            // Payments come to their end too.
+            let ms = self.db_ms();
+            self.db.capture_all(ms);
             return;
         }
         let node = self.chance.index(NODES);
@@ -322,7 +367,11 @@ impl World {
                 self.nodes[node].workers[worker].stuck_until_us = self.us() + long;
             }
             7 => self.kill(node),
-            8 => self.db.change_product(),
+            8 if self.chance.percent(50) => self.db.change_product(),
+            8 => {
+                let ms = self.db_ms();
+                self.db.pay(&mut self.chance, ms);
+            }
             _ => {
                 let client = self.chance.index(self.clients.len());
                 self.hang_up(client);

@@ -150,7 +150,7 @@ impl Row {
 }
 
 /// The refusal of one who comes before the sale opens.
-pub(in crate::sale) fn not_open(wait: Duration) -> Refusal {
+pub(crate) fn not_open(wait: Duration) -> Refusal {
     // Rounded up: who comes back then is not early again.
     let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     Refusal::from(ErrorCode::SaleNotOpen).retry_after_ms(ms.saturating_add(1))
