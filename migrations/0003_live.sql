@@ -87,11 +87,23 @@ create function moderator_rights(the_stream uuid, the_user uuid) returns text[] 
      where s.id = the_stream and m.user_id = the_user
 $$;
 
+-- Whether somebody may change or lift a ban that p_banned_by has made: what the shop's
+-- owner has decided, only the owner and those undo who moderate all of the shop's shows
+-- with the right to ban.
+create function may_lift_ban(p_seller uuid, p_banned_by uuid, p_by uuid) returns boolean language sql stable as $$
+    select p_by = s.user_id
+           or p_banned_by <> s.user_id
+           or exists (select from moderators m join users u on u.id = m.user_id and u.suspended_at is null
+                       where m.seller_id = p_seller and m.stream_id is null and m.user_id = p_by
+                         and 'ban' = any(m.rights))
+      from sellers s where s.id = p_seller
+$$;
+
 -- Bans somebody from a shop's shows, or bans them anew: the one rule for both services.
 -- Nobody bans the shop's owner, and only the owner bans one of its moderators, who
 -- thereby ceases to be one. The shop's row is locked: an appointment at the same time
 -- waits. Rooms that are to hear of it get their notice, p_room excepted, which asked.
--- A ban that is made anew keeps its id.
+-- A ban that is made anew keeps its id; one that p_by may not lift stays as it is.
 --
 -- Answers banned, forbidden, or not_found for an account that there is not.
 create function ban_viewer(
@@ -116,6 +128,12 @@ begin
         select gen_random_uuid(), 'moderators_changed', s.id, '{"notice": "moderators_changed"}'
           from streams s join streams_at_hand h on h.id = s.id where s.seller_id = p_seller;
     end if;
+    if exists (select from banned_viewers b
+                where b.seller_id = p_seller and (b.user_id = p_user or b.guest_id = p_guest)
+                  and (b.until is null or b.until > clock_timestamp())
+                  and not may_lift_ban(p_seller, b.banned_by, p_by)) then
+        return 'banned';
+    end if;
     if p_user is not null then
         update streams s set pinned_message_id = null
           from stream_chat_messages m
@@ -126,8 +144,8 @@ begin
            set until = excluded.until, reason = excluded.reason, banned_by = excluded.banned_by;
         insert into outbox (id, topic, stream_id, payload)
         select gen_random_uuid(), 'banned', s.id, jsonb_build_object('notice', 'banned', 'user', p_user)
-          from streams s
-         where s.seller_id = p_seller and s.status = 'live' and s.id is distinct from p_room;
+          from streams s join streams_at_hand h on h.id = s.id
+         where s.seller_id = p_seller and s.id is distinct from p_room;
     else
         insert into banned_viewers (id, seller_id, guest_id, until, reason, banned_by)
         values (p_id, p_seller, p_guest, v_until, p_reason, p_by)

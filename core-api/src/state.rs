@@ -2,9 +2,11 @@
 //! person, that is read from the database.
 
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use shared::bus::SharedBus;
+use shared::ids::UserId;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +34,10 @@ pub struct State {
     pub stopping: CancellationToken,
 }
 
-/// Rate limits of what can be done without a session.
+/// Messages that one person may delete in a minute.
+const DELETIONS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+
+/// Rate limits of what can be done without a session, or asks a room.
 pub struct Rates {
     /// Registrations by address.
     pub register: RateLimit<IpAddr>,
@@ -44,6 +49,8 @@ pub struct Rates {
     pub refresh: RateLimit<IpAddr>,
     /// Tickets by address.
     pub tickets: RateLimit<IpAddr>,
+    /// Deletions of messages by person.
+    pub deletions: RateLimit<UserId>,
 }
 
 impl Rates {
@@ -54,6 +61,7 @@ impl Rates {
             login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
             refresh: RateLimit::per_minute(limits.refresh_per_minute),
             tickets: RateLimit::per_minute(limits.tickets_per_minute),
+            deletions: RateLimit::per_minute(DELETIONS_PER_MINUTE),
         }
     }
 
@@ -64,6 +72,7 @@ impl Rates {
         self.login_email.tidy();
         self.refresh.tidy();
         self.tickets.tidy();
+        self.deletions.tidy();
     }
 }
 

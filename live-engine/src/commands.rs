@@ -9,8 +9,8 @@ use std::time::Duration;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, RequestId, ReservationId, SaleId, SellerId, StreamId, UserId};
 use shared::protocol::{
-    Addressed, ClientCommand, ClientFrame, HostCommand, MAX_REACTION_COUNT, MAX_REPORT_NOTE_CHARS, Outcome, Position,
-    Private, REACTION_KINDS, ReportReason,
+    Addressed, ClientCommand, ClientFrame, HostCommand, MAX_CHAT_CHARS, MAX_REACTION_COUNT, MAX_REPORT_NOTE_CHARS,
+    Outcome, Position, Private, REACTION_KINDS, ReportReason,
 };
 use shared::status::OrderStatus;
 use shared::token::{Part, Viewer};
@@ -22,6 +22,7 @@ use crate::metrics;
 use crate::net::conn::Conn;
 use crate::net::worker::Worker;
 use crate::revoked;
+use crate::room::doors::ShowTimes;
 use crate::room::shard::{SHOW_OVER, Shard};
 use crate::room::store::people;
 use crate::room::store::report::{self, Report};
@@ -46,7 +47,7 @@ enum Done {
 
 type Result = std::result::Result<Done, Refusal>;
 
-/// Carries out one command of a connection, under a span of its own.
+/// Carries out one command of a connection, which has counted it, under a span of its own.
 pub async fn handle(worker: &Rc<Worker>, conn: &Rc<Conn>, frame: ClientFrame) {
     let kind = kind(&frame.command);
     let stream = match &frame.command {
@@ -63,10 +64,9 @@ pub async fn handle(worker: &Rc<Worker>, conn: &Rc<Conn>, frame: ClientFrame) {
 
 async fn carry_out(worker: &Rc<Worker>, conn: &Rc<Conn>, frame: ClientFrame, kind: &'static str) {
     let id = frame.id;
-    let result = match (worker.shared.guards.command(&conn.commands), conn.identity()) {
-        (Err(refusal), _) => Err(refusal),
-        (Ok(()), None) => Err(ErrorCode::Unauthenticated.into()),
-        (Ok(()), Some(who)) => {
+    let result = match conn.identity() {
+        None => Err(ErrorCode::Unauthenticated.into()),
+        Some(who) => {
             let command = Command {
                 worker,
                 conn,
@@ -154,6 +154,11 @@ impl Command<'_> {
         if self.who.stream.is_some_and(|own| own != stream) {
             return Err(Refusal::new(ErrorCode::Forbidden, "the ticket is for another stream").at("stream"));
         }
+        if self.who.stream.is_none() && !self.worker.is_open(stream) {
+            // A ticket was given out for its show; an access token may name any, and a room
+            // is more than a row to open.
+            may_open(self.worker, self.who, stream).await?;
+        }
         let shard = self.worker.shard(stream);
         let joining = shard.expect(self.conn);
         let opened = tokio::time::timeout(OPEN_DEADLINE, shard.ready()).await;
@@ -199,6 +204,8 @@ impl Command<'_> {
                 "guests may watch and react; sign in to chat",
             ));
         };
+        // A room has one thread for all its authors: what cannot be said is stopped here.
+        text::fits(&text, MAX_CHAT_CHARS)?;
         self.worker.shared.guards.act(Act::Chat, user.0)?;
         let (room, _) = shard.room()?;
         let say = Say {
@@ -209,6 +216,7 @@ impl Command<'_> {
             request_id,
             text,
             reply_to,
+            since: self.conn.joined.get().seq,
         };
         room.try_send(say).map_err(|_| ErrorCode::Overloaded)?;
         Ok(Done::Later)
@@ -255,7 +263,7 @@ impl Command<'_> {
             return Err(ErrorCode::RoomUnavailable.into());
         }
         self.worker.shared.guards.act(Act::React, self.who.person())?;
-        shard.react(kind, count);
+        shard.react(kind, count)?;
         Ok(Done::Now(Outcome::Done))
     }
 
@@ -336,6 +344,9 @@ impl Command<'_> {
         let user = user.ok_or_else(|| powers::lacking(command.right()))?;
         // The room checks by what it knows itself; this keeps from it what is hopeless.
         shard.permit(user, &command, now_ms())?;
+        if command.is_open_to_authors() && !shard.runs_the_show(user) {
+            self.worker.shared.guards.act(Act::Delete, user.0)?;
+        }
         let host = Host::from_socket(self.conn.id, self.id, user, request_id, command);
         room.try_send(host).map_err(|_| ErrorCode::Overloaded)?;
         Ok(Done::Later)
@@ -357,6 +368,22 @@ impl Command<'_> {
     }
 }
 
+/// Whether there is anything to open a show's room for.
+async fn may_open(worker: &Worker, who: &Identity, stream: StreamId) -> std::result::Result<(), Refusal> {
+    let read = async move |pool: sqlx::PgPool| {
+        let mut conn = pool.acquire().await?;
+        Ok(people::door(&mut conn, stream).await?)
+    };
+    let show = worker.shared.db.call(read).await?.ok_or(ErrorCode::NotFound)?;
+    let times = ShowTimes {
+        status: show.status,
+        scheduled_at: show.scheduled_at.timestamp_millis(),
+        ended_at: show.ended_at.map(|at| at.timestamp_millis()),
+    };
+    let is_host = who.part == Part::Host && who.user() == Some(show.host);
+    worker.shared.config.show.doors.admit(&times, is_host, now_ms())
+}
+
 /// Whether a shop lets somebody into its shows.
 async fn not_banned(worker: &Worker, seller: SellerId, user: UserId) -> std::result::Result<(), Refusal> {
     let read = async move |pool: sqlx::PgPool| {
@@ -372,7 +399,9 @@ async fn not_banned(worker: &Worker, seller: SellerId, user: UserId) -> std::res
 /// Tells who came back without a snapshot what it would have said of their own: private
 /// news is not numbered, so what came while they were away cannot be replayed.
 async fn tell_own(worker: Rc<Worker>, conn: Rc<Conn>, shard: Rc<Shard>, user: UserId) {
-    let is_here = || conn.shard().is_some_and(|own| Rc::ptr_eq(&own, &shard));
+    let joined = conn.joined.get();
+    // Who has left and come back is told by the task of that join, and not by both.
+    let is_here = || conn.joined.get() == joined && conn.shard().is_some_and(|own| Rc::ptr_eq(&own, &shard));
     let mut pause = FIRST_PAUSE;
     while is_here() {
         // What changes while it is read is told after it.
@@ -399,7 +428,8 @@ async fn tell_own(worker: Rc<Worker>, conn: Rc<Conn>, shard: Rc<Shard>, user: Us
     }
 }
 
-const fn kind(command: &ClientCommand) -> &'static str {
+/// What a command is counted as.
+pub const fn kind(command: &ClientCommand) -> &'static str {
     match command {
         ClientCommand::Resume { .. } => "resume",
         ClientCommand::Join { .. } => "join",

@@ -26,6 +26,7 @@ pub struct Guards {
     buys: DefaultKeyedRateLimiter<Uuid>,
     reactions: DefaultKeyedRateLimiter<Uuid>,
     reports: DefaultKeyedRateLimiter<Uuid>,
+    deletions: DefaultKeyedRateLimiter<Uuid>,
     commands: Rate,
     clock: DefaultClock,
     origin: Instant,
@@ -70,6 +71,8 @@ pub enum Act {
     React,
     /// Reports a message.
     Report,
+    /// Takes a message of their own back.
+    Delete,
 }
 
 impl Guards {
@@ -85,6 +88,8 @@ impl Guards {
             buys: RateLimiter::keyed(quota(limits.buys)),
             reactions: RateLimiter::keyed(quota(limits.reactions)),
             reports: RateLimiter::keyed(quota(limits.reports)),
+            // Nobody takes back more than they say.
+            deletions: RateLimiter::keyed(quota(limits.chat)),
             commands: limits.commands,
             clock: DefaultClock::default(),
             origin: Instant::now(),
@@ -131,13 +136,14 @@ impl Guards {
             Act::Buy => &self.buys,
             Act::React => &self.reactions,
             Act::Report => &self.reports,
+            Act::Delete => &self.deletions,
         };
         limiter.check_key(&person).map_err(|until| self.until(&until))
     }
 
     /// Forgets people who have done nothing for a while.
     pub fn tidy(&self) {
-        for limiter in [&self.chat, &self.buys, &self.reactions, &self.reports] {
+        for limiter in [&self.chat, &self.buys, &self.reactions, &self.reports, &self.deletions] {
             limiter.retain_recent();
         }
     }

@@ -126,6 +126,7 @@ pub async fn delete_message(
     ids: Id<(StreamId, MessageId)>,
     key: Option<IdempotencyKey>,
 ) -> Result<HttpResponse> {
+    state.rates.deletions.check(&caller.id)?;
     let (stream, message) = ids.0;
     tell(&state, caller, stream, key, HostCommand::DeleteMessage { message }).await?;
     Ok(HttpResponse::NoContent().finish())

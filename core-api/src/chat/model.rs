@@ -103,8 +103,9 @@ pub struct Report {
     pub author: UserId,
     /// Their name now.
     pub author_name: String,
-    /// Who reported it.
-    pub reporter: UserId,
+    /// Who reported it; told to admins only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reporter: Option<UserId>,
     /// What is wrong with it.
     pub reason: ReportReason,
     /// In the reporter's words.

@@ -144,7 +144,8 @@ pub(super) async fn reviews(
     .await
 }
 
-/// Reports, newest first: of a shop, of a show, or all.
+/// Reports, newest first: of a shop, of a show, or all. Who made them is read with all
+/// only: a shop could ban whoever has reported it.
 pub(super) async fn reports(
     conn: &mut PgConnection,
     seller: Option<SellerId>,
@@ -156,7 +157,7 @@ pub(super) async fn reports(
         Report,
         r#"select r.id as "id: ReportId", r.stream_id as "stream: StreamId", r.message_id as "message: MessageId",
                   r.text, m.deleted_at is not null as "deleted!", r.author_id as "author: UserId",
-                  coalesce(p.display_name, '') as "author_name!", r.reporter_id as "reporter: UserId",
+                  coalesce(p.display_name, '') as "author_name!", case when $1::uuid is null and $2::uuid is null then r.reporter_id end as "reporter: UserId",
                   r.reason as "reason: ReportReason", r.note, r.settled_by as "settled_by: UserId", r.settled_at,
                   r.created_at
              from chat_reports r

@@ -145,8 +145,13 @@ pub async fn replay(db: &PgPool, stream: StreamId, wish: &From) -> Result<Replay
     })
 }
 
+/// Further than this from its beginning nothing of a show has happened.
+const FAR_MS: i64 = 10 * 365 * 24 * 3_600_000;
+
 fn offset(began: DateTime<Utc>, from_ms: i64) -> Result<DateTime<Utc>> {
-    let at = TimeDelta::try_milliseconds(from_ms).and_then(|offset| began.checked_add_signed(offset));
+    let offset = (-FAR_MS..=FAR_MS).contains(&from_ms);
+    let offset = offset.then(|| TimeDelta::milliseconds(from_ms));
+    let at = offset.and_then(|offset| began.checked_add_signed(offset));
     Ok(at.ok_or_else(|| Refusal::new(ErrorCode::InvalidParameter, "that is beyond all time").at("from_ms"))?)
 }
 

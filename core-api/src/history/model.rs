@@ -153,10 +153,15 @@ impl Cursor {
     }
 }
 
+/// The end of the year 9999, in microseconds.
+const LAST_US: i64 = 253_402_300_799_999_999;
+
 fn read_checked(read: impl FnOnce() -> Option<(i64, i64, i64)>) -> Option<Cursor> {
     let (at_us, epoch, seq) = read()?;
-    // What is no time is no place.
-    DateTime::from_timestamp_micros(at_us)?;
+    // What is no time of a show is no place, and beyond these years none of the database's.
+    if !(-LAST_US..=LAST_US).contains(&at_us) {
+        return None;
+    }
     Some(Cursor { at_us, epoch, seq })
 }
 
@@ -178,7 +183,17 @@ mod tests {
             seq: 41,
         };
         assert_eq!(Cursor::read(&cursor.to_string()), Ok(cursor));
-        for wrong in ["", "1", "1.2", "1.2.x", "1.2.3.4", "9223372036854775807.1.1", "a.b.c"] {
+        for wrong in [
+            "",
+            "1",
+            "1.2",
+            "1.2.x",
+            "1.2.3.4",
+            "9223372036854775807.1.1",
+            "253402300800000000.1.1",
+            "-253402300800000000.1.1",
+            "a.b.c",
+        ] {
             let refusal = Cursor::read(wrong).expect_err("no cursor");
             assert_eq!(refusal.field.as_deref(), Some("cursor"), "{wrong}");
         }

@@ -1,6 +1,6 @@
 //! SQL of what rooms have stored, from its readers' side. The engine writes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use shared::ids::{MessageId, SellerId, StreamId, UserId};
 use shared::protocol::{Audience, Author, ChatMessage, Commerce, Quote, RoomEvent};
 use shared::status::StreamStatus;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::model::{Cursor, NumberedEvent};
 
@@ -118,19 +119,76 @@ pub async fn events(
     limit: i64,
 ) -> sqlx::Result<Vec<NumberedEvent>> {
     let rows = sqlx::query!(
-        "select seq, created_at, payload from stream_events
+        "select seq, created_at, kind, payload from stream_events
           where stream_id = $1 and epoch = $2 and seq > $3 order by seq limit $4",
         stream.0,
         epoch,
         after,
         limit
     )
+    .fetch_all(&mut *conn)
+    .await?;
+    let pinned_here = rows.iter().filter_map(|row| pinned(&row.kind, &row.payload));
+    let pins = pins(conn, stream, pinned_here).await?;
+    let event = rows.into_iter().map(|row| {
+        let event = match pinned(&row.kind, &row.payload) {
+            Some(message) => pins.get(&message).cloned(),
+            None => Some(row.payload),
+        };
+        numbered(row.seq, row.created_at, event)
+    });
+    Ok(event.collect())
+}
+
+/// Which message an event has pinned, if that is what it tells.
+fn pinned(kind: &str, payload: &Value) -> Option<MessageId> {
+    let message = (kind == "pinned").then(|| payload["message"].as_str())??;
+    message.parse().ok()
+}
+
+/// What is told of pinned messages that are still shown, by the message: its text is read
+/// from its own row, so that it goes with it.
+async fn pins(
+    conn: &mut PgConnection,
+    stream: StreamId,
+    messages: impl Iterator<Item = MessageId>,
+) -> sqlx::Result<HashMap<MessageId, Value>> {
+    let messages: Vec<Uuid> = messages.map(|message| message.0).collect();
+    if messages.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query_as!(
+        Message,
+        r#"select m.epoch, m.seq, m.id as "id: MessageId", m.user_id as "user: UserId", p.display_name as "name?",
+                  l.user_id = m.user_id as "host!",
+                  exists (select from moderators o where o.seller_id = s.seller_id and o.user_id = m.user_id
+                                                     and (o.stream_id is null or o.stream_id = s.id)) as "moderator!",
+                  m.text, m.reply_to as "reply_to: MessageId", q.user_id as "quoted_user?: UserId",
+                  q.text as "quoted_text?", coalesce(qp.display_name, '') as "quoted_name!", m.created_at,
+                  false as "deleted!"
+             from stream_chat_messages m
+             join streams s on s.id = m.stream_id
+             join sellers l on l.id = s.seller_id
+             left join profiles p on p.user_id = m.user_id
+             left join stream_chat_messages q
+               on q.id = m.reply_to and q.stream_id = m.stream_id and q.deleted_at is null
+             left join profiles qp on qp.user_id = q.user_id
+            where m.id = any($2) and m.stream_id = $1 and m.deleted_at is null"#,
+        stream.0,
+        &messages
+    )
     .fetch_all(conn)
     .await?;
-    let event = rows
-        .into_iter()
-        .map(|row| numbered(row.seq, row.created_at, Some(row.payload)));
-    Ok(event.collect())
+    let told = rows.into_iter().map(|row| {
+        let (id, message) = (row.id, row.message());
+        (id, event(&RoomEvent::Pinned { message }))
+    });
+    Ok(told.collect())
+}
+
+/// An event as the room told it.
+fn event(event: &RoomEvent) -> Value {
+    serde_json::to_value(event).unwrap_or(Value::Null)
 }
 
 /// Chat; what was deleted keeps its place and shows nothing.
@@ -147,8 +205,8 @@ pub async fn messages(
                   l.user_id = m.user_id as "host!",
                   exists (select from moderators o where o.seller_id = s.seller_id and o.user_id = m.user_id
                                                      and (o.stream_id is null or o.stream_id = s.id)) as "moderator!",
-                  m.text, m.reply_to as "reply_to: MessageId", q.text as "quoted_text?",
-                  coalesce(qp.display_name, '') as "quoted_name!", m.created_at, m.deleted_at is not null as "deleted!"
+                  m.text, m.reply_to as "reply_to: MessageId", q.user_id as "quoted_user?: UserId",
+                  q.text as "quoted_text?", coalesce(qp.display_name, '') as "quoted_name!", m.created_at, m.deleted_at is not null as "deleted!"
              from stream_chat_messages m
              join streams s on s.id = m.stream_id
              join sellers l on l.id = s.seller_id
@@ -166,7 +224,7 @@ pub async fn messages(
     .await?;
     let said = rows.into_iter().map(|row| {
         let (seq, at, is_shown) = (row.seq, row.created_at, !row.deleted);
-        numbered(seq, at, is_shown.then(|| row.event()))
+        numbered(seq, at, is_shown.then(|| event(&RoomEvent::Chat(row.message()))))
     });
     Ok(said.collect())
 }
@@ -206,6 +264,7 @@ struct Message {
     moderator: bool,
     text: String,
     reply_to: Option<MessageId>,
+    quoted_user: Option<UserId>,
     quoted_text: Option<String>,
     quoted_name: String,
     created_at: Timestamp,
@@ -214,8 +273,8 @@ struct Message {
 
 impl Message {
     /// As the room told it.
-    fn event(self) -> Value {
-        let message = ChatMessage {
+    fn message(self) -> ChatMessage {
+        ChatMessage {
             id: self.id,
             author: Author {
                 id: self.user,
@@ -225,10 +284,12 @@ impl Message {
             },
             text: self.text,
             reply_to: self.reply_to,
-            quote: self.quoted_text.map(|text| Quote::of(&self.quoted_name, &text)),
+            quote: self
+                .quoted_user
+                .zip(self.quoted_text)
+                .map(|(author, text)| Quote::of(author, &self.quoted_name, &text)),
             at: self.created_at.timestamp_millis(),
-        };
-        serde_json::to_value(RoomEvent::Chat(message)).unwrap_or(Value::Null)
+        }
     }
 }
 
@@ -249,7 +310,7 @@ fn happened(at: Timestamp, epoch: i64, seq: i64, event: Value) -> (Cursor, Happe
     (place(at, epoch, seq), what)
 }
 
-/// Events other than chat, by time.
+/// Events other than chat, by time; without those that tell of a deleted message.
 pub async fn events_by_time(
     conn: &mut PgConnection,
     stream: StreamId,
@@ -257,8 +318,12 @@ pub async fn events_by_time(
     limit: i64,
 ) -> sqlx::Result<Vec<(Cursor, Happened)>> {
     let rows = sqlx::query!(
-        "select epoch, seq, created_at, payload from stream_events
+        "select epoch, seq, created_at, kind, payload from stream_events
           where stream_id = $1 and (created_at, epoch, seq) > ($2, $3, $4) and kind <> 'message_deleted'
+            and case when kind = 'pinned'
+                     then exists (select from stream_chat_messages m
+                                   where m.id = (payload ->> 'message')::uuid and m.deleted_at is null)
+                     else true end
           order by created_at, epoch, seq limit $5",
         stream.0,
         after.time(),
@@ -266,11 +331,17 @@ pub async fn events_by_time(
         after.seq,
         limit
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    let event = rows
-        .into_iter()
-        .map(|row| happened(row.created_at, row.epoch, row.seq, row.payload));
+    let pinned_here = rows.iter().filter_map(|row| pinned(&row.kind, &row.payload));
+    let pins = pins(conn, stream, pinned_here).await?;
+    let event = rows.into_iter().map(|row| {
+        let event = match pinned(&row.kind, &row.payload) {
+            Some(message) => pins.get(&message).cloned().unwrap_or(Value::Null),
+            None => row.payload,
+        };
+        happened(row.created_at, row.epoch, row.seq, event)
+    });
     Ok(event.collect())
 }
 
@@ -287,8 +358,8 @@ pub async fn messages_by_time(
                   l.user_id = m.user_id as "host!",
                   exists (select from moderators o where o.seller_id = s.seller_id and o.user_id = m.user_id
                                                      and (o.stream_id is null or o.stream_id = s.id)) as "moderator!",
-                  m.text, m.reply_to as "reply_to: MessageId", q.text as "quoted_text?",
-                  coalesce(qp.display_name, '') as "quoted_name!", m.created_at, false as "deleted!"
+                  m.text, m.reply_to as "reply_to: MessageId", q.user_id as "quoted_user?: UserId",
+                  q.text as "quoted_text?", coalesce(qp.display_name, '') as "quoted_name!", m.created_at, false as "deleted!"
              from stream_chat_messages m
              join streams s on s.id = m.stream_id
              join sellers l on l.id = s.seller_id
@@ -308,7 +379,7 @@ pub async fn messages_by_time(
     .await?;
     let said = rows.into_iter().map(|row| {
         let (at, epoch, seq) = (row.created_at, row.epoch, row.seq);
-        happened(at, epoch, seq, row.event())
+        happened(at, epoch, seq, event(&RoomEvent::Chat(row.message())))
     });
     Ok(said.collect())
 }

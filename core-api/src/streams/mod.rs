@@ -212,8 +212,8 @@ pub async fn require_own(conn: &mut PgConnection, id: StreamId, seller: SellerId
     Err(ErrorCode::NotFound.into())
 }
 
-/// Passes a command of the show's host or of a moderator to the room and answers with the
-/// room's word. The room keeps the request id: the same command again has the same outcome.
+/// Passes a command of the show's host or of a moderator, or an author's deletion of their
+/// own message, to the room and answers with the room's word. The room keeps the request id: the same command again has the same outcome.
 ///
 /// # Errors
 /// `not_found` for what is the host's alone of somebody else's show, `forbidden` without
@@ -228,16 +228,26 @@ pub async fn command(
 ) -> Result<Outcome> {
     let powers = store::powers(&mut *db.acquire().await?, stream, user).await?;
     let powers = powers.ok_or(ErrorCode::NotFound)?;
+    let right = command.right();
+    let is_permitted = powers.is_host || right.is_some_and(|right| powers.rights.has(right));
     // The room checks it again. Here it keeps strangers from opening rooms.
-    match command.right() {
-        _ if powers.is_host => {}
-        // Of what is their own, the room knows.
-        _ if command.is_open_to_authors() => {}
-        None => return Err(ErrorCode::NotFound.into()),
-        Some(right) if powers.rights.has(right) => {}
-        Some(right) => {
-            let detail = format!("the right {} is needed", right.as_str());
-            return Err(Refusal::new(ErrorCode::Forbidden, detail).into());
+    if !is_permitted {
+        match (&command, right) {
+            (HostCommand::DeleteMessage { message }, _) => {
+                let said = store::said(&mut *db.acquire().await?, stream, *message).await?;
+                let said = said.ok_or(ErrorCode::NotFound)?;
+                if said.author != user {
+                    return Err(Refusal::new(ErrorCode::Forbidden, "it is somebody else's message").into());
+                }
+                if said.deleted {
+                    return Ok(Outcome::Done);
+                }
+            }
+            (_, None) => return Err(ErrorCode::NotFound.into()),
+            (_, Some(right)) => {
+                let detail = format!("the right {} is needed", right.as_str());
+                return Err(Refusal::new(ErrorCode::Forbidden, detail).into());
+            }
         }
     }
     let asked = RoomRequest {

@@ -196,6 +196,25 @@ pub async fn is_host(conn: &mut PgConnection, id: StreamId, user: UserId) -> sql
     .await
 }
 
+/// A message of a show, as far as its deletion goes.
+pub struct Said {
+    pub author: UserId,
+    pub deleted: bool,
+}
+
+/// A message of a show that is stored.
+pub async fn said(conn: &mut PgConnection, id: StreamId, message: MessageId) -> sqlx::Result<Option<Said>> {
+    sqlx::query_as!(
+        Said,
+        r#"select user_id as "author: UserId", deleted_at is not null as "deleted!"
+             from stream_chat_messages where id = $1 and stream_id = $2"#,
+        message.0,
+        id.0
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Calls a show to come off.
 pub async fn cancel(conn: &mut PgConnection, id: StreamId, seller: SellerId) -> sqlx::Result<bool> {
     let to = StreamStatus::Cancelled;

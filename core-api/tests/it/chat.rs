@@ -157,6 +157,8 @@ async fn a_report_is_settled_once_by_its_shop_or_an_admin() {
             .collect();
         assert_eq!(ids, [&json!(second), &json!(first)], "{path}");
         assert_eq!(list["items"][0]["text"], "send me your card");
+        // Whom a shop could ban for it, it is not told.
+        assert_eq!(list["items"][0].get("reporter").is_some(), path.starts_with("/admin"));
     }
     let settle = format!("/seller/reports/{first}/settle");
     let settled: Value = owner.post(&settle, &json!({})).await.ok();
@@ -174,6 +176,23 @@ async fn a_report_is_settled_once_by_its_shop_or_an_admin() {
         .expect("the database answers");
     assert_eq!(audited, 2);
     app.stop().await;
+}
+
+/// Something that was said in a show.
+async fn said(app: &App, stream: StreamId, author: UserId, seq: i64) -> MessageId {
+    let id = MessageId::new();
+    sqlx::query(
+        "insert into stream_chat_messages (id, stream_id, epoch, seq, user_id, text, created_at)
+         values ($1, $2, 1, $3, $4, 'hello', now())",
+    )
+    .bind(id.0)
+    .bind(stream.0)
+    .bind(seq)
+    .bind(author.0)
+    .execute(&app.db.pool)
+    .await
+    .expect("said");
+    id
 }
 
 /// A room that notes what it is told and does it.
@@ -217,8 +236,26 @@ async fn what_is_done_to_a_chat_over_rest_is_a_command_to_its_room() {
         .post(&format!("{at}/reviews/{message}/reject"), &json!({}))
         .await
         .ok::<Value>();
-    // An author may ask for what is their own: the room knows whose it is.
-    author.delete(&format!("{at}/chat/{message}")).await.gone();
+    // An author may ask for what is their own, and opens no room for anything else.
+    let own = said(&app, shop.stream, author.id, 1).await;
+    let others = said(&app, shop.stream, shop.owner, 2).await;
+    author
+        .delete(&format!("{at}/chat/{message}"))
+        .await
+        .refused(404, "not_found");
+    author
+        .delete(&format!("{at}/chat/{others}"))
+        .await
+        .refused(403, "forbidden");
+    author.delete(&format!("{at}/chat/{own}")).await.gone();
+    sqlx::query(
+        "update stream_chat_messages set deleted_at = now(), deleted_by = user_id, deleted_as = 'author' where id = $1",
+    )
+    .bind(own.0)
+    .execute(&app.db.pool)
+    .await
+    .expect("deleted");
+    author.delete(&format!("{at}/chat/{own}")).await.gone();
     author.post(&approve, &json!({})).await.refused(403, "forbidden");
     let rules = ChatChange {
         slow_seconds: Some(10),
@@ -235,13 +272,14 @@ async fn what_is_done_to_a_chat_over_rest_is_a_command_to_its_room() {
                 approve: false,
             },
         ),
-        (author.id, HostCommand::DeleteMessage { message }),
+        (author.id, HostCommand::DeleteMessage { message: own }),
     ];
     for (index, (user, command)) in commands.into_iter().enumerate() {
         let told = room.recv().await.expect("told");
         assert_eq!((told.stream, told.user, told.command), (shop.stream, user, command));
         assert_eq!(told.request_id == RequestId(key), index == 0);
     }
+    assert!(room.try_recv().is_err(), "nothing more was asked of the room");
     app.stop().await;
 }
 

@@ -220,7 +220,13 @@ async fn a_show_is_played_again_by_time_across_epochs() {
     }
     assert_eq!(paged, all.items, "page by page nothing is missed and nothing twice");
     assert_eq!(read("?from_ms=61000").await.items.len(), 2);
-    for wrong in ["?cursor=1", "?from_ms=9223372036854775807", "?limit=0"] {
+    for wrong in [
+        "?cursor=1",
+        "?cursor=-8000000000000000000.1.1",
+        "?from_ms=9223372036854775807",
+        "?from_ms=-1000000000000000",
+        "?limit=0",
+    ] {
         let call = past.market.app.get(&past.path(&format!("replay{wrong}")));
         call.send().await.refused(400, "invalid_parameter");
     }
@@ -232,6 +238,51 @@ async fn a_show_is_played_again_by_time_across_epochs() {
         .created();
     let path = format!("/streams/{}/replay", show["id"].as_str().expect("an id"));
     past.market.app.get(&path).send().await.refused(409, "wrong_state");
+}
+
+#[tokio::test]
+async fn a_pin_shows_its_message_only_as_long_as_that_is_shown() {
+    let past = Past::new().await;
+    past.owned(1).await;
+    for seq in 1..=3 {
+        past.said(1, seq, 100 * seq).await;
+    }
+    past.run(
+        "update stream_chat_messages m set reply_to = q.id from stream_chat_messages q
+          where m.stream_id = $1 and m.seq = 2 and q.stream_id = $1 and q.seq = 1",
+        |q| q,
+    )
+    .await;
+    // As the engine writes it: which message, and nothing of it.
+    past.run(
+        "insert into stream_events (stream_id, epoch, seq, kind, payload, created_at)
+         select stream_id, 1, 2 + seq, 'pinned', jsonb_build_object('type', 'pinned', 'message', id),
+                created_at + interval '1 second'
+           from stream_chat_messages where stream_id = $1 and seq in (2, 3)",
+        |q| q,
+    )
+    .await;
+    let replayed = async || -> Vec<Value> {
+        let page: ReplayPage = past.market.app.get(&past.path("replay")).send().await.ok();
+        page.items.into_iter().map(|item| item.event).collect()
+    };
+    let pin = past.events("").await.items[3].event.clone().expect("shown");
+    assert_eq!(
+        (&pin["type"], &pin["message"]["text"]),
+        (&json!("pinned"), &json!("said 1.2"))
+    );
+    assert_eq!(pin["message"]["author"]["name"], json!("Test Buyer"));
+    assert_eq!(pin["message"]["quote"]["text"], json!("said 1.1"));
+    assert!(replayed().await.contains(&pin));
+    past.deleted(1, 1).await;
+    let pin = past.events("").await.items[3].event.clone().expect("shown");
+    assert_eq!(pin["message"].get("quote"), None, "what it answers is deleted");
+    past.deleted(1, 2).await;
+    let page = past.events("").await;
+    assert_eq!((seqs(&page), &page.items[3].event), (vec![1, 2, 3, 4, 5], &None));
+    let shown = json!([page.items, replayed().await]).to_string();
+    assert!(!shown.contains("said 1.2") && !shown.contains("said 1.1"), "{shown}");
+    assert_eq!(replayed().await.len(), 2, "the third message, and that it was pinned");
 }
 
 #[tokio::test]

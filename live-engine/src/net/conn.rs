@@ -32,6 +32,11 @@ use crate::types::ConnId;
 /// join's own snapshot says it anyway.
 const MAX_HELD_BACK: usize = 256;
 
+/// Commands refused for their rate before a connection is closed, and the pause between
+/// two of them after which they are counted anew.
+const MAX_REFUSALS: u16 = 200;
+const REPENTANCE: Duration = Duration::from_secs(5);
+
 /// How far a connection's end has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Ending {
@@ -41,6 +46,15 @@ pub enum Ending {
     Closing,
     /// The socket is of no use any more.
     Over,
+}
+
+/// A connection's last join.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Joined {
+    /// How many came before it.
+    pub count: u32,
+    /// The room's last number then.
+    pub seq: u64,
 }
 
 /// See the module.
@@ -53,6 +67,9 @@ pub struct Conn {
     pub deflate: Cell<bool>,
     /// Its commands' rate.
     pub commands: Meter,
+    /// Commands refused for their rate without a pause between them, and when the last was.
+    refusals: Cell<u16>,
+    refused: Cell<Moment>,
     /// Its place among the connections.
     pub seat: RefCell<Seat>,
     /// What was read and is not whole, and in which part of the dialogue.
@@ -71,6 +88,8 @@ pub struct Conn {
     pub offered: Cell<u64>,
     /// Its place among its shard's members.
     pub member: Cell<usize>,
+    /// Its last join.
+    pub joined: Cell<Joined>,
     socket: TcpStream,
     turn: Rc<Turn>,
     identity: RefCell<Option<Rc<Identity>>>,
@@ -100,6 +119,8 @@ impl Conn {
             format: Cell::new(Format::Json),
             deflate: Cell::new(false),
             commands: Meter::default(),
+            refusals: Cell::new(0),
+            refused: Cell::new(now),
             seat: RefCell::new(seat),
             input: RefCell::default(),
             since: Cell::new(now),
@@ -109,6 +130,7 @@ impl Conn {
             expires_at: Cell::new(i64::MAX),
             offered: Cell::new(0),
             member: Cell::new(usize::MAX),
+            joined: Cell::default(),
             socket,
             turn,
             identity: RefCell::new(None),
@@ -395,6 +417,18 @@ impl Conn {
         } else {
             Duration::ZERO
         }
+    }
+
+    /// Notes that a command was refused for its rate. True: that happens again and again
+    /// without a pause.
+    #[must_use]
+    pub fn is_tireless(&self, now: Moment) -> bool {
+        let before = match now.since(self.refused.replace(now)) {
+            pause if pause >= REPENTANCE => 0,
+            _ => self.refusals.get(),
+        };
+        self.refusals.set(before.saturating_add(1));
+        before >= MAX_REFUSALS
     }
 
     /// Reads what is there.

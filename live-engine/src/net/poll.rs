@@ -5,7 +5,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Registry, Token};
 use tokio::io::unix::AsyncFd;
@@ -16,6 +16,9 @@ use crate::types::ConnId;
 
 /// Sockets looked at in one turn, before others on the worker's thread get theirs.
 const TURN: usize = 128;
+/// How long reading goes on before others get theirs: of the sockets that are ready, and
+/// again of those that were noted before.
+const BUDGET: Duration = Duration::from_millis(2);
 
 /// What is ready, and what is registered.
 pub struct Poller {
@@ -52,8 +55,9 @@ impl Poller {
             if let Some(ready) = &mut ready {
                 match ready.get_inner_mut().poll(&mut events, Some(Duration::ZERO)) {
                     Ok(()) => {
+                        let until = Instant::now() + BUDGET;
                         for event in &events {
-                            take(&worker, event);
+                            take(&worker, event, until);
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -83,7 +87,8 @@ fn token(id: ConnId) -> Token {
     Token((id.generation as usize) << 32 | id.slot as usize)
 }
 
-fn take(worker: &Rc<Worker>, event: &mio::event::Event) {
+/// Looks at one socket. After `until` it is only noted that there is something to read.
+fn take(worker: &Rc<Worker>, event: &mio::event::Event, until: Instant) {
     let Token(token) = event.token();
     let id = ConnId {
         worker: worker.index,
@@ -96,18 +101,26 @@ fn take(worker: &Rc<Worker>, event: &mio::event::Event) {
         conn.writable();
     }
     if event.is_readable() || event.is_read_closed() || event.is_error() {
-        session::read(worker, &conn);
-        if event.is_read_closed() {
-            // The end comes after the last bytes, and is told only once.
+        let is_late = Instant::now() >= until;
+        if !is_late {
+            session::read(worker, &conn);
+        }
+        // The end comes after the last bytes, and is told only once.
+        if is_late || event.is_read_closed() {
             conn.read_on();
         }
     }
 }
 
-/// Goes on with those that were noted.
+/// Goes on with those that were noted, as far as there is time.
 fn look_after(worker: &Rc<Worker>) {
-    for id in worker.turn.take_unread() {
-        if let Some(conn) = worker.conn(id) {
+    let (unread, until) = (worker.turn.take_unread(), Instant::now() + BUDGET);
+    for (n, id) in unread.iter().enumerate() {
+        if n > 0 && Instant::now() >= until {
+            worker.turn.put_back(&unread[n..]);
+            break;
+        }
+        if let Some(conn) = worker.conn(*id) {
             conn.is_read();
             session::read(worker, &conn);
         }

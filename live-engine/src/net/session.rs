@@ -8,6 +8,7 @@
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
 use shared::protocol::{
@@ -27,10 +28,12 @@ use crate::commands;
 use crate::metrics::{self, Parting};
 use crate::trace;
 
-/// Bytes read at once.
-const SCRATCH_BYTES: usize = 32 * 1024;
+/// Bytes read at once: what a connection that waits keeps at most of what it sent meanwhile.
+const SCRATCH_BYTES: usize = 8 * 1024;
 /// Try again later (RFC 6455's registry).
 const TRY_LATER: u16 = 1013;
+/// Against what is allowed here (RFC 6455's registry).
+const POLICY: u16 = 1008;
 
 /// What is too much of one client.
 const LIMITS: ReadLimits = ReadLimits {
@@ -249,7 +252,8 @@ fn frames(worker: &Rc<Worker>, conn: &Rc<Conn>, bytes: &mut [u8], inflater: &mut
             return bytes.len();
         };
         let fed = reader.feed(bytes, inflater, |event| {
-            whole = true;
+            // What comes between the fragments of a message is no part of it.
+            whole |= matches!(event, Event::Text(_) | Event::Binary(_));
             said = match (event, format) {
                 (Event::Text(text), Format::Json) => Some(Said::Frame(read_client_frame(format, text.as_bytes()))),
                 (Event::Binary(bytes), Format::MsgPack) => Some(Said::Frame(read_client_frame(format, bytes))),
@@ -299,26 +303,56 @@ fn act(worker: &Rc<Worker>, conn: &Rc<Conn>, said: Said) {
             conn.refuse(Refusal::new(ErrorCode::Malformed, detail), 1007);
         }
         Said::Frame(frame) if conn.identity().is_none() => greet(worker, conn, resume(worker, frame)),
-        Said::Frame(Ok(frame)) => {
+        Said::Frame(frame) => {
             metrics::received();
+            command(worker, conn, frame);
+        }
+    }
+}
+
+fn command(worker: &Rc<Worker>, conn: &Rc<Conn>, frame: Command) {
+    if let Err((_, refusal)) = &frame
+        && let Some(code) = refusal.code.close_code()
+    {
+        conn.refuse(refusal.clone(), code);
+        return;
+    }
+    // What is no command costs as much as one, and its answer more.
+    if let Err(refusal) = worker.shared.guards.command(&conn.commands) {
+        shed(worker, conn, &frame, refusal);
+        return;
+    }
+    match frame {
+        Ok(frame) => {
             let (worker, conn) = (worker.clone(), conn.clone());
             wait_for(worker.clone(), conn.clone(), async move {
                 commands::handle(&worker, &conn, frame).await;
             });
         }
-        Said::Frame(Err((id, refusal))) => {
-            metrics::received();
-            match refusal.code.close_code() {
-                Some(code) => conn.refuse(refusal, code),
-                None => {
-                    metrics::command("unknown", true);
-                    // What is no command costs as much as one, and its answer more.
-                    let refusal = worker.shared.guards.command(&conn.commands).err().unwrap_or(refusal);
-                    conn.send(&Private::Error { id, refusal });
-                }
-            }
+        Err((id, refusal)) => {
+            metrics::command("unknown", true);
+            conn.send(&Private::Error { id, refusal });
         }
     }
+}
+
+/// Refuses a command that is one too many, and reads no more from its connection until
+/// one more may come: what is sent beyond the rate stays with its sender, and is neither
+/// inflated nor parsed here. Who never pauses is sent away.
+fn shed(worker: &Rc<Worker>, conn: &Rc<Conn>, frame: &Command, refusal: Refusal) {
+    let (id, kind) = match frame {
+        Ok(frame) => (Some(frame.id), commands::kind(&frame.command)),
+        Err((id, _)) => (*id, "unknown"),
+    };
+    metrics::command(kind, true);
+    metrics::shed_command();
+    if conn.is_tireless(worker.turn.now()) {
+        conn.refuse(refusal, POLICY);
+        return;
+    }
+    let pause = Duration::from_millis(refusal.retry_after_ms.unwrap_or(1));
+    conn.send(&Private::Error { id, refusal });
+    wait_for(worker.clone(), conn.clone(), tokio::time::sleep(pause));
 }
 
 /// The first frame of who has not said who they are has to be `resume`.

@@ -82,6 +82,12 @@ impl Turn {
         self.unread.take()
     }
 
+    /// Puts back those that there was no time for: they come first in the next turn.
+    pub fn put_back(&self, conns: &[ConnId]) {
+        self.unread.borrow_mut().splice(0..0, conns.iter().copied());
+        self.wake.notify_one();
+    }
+
     /// Takes those that come to their end.
     #[must_use]
     pub fn take_ending(&self) -> Vec<ConnId> {

@@ -198,6 +198,12 @@ impl Worker {
         }
     }
 
+    /// Whether a room is open here.
+    #[must_use]
+    pub fn is_open(&self, stream: StreamId) -> bool {
+        self.open_shard(stream).is_some_and(|shard| shard.epoch().is_some())
+    }
+
     fn open_shard(&self, stream: StreamId) -> Option<Rc<Shard>> {
         self.shards.borrow().get(&stream).cloned()
     }

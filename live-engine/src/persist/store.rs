@@ -75,6 +75,15 @@ pub(super) async fn insert_chat(conn: &mut PgConnection, entries: &[Entry]) -> R
     Ok(())
 }
 
+/// An event as it is kept. Of a message that is pinned only which one it is: its text is
+/// in its own row, and nowhere else when that is deleted.
+fn stored(event: &RoomEvent) -> serde_json::Result<Value> {
+    match event {
+        RoomEvent::Pinned { message } => Ok(serde_json::json!({ "type": event.kind(), "message": message.id })),
+        other => serde_json::to_value(other),
+    }
+}
+
 /// Stores the other events.
 pub(super) async fn insert_events(conn: &mut PgConnection, entries: &[Entry]) -> Result<(), Error> {
     let mut columns = Columns::default();
@@ -83,7 +92,7 @@ pub(super) async fn insert_events(conn: &mut PgConnection, entries: &[Entry]) ->
         if let Row::Event(event) = &entry.row {
             columns.push(entry);
             kinds.push(event.kind().to_owned());
-            payloads.push(serde_json::to_value(event)?);
+            payloads.push(stored(event)?);
         }
     }
     if kinds.is_empty() {
@@ -180,7 +189,7 @@ pub(super) async fn insert_reject(conn: &mut PgConnection, entry: &Entry, error:
             let request_id = act.map(|act| act.request_id);
             serde_json::json!({ "type": "chat", "message": message, "request_id": request_id })
         }
-        Row::Event(event) => serde_json::to_value(event)?,
+        Row::Event(event) => stored(event)?,
     };
     sqlx::query!(
         "insert into persist_rejects (id, stream_id, epoch, seq, payload, error)

@@ -13,6 +13,7 @@ mod chat;
 mod effect;
 mod facts;
 mod farewell;
+mod out;
 mod speech;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -234,7 +235,7 @@ impl Core {
         self.state.evolve(&event, now);
         self.farewell
             .note(&event, self.next_seq, now, self.limits.doors.close_after);
-        self.chat.note(&event, self.next_seq);
+        self.chat.note(&event, self.next_seq, now);
         self.speech.add(event, now);
         self.next_seq += 1;
     }
@@ -360,7 +361,7 @@ impl Core {
     pub fn sweep(&mut self, is_wanted: bool, now: Now) -> bool {
         self.offer();
         self.notices.tidy(self.committed, now.at);
-        self.chat.tidy(self.state.rules(), now);
+        self.chat.tidy(self.state.rules(), self.committed, now);
         if !self.speech.alarm_set() {
             self.speak(now);
         }

@@ -52,13 +52,8 @@ impl Core {
             self.effect(Effect::Answer(host.asker, Err(refusal)));
             return;
         }
-        let is_author = host.command.is_open_to_authors() && !self.powers.runs_the_show(host.user);
-        let waiting = match is_author {
-            true => self.hosts.authors.len(),
-            false => self.hosts.waiting.len(),
-        };
-        if waiting + self.hosts.parked.len() >= WAITING {
-            self.effect(Effect::Answer(host.asker, Err(ErrorCode::Overloaded.into())));
+        if let Err(refusal) = self.has_room_for(&host) {
+            self.effect(Effect::Answer(host.asker, Err(refusal)));
             return;
         }
         let unstored = match host.command {
@@ -71,8 +66,36 @@ impl Core {
         }
     }
 
+    /// Whether somebody does this for themselves, and not because they run the show.
+    fn is_authors(&self, host: &Host) -> bool {
+        host.command.is_open_to_authors() && !self.powers.runs_the_show(host.user)
+    }
+
+    /// Whether a command may wait: those of authors keep nobody from running the show,
+    /// and nothing waits for what is known to be refused or is asked for already.
+    fn has_room_for(&self, host: &Host) -> Result<(), Refusal> {
+        let is_author = self.is_authors(host);
+        let parked = || self.hosts.parked.iter().map(|(_, parked)| parked);
+        if is_author && let HostCommand::DeleteMessage { message } = host.command {
+            if self.author_of(message).is_some_and(|author| author != host.user) {
+                return Err(Refusal::new(ErrorCode::Forbidden, "it is somebody else's message"));
+            }
+            if parked().any(|parked| parked.user == host.user && parked.command == host.command) {
+                return Err(ErrorCode::RequestInFlight.into());
+            }
+        }
+        let waiting = match is_author {
+            true => self.hosts.authors.len(),
+            false => self.hosts.waiting.len(),
+        };
+        if waiting + parked().filter(|parked| self.is_authors(parked) == is_author).count() >= WAITING {
+            return Err(ErrorCode::Overloaded.into());
+        }
+        Ok(())
+    }
+
     fn queue_up(&mut self, host: Host) {
-        if host.command.is_open_to_authors() && !self.powers.runs_the_show(host.user) {
+        if self.is_authors(&host) {
             self.hosts.authors.push_back(host);
         } else {
             self.hosts.waiting.push_back(host);
@@ -119,6 +142,9 @@ impl Core {
             }
             if done.banned {
                 self.effect(Effect::TurnOut);
+            }
+            if let Some(user) = done.turned_out {
+                self.turn_out(user);
             }
             for (outbox, event) in done.events {
                 self.committed(outbox, event, now);
@@ -169,6 +195,9 @@ impl Core {
             self.pace.forget(*sale);
         }
         self.notices.done(outbox, self.next_seq(), now.at);
-        self.happen(Command::Committed(event), Some(outbox), now);
+        match self.unstruck(event) {
+            Some(event) => self.happen(Command::Committed(event), Some(outbox), now),
+            None => self.mark(vec![outbox]),
+        }
     }
 }

@@ -9,6 +9,7 @@
 pub mod batch;
 pub mod chat;
 pub mod core;
+pub mod doors;
 mod host;
 pub mod host_watch;
 pub mod leases;
@@ -100,6 +101,8 @@ pub struct Say {
     pub text: String,
     /// The message it answers.
     pub reply_to: Option<MessageId>,
+    /// The room's last number when the connection came in.
+    pub since: u64,
 }
 
 /// What a worker's viewers reacted, by kind.

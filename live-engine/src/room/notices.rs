@@ -124,6 +124,7 @@ impl Core {
                 }
                 RoomNotice::Banned { user } => {
                     self.notices.done(row, self.next_seq(), now.at);
+                    self.turn_out(user);
                     self.happen(Command::Banned(user), Some(row), now);
                 }
                 RoomNotice::ModeratorsChanged => self.moderators_changed(vec![row]),

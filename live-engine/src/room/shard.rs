@@ -39,6 +39,9 @@ pub use join::Joining;
 
 /// How long reactions are summed up before they go to the room.
 const REACTIONS_EVERY: Duration = Duration::from_millis(100);
+/// Reactions of a room's viewers here that are taken in that time: more than a crowd
+/// presses, and less than a crowd of made-up guests could.
+const MAX_REACTIONS: u64 = 5_000;
 /// The room has moved or cannot be reached: come back and resume.
 const MOVED: u16 = 4000;
 
@@ -233,6 +236,13 @@ impl Shard {
         self.with(|open| open.seller).ok()
     }
 
+    /// Whether somebody is the host or a moderator, as far as it is known here.
+    #[must_use]
+    pub fn runs_the_show(&self, user: UserId) -> bool {
+        self.with_mirror(|_, mirror| mirror.powers().runs_the_show(user))
+            .unwrap_or(false)
+    }
+
     /// Whether a command is open to this person, as far as it is known here.
     ///
     /// # Errors
@@ -275,9 +285,16 @@ impl Shard {
 
     /// Reactions, to be passed on with those of others. What was taken is counted: a room
     /// that takes no more for now is asked again.
-    pub fn react(self: &Rc<Self>, kind: &'static str, count: u32) {
+    ///
+    /// # Errors
+    /// `RateLimited` when it is too much of all together.
+    pub fn react(self: &Rc<Self>, kind: &'static str, count: u32) -> Result<(), Refusal> {
         let first = {
             let mut reactions = self.reactions.borrow_mut();
+            if reactions.values().sum::<u64>() + u64::from(count) > MAX_REACTIONS {
+                let retry_ms = REACTIONS_EVERY.as_millis() as u64;
+                return Err(Refusal::from(ErrorCode::RateLimited).retry_after_ms(retry_ms));
+            }
             let first = reactions.is_empty();
             *reactions.entry(kind).or_insert(0) += u64::from(count);
             first
@@ -293,6 +310,7 @@ impl Shard {
                 }
             });
         }
+        Ok(())
     }
 
     /// Passes reactions on to the room; false when it takes no more for now, and they wait.

@@ -5,7 +5,6 @@
 //! same events, so a shard's copy at a seq is exactly the room's at that seq.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, ProductId, SaleId, UserId};
@@ -16,6 +15,8 @@ use shared::protocol::{
 };
 use shared::status::{Machine as _, SaleStatus, StreamStatus};
 
+pub use super::doors::Doors;
+use super::doors::ShowTimes;
 use super::text;
 use crate::types::{Own, SaleProgress};
 
@@ -63,15 +64,6 @@ pub enum ProductReading {
     OnSale(ProductCard),
     /// It is not, or not any more.
     Gone(ProductId),
-}
-
-/// When viewers may be in a room whose show is not on air.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Doors {
-    /// How long before it is to begin.
-    pub open_before: Duration,
-    /// How long after its end.
-    pub close_after: Duration,
 }
 
 /// Who or what is in a room, for a snapshot.
@@ -171,25 +163,12 @@ impl RoomState {
     /// # Errors
     /// `TooEarly`, with the time until the doors open; `ShowOver`.
     pub fn admits(&self, is_host: bool, doors: Doors, now: Millis) -> Result<(), Refusal> {
-        let millis = |duration: Duration| Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX);
-        match self.status() {
-            StreamStatus::Live => Ok(()),
-            StreamStatus::Scheduled => {
-                let open_in = self.stream.scheduled_at.saturating_sub(millis(doors.open_before)) - now;
-                if is_host || open_in <= 0 {
-                    return Ok(());
-                }
-                Err(Refusal::from(ErrorCode::TooEarly).retry_after_ms(open_in.unsigned_abs()))
-            }
-            StreamStatus::Ended => {
-                let ended_at = self.stream.ended_at.unwrap_or(now);
-                if now < ended_at.saturating_add(millis(doors.close_after)) {
-                    return Ok(());
-                }
-                Err(ErrorCode::ShowOver.into())
-            }
-            StreamStatus::Cancelled => Err(ErrorCode::ShowOver.into()),
-        }
+        let times = ShowTimes {
+            status: self.status(),
+            scheduled_at: self.stream.scheduled_at,
+            ended_at: self.stream.ended_at,
+        };
+        doors.admit(&times, is_host, now)
     }
 
     /// The product that is shown.
@@ -416,7 +395,7 @@ impl RoomState {
                 self.chat.push_back(message.clone());
             }
             RoomEvent::MessageDeleted { message, .. } => {
-                self.take_out(&BTreeSet::from([*message]));
+                self.take_out(&BTreeSet::from([*message]), None);
             }
             RoomEvent::ChatRules(rules) => self.rules = *rules,
             RoomEvent::Featured { product } | RoomEvent::ProductUpdated { product } => {
@@ -442,7 +421,7 @@ impl RoomState {
                 let shown = self.chat.iter().chain(&self.pinned);
                 let theirs = shown.filter(|message| message.author.id == *user);
                 let theirs = theirs.map(|message| message.id).collect();
-                self.take_out(&theirs);
+                self.take_out(&theirs, Some(*user));
             }
             RoomEvent::StreamStatus { status } => {
                 self.stream.status = *status;
@@ -467,14 +446,14 @@ impl RoomState {
         }
     }
 
-    /// Takes messages out of view, and what is quoted of them: also of one that stands
-    /// too far back to be shown itself.
-    fn take_out(&mut self, gone: &BTreeSet<MessageId>) {
+    /// Takes messages out of view, and what is quoted of them or of their author, also of
+    /// one that stands too far back to be shown itself.
+    fn take_out(&mut self, gone: &BTreeSet<MessageId>, author: Option<UserId>) {
         self.chat.retain(|known| !gone.contains(&known.id));
         self.pinned.take_if(|pinned| gone.contains(&pinned.id));
-        let rest = self.chat.iter_mut().chain(&mut self.pinned);
-        for answer in rest.filter(|known| known.reply_to.is_some_and(|answered| gone.contains(&answered))) {
-            answer.quote = None;
+        for answer in self.chat.iter_mut().chain(&mut self.pinned) {
+            let answers_it = answer.reply_to.is_some_and(|answered| gone.contains(&answered));
+            answer.quote.take_if(|quote| answers_it || author == Some(quote.author));
         }
     }
 

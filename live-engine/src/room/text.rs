@@ -14,6 +14,10 @@ use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 /// over the lines around it.
 const MAX_MARKS: usize = 4;
 
+/// Bytes of a character before it is composed at most: a syllable of Hangul in its three
+/// letters has nine, and there is room beside it.
+const MAX_BYTES_A_CHAR: usize = 12;
+
 /// Times a text is cleaned at most. Nobody's writing needs more than two.
 const MAX_PASSES: usize = 8;
 
@@ -27,6 +31,7 @@ const MAX_PASSES: usize = 8;
 /// noncharacters, or marks that would reorder what stands around it on the page, or is
 /// built so that it never comes to rest.
 pub fn normalise(text: &str, max_chars: usize) -> Result<String, Refusal> {
+    fits(text, max_chars)?;
     let mut text = Cow::Borrowed(text);
     // What is dropped makes neighbours of others: a letter and its mark compose, a joiner
     // loses what it joined. So again, until a pass changes nothing.
@@ -44,6 +49,18 @@ pub fn normalise(text: &str, max_chars: usize) -> Result<String, Refusal> {
         text = Cow::Owned(cleaned);
     }
     Err(refusal("these characters do not make a text"))
+}
+
+/// Whether a text may come down to so many characters at all: looked at before anything
+/// that costs more.
+///
+/// # Errors
+/// `InvalidBody`.
+pub fn fits(text: &str, max_chars: usize) -> Result<(), Refusal> {
+    if text.len() > max_chars.saturating_mul(MAX_BYTES_A_CHAR) {
+        return Err(refusal(format!("a message has at most {max_chars} characters")));
+    }
+    Ok(())
 }
 
 fn refusal(detail: impl Into<Cow<'static, str>>) -> Refusal {
@@ -98,7 +115,7 @@ const fn is_nonchar(c: char) -> bool {
 }
 
 /// Characters that leave no mark of their own.
-const fn is_invisible(c: char) -> bool {
+pub(super) const fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{ad}'
@@ -134,11 +151,17 @@ fn shapes(c: char, before: Option<char>, after: Option<char>) -> bool {
                 && (!is_invisible(before) || matches!(before, '\u{fe00}'..='\u{fe0f}'))
                 && after.is_some_and(|after| !after.is_ascii() && !is_invisible(after) && !after.is_whitespace())
         }
-        // Also behind digits, as in keycaps.
-        '\u{fe00}'..='\u{fe0f}' => !is_invisible(before),
+        '\u{fe00}'..='\u{fe0f}' => !is_invisible(before) && may_vary(before),
         '\u{e0020}'..='\u{e007f}' => before == '\u{1f3f4}' || matches!(before, '\u{e0020}'..='\u{e007e}'),
         _ => false,
     }
+}
+
+/// Whether a character comes in several shapes that a selector chooses from: symbols,
+/// pictures and ideographs, and what keycaps are made of. Behind a letter it would only
+/// hide what is written from whoever looks for it.
+const fn may_vary(c: char) -> bool {
+    c >= '\u{2000}' || matches!(c, '0'..='9' | '#' | '*' | '©' | '®')
 }
 
 #[cfg(test)]
@@ -169,6 +192,8 @@ mod tests {
             ("pay\u{ad}\u{2060}\u{feff}pal", "paypal"),
             ("a\u{115f}\u{3164}\u{2800}b", "ab"),
             ("a\u{e0061}\u{e0062}b", "ab"),
+            ("evil\u{fe00}.com and http:\u{fe01}//x", "evil.com and http://x"),
+            ("葛\u{fe00}", "葛\u{fe00}"),
             ("\u{200f}hello", "hello"),
             ("👩\u{200d}👩\u{200d}👧", "👩\u{200d}👩\u{200d}👧"),
             ("❤\u{fe0f}\u{200d}🔥", "❤\u{fe0f}\u{200d}🔥"),
@@ -205,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_shows_nothing_or_breaks_the_page_is_refused() {
-        let long = "x".repeat(501);
+        let (long, huge) = ("x".repeat(501), "\u{200b}".repeat(4_000) + "x");
         let refused = [
             "",
             "  \n ",
@@ -219,6 +244,8 @@ mod tests {
             "a\u{fffe}b",
             "a\u{fdd0}b",
             long.as_str(),
+            // Whatever would be left of it.
+            huge.as_str(),
         ];
         for text in refused {
             let refusal = normalise(text, 500).expect_err("refused");

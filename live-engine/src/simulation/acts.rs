@@ -257,6 +257,8 @@ impl World {
                 request_id: request,
                 text: if altered { "something else".into() } else { text },
                 reply_to: None,
+                // Nobody is banned here.
+                since: u64::MAX,
             }),
             What::Buy(sale, quantity, waits) => {
                 let request = HoldRequest {

@@ -347,6 +347,7 @@ impl Database {
                 told: Vec::new(),
                 muted: None,
                 banned: false,
+                turned_out: None,
             });
         }
         let (outcome, happened) = self.host_command(act.user, &act.command, ms)?;
@@ -365,6 +366,7 @@ impl Database {
             told: Vec::new(),
             muted: None,
             banned: false,
+            turned_out: None,
         })
     }
 

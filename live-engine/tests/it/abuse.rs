@@ -206,6 +206,126 @@ async fn pings_are_answered_as_often_as_commands_are() {
 }
 
 #[tokio::test]
+async fn signs_of_life_between_its_fragments_do_not_give_a_message_more_time() {
+    let world = World::start_with(|config| config.limits.message = Duration::from_millis(300)).await;
+    let mut client = guest(&world, None);
+    client.send(&frame(MORE | TEXT, b"{"), usize::MAX);
+    let poll = Some(Duration::from_millis(20));
+    client.socket.set_read_timeout(poll).expect("a deadline");
+    let (by, mut peeked) = (Instant::now() + DEADLINE, [0]);
+    while client.socket.peek(&mut peeked).is_err() {
+        assert!(Instant::now() < by, "it goes on");
+        client.send(&frame(FINAL | PONG, b""), usize::MAX);
+    }
+    client.socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    assert_eq!(end(client), (ErrorCode::RequestTimeout, Some(1008)));
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_sends_without_measure_is_read_no_faster_and_closed_in_the_end() {
+    let world = World::start_with(|config| config.limits.commands = "500/5".parse().expect("a rate")).await;
+    let commands = |count| frame(FINAL | TEXT, br#"{"id":1,"cmd":"leave"}"#).repeat(count);
+    let mut flood = guest(&world, None);
+    let begun = Instant::now();
+    flood.send(&commands(20_000), usize::MAX);
+    let (mut done, mut refused) = (0_u32, 0_u32);
+    while let Some((_, message)) = flood.message() {
+        match serde_json::from_slice(&message) {
+            Ok(Private::Error { refusal, .. }) if refusal.code == ErrorCode::RateLimited => refused += 1,
+            Ok(Private::Error { .. }) => done += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    // After each refusal nothing is read until one more command may come, and the last
+    // word is why it is closed.
+    assert!(done + 10 >= refused, "{done} done, {refused} refused");
+    let may = 5 + 500 * (begun.elapsed().as_millis() + 1) / 1000;
+    assert!(u128::from(done) <= may, "{done} of {may}");
+    assert_eq!(flood.closed(), Ok(Some(1008)));
+    // Who has had too much once and then waits is as welcome as before.
+    let mut hasty = guest(&world, None);
+    for _ in 0..3 {
+        hasty.send(&commands(30), usize::MAX);
+        for _ in 0..30 {
+            assert!(hasty.message().is_some());
+        }
+    }
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn reactions_of_a_crowd_that_is_none_are_counted_up_to_a_limit() {
+    let world = World::start_with(|config| {
+        config.limits.commands = "1000000/1000000".parse().expect("a rate");
+        config.limits.reactions = "1000000/1000000".parse().expect("a rate");
+    })
+    .await;
+    let mut client = guest(&world, None);
+    let join = format!(r#"{{"id":1,"cmd":"join","stream":"{}"}}"#, world.shop.stream);
+    client.send(&frame(FINAL | TEXT, join.as_bytes()), usize::MAX);
+    while !client
+        .message()
+        .expect("still there")
+        .1
+        .starts_with(br#"{"type":"snapshot""#)
+    {}
+    let (begun, count) = (Instant::now(), 4_000);
+    let react = frame(FINAL | TEXT, br#"{"id":2,"cmd":"react","kind":"heart","count":50}"#);
+    let mut sender = client.socket.try_clone().expect("a second hand");
+    let sending = std::thread::spawn(move || sender.write_all(&react.repeat(count)));
+    let (mut taken, mut refused) = (0_u128, 0);
+    while taken + refused < count as u128 {
+        let (_, message) = client.message().expect("still there");
+        match serde_json::from_slice(&message) {
+            Ok(Private::Reply { id: 2, .. }) => taken += 1,
+            Ok(Private::Error { refusal, .. }) if refusal.code == ErrorCode::RateLimited => refused += 1,
+            _ => {}
+        }
+    }
+    sending.join().expect("sent").expect("taken");
+    let may = 5_000 * (begun.elapsed().as_millis() / 100 + 2);
+    assert!(
+        refused > 0 && taken * 50 <= may,
+        "{taken} taken, {refused} refused, {may}"
+    );
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_gone_before_the_room_opens_is_not_let_in() {
+    let world = World::start_with(|config| {
+        config.workers = 1;
+        config.limits.handshake = Duration::from_millis(300);
+        config.limits.ping_interval = Duration::from_millis(100);
+        config.limits.pong_deadline = Duration::from_secs(60);
+    })
+    .await;
+    // The room's former owner has died a moment ago: whoever joins has to wait for it.
+    sqlx::query(
+        "insert into room_leases (stream_id, epoch, node_id, expires_at)
+         values ($1, 1, gen_random_uuid(), now() + interval '5 seconds')",
+    )
+    .bind(world.shop.stream.0)
+    .execute(&world.db.pool)
+    .await
+    .expect("written");
+    let mut client = guest(&world, None);
+    let join = format!(r#"{{"id":1,"cmd":"join","stream":"{}"}}"#, world.shop.stream);
+    client.send(&frame(FINAL | TEXT, join.as_bytes()), usize::MAX);
+    let reset = socket2::SockRef::from(&client.socket).set_linger(Some(Duration::ZERO));
+    reset.expect("a reset instead of a farewell");
+    drop(client);
+    // When the same sweep that pings the one has cut off the other, the ping has failed.
+    cut_off(TcpStream::connect(world.engine.addr()).expect("connected"));
+    until("nobody is left", || world.engine.connections() == 0).await;
+    let mut viewer = world.viewer("Viewer").await;
+    let shown = world.join(&mut viewer).await.snapshot.expect("a snapshot");
+    assert_eq!((shown.viewers, shown.people), (1, 1));
+    world.engine.stop().await;
+}
+
+#[tokio::test]
 async fn what_comes_behind_a_command_that_waits_is_done_after_it() {
     let world = World::start().await;
     let mut client = guest(&world, None);

@@ -101,6 +101,50 @@ async fn a_ticket_opens_one_socket_once() {
 }
 
 #[tokio::test]
+async fn nobody_opens_the_room_of_a_show_that_nobody_may_come_to() {
+    let world = World::start().await;
+    let access = Access {
+        sub: world.person("App").await.user().expect("an account"),
+        sid: Uuid::now_v7(),
+    };
+    let token = testkit::token_key()
+        .sign(access, chrono::Utc::now().timestamp())
+        .expect("signed");
+    let come = async || {
+        let client = LiveClient::connect(&world.url, Format::Json, Auth::Bearer(token.clone())).await;
+        client.expect("connected")
+    };
+    let stream = world.shop.stream;
+    for (change, named, code) in [
+        ("select 1", StreamId::new(), ErrorCode::NotFound),
+        (
+            "update streams set status = 'scheduled', started_at = null, scheduled_at = now() + interval '2 days'",
+            stream,
+            ErrorCode::TooEarly,
+        ),
+        (
+            "update streams set status = 'ended', started_at = now(), ended_at = now() - interval '1 hour'",
+            stream,
+            ErrorCode::ShowOver,
+        ),
+    ] {
+        sqlx::query(change).execute(&world.db.pool).await.expect("changed");
+        let join = ClientCommand::Join {
+            stream: named,
+            since: None,
+        };
+        let refused = come().await.call(join).await.expect("answered");
+        assert_eq!(refused.expect_err("refused").code, code);
+    }
+    let leases: i64 = sqlx::query_scalar("select count(*) from room_leases")
+        .fetch_one(&world.db.pool)
+        .await
+        .expect("counted");
+    assert_eq!(leases, 0, "no room was opened");
+    world.engine.stop().await;
+}
+
+#[tokio::test]
 async fn a_ticket_is_for_one_room_and_a_connection_in_one() {
     let world = World::start().await;
     let mut client = world.viewer("Visitor").await;

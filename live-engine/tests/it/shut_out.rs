@@ -110,6 +110,86 @@ async fn ban_by_row(conn: &mut sqlx::PgConnection, seller: SellerId, user: UserI
 }
 
 #[tokio::test]
+async fn a_ban_takes_what_was_said_in_a_waiting_room_out_of_view() {
+    let world = World::start().await;
+    sqlx::query(
+        "update streams set status = 'scheduled', started_at = null, scheduled_at = now() + interval '5 minutes'",
+    )
+    .execute(&world.db.pool)
+    .await
+    .expect("scheduled");
+    let (mut early, mut watcher) = (world.joined("Early").await, world.joined("Watcher").await);
+    early.call(chat("an insult")).await.expect("answered").expect("said");
+    hears(&mut watcher, "an insult").await;
+    let mut conn = world.db.pool.acquire().await.expect("a connection");
+    ban_by_row(&mut conn, world.shop.seller, id_of(&early), world.shop.owner).await;
+    let gone = watcher.event(|event| matches!(event, RoomEvent::Moderation { .. }).then_some(()));
+    gone.await.expect("told");
+    let mut late = world.viewer("Late").await;
+    let shown = world.join(&mut late).await.snapshot.expect("a snapshot");
+    assert!(shown.chat.is_empty(), "{:?}", shown.chat);
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_owner_has_banned_only_who_speaks_for_the_shop_lets_in_again() {
+    let world = World::start().await;
+    let target = world.person("Target").await.user().expect("an account");
+    let [of_show, of_shop] = ["Of the show", "Of the shop"].map(|name| world.person(name));
+    let (of_show, of_shop) = (of_show.await, of_shop.await);
+    for (person, stream) in [(&of_show, Some(world.shop.stream.0)), (&of_shop, None)] {
+        sqlx::query(
+            "insert into moderators (id, seller_id, stream_id, user_id, rights, appointed_by)
+             values (gen_random_uuid(), $1, $2, $3, '{ban}', $4)",
+        )
+        .bind(world.shop.seller.0)
+        .bind(stream)
+        .bind(person.user().map(|user| user.0))
+        .bind(world.shop.owner.0)
+        .execute(&world.db.pool)
+        .await
+        .expect("appointed");
+    }
+    let mut of_show = world.connect(of_show, Part::Viewer, Format::Json).await;
+    let mut of_shop = world.connect(of_shop, Part::Viewer, Format::Json).await;
+    world.join(&mut of_show).await;
+    world.join(&mut of_shop).await;
+    let mut conn = world.db.pool.acquire().await.expect("a connection");
+    ban_by_row(&mut conn, world.shop.seller, target, world.shop.owner).await;
+    let lift = ClientCommand::Unban(Unban {
+        who: Person::User(target),
+    });
+    let refused = of_show.call(lift.clone()).await.expect("answered");
+    assert_eq!(refused.expect_err("the owner's").code, ErrorCode::Forbidden);
+    // Nor by a shorter one in its place.
+    let shorter = ClientCommand::Ban(shared::protocol::Ban {
+        who: Person::User(target),
+        seconds: Some(1),
+        reason: String::new(),
+    });
+    of_show.call(shorter).await.expect("answered").expect("banned already");
+    let kept: (Option<i64>, Uuid) =
+        sqlx::query_as("select extract(epoch from until)::bigint, banned_by from banned_viewers where user_id = $1")
+            .bind(target.0)
+            .fetch_one(&mut *conn)
+            .await
+            .expect("banned");
+    assert_eq!(kept, (None, world.shop.owner.0));
+    of_shop.call(lift).await.expect("answered").expect("lifted");
+    // What a moderator of the show has banned, they let in again.
+    let other = Person::User(world.person("Other").await.user().expect("an account"));
+    of_show.call(ban(other)).await.expect("answered").expect("banned");
+    let lift = ClientCommand::Unban(Unban { who: other });
+    of_show.call(lift).await.expect("answered").expect("lifted");
+    let left: i64 = sqlx::query_scalar("select count(*) from banned_viewers")
+        .fetch_one(&mut *conn)
+        .await
+        .expect("counted");
+    assert_eq!(left, 0);
+    world.engine.stop().await;
+}
+
+#[tokio::test]
 async fn a_ban_closes_every_socket_of_the_person_in_the_shops_shows() {
     let world = World::start().await;
     let mut host = world.host().await;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Author, MAX_CHAT_CHARS, Millis};
 use crate::error::{ErrorCode, Refusal};
-use crate::ids::{MessageId, ReportId};
+use crate::ids::{MessageId, ReportId, UserId};
 
 /// The longest slow mode, in seconds.
 pub const MAX_SLOW_SECONDS: u32 = 3_600;
@@ -173,6 +173,8 @@ impl ChatChange {
 /// The message that another one answers, in short.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Quote {
+    /// Its author: the quote goes when what they have said is taken out of view.
+    pub author: UserId,
     /// Its author's name.
     pub name: String,
     /// Its beginning.
@@ -180,14 +182,15 @@ pub struct Quote {
 }
 
 impl Quote {
-    /// The beginning of `text`, which `name` wrote.
+    /// The beginning of `text`, which `author` wrote, whose name is `name`.
     #[must_use]
-    pub fn of(name: &str, text: &str) -> Self {
+    pub fn of(author: UserId, name: &str, text: &str) -> Self {
         let text = match text.char_indices().nth(MAX_QUOTE_CHARS) {
             Some((end, _)) => format!("{}…", &text[..end]),
             None => text.to_owned(),
         };
         Self {
+            author,
             name: name.to_owned(),
             text,
         }

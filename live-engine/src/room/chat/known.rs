@@ -33,7 +33,7 @@ impl Known {
     pub fn add(&mut self, message: &ChatMessage, seq: u64) {
         let known = KnownMessage {
             author: message.author.id,
-            quote: Quote::of(&message.author.name, &message.text),
+            quote: Quote::of(message.author.id, &message.author.name, &message.text),
             seq,
         };
         if self.messages.insert(message.id, known).is_none() {

@@ -37,6 +37,8 @@ pub struct Pending {
     pub reply_to: Option<MessageId>,
     /// That message in short.
     pub quote: Option<Quote>,
+    /// That message was taken out of view meanwhile: nothing of it is quoted.
+    pub is_unquoted: bool,
     /// What it took of its author's rate.
     pub turn: Turn,
     /// Whether the message that it answers is to be looked for.
@@ -100,6 +102,21 @@ impl Lanes {
         }
         self.count -= usize::from(pending.is_some());
         pending
+    }
+
+    /// What some of the messages answer is taken out of view.
+    pub fn unquote(&mut self, answers: impl Fn(&Pending) -> bool) {
+        for pending in self.authors.values_mut().flatten().filter(|pending| answers(pending)) {
+            pending.quote = None;
+            pending.is_unquoted = true;
+        }
+    }
+
+    /// Takes all messages of this author, oldest first.
+    pub fn drain(&mut self, user: UserId) -> VecDeque<Pending> {
+        let lane = self.authors.remove(&user).unwrap_or_default();
+        self.count -= lane.len();
+        lane
     }
 
     /// Whether no message is being checked.

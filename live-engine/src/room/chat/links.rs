@@ -10,6 +10,8 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 
+use crate::room::text::is_invisible;
+
 /// Top-level domains of more than two letters that messages are found to advertise.
 const DOMAINS: [&str; 58] = [
     "com", "net", "org", "info", "biz", "edu", "gov", "mil", "int", "app", "dev", "page", "web", "site", "online",
@@ -38,7 +40,7 @@ fn plain(text: &str) -> String {
     let folded: String = text
         .nfkc()
         .flat_map(char::to_lowercase)
-        .filter(|c| !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{ad}' | '\u{fe0f}'))
+        .filter(|c| !is_invisible(*c))
         .map(|c| match c {
             '。' | '．' | '｡' | '․' | '‧' | '∙' | '•' => '.',
             '／' | '⁄' | '∕' | '╱' | '⧸' => '/',
@@ -107,6 +109,9 @@ mod tests {
             "evil。com",
             "ｅｖｉｌ．ｃｏｍ",
             "evil.c\u{200b}om",
+            "evil\u{fe00}.com",
+            "evil\u{34f}.com",
+            "http:\u{fe00}//evil",
             "t.me/evil and bit.ly/abc",
             "user@evil.com",
             "evil.com:8080",

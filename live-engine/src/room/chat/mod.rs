@@ -7,3 +7,4 @@ pub mod known;
 pub mod lanes;
 pub mod links;
 pub mod members;
+pub mod out;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, StreamId, UserId};
 use shared::protocol::{
-    ChatAudience, ChatRules, HeldFor, HeldMessage, Links, MAX_CHAT_CHARS, Outcome, Private, Quote, RoomEvent,
+    ChatAudience, ChatRules, HeldFor, HeldMessage, Links, MAX_CHAT_CHARS, Millis, Outcome, Private, Quote, RoomEvent,
 };
 use shared::rights::Right;
 use shared::status::Machine as _;
@@ -26,6 +26,7 @@ use crate::room::chat::known::Known;
 use crate::room::chat::lanes::{Lanes, Pending};
 use crate::room::chat::links;
 use crate::room::chat::members::Members;
+use crate::room::chat::out::Out;
 use crate::room::said::{Again, SaidLately, body};
 use crate::room::state::Command;
 use crate::room::store::chat::Held;
@@ -35,6 +36,9 @@ use crate::types::{Inspected, Verdict};
 
 /// The longest detail of a held message, in characters.
 const MAX_DETAIL_CHARS: usize = 200;
+
+/// Why a message has to wait for a moderator, if it has to, with what moderators are told.
+type WhyHeld = Option<(HeldFor, String)>;
 
 /// What a room may say, and whether somebody looks at it first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +58,7 @@ pub struct Chat {
     pub(super) known: Known,
     pub(super) members: Members,
     pub(super) lanes: Lanes,
+    pub(super) out: Out,
     filter: Arc<WordFilter>,
     is_inspected: bool,
 }
@@ -67,6 +72,7 @@ impl Chat {
             known: Known::default(),
             members: Members::new(rows.rules.audience),
             lanes: Lanes::default(),
+            out: Out::default(),
             filter: rows.filter.clone(),
             is_inspected: limits.is_inspected,
         };
@@ -85,18 +91,27 @@ impl Chat {
     }
 
     /// What has happened under this number, as far as it concerns the chat.
-    pub(super) fn note(&mut self, event: &RoomEvent, seq: u64) {
+    pub(super) fn note(&mut self, event: &RoomEvent, seq: u64, now: Millis) {
         match event {
             RoomEvent::Chat(message) => self.known.add(message, seq),
-            RoomEvent::MessageDeleted { message, .. } => self.known.forget(*message),
-            RoomEvent::Moderation { user } => self.known.forget_all_of(*user),
+            RoomEvent::MessageDeleted { message, .. } => {
+                self.known.forget(*message);
+                self.lanes.unquote(|pending| pending.reply_to == Some(*message));
+            }
+            RoomEvent::Moderation { user } => {
+                self.known.forget_all_of(*user);
+                self.lanes
+                    .unquote(|pending| pending.quote.as_ref().is_some_and(|quote| quote.author == *user));
+                self.out.strike(*user, seq, now);
+            }
             RoomEvent::ChatRules(rules) => self.members.turn_to(rules.audience),
             _ => {}
         }
     }
 
     /// Forgets whom nothing binds any more.
-    pub(super) fn tidy(&mut self, rules: ChatRules, now: Now) {
+    pub(super) fn tidy(&mut self, rules: ChatRules, committed: u64, now: Now) {
+        self.out.tidy(committed, now.ms);
         self.gate.tidy(Duration::from_secs(rules.slow_seconds.into()), now.at);
     }
 
@@ -129,6 +144,9 @@ impl Core {
             None => {}
         }
         self.powers.hear(say.user, now.ms)?;
+        if self.chat.out.is_turned_out(say.user, say.since) {
+            return Err(ErrorCode::Banned.into());
+        }
         self.chat.lanes.has_room(say.user)?;
         let is_free = self.powers.runs_the_show(say.user);
         let held = self.permit(&text, is_free)?;
@@ -138,6 +156,7 @@ impl Core {
         let pending = Pending {
             message,
             quote: known.map(|known| known.quote.clone()),
+            is_unquoted: false,
             seeks: say.reply_to.is_some() && known.is_none(),
             is_bound: !is_free,
             is_inspected: self.chat.is_inspected,
@@ -159,7 +178,7 @@ impl Core {
     }
 
     /// What can be said about a text at once: why it has to wait for a moderator, if it has to.
-    fn permit(&self, text: &str, is_free: bool) -> Result<Option<(HeldFor, String)>, Refusal> {
+    fn permit(&self, text: &str, is_free: bool) -> Result<WhyHeld, Refusal> {
         if self.state.status().is_final() {
             return Err(ErrorCode::StreamNotLive.into());
         }
@@ -264,7 +283,12 @@ impl Core {
     }
 
     /// Refuses a message that is in nobody's lane any more.
-    fn refuse(&mut self, key: crate::room::said::Key, turn: crate::room::chat::gate::Turn, refusal: &Refusal) {
+    pub(super) fn refuse(
+        &mut self,
+        key: crate::room::said::Key,
+        turn: crate::room::chat::gate::Turn,
+        refusal: &Refusal,
+    ) {
         self.chat.gate.give_back(turn);
         let waiting = self.chat.said.refused(key);
         self.reply(waiting.into_iter().map(|who| (who, Err(refusal.clone()))));
@@ -315,12 +339,14 @@ impl Core {
         quote: Result<Option<Quote>, Refusal>,
         now: Now,
     ) {
-        let Some(pending) = self.chat.lanes.checked(user, message) else {
+        let Chat { lanes, out, .. } = &mut self.chat;
+        let Some(pending) = lanes.checked(user, message) else {
             return;
         };
         match quote {
             Ok(Some(quote)) => {
-                pending.quote = Some(quote);
+                let is_gone = pending.is_unquoted || out.is_struck(quote.author);
+                pending.quote = (!is_gone).then_some(quote);
                 self.advance(user, now);
             }
             Ok(None) => {
@@ -334,17 +360,24 @@ impl Core {
     /// The moderation service has answered, or failed to.
     pub fn inspected(&mut self, inspected: Inspected, now: Now) {
         let Inspected { user, message, verdict } = inspected;
+        let changed = match &verdict {
+            Verdict::Change(changed) => self.changed(user, changed),
+            _ => Ok(None),
+        };
         let Some(pending) = self.chat.lanes.checked(user, message) else {
             return;
         };
         let refusal = match verdict {
             Verdict::Allow => None,
-            Verdict::Change(changed) => match text::normalise(&changed, MAX_CHAT_CHARS) {
+            Verdict::Change(_) => match changed {
                 Ok(changed) => {
-                    pending.text = changed;
+                    if let Some((changed, held)) = changed {
+                        pending.text = changed;
+                        pending.held = pending.held.take().or(held);
+                    }
                     None
                 }
-                Err(_) => Some(Refusal::from(ErrorCode::MessageRefused)),
+                Err(refusal) => Some(refusal),
             },
             Verdict::Hold(detail) => {
                 pending.held.get_or_insert((HeldFor::Hook, detail));
@@ -361,6 +394,14 @@ impl Core {
             Some(refusal) => self.refuse_first(user, &refusal, now),
             None => self.advance(user, now),
         }
+    }
+
+    /// A text as the moderation service has changed it: what the room does not let anybody
+    /// say, it does not let the service say for them.
+    fn changed(&self, user: UserId, text: &str) -> Result<Option<(String, WhyHeld)>, Refusal> {
+        let text = text::normalise(text, MAX_CHAT_CHARS).map_err(|_| ErrorCode::MessageRefused)?;
+        let held = self.permit(&text, self.powers.runs_the_show(user))?;
+        Ok(Some((text, held)))
     }
 
     /// What [`Effect::Hold`] came to: the id under which the message is held, which is
@@ -386,6 +427,11 @@ impl Core {
             self.tell_moderators(&[Right::Review], &Private::Review(held.message));
         }
         self.advance(user, now);
+    }
+
+    /// Who said a message that is known here.
+    pub(in crate::room) fn author_of(&self, message: MessageId) -> Option<UserId> {
+        self.chat.known.get(message).map(|known| known.author)
     }
 
     /// The number of a message that is not stored yet.

@@ -3,11 +3,11 @@
 
 use std::rc::Rc;
 
-use shared::error::Refusal;
+use shared::error::{ErrorCode, Refusal};
 use shared::protocol::{Millis, Position};
 
 use super::Shard;
-use crate::net::conn::Conn;
+use crate::net::conn::{Conn, Ending, Joined};
 use crate::types::Own;
 
 impl Shard {
@@ -41,11 +41,20 @@ impl Joining {
     /// with the snapshot. Whether there was a snapshot.
     ///
     /// # Errors
-    /// Why the room is not there.
+    /// Why the room is not there, or `RoomUnavailable` to a connection that has begun to
+    /// end meanwhile: nobody would take it out again.
     pub fn admit(mut self, id: u64, since: Option<Position>, own: Own, now: Millis) -> Result<bool, Refusal> {
         let (shard, conn) = (self.shard.clone(), self.conn.clone());
+        if conn.ending() != Ending::No {
+            return Err(ErrorCode::RoomUnavailable.into());
+        }
         let user = conn.identity().and_then(|identity| identity.user());
-        let welcome = shard.with_mirror(|_, mirror| mirror.welcome(id, since, user, own, now))?;
+        let (welcome, seq) = shard.with_mirror(|_, mirror| {
+            let welcome = mirror.welcome(id, since, user, own, now);
+            (welcome, mirror.log().head().seq)
+        })?;
+        let count = conn.joined.get().count.wrapping_add(1);
+        conn.joined.set(Joined { count, seq });
         self.joined = true;
         shard.entered(&conn);
         {

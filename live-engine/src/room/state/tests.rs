@@ -320,6 +320,7 @@ fn what_is_quoted_of_a_deleted_message_goes_however_far_back_that_stands() {
     if let Command::Say { reply_to, quote, .. } = &mut answer {
         *reply_to = Some(far_back);
         *quote = Some(Quote {
+            author: UserId::new(),
             name: "Somebody".into(),
             text: "It is not".into(),
         });

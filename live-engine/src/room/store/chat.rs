@@ -138,11 +138,15 @@ pub(super) async fn review(
 ) -> Result<Brought, Error> {
     let row = sqlx::query!(
         r#"select r.user_id as "author: UserId", r.text, r.reply_to as "reply_to: MessageId", r.status,
-                  p.display_name as "name?", (extract(epoch from clock_timestamp()) * 1000)::bigint as "now!"
+                  p.display_name as "name?", (extract(epoch from clock_timestamp()) * 1000)::bigint as "now!",
+                  is_banned($3, r.user_id)
+                  or exists (select from muted_viewers m where m.stream_id = r.stream_id and m.user_id = r.user_id
+                                                            and m.until > clock_timestamp()) as "silenced!"
              from chat_reviews r left join profiles p on p.user_id = r.user_id
             where r.message_id = $1 and r.stream_id = $2 for update of r"#,
         message.0,
-        show.stream.0
+        show.stream.0,
+        show.seller.0
     )
     .fetch_optional(&mut *tx)
     .await?;
@@ -156,6 +160,9 @@ pub(super) async fn review(
     }
     if approve && show.status.is_final() {
         return Err(Refusal::new(ErrorCode::WrongState, "the show is over").into());
+    }
+    if approve && row.silenced {
+        return Err(Refusal::new(ErrorCode::WrongState, "its author may not chat").into());
     }
     sqlx::query!(
         "update chat_reviews set status = $2, decided_by = $3, decided_at = clock_timestamp() where message_id = $1",
@@ -296,7 +303,7 @@ pub async fn quote(
     message: MessageId,
 ) -> Result<Option<Quote>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"select m.text, coalesce(p.display_name, '') as "name!"
+        r#"select m.user_id as "author: UserId", m.text, coalesce(p.display_name, '') as "name!"
              from stream_chat_messages m left join profiles p on p.user_id = m.user_id
             where m.id = $1 and m.stream_id = $2 and m.deleted_at is null"#,
         message.0,
@@ -304,7 +311,7 @@ pub async fn quote(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Quote::of(&row.name, &row.text)))
+    Ok(row.map(|row| Quote::of(row.author, &row.name, &row.text)))
 }
 
 /// The words that a show's shop does not want, ready to be looked for.

@@ -45,8 +45,10 @@ pub struct HostDone {
     pub told: Vec<(Whom, Private)>,
     /// Who may chat again or not any more.
     pub muted: Option<MuteChange>,
-    /// Somebody was banned: sockets everywhere are to be closed.
+    /// Somebody was banned or let in again: sockets everywhere are to be looked at.
     pub banned: bool,
+    /// The account that was banned.
+    pub turned_out: Option<UserId>,
 }
 
 /// Who is told something.
@@ -127,6 +129,7 @@ async fn attempt(tx: &mut PgConnection, act: &HostAct) -> Result<HostDone, Error
             told: Vec::new(),
             muted: None,
             banned: false,
+            turned_out: None,
         });
     }
     let show = lock_show(tx, act).await?;
@@ -145,7 +148,7 @@ async fn attempt(tx: &mut PgConnection, act: &HostAct) -> Result<HostDone, Error
         HostCommand::Timeout(mute) => moderate::mute(tx, act, mute, true).await?.into(),
         HostCommand::Unmute { user } => moderate::unmute(tx, act, *user).await?.into(),
         HostCommand::Ban(ban) => moderate::ban(tx, act, &show, ban).await?.into(),
-        HostCommand::Unban(unban) => moderate::unban(tx, &show, unban.who).await?.into(),
+        HostCommand::Unban(unban) => moderate::unban(tx, act, &show, unban.who).await?.into(),
         HostCommand::PinMessage { message } => moderate::pin(tx, &show, *message).await?.into(),
         HostCommand::UnpinMessage => moderate::unpin(tx, &show).await?.into(),
         HostCommand::Announce { text } => moderate::announce(tx, act, &show, text).await?.into(),
@@ -166,6 +169,10 @@ async fn attempt(tx: &mut PgConnection, act: &HostAct) -> Result<HostDone, Error
         told: brought.told,
         muted,
         banned: matches!(act.command, HostCommand::Ban(_) | HostCommand::Unban(_)),
+        turned_out: match &act.command {
+            HostCommand::Ban(ban) => ban.who.user(),
+            _ => None,
+        },
     })
 }
 

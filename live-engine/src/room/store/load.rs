@@ -128,7 +128,7 @@ async fn last_messages(
     let rows = sqlx::query!(
         r#"select m.id as "id: MessageId", m.user_id as "user: UserId", m.text,
                   m.reply_to as "reply_to: MessageId", m.created_at, p.display_name as "name?",
-                  q.text as "quoted_text?", coalesce(qp.display_name, '') as "quoted_name!"
+                  q.user_id as "quoted_user?: UserId", q.text as "quoted_text?", coalesce(qp.display_name, '') as "quoted_name!"
              from stream_chat_messages m
              left join profiles p on p.user_id = m.user_id
              left join stream_chat_messages q
@@ -150,7 +150,10 @@ async fn last_messages(
         },
         text: row.text,
         reply_to: row.reply_to,
-        quote: row.quoted_text.map(|text| Quote::of(&row.quoted_name, &text)),
+        quote: row
+            .quoted_user
+            .zip(row.quoted_text)
+            .map(|(author, text)| Quote::of(author, &row.quoted_name, &text)),
         at: row.created_at.timestamp_millis(),
     });
     Ok(message.collect())
@@ -165,7 +168,7 @@ pub async fn pinned(conn: &mut PgConnection, stream: StreamId) -> Result<Option<
         r#"select m.id as "id: MessageId", m.user_id as "user: UserId", m.text, m.reply_to as "reply_to: MessageId",
                   m.created_at, p.display_name as "name?", l.user_id = m.user_id as "host!",
                   moderator_rights(s.id, m.user_id) as "rights!",
-                  q.text as "quoted_text?", coalesce(qp.display_name, '') as "quoted_name!"
+                  q.user_id as "quoted_user?: UserId", q.text as "quoted_text?", coalesce(qp.display_name, '') as "quoted_name!"
              from streams s
              join sellers l on l.id = s.seller_id
              join stream_chat_messages m on m.id = s.pinned_message_id and m.deleted_at is null
@@ -188,7 +191,10 @@ pub async fn pinned(conn: &mut PgConnection, stream: StreamId) -> Result<Option<
         },
         text: row.text,
         reply_to: row.reply_to,
-        quote: row.quoted_text.map(|text| Quote::of(&row.quoted_name, &text)),
+        quote: row
+            .quoted_user
+            .zip(row.quoted_text)
+            .map(|(author, text)| Quote::of(author, &row.quoted_name, &text)),
         at: row.created_at.timestamp_millis(),
     }))
 }

@@ -110,7 +110,20 @@ pub(super) async fn ban(tx: &mut PgConnection, act: &HostAct, show: &Show, ban: 
 }
 
 /// Lets somebody in again; who may come in already, may still.
-pub(super) async fn unban(tx: &mut PgConnection, show: &Show, who: Person) -> Result<Done, Error> {
+pub(super) async fn unban(tx: &mut PgConnection, act: &HostAct, show: &Show, who: Person) -> Result<Done, Error> {
+    let may = sqlx::query_scalar!(
+        r#"select coalesce(bool_and(may_lift_ban($1, banned_by, $4)), true) as "may!" from banned_viewers
+            where seller_id = $1 and (user_id = $2 or guest_id = $3)"#,
+        show.seller.0,
+        who.user().map(|user| user.0),
+        who.guest().map(|guest| guest.0),
+        act.user.0
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    if !may {
+        return Err(Refusal::new(ErrorCode::Forbidden, "the shop's owner has banned them").into());
+    }
     sqlx::query!(
         "delete from banned_viewers where seller_id = $1 and (user_id = $2 or guest_id = $3)",
         show.seller.0,

@@ -1,8 +1,10 @@
 //! Reading who moderates a show, who may not chat in it, and who may not come in.
 
+use shared::Timestamp;
 use shared::ids::{SellerId, StreamId, UserId};
 use shared::protocol::{Millis, Muted};
 use shared::rights::Rights;
+use shared::status::StreamStatus;
 use sqlx::PgConnection;
 
 /// Mutes read of one show at most; the room makes no more.
@@ -67,6 +69,33 @@ fn muted(left_ms: Millis, reason: String) -> Muted {
         until: chrono::Utc::now().timestamp_millis() + left_ms,
         reason,
     }
+}
+
+/// A show as somebody finds it who wants to come in.
+pub struct DoorRow {
+    /// How far it has come.
+    pub status: StreamStatus,
+    /// When it is to begin.
+    pub scheduled_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Whose it is.
+    pub host: UserId,
+}
+
+/// What a show's doors go by, if there is the show.
+///
+/// # Errors
+/// When the database fails.
+pub async fn door(conn: &mut PgConnection, stream: StreamId) -> Result<Option<DoorRow>, sqlx::Error> {
+    sqlx::query_as!(
+        DoorRow,
+        r#"select s.status as "status: StreamStatus", s.scheduled_at, s.ended_at, l.user_id as "host: UserId"
+             from streams s join sellers l on l.id = s.seller_id where s.id = $1"#,
+        stream.0
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// What keeps somebody out of a shop's shows.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use shared::bus::MemoryBus;
 use shared::error::ErrorCode;
-use shared::ids::{MessageId, RequestId};
-use shared::protocol::{ClientCommand, DeletedBy, MAX_QUOTE_CHARS, Outcome, RoomEvent};
+use shared::ids::{MessageId, RequestId, UserId};
+use shared::protocol::{ClientCommand, DeletedBy, MAX_QUOTE_CHARS, Mute, Outcome, RoomEvent};
 use shared::rights::Right;
 
 use super::{answer_to, count, done, heard, moderator, refused, say, snapshot};
@@ -182,6 +182,85 @@ async fn an_answer_quotes_what_it_answers_until_that_is_deleted() {
     let shown = snapshot(&world).await.chat;
     assert!(shown.iter().all(|message| message.quote.is_none()), "{shown:?}");
     assert!(shown.iter().all(|answer| answer.reply_to == Some(message)));
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_quote_goes_with_what_it_quotes_however_old_that_is() {
+    let world = World::start_with(|config| {
+        config.limits.chat = "1000/1000".parse().expect("a rate");
+        config.limits.commands = "1000/1000".parse().expect("a rate");
+    })
+    .await;
+    let (mut host, mut rude) = (world.host().await, world.joined("Rude").await);
+    let (mut author, mut other) = (world.joined("Author").await, world.joined("Other").await);
+    let (old, older) = (say(&mut author, "regretted").await, say(&mut rude, "an insult").await);
+    for n in 0..live_engine::room::state::SNAPSHOT_MESSAGES {
+        say(&mut other, &format!("{n}")).await;
+    }
+    for (message, text) in [(old, "really?"), (older, "pardon?")] {
+        let said = other.call(answer_to(message, text)).await.expect("answered");
+        said.expect("said");
+        assert!(heard(&mut author, text).await.quote.is_some());
+    }
+    let pinned = heard_last(&world).await;
+    done(&mut host, ClientCommand::PinMessage { message: pinned }).await;
+    done(&mut author, delete(old)).await;
+    let user = rude.hello().user.expect("an account");
+    done(&mut host, timeout(user)).await;
+    let shown = snapshot(&world).await;
+    let shown = format!("{:?} {:?}", shown.chat, shown.pinned);
+    assert!(shown.contains("really?") && shown.contains("pardon?"), "{shown}");
+    assert!(!shown.contains("regretted") && !shown.contains("an insult"), "{shown}");
+    world.engine.stop().await;
+}
+
+/// The last message of the room.
+async fn heard_last(world: &World) -> MessageId {
+    snapshot(world).await.chat.last().expect("something was said").id
+}
+
+const fn timeout(user: UserId) -> ClientCommand {
+    ClientCommand::Timeout(Mute {
+        user,
+        seconds: 600,
+        reason: String::new(),
+    })
+}
+
+#[tokio::test]
+async fn only_its_author_has_a_message_wait_to_be_deleted_and_once() {
+    let db = testkit::database().await;
+    let proxy = Proxy::before(&db.url).await;
+    let url = proxy.url.clone();
+    let world = World::start_in(db, MemoryBus::shared(), |config| {
+        config.database_url = shared::config::Secret::new(url);
+    })
+    .await;
+    let (mut author, mut stranger) = (world.joined("Author").await, world.joined("Stranger").await);
+    proxy.set(Line::Cut);
+    author
+        .send(chat("too fast"), Some(RequestId::new()))
+        .await
+        .expect("sent");
+    let message = heard(&mut stranger, "too fast").await.id;
+    assert_eq!(refused(&mut stranger, delete(message)).await, ErrorCode::Forbidden);
+    let first = author
+        .send(delete(message), Some(RequestId::new()))
+        .await
+        .expect("sent");
+    assert_eq!(refused(&mut author, delete(message)).await, ErrorCode::RequestInFlight);
+    // Nor may they ask without end.
+    let mut last = ErrorCode::RequestInFlight;
+    for _ in 0..50 {
+        last = refused(&mut author, delete(message)).await;
+        if last != ErrorCode::RequestInFlight {
+            break;
+        }
+    }
+    assert_eq!(last, ErrorCode::RateLimited);
+    proxy.set(Line::Open);
+    assert_eq!(author.answer(first).await.expect("answered"), Ok(Outcome::Done));
     world.engine.stop().await;
 }
 

@@ -15,7 +15,8 @@ use shared::protocol::{HeldFor, Outcome, Private};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{again, heard, say, try_to_say};
+use super::words::block;
+use super::{again, answer_to, count, done, heard, say, snapshot, try_to_say};
 use crate::harness::{World, chat, hears};
 
 const SECRET: &str = "a secret of the operator";
@@ -279,6 +280,105 @@ async fn messages_of_one_author_keep_their_order_and_wait_for_nobody_elses() {
         order.push(text.await.expect("heard"));
     }
     assert_eq!(order, ["quick", "slow", "second", "third"]);
+    world.engine.stop().await;
+}
+
+/// A world whose service may take its time.
+async fn patient(service: &Service) -> World {
+    World::start_with(|config| {
+        service.configure(config, OnFailure::Deny);
+        if let Some(hook) = &mut config.moderation {
+            hook.deadline = Duration::from_secs(5);
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_banned_person_has_under_way_is_said_no_more() {
+    let service = Service::start().await;
+    let world = patient(&service).await;
+    let late = |ms| Reply::Late(Duration::from_millis(ms), json!({"action": "allow"}));
+    service.on("buy mine", late(600));
+    service.on("and then", late(1_200));
+    let (mut host, mut watcher) = (world.host().await, world.joined("Watcher").await);
+    let (mut spammer, mut patient) = (world.joined("Spammer").await, world.joined("Patient").await);
+    let user = spammer.hello().user.expect("an account");
+    for text in ["buy mine", "buy more", "and more"] {
+        spammer.send(chat(text), Some(RequestId::new())).await.expect("sent");
+    }
+    let by = std::time::Instant::now() + crate::ears::DEADLINE;
+    while service.asked().is_empty() {
+        assert!(std::time::Instant::now() < by, "the service is not asked");
+        tokio::task::yield_now().await;
+    }
+    done(&mut host, crate::order::ban(shared::protocol::Person::User(user))).await;
+    // The service was asked about this one later, and answers later.
+    say(&mut patient, "and then").await;
+    hears(&mut watcher, "and then").await;
+    let heard = format!("{:?}", watcher.drain());
+    assert!(!heard.contains("buy m") && !heard.contains("and more"), "{heard}");
+    let stored = count(&world, "select count(*) from stream_chat_messages").await;
+    assert_eq!(stored, 1);
+    let texts: Vec<_> = snapshot(&world).await.chat.into_iter().map(|said| said.text).collect();
+    assert_eq!(texts, ["and then"]);
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn the_service_says_for_nobody_what_the_room_does_not_let_them_say() {
+    let service = Service::start().await;
+    let world = patient(&service).await;
+    block(&world, "counterfeit", "word", "refuse").await;
+    block(&world, "cheaper", "word", "hold").await;
+    sqlx::query("update streams set chat_links = 'moderators', chat_max_chars = 40")
+        .execute(&world.db.pool)
+        .await
+        .expect("changed");
+    let long = "x".repeat(41);
+    for (text, changed) in [
+        ("1", "see evil.com"),
+        ("2", "counterfeit"),
+        ("3", &long),
+        ("4", "cheaper"),
+    ] {
+        service.on(text, Reply::Json(json!({"action": "change", "text": changed})));
+    }
+    let (mut author, mut host) = (world.joined("Author").await, world.host().await);
+    assert_eq!(try_to_say(&mut author, "1").await, Err(ErrorCode::MessageRefused));
+    assert_eq!(try_to_say(&mut author, "2").await, Err(ErrorCode::MessageRefused));
+    assert_eq!(try_to_say(&mut author, "3").await, Err(ErrorCode::InvalidBody));
+    let held = author.call(chat("4")).await.expect("answered");
+    assert!(matches!(held, Ok(Outcome::HeldForReview { .. })), "{held:?}");
+    // The host is bound by the length alone.
+    assert_eq!(try_to_say(&mut host, "1").await, Ok(()));
+    assert_eq!(try_to_say(&mut host, "3").await, Err(ErrorCode::InvalidBody));
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_deleted_while_an_answer_is_looked_at_is_not_quoted_by_it() {
+    let service = Service::start().await;
+    let world = patient(&service).await;
+    let (mut author, mut other) = (world.joined("Author").await, world.joined("Other").await);
+    let message = say(&mut author, "regretted").await;
+    service.on(
+        "really?",
+        Reply::Late(Duration::from_millis(600), json!({"action": "allow"})),
+    );
+    let answer = other
+        .send(answer_to(message, "really?"), Some(RequestId::new()))
+        .await
+        .expect("sent");
+    let by = std::time::Instant::now() + crate::ears::DEADLINE;
+    while service.asked().len() < 2 {
+        assert!(std::time::Instant::now() < by, "the service is not asked");
+        tokio::task::yield_now().await;
+    }
+    done(&mut author, shared::protocol::ClientCommand::DeleteMessage { message }).await;
+    other.answer(answer).await.expect("answered").expect("said");
+    let said = heard(&mut author, "really?").await;
+    assert_eq!((said.reply_to, said.quote), (Some(message), None));
     world.engine.stop().await;
 }
 

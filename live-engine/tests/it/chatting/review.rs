@@ -3,7 +3,7 @@
 use loadtest::live::LiveClient;
 use shared::error::ErrorCode;
 use shared::ids::{MessageId, RequestId};
-use shared::protocol::{ClientCommand, HeldFor, HeldMessage, Outcome, Private};
+use shared::protocol::{ClientCommand, HeldFor, HeldMessage, Mute, Outcome, Person, Private, Unban};
 use shared::rights::Right;
 
 use super::words::block;
@@ -164,6 +164,31 @@ async fn a_held_message_keeps_its_place_among_its_authors() {
     for text in ["one", "two"] {
         hears(&mut other, text).await;
     }
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_approved_of_who_may_not_chat() {
+    let world = World::start().await;
+    block(&world, "cheaper", "word", "hold").await;
+    let (mut host, mut author) = (world.host().await, world.joined("Author").await);
+    let user = author.hello().user.expect("an account");
+    let message = held(&mut author, "cheaper").await;
+    let mute = Mute {
+        user,
+        seconds: 600,
+        reason: String::new(),
+    };
+    done(&mut host, ClientCommand::Timeout(mute)).await;
+    assert_eq!(refused(&mut host, approve(message)).await, ErrorCode::WrongState);
+    done(&mut host, ClientCommand::Unmute { user }).await;
+    done(&mut host, crate::order::ban(Person::User(user))).await;
+    assert_eq!(refused(&mut host, approve(message)).await, ErrorCode::WrongState);
+    let unban = Unban {
+        who: Person::User(user),
+    };
+    done(&mut host, ClientCommand::Unban(unban)).await;
+    done(&mut host, approve(message)).await;
     world.engine.stop().await;
 }
 

@@ -26,6 +26,7 @@ fn say_as(n: u128, user: u128, answers: Option<u128>, text: &str) -> Command {
         text: text.into(),
         reply_to,
         quote: reply_to.map(|_| Quote {
+            author: person(user.wrapping_add(1)),
             name: "Somebody".into(),
             text: "as it was".into(),
         }),
