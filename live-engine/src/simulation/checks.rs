@@ -117,13 +117,19 @@ impl World {
         self.check_copies();
     }
 
-    /// A sale opens and closes once in an epoch.
+    /// A sale opens and closes once in an epoch, and counts forwards between.
     fn check_sales(&self) {
         let mut seen = std::collections::BTreeSet::new();
+        let mut versions = std::collections::BTreeMap::new();
         for ((epoch, seq), event) in &self.told {
             let key = match event {
                 RoomEvent::SaleOpened { sale } => (*epoch, sale.id, "opened"),
                 RoomEvent::SaleClosed { sale } => (*epoch, *sale, "closed"),
+                RoomEvent::SaleUpdated { sale, version, .. } | RoomEvent::SaleSoldOut { sale, version } => {
+                    let last = versions.insert((*epoch, *sale), *version);
+                    assert!(last < Some(*version), "{sale:?} counts back to {version} from {last:?}");
+                    continue;
+                }
                 _ => continue,
             };
             assert!(seen.insert(key), "{key:?} a second time with number {seq}");

@@ -496,19 +496,3 @@ impl Database {
         }
     }
 }
-
-/// The same reading, of a database that did not answer.
-pub fn unread(read: Read) -> Reading {
-    let away = || Refusal::from(ErrorCode::DatabaseUnavailable);
-    match read {
-        Read::Product(product, rows) => Reading::Product(product, rows, Err(away())),
-        Read::LineUp(rows) => Reading::LineUp(rows, Err(away())),
-        Read::Sale(sale, rows) => Reading::Sale(sale, rows, Err(away())),
-        Read::Moderators(rows) => Reading::Moderators(rows, Err(away())),
-        Read::Mute(row, user, made) => Reading::Mute(row, user, made, Err(away())),
-        Read::Words(rows) => Reading::Words(rows, Err(away())),
-        Read::Members(audience, users) => Reading::Members(audience, users, Err(away())),
-        Read::Quote(user, message, _) => Reading::Quote(user, message, Err(away())),
-        Read::Holds(row, user, _) => Reading::Holds(row, user, Err(away())),
-    }
-}

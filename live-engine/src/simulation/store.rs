@@ -14,7 +14,6 @@ use shared::status::WaitStatus;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::database::unread;
 use super::desk::Give;
 use super::node::{FIRST_PAUSE_US, Room};
 use super::shelf::Changed;
@@ -397,4 +396,20 @@ fn clone(call: &Call) -> Box<Call> {
         ask,
         is_lost: true,
     })
+}
+
+/// The same reading, of a database that did not answer.
+fn unread(read: Read) -> Reading {
+    let away = || Refusal::from(ErrorCode::DatabaseUnavailable);
+    match read {
+        Read::Product(product, rows) => Reading::Product(product, rows, Err(away())),
+        Read::LineUp(rows) => Reading::LineUp(rows, Err(away())),
+        Read::Sale(sale, rows) => Reading::Sale(sale, rows, Err(away())),
+        Read::Moderators(rows) => Reading::Moderators(rows, Err(away())),
+        Read::Mute(row, user, made) => Reading::Mute(row, user, made, Err(away())),
+        Read::Words(rows) => Reading::Words(rows, Err(away())),
+        Read::Members(audience, users) => Reading::Members(audience, users, Err(away())),
+        Read::Quote(user, message, _) => Reading::Quote(user, message, Err(away())),
+        Read::Holds(row, user, _) => Reading::Holds(row, user, Err(away())),
+    }
 }
