@@ -138,8 +138,8 @@ impl SaleDesk {
         give_up::unwait(&self.inner, request)
     }
 
-    /// Keeps the time of a sale whose room is here: it is swept at once (counters that
-    /// are news are reported), at the earliest expiry and at its end. Call it again whenever
+    /// Keeps the time of a sale whose room is here: it is swept at once (its
+    /// counters are reported), at the earliest expiry and at its end. Call it again whenever
     /// the room has read it anew: when that is news here too, it is swept again at once.
     pub fn watch(&self, stream: StreamId, card: &SaleCard, next_expiry: Option<Timestamp>) {
         tend::watch(&self.inner, stream, card, next_expiry);
@@ -177,13 +177,21 @@ impl Inner {
     /// Takes in counters that were committed after `asked`, and passes them on if they
     /// are news.
     fn learn(&self, state: &SaleState, asked: Instant) {
-        let sale = state.progress.sale;
+        if self.take_in(state, asked) {
+            self.pass_on(state);
+        }
+    }
+
+    /// Takes in counters that were committed after `asked`. True: they are news here.
+    fn take_in(&self, state: &SaleState, asked: Instant) -> bool {
         let news = self.lanes().learn(state, asked);
-        if let Some(watched) = self.watched().get(&sale) {
+        if let Some(watched) = self.watched().get(&state.progress.sale) {
             watched.learn(state);
         }
-        if news {
-            self.sink.sale_progress(state.stream, state.progress.clone());
-        }
+        news
+    }
+
+    fn pass_on(&self, state: &SaleState) {
+        self.sink.sale_progress(state.stream, state.progress.clone());
     }
 }

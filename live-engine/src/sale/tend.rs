@@ -179,7 +179,10 @@ async fn sweep(inner: &Inner, sale: SaleId) -> Result<Option<Swept>, Failure> {
     let asked = Instant::now();
     let swept = with_connection(inner, async |conn| store::sweep(conn, sale).await).await?;
     if let Some(swept) = &swept {
-        inner.learn(&swept.state, asked);
+        // Whatever is known here: what the room was told meanwhile may be older, of a sale
+        // that was closed before its room heard of it even. The room knows what is news.
+        inner.take_in(&swept.state, asked);
+        inner.pass_on(&swept.state);
         if !swept.changed.is_empty() {
             inner.sink.holds_changed(swept.state.stream, swept.changed.clone());
         }

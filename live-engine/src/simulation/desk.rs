@@ -174,12 +174,17 @@ impl World {
         let is_news = self.nodes[node].lanes.learn(state, asked);
         self.sale_learnt(node, state);
         if is_news {
-            let progress = state.progress.clone();
-            self.post(node, |post| match post.progress.get(&progress.sale) {
-                Some(known) if known.version >= progress.version => {}
-                _ => drop(post.progress.insert(progress.sale, progress)),
-            });
+            self.pass_on(node, state);
         }
+    }
+
+    /// Passes counters on to the room.
+    pub fn pass_on(&mut self, node: usize, state: &SaleState) {
+        let progress = state.progress.clone();
+        self.post(node, |post| match post.progress.get(&progress.sale) {
+            Some(known) if known.version >= progress.version => {}
+            _ => drop(post.progress.insert(progress.sale, progress)),
+        });
     }
 
     /// A call of a lane came to something.

@@ -17,7 +17,7 @@
 //! SEED=17 cargo test -p live-engine --lib simulation -- --nocapture
 //! ```
 //!
-//! prints what happened in it. `SEEDS=100000` runs more, `SEEDS_FROM=5000` others.
+//! prints what happened in it, the last `LINES` of it. `SEEDS=100000` runs more, `SEEDS_FROM=5000` others.
 
 #![allow(clippy::print_stderr, reason = "a failing seed is printed")]
 
@@ -44,8 +44,8 @@ use world::{Tally, World};
 
 /// Seeds that every run of the tests tries.
 const SEEDS: u64 = 2_000;
-/// Lines of a failing run that are shown at most.
-const SHOWN: usize = 400;
+/// Lines of a run that are shown at most, unless `LINES` says otherwise.
+const SHOWN: u64 = 400;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -67,7 +67,8 @@ fn run(seed: u64, with_trace: bool) -> (Vec<String>, Result<Tally, String>) {
 fn whatever_happens_in_whatever_order_the_promises_hold() {
     if let Some(seed) = setting("SEED") {
         let (trace, result) = run(seed, true);
-        for line in &trace[trace.len().saturating_sub(SHOWN)..] {
+        let lines = usize::try_from(setting("LINES").unwrap_or(SHOWN)).unwrap_or(usize::MAX);
+        for line in &trace[trace.len().saturating_sub(lines)..] {
             eprintln!("{line}");
         }
         panic_on(seed, &result);

@@ -92,6 +92,7 @@ impl World {
             Reply::Swept(Some((changed, state, ends_in))) => {
                 trace!(self, "node {node} has swept a sale: {:?}", state.progress);
                 self.learn(node, &state, asked);
+                self.pass_on(node, &state);
                 self.holds_changed(node, &changed);
                 let is_closed = state.progress.status == SaleStatus::Closed;
                 let Some(tended) = self.nodes[node].tended.get_mut(&sale) else {
