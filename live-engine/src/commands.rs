@@ -17,6 +17,7 @@ use shared::token::{Part, Viewer};
 use tracing::{Instrument as _, Span};
 
 use crate::auth::{self, Identity};
+use crate::db::Purpose;
 use crate::limits::Act;
 use crate::metrics;
 use crate::net::conn::Conn;
@@ -154,6 +155,7 @@ impl Command<'_> {
         if self.who.stream.is_some_and(|own| own != stream) {
             return Err(Refusal::new(ErrorCode::Forbidden, "the ticket is for another stream").at("stream"));
         }
+        self.worker.shared.guards.join(&self.conn.joins)?;
         if self.who.stream.is_none() && !self.worker.is_open(stream) {
             // A ticket was given out for its show; an access token may name any, and a room
             // is more than a row to open.
@@ -242,7 +244,9 @@ impl Command<'_> {
         };
         let outcome = shared
             .db
-            .call(async move |pool: sqlx::PgPool| report::carry_out(&pool, &report).await)
+            .call(Purpose::Person, Some(user.0), async move |pool: sqlx::PgPool| {
+                report::carry_out(&pool, &report).await
+            })
             .await?;
         // Moderators who are here hear of it now.
         shared.feed.look();
@@ -374,7 +378,12 @@ async fn may_open(worker: &Worker, who: &Identity, stream: StreamId) -> std::res
         let mut conn = pool.acquire().await?;
         Ok(people::door(&mut conn, stream).await?)
     };
-    let show = worker.shared.db.call(read).await?.ok_or(ErrorCode::NotFound)?;
+    let show = worker
+        .shared
+        .db
+        .call(Purpose::Person, Some(who.person()), read)
+        .await?
+        .ok_or(ErrorCode::NotFound)?;
     let times = ShowTimes {
         status: show.status,
         scheduled_at: show.scheduled_at.timestamp_millis(),
@@ -390,7 +399,7 @@ async fn not_banned(worker: &Worker, seller: SellerId, user: UserId) -> std::res
         let mut conn = pool.acquire().await?;
         Ok(people::ban(&mut conn, seller, user).await?)
     };
-    match worker.shared.db.call(read).await? {
+    match worker.shared.db.call(Purpose::Person, Some(user.0), read).await? {
         None => Ok(()),
         Some(ban) => Err(revoked::banned(&ban.reason, ban.left_ms)),
     }

@@ -1,19 +1,21 @@
 //! The engine's configuration: typed, and read whole at start.
 
+mod limits;
+
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use shared::config::{Secret, Settings};
 use shared::db::DbOptions;
-use shared::protocol::{MAX_CHAT_CHARS, MAX_CLIENT_FRAME_BYTES, MAX_REACTION_COUNT};
 use shared::token::TokenKey;
 
 use crate::hook::{HookConfig, OnFailure};
 use crate::room::host_watch::HostPatience;
-use crate::room::log::LogLimits;
 use crate::room::state::Doors;
-use crate::room::tick::Tempo;
+pub use limits::{Limits, Rate};
+
+/// Connections to the database at least: each kind of work has one, and rounds go on.
+const LEAST_CONNECTIONS: u32 = 6;
 
 /// Everything the engine is told.
 #[derive(Clone, Debug)]
@@ -153,198 +155,6 @@ impl ShowRules {
     }
 }
 
-/// A rate: so many in a second on average, and so many at once.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rate {
-    /// On average, in a second.
-    pub per_second: NonZeroU32,
-    /// At once.
-    pub burst: NonZeroU32,
-}
-
-impl Rate {
-    const fn new(per_second: u32, burst: u32) -> Self {
-        Self {
-            per_second: at_least_one(per_second),
-            burst: at_least_one(burst),
-        }
-    }
-}
-
-const fn at_least_one(n: u32) -> NonZeroU32 {
-    match NonZeroU32::new(n) {
-        Some(n) => n,
-        None => NonZeroU32::MIN,
-    }
-}
-
-impl std::str::FromStr for Rate {
-    type Err = String;
-
-    /// `per_second/burst`, such as `2/10`.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parts = text.split_once('/').and_then(|(rate, burst)| {
-            Some(Self {
-                per_second: rate.trim().parse().ok()?,
-                burst: burst.trim().parse().ok()?,
-            })
-        });
-        parts.ok_or_else(|| format!("{text:?} is not a rate; write so many a second and so many at once, as in 2/10"))
-    }
-}
-
-/// What is too much. Every queue, buffer and rate of the engine has its limit here or,
-/// where nobody needs to change it, beside its use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limits {
-    /// Connections in all.
-    pub connections: usize,
-    /// Connections from one address.
-    pub connections_per_address: usize,
-    /// Rooms open at once.
-    pub rooms: usize,
-    /// How long a handshake may take, and then the proof of who it is.
-    pub handshake: Duration,
-    /// How often a connection is pinged.
-    pub ping_interval: Duration,
-    /// How long after a ping something must have come.
-    pub pong_deadline: Duration,
-    /// How long a message may take from its first byte to its last.
-    pub message: Duration,
-    /// How long a socket may take nothing of what waits for it.
-    pub stall: Duration,
-    /// What may wait for one connection alone, in bytes.
-    pub private_bytes: usize,
-    /// What the kernel may keep for one socket that does not read, in bytes: a slow
-    /// reader's backlog belongs in the room's one log and not in a copy of its own.
-    pub send_buffer_bytes: usize,
-    /// What a room keeps of its recent frames.
-    pub log: LogLimits,
-    /// How fast busy rooms are gone round.
-    pub tempo: Tempo,
-    /// How long a room without viewers, off air, stays open.
-    pub room_idle: Duration,
-    /// Commands of one connection.
-    pub commands: Rate,
-    /// Messages of one person.
-    pub chat: Rate,
-    /// Messages of all in one room; beyond it authors are told to wait.
-    pub room_chat: Rate,
-    /// Reports of one person.
-    pub reports: Rate,
-    /// Attempts to buy of one person.
-    pub buys: Rate,
-    /// Reaction commands of one person.
-    pub reactions: Rate,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 50_000,
-            connections_per_address: 10_000,
-            rooms: 10_000,
-            handshake: Duration::from_secs(10),
-            ping_interval: Duration::from_secs(25),
-            pong_deadline: Duration::from_secs(20),
-            message: Duration::from_secs(20),
-            stall: Duration::from_secs(30),
-            private_bytes: 64 * 1024,
-            send_buffer_bytes: 64 * 1024,
-            log: LogLimits {
-                bytes: 2 * 1024 * 1024,
-                age: Duration::from_secs(120),
-            },
-            tempo: Tempo::default(),
-            room_idle: Duration::from_secs(60),
-            commands: Rate::new(20, 60),
-            chat: Rate::new(2, 10),
-            room_chat: Rate::new(200, 400),
-            reports: Rate::new(1, 10),
-            buys: Rate::new(5, 20),
-            reactions: Rate::new(5, 20),
-        }
-    }
-}
-
-impl Limits {
-    /// What a client is told of them.
-    #[must_use]
-    pub fn announced(&self) -> shared::protocol::Limits {
-        let ms = u32::try_from(self.ping_interval.as_millis()).unwrap_or(u32::MAX);
-        shared::protocol::Limits {
-            frame_bytes: MAX_CLIENT_FRAME_BYTES as u32,
-            chat_chars: MAX_CHAT_CHARS as u32,
-            reaction_count: MAX_REACTION_COUNT,
-            ping_interval_ms: ms,
-        }
-    }
-
-    fn read(settings: &mut Settings) -> Option<Self> {
-        let default = Self::default();
-        let connections = settings.or("limit_connections", default.connections);
-        let per_address = settings.or("limit_connections_per_address", default.connections_per_address);
-        let rooms = settings.or("limit_rooms", default.rooms);
-        let ping = settings.or("limit_ping_interval_seconds", default.ping_interval.as_secs());
-        let message = settings.or("limit_message_seconds", default.message.as_secs());
-        let stall = settings.or("limit_stall_seconds", default.stall.as_secs());
-        let log_bytes = settings.or("limit_room_log_bytes", default.log.bytes);
-        let tempo = read_tempo(settings, default.tempo);
-        let mut rate = |key: &str, default: Rate| match settings.optional::<Rate>(key) {
-            Some(rate) => rate,
-            // A value that cannot be read is a fault by now, and the whole is refused.
-            None => default,
-        };
-        let (room_chat, reports) = (
-            rate("limit_room_chat", default.room_chat),
-            rate("limit_reports", default.reports),
-        );
-        let (commands, chat) = (
-            rate("limit_commands", default.commands),
-            rate("limit_chat", default.chat),
-        );
-        let (buys, reactions) = (
-            rate("limit_buys", default.buys),
-            rate("limit_reactions", default.reactions),
-        );
-        Some(Self {
-            connections: connections?,
-            connections_per_address: per_address?,
-            rooms: rooms?,
-            ping_interval: Duration::from_secs(ping?.max(1)),
-            message: Duration::from_secs(message?.max(1)),
-            stall: Duration::from_secs(stall?.max(1)),
-            log: LogLimits {
-                bytes: log_bytes?,
-                ..default.log
-            },
-            tempo: tempo?,
-            commands,
-            chat,
-            room_chat,
-            reports,
-            buys,
-            reactions,
-            ..default
-        })
-    }
-}
-
-fn read_tempo(settings: &mut Settings, default: Tempo) -> Option<Tempo> {
-    let share = settings.or("live_sweep_share_percent", default.share_percent);
-    if share.is_some_and(|percent| !(5..=66).contains(&percent)) {
-        settings.fault("live_sweep_share_percent", "must be from 5 to 66");
-    }
-    let longest = settings.or("live_round_longest_ms", default.longest.as_millis() as u64);
-    if longest.is_some_and(|ms| !(20..=2000).contains(&ms)) {
-        settings.fault("live_round_longest_ms", "must be from 20 to 2000");
-    }
-    Some(Tempo {
-        share_percent: share?,
-        longest: Duration::from_millis(longest?),
-    })
-}
-
 impl Config {
     /// Reads it; what is wrong is recorded in `settings`.
     pub fn read(settings: &mut Settings) -> Option<Self> {
@@ -358,6 +168,12 @@ impl Config {
         let database_url = settings.required::<Secret>("database_url");
         let defaults = DbOptions::default();
         let max_connections = settings.or("live_database_connections", defaults.max_connections);
+        if max_connections.is_some_and(|n| n < LEAST_CONNECTIONS) {
+            settings.fault(
+                "live_database_connections",
+                &format!("must be at least {LEAST_CONNECTIONS}"),
+            );
+        }
         let allow_unsafe = settings.or("allow_unsafe_database", defaults.allow_unsafe);
         let token_key = settings.required::<Secret>("token_secret").and_then(|secret| {
             let key = TokenKey::new(secret.expose().as_bytes());
@@ -431,14 +247,6 @@ fn read_hook(settings: &mut Settings) -> Option<Option<HookConfig>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rate_says_how_many_a_second_and_how_many_at_once() {
-        assert_eq!("2/10".parse(), Ok(Rate::new(2, 10)));
-        for text in ["", "2", "0/1", "2/0", "a/b"] {
-            assert!(text.parse::<Rate>().is_err(), "{text:?}");
-        }
-    }
 
     #[test]
     fn every_fault_is_found_in_one_reading() {

@@ -5,8 +5,10 @@
 //! Nothing here knows a table. A caller never learns a cause of ours: faults are logged
 //! here, once, and answered as `internal`, `overloaded` or `database_unavailable`.
 
+mod health;
+pub mod places;
+
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,15 +16,21 @@ use shared::db::DbOptions;
 use shared::error::{ErrorCode, Refusal};
 use sqlx::{PgConnection, PgPool};
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
+use uuid::Uuid;
+
+pub use health::{Failure, Health};
+pub use places::{Places, Purpose, WAITING_OF_A_PERSON};
 
 /// How long anybody who waits for an answer is kept waiting.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(2);
-/// How many calls may wait for their turn.
-const CALLS_WAITING: usize = 1024;
+/// How long work may take that nobody waits for any more: longer than the database lets a
+/// statement run, so that only a connection that has gone silent is cut.
+pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(12);
 /// How long the tasks may take to end when the engine stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -46,95 +54,11 @@ impl From<ErrorCode> for Error {
     }
 }
 
-/// What a failure of the database means for whoever asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Failure {
-    /// It does not answer: try again later.
-    Away,
-    /// A lock or a time limit was in the way: try again.
-    Busy,
-    /// It refuses this data (a constraint, a value it cannot store): never try again.
-    Data,
-    /// A defect or a fault of the machine.
-    Fault,
-}
-
-impl Failure {
-    /// Reads it off an error, by SQLSTATE class where the server sent one.
-    #[must_use]
-    pub fn of(error: &sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Database(error) => Self::of_sqlstate(error.code().as_deref().unwrap_or_default()),
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => Self::Away,
-            sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => Self::Data,
-            _ => Self::Fault,
-        }
-    }
-
-    /// Postgres, Appendix A: error codes.
-    fn of_sqlstate(code: &str) -> Self {
-        match code {
-            // Lock not available, query cancelled by a time limit, deadlock, serialization.
-            "55P03" | "57014" | "40P01" | "40001" => Self::Busy,
-            // Read-only: the server that answers is not (or no longer) the primary.
-            "25006" => Self::Away,
-            _ => match code.get(..2) {
-                Some("08" | "57" | "53") => Self::Away,
-                Some("22" | "23" | "54") => Self::Data,
-                _ => Self::Fault,
-            },
-        }
-    }
-
-    /// What the caller hears.
-    #[must_use]
-    pub const fn code(self) -> ErrorCode {
-        match self {
-            Self::Away => ErrorCode::DatabaseUnavailable,
-            Self::Busy => ErrorCode::Overloaded,
-            Self::Data | Self::Fault => ErrorCode::Internal,
-        }
-    }
-}
-
-/// Whether the database answers, and the one place that logs when it does not: an
-/// outage is logged when it begins and when it ends, any other fault each time.
-#[derive(Debug, Default)]
-pub struct Health {
-    away: AtomicBool,
-}
-
-impl Health {
-    /// Notes a failure met while doing `what`.
-    pub fn failed(&self, what: &'static str, error: &sqlx::Error) -> Failure {
-        let failure = Failure::of(error);
-        match failure {
-            Failure::Away if !self.away.swap(true, Ordering::Relaxed) => {
-                tracing::error!(%error, what, "the database does not answer");
-            }
-            Failure::Away => tracing::debug!(%error, what, "the database still does not answer"),
-            Failure::Busy => tracing::warn!(%error, what, "the database is busy"),
-            Failure::Data | Failure::Fault => tracing::error!(%error, what, "the database refused"),
-        }
-        failure
-    }
-
-    /// Notes that it answered.
-    pub fn answered(&self) {
-        if self.away.load(Ordering::Relaxed) && self.away.swap(false, Ordering::Relaxed) {
-            tracing::info!("the database answers again");
-        }
-    }
-}
-
 /// Does `work` on a connection of the pool, getting one included, within `deadline`. What
 /// takes longer has failed as if no connection had been free; it may be done all the
 /// same, and its connection is closed, since its answer may still come or never.
+///
+/// Only for what has to go on whatever became of it. Whoever can wait uses [`alone`].
 ///
 /// # Errors
 /// The work's own, or the pool's.
@@ -143,12 +67,35 @@ pub async fn within<T, E: From<sqlx::Error>>(
     deadline: Duration,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
 ) -> Result<T, E> {
-    let until = tokio::time::Instant::now() + deadline;
-    let Ok(conn) = tokio::time::timeout_at(until, pool.acquire()).await else {
+    let until = Instant::now() + deadline;
+    bounded(pool, until, until, work).await
+}
+
+/// The same for a round, which asks one thing at a time: a connection is waited for as
+/// long as a call may take, the work until the database has ended it, so that the next
+/// one never runs beside it. Whoever waits for the round has a deadline of their own.
+///
+/// # Errors
+/// The work's own, or the pool's.
+pub async fn alone<T, E: From<sqlx::Error>>(
+    pool: &PgPool,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    let now = Instant::now();
+    bounded(pool, now + CALL_DEADLINE, now + STATEMENT_DEADLINE, work).await
+}
+
+async fn bounded<T, E: From<sqlx::Error>>(
+    pool: &PgPool,
+    connected_by: Instant,
+    done_by: Instant,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    let Ok(conn) = tokio::time::timeout_at(connected_by, pool.acquire()).await else {
         return Err(sqlx::Error::PoolTimedOut.into());
     };
     let mut conn = conn?;
-    let Ok(done) = tokio::time::timeout_at(until, work(&mut conn)).await else {
+    let Ok(done) = tokio::time::timeout_at(done_by, work(&mut conn)).await else {
         conn.close_on_drop();
         return Err(sqlx::Error::PoolTimedOut.into());
     };
@@ -165,12 +112,10 @@ struct Shared {
     pool: PgPool,
     handle: Handle,
     health: Arc<Health>,
-    waiting: Semaphore,
-    running: Arc<Semaphore>,
+    places: [Places; Purpose::ALL.len()],
     tasks: TaskTracker,
     stopping: CancellationToken,
     runtime: Mutex<Option<Runtime>>,
-    max_connections: u32,
 }
 
 impl Drop for Shared {
@@ -214,61 +159,63 @@ impl Db {
                 pool,
                 handle,
                 health: Arc::default(),
-                waiting: Semaphore::new(CALLS_WAITING),
-                // Half for calls; the rest is for holds, the persister, tickets and the feed.
-                running: Arc::new(Semaphore::new((max_connections as usize / 2).max(1))),
+                places: Purpose::ALL.map(|purpose| Places::new(purpose.places(max_connections as usize))),
                 tasks: TaskTracker::new(),
                 stopping: CancellationToken::new(),
                 runtime: Mutex::new(Some(runtime)),
-                max_connections,
             }),
         })
     }
 
-    /// Does `work` on the database's threads and waits for it, two seconds at most. When
-    /// they are over, the work is given up; what it had begun to commit may still be
-    /// committed, so whatever must be known for certain goes under a request id.
+    /// The places of a purpose.
+    #[must_use]
+    pub fn places(&self, purpose: Purpose) -> &Places {
+        &self.shared.places[purpose as usize]
+    }
+
+    /// Does `work` on the database's threads and waits for it, two seconds at most. Work
+    /// that has not begun by then never does. Work that has goes on to its end, in its
+    /// place, and what it commits is committed: whatever must be known for certain goes
+    /// under a request id. `person` is whose own business it is, if it is somebody's.
     ///
     /// # Errors
-    /// The work's own refusal; `overloaded` when too many calls wait; `internal` or
-    /// `database_unavailable` after a fault, which is logged.
-    pub async fn call<T, F>(&self, work: impl FnOnce(PgPool) -> F + Send + 'static) -> Result<T, Refusal>
+    /// The work's own refusal; `overloaded` when too many calls wait, or too many of this
+    /// person; `internal` or `database_unavailable` after a fault, which is logged.
+    pub async fn call<T, F>(
+        &self,
+        purpose: Purpose,
+        person: Option<Uuid>,
+        work: impl FnOnce(PgPool) -> F + Send + 'static,
+    ) -> Result<T, Refusal>
     where
         F: Future<Output = Result<T, Error>> + Send + 'static,
         T: Send + 'static,
     {
-        let shared = &self.shared;
-        let Ok(_waiting) = shared.waiting.try_acquire() else {
-            return Err(ErrorCode::Overloaded.into());
+        let queued = self.places(purpose).queue(person)?;
+        let (pool, health) = (self.pool(), self.health());
+        let (mut answer, answered) = oneshot::channel();
+        let working = async move {
+            let turn = tokio::select! {
+                turn = queued.turn() => turn,
+                // Nobody waits for it: it need not begin.
+                () = answer.closed() => return,
+            };
+            let done = tokio::time::timeout(STATEMENT_DEADLINE, work(pool)).await;
+            drop(turn);
+            let done = done.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()));
+            // Somebody who has given up needs no answer.
+            let _ = answer.send(told(&health, done));
         };
-        let (pool, running, health) = (shared.pool.clone(), shared.running.clone(), shared.health.clone());
-        let work = async move {
-            let timed = tokio::time::timeout(CALL_DEADLINE, async {
-                // Never closed, so it is always got.
-                let _permit = running.acquire_owned().await;
-                work(pool).await
-            });
-            match timed.await {
-                Ok(Ok(value)) => {
-                    health.answered();
-                    Ok(value)
-                }
-                Ok(Err(Error::Refused(refusal))) => Err(refusal),
-                Ok(Err(Error::Sql(error))) => Err(health.failed("a call", &error).code().into()),
-                Ok(Err(Error::Json(error))) => {
-                    tracing::error!(%error, "stored data cannot be read");
-                    Err(ErrorCode::Internal.into())
-                }
-                Err(_) => {
-                    tracing::warn!("a call to the database was given up after its deadline");
-                    Err(ErrorCode::DatabaseUnavailable.into())
-                }
+        self.spawn(working.in_current_span());
+        match tokio::time::timeout(CALL_DEADLINE, answered).await {
+            Ok(Ok(result)) => result,
+            // The threads are gone, or the work panicked (and was logged).
+            Ok(Err(_)) => Err(ErrorCode::DatabaseUnavailable.into()),
+            Err(_) => {
+                tracing::warn!(?purpose, "a call to the database was given up after its deadline");
+                Err(ErrorCode::DatabaseUnavailable.into())
             }
-        };
-        let task = self.spawn(work.in_current_span());
-        // An error means that the threads are gone, or that the work panicked (and was logged).
-        task.await
-            .unwrap_or_else(|_| Err(ErrorCode::DatabaseUnavailable.into()))
+        }
     }
 
     /// Starts a task on the database's threads; [`Self::stop`] waits for it.
@@ -307,12 +254,6 @@ impl Db {
         self.shared.stopping.clone()
     }
 
-    /// Connections at most.
-    #[must_use]
-    pub fn max_connections(&self) -> usize {
-        self.shared.max_connections as usize
-    }
-
     /// Ends every task, within five seconds, and closes the pool. Flush the persister first.
     pub async fn stop(&self) {
         self.shared.stopping.cancel();
@@ -327,6 +268,22 @@ impl Db {
             .take();
         if let Some(runtime) = runtime {
             runtime.shutdown_background();
+        }
+    }
+}
+
+/// What whoever asked is told.
+fn told<T>(health: &Health, done: Result<T, Error>) -> Result<T, Refusal> {
+    match done {
+        Ok(value) => {
+            health.answered();
+            Ok(value)
+        }
+        Err(Error::Refused(refusal)) => Err(refusal),
+        Err(Error::Sql(error)) => Err(health.failed("a call", &error).code().into()),
+        Err(Error::Json(error)) => {
+            tracing::error!(%error, "stored data cannot be read");
+            Err(ErrorCode::Internal.into())
         }
     }
 }
@@ -346,31 +303,5 @@ impl Spawner {
         F::Output: Send + 'static,
     {
         self.tasks.spawn_on(task, &self.handle)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_the_database_refuses_for_good_is_given_up() {
-        for (code, failure) in [
-            ("23503", Failure::Data),
-            ("23514", Failure::Data),
-            ("22021", Failure::Data),
-            ("22P05", Failure::Data),
-            ("57P01", Failure::Away),
-            ("57P03", Failure::Away),
-            ("53300", Failure::Away),
-            ("08006", Failure::Away),
-            ("57014", Failure::Busy),
-            ("55P03", Failure::Busy),
-            ("40P01", Failure::Busy),
-            ("42P01", Failure::Fault),
-            ("XX000", Failure::Fault),
-        ] {
-            assert_eq!(Failure::of_sqlstate(code), failure, "{code}");
-        }
     }
 }

@@ -1,17 +1,19 @@
-//! Who may do how much: connections in all and by address, commands by connection, and
-//! what one person does by person, however many connections they have.
+//! Who may do how much: connections in all, by address and by account, commands by
+//! connection, and what one person does by person, however many connections they have.
 
 use std::cell::Cell;
-use std::net::IpAddr;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 use shared::error::{ErrorCode, Refusal};
+use shared::ids::UserId;
 use uuid::Uuid;
 
 use crate::config::{Limits, Rate};
@@ -19,17 +21,39 @@ use crate::config::{Limits, Rate};
 /// The limits that all workers share.
 pub struct Guards {
     connections: AtomicUsize,
-    addresses: DashMap<IpAddr, usize>,
+    networks: DashMap<Network, usize>,
+    accounts: DashMap<UserId, usize>,
     max_connections: usize,
     max_per_address: usize,
+    max_per_account: usize,
+    connects: DefaultKeyedRateLimiter<Network>,
+    people: DefaultKeyedRateLimiter<Uuid>,
     chat: DefaultKeyedRateLimiter<Uuid>,
     buys: DefaultKeyedRateLimiter<Uuid>,
     reactions: DefaultKeyedRateLimiter<Uuid>,
     reports: DefaultKeyedRateLimiter<Uuid>,
     deletions: DefaultKeyedRateLimiter<Uuid>,
     commands: Rate,
+    joins: Rate,
     clock: DefaultClock,
     origin: Instant,
+}
+
+/// What counts as one address: an IPv4 address, also where it comes as an IPv6 one, or the
+/// 64 bits of an IPv6 address that its owner cannot choose from at will.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Network(IpAddr);
+
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let prefix = u128::from(address) >> 64 << 64;
+                Self(Ipv6Addr::from(prefix).into())
+            }
+            address @ IpAddr::V4(_) => Self(address),
+        }
+    }
 }
 
 /// The rate of one connection: the generic cell rate algorithm in eight bytes, where a
@@ -81,9 +105,13 @@ impl Guards {
     pub fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             connections: AtomicUsize::new(0),
-            addresses: DashMap::new(),
+            networks: DashMap::new(),
+            accounts: DashMap::new(),
             max_connections: limits.connections,
             max_per_address: limits.connections_per_address,
+            max_per_account: limits.connections_per_account,
+            connects: RateLimiter::keyed(quota(limits.connects)),
+            people: RateLimiter::keyed(quota(limits.person_commands)),
             chat: RateLimiter::keyed(quota(limits.chat)),
             buys: RateLimiter::keyed(quota(limits.buys)),
             reactions: RateLimiter::keyed(quota(limits.reactions)),
@@ -91,25 +119,29 @@ impl Guards {
             // Nobody takes back more than they say.
             deletions: RateLimiter::keyed(quota(limits.chat)),
             commands: limits.commands,
+            joins: limits.joins,
             clock: DefaultClock::default(),
             origin: Instant::now(),
         })
     }
 
-    /// A place for a connection from `address`, given back when it is dropped; `None`
-    /// when there are too many.
-    #[must_use]
-    pub fn seat(self: &Arc<Self>, address: IpAddr) -> Option<Seat> {
+    /// A place for a connection from `address`, given back when it is dropped. One from a
+    /// proxy of ours (`None`) counts for whomever the proxy names, see [`Seat::move_to`].
+    ///
+    /// # Errors
+    /// `Overloaded` when there are too many, `RateLimited` when they come too fast.
+    pub fn seat(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Seat, Refusal> {
         let taken = self.connections.fetch_add(1, Ordering::Relaxed);
-        if taken >= self.max_connections {
-            self.connections.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
         let mut seat = Seat {
             guards: self.clone(),
-            address: None,
+            network: None,
+            account: None,
         };
-        seat.move_to(address).then_some(seat)
+        if taken >= self.max_connections {
+            return Err(ErrorCode::Overloaded.into());
+        }
+        address.map_or(Ok(()), |address| seat.move_to(address))?;
+        Ok(seat)
     }
 
     /// Connections at present.
@@ -118,12 +150,22 @@ impl Guards {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Counts one command of a connection.
+    /// Counts one command of a connection, and of its person once that is known.
     ///
     /// # Errors
     /// `RateLimited`, with the time to wait.
-    pub fn command(&self, meter: &Meter) -> Result<(), Refusal> {
-        meter.count(self.commands, self.origin.elapsed()).map_err(limited)
+    pub fn command(&self, meter: &Meter, person: Option<Uuid>) -> Result<(), Refusal> {
+        meter.count(self.commands, self.origin.elapsed()).map_err(limited)?;
+        let Some(person) = person else { return Ok(()) };
+        self.people.check_key(&person).map_err(|until| self.until(&until))
+    }
+
+    /// Counts one join of a connection.
+    ///
+    /// # Errors
+    /// `RateLimited`, with the time to wait.
+    pub fn join(&self, meter: &Meter) -> Result<(), Refusal> {
+        meter.count(self.joins, self.origin.elapsed()).map_err(limited)
     }
 
     /// Counts one act of a person.
@@ -141,24 +183,43 @@ impl Guards {
         limiter.check_key(&person).map_err(|until| self.until(&until))
     }
 
-    /// Forgets people who have done nothing for a while.
+    /// Forgets people and addresses that have done nothing for a while.
     pub fn tidy(&self) {
-        for limiter in [&self.chat, &self.buys, &self.reactions, &self.reports, &self.deletions] {
+        for limiter in [
+            &self.people,
+            &self.chat,
+            &self.buys,
+            &self.reactions,
+            &self.reports,
+            &self.deletions,
+        ] {
             limiter.retain_recent();
         }
+        self.connects.retain_recent();
     }
 
     fn until(&self, until: &NotUntil<<DefaultClock as governor::clock::Clock>::Instant>) -> Refusal {
         limited(until.wait_time_from(self.clock.now()))
     }
+}
 
-    fn leave(&self, address: IpAddr) {
-        if let dashmap::Entry::Occupied(mut entry) = self.addresses.entry(address) {
-            if *entry.get() <= 1 {
-                entry.remove();
-            } else {
-                *entry.get_mut() -= 1;
-            }
+/// Counts one more, unless there are `max` already.
+fn add<K: Hash + Eq>(counts: &DashMap<K, usize>, key: K, max: usize) -> Result<(), Refusal> {
+    match counts.entry(key) {
+        Entry::Occupied(mut count) if *count.get() < max => *count.get_mut() += 1,
+        Entry::Vacant(none) if max > 0 => drop(none.insert(1)),
+        Entry::Occupied(_) | Entry::Vacant(_) => return Err(ErrorCode::Overloaded.into()),
+    }
+    Ok(())
+}
+
+/// Counts one less.
+fn remove<K: Hash + Eq>(counts: &DashMap<K, usize>, key: K) {
+    if let Entry::Occupied(mut count) = counts.entry(key) {
+        if *count.get() <= 1 {
+            count.remove();
+        } else {
+            *count.get_mut() -= 1;
         }
     }
 }
@@ -175,31 +236,57 @@ fn quota(rate: Rate) -> Quota {
 /// A connection's place.
 pub struct Seat {
     guards: Arc<Guards>,
-    address: Option<IpAddr>,
+    network: Option<Network>,
+    account: Option<UserId>,
 }
 
 impl Seat {
-    /// Counts the connection for another address: the one that a proxy names. False, and
-    /// the place counts for none, when that has too many.
-    pub fn move_to(&mut self, address: IpAddr) -> bool {
-        if let Some(former) = self.address.take() {
-            self.guards.leave(former);
+    /// Counts the connection for this address: that of its other end, or the one that a
+    /// proxy of ours names. For the same one it is counted once.
+    ///
+    /// # Errors
+    /// `Overloaded` when that has too many, `RateLimited` when it connects too often; then
+    /// the place counts for none.
+    pub fn move_to(&mut self, address: IpAddr) -> Result<(), Refusal> {
+        let network = Network::from(address);
+        if self.network == Some(network) {
+            return Ok(());
         }
-        let mut count = self.guards.addresses.entry(address).or_insert(0);
-        if *count >= self.guards.max_per_address {
-            return false;
+        if let Some(former) = self.network.take() {
+            remove(&self.guards.networks, former);
         }
-        *count += 1;
-        self.address = Some(address);
-        true
+        let checked = self.guards.connects.check_key(&network);
+        checked.map_err(|until| self.guards.until(&until))?;
+        add(&self.guards.networks, network, self.guards.max_per_address)?;
+        self.network = Some(network);
+        Ok(())
+    }
+
+    /// Counts the connection for an account, once.
+    ///
+    /// # Errors
+    /// `Overloaded` when that has too many.
+    pub fn belong_to(&mut self, account: UserId) -> Result<(), Refusal> {
+        if self.account == Some(account) {
+            return Ok(());
+        }
+        if let Some(former) = self.account.take() {
+            remove(&self.guards.accounts, former);
+        }
+        add(&self.guards.accounts, account, self.guards.max_per_account)?;
+        self.account = Some(account);
+        Ok(())
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.guards.connections.fetch_sub(1, Ordering::Relaxed);
-        if let Some(address) = self.address {
-            self.guards.leave(address);
+        if let Some(network) = self.network {
+            remove(&self.guards.networks, network);
+        }
+        if let Some(account) = self.account {
+            remove(&self.guards.accounts, account);
         }
     }
 }
@@ -220,19 +307,90 @@ mod tests {
         })
     }
 
+    fn code<T>(result: Result<T, Refusal>) -> Option<ErrorCode> {
+        result.err().map(|refusal| refusal.code)
+    }
+
     #[test]
     fn seats_are_limited_by_address_and_in_all_and_given_back() {
-        let (guards, [a, b]) = (guards(), [[10, 0, 0, 1], [10, 0, 0, 2]].map(IpAddr::from));
+        let (guards, [a, b]) = (
+            guards(),
+            [[10, 0, 0, 1], [10, 0, 0, 2]].map(|ip| Some(IpAddr::from(ip))),
+        );
         let first = guards.seat(a).expect("free");
         let second = guards.seat(a).expect("free");
-        assert!(guards.seat(a).is_none(), "a third of one address");
+        assert_eq!(
+            code(guards.seat(a)),
+            Some(ErrorCode::Overloaded),
+            "a third of one address"
+        );
         let third = guards.seat(b).expect("another address");
-        assert!(guards.seat(b).is_none(), "a fourth in all");
+        assert_eq!(code(guards.seat(b)), Some(ErrorCode::Overloaded), "a fourth in all");
         assert_eq!(guards.connections(), 3);
         drop(first);
-        assert!(guards.seat(a).is_some());
+        assert!(guards.seat(a).is_ok());
         drop((second, third));
-        assert_eq!((guards.connections(), guards.addresses.len()), (0, 0));
+        assert_eq!((guards.connections(), guards.networks.len()), (0, 0));
+    }
+
+    #[test]
+    fn an_address_is_a_network_that_one_owner_has() {
+        let network = |text: &str| Network::from(text.parse::<IpAddr>().expect("an address"));
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1:2:3"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1"));
+        assert_ne!(network("10.0.0.1"), network("10.0.0.2"));
+    }
+
+    #[test]
+    fn an_address_connects_so_often_and_a_seat_counts_once() {
+        let limits = Limits {
+            connects: "1/2".parse().expect("a rate"),
+            ..Limits::default()
+        };
+        let (guards, address) = (Guards::new(&limits), IpAddr::from([10, 0, 0, 1]));
+        let mut seat = guards.seat(None).expect("from a proxy");
+        assert_eq!(seat.move_to(address), Ok(()));
+        assert_eq!(seat.move_to(address), Ok(()), "the same connection");
+        drop((seat, guards.seat(Some(address)).expect("the second")));
+        let refused = guards.seat(Some(address)).err().expect("the third");
+        assert_eq!(refused.code, ErrorCode::RateLimited);
+        assert!(refused.retry_after_ms.is_some());
+        assert_eq!((guards.connections(), guards.networks.len()), (0, 0));
+        assert!(guards.seat(Some(IpAddr::from([10, 0, 0, 2]))).is_ok());
+    }
+
+    #[test]
+    fn an_account_has_so_many_connections() {
+        let limits = Limits {
+            connections_per_account: 1,
+            ..Limits::default()
+        };
+        let (guards, account) = (Guards::new(&limits), UserId::new());
+        let seat = || guards.seat(None).expect("free");
+        let (mut first, mut second) = (seat(), seat());
+        assert_eq!((first.belong_to(account), first.belong_to(account)), (Ok(()), Ok(())));
+        assert_eq!(code(second.belong_to(account)), Some(ErrorCode::Overloaded));
+        assert_eq!(second.belong_to(UserId::new()), Ok(()));
+        drop(first);
+        assert_eq!(second.belong_to(account), Ok(()), "one place was given back");
+        drop(second);
+        assert!(guards.accounts.is_empty());
+    }
+
+    #[test]
+    fn a_person_sends_so_many_commands_over_all_connections() {
+        let limits = Limits {
+            person_commands: "1/3".parse().expect("a rate"),
+            ..Limits::default()
+        };
+        let (guards, person) = (Guards::new(&limits), Some(Uuid::now_v7()));
+        let meters = [Meter::default(), Meter::default()];
+        for meter in meters.iter().chain(&meters[..1]) {
+            assert_eq!(guards.command(meter, person), Ok(()));
+        }
+        assert_eq!(code(guards.command(&meters[1], person)), Some(ErrorCode::RateLimited));
+        assert_eq!(guards.command(&meters[1], Some(Uuid::now_v7())), Ok(()));
     }
 
     #[test]

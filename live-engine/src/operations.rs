@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::db::Purpose;
 use crate::engine::Shared;
 use crate::room::{Look, Room};
 
@@ -49,7 +50,7 @@ impl Probe for Operations {
         Standing {
             is_draining,
             // One that stops takes its database down last.
-            has_database: is_draining || self.shared.db.call(ping).await.is_ok(),
+            has_database: is_draining || self.shared.db.call(Purpose::Command, None, ping).await.is_ok(),
             has_bus: self.shared.bus.is_up(),
         }
     }

@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use shared::bus::{BusError, Request, Requests, SharedBus};
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{NodeId, StreamId};
+use shared::ids::{NodeId, StreamId, UserId};
 use shared::live::{ROOM_REQUESTS, RoomReply, RoomRequest, requests_of};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::{Db, Spawner};
+use crate::db::{Db, Purpose, Spawner};
 use crate::engine::Shared;
 use crate::room::store::lease;
 use crate::router::Router;
@@ -76,7 +76,7 @@ impl Way {
     async fn answer(&self, request: Request, is_ours: bool) {
         let reply = match serde_json::from_slice::<RoomRequest>(&request.message) {
             Ok(asked) if is_ours || self.router.has(asked.stream) => self.router.ask(asked).await,
-            Ok(asked) => match self.elsewhere(asked.stream).await {
+            Ok(asked) => match self.elsewhere(asked.stream, asked.user).await {
                 Ok(None) => self.router.ask(asked).await,
                 Ok(Some(owner)) => match self.pass_on(owner, request.message.clone()).await {
                     Ok(answer) => return request.reply(answer),
@@ -95,11 +95,13 @@ impl Way {
     }
 
     /// The other node that owns a room.
-    async fn elsewhere(&self, stream: StreamId) -> Result<Option<NodeId>, Refusal> {
-        let owner = self.db.call(async move |pool: sqlx::PgPool| {
-            let mut conn = pool.acquire().await?;
-            Ok(lease::owner(&mut conn, stream).await?)
-        });
+    async fn elsewhere(&self, stream: StreamId, user: UserId) -> Result<Option<NodeId>, Refusal> {
+        let owner = self
+            .db
+            .call(Purpose::Command, Some(user.0), async move |pool: sqlx::PgPool| {
+                let mut conn = pool.acquire().await?;
+                Ok(lease::owner(&mut conn, stream).await?)
+            });
         Ok(owner.await?.filter(|owner| *owner != self.node))
     }
 

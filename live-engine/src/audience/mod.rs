@@ -20,7 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::{self, CALL_DEADLINE, Db, Failure, Health};
+use crate::db::{self, Db, Failure, Health, Purpose};
 use crate::types::Attendee;
 
 /// How often what is known is stored.
@@ -163,7 +163,7 @@ impl Audience {
     pub async fn summary(&self, stream: StreamId) -> Result<Option<ShowSummary>, Refusal> {
         self.flush().await;
         self.db
-            .call(async move |pool: PgPool| {
+            .call(Purpose::Command, None, async move |pool: PgPool| {
                 let mut conn = pool.acquire().await?;
                 store::summarise(&mut conn, stream).await?;
                 Ok(store::summary(&mut conn, stream).await?)
@@ -217,7 +217,7 @@ impl Writer {
         let mut stored = true;
         if !minutes.is_empty() {
             let work = async |conn: &mut PgConnection| store::add_minutes(conn, &minutes).await;
-            if self.failed(db::within(&self.pool, CALL_DEADLINE, work).await) {
+            if self.failed(db::alone(&self.pool, work).await) {
                 stored = false;
                 self.return_minutes(minutes);
             }
@@ -225,7 +225,7 @@ impl Writer {
         while stored && !people.is_empty() {
             let chunk = people.split_off(people.len().saturating_sub(CHUNK));
             let work = async |conn: &mut PgConnection| store::add_people(conn, &chunk).await;
-            if self.failed(db::within(&self.pool, CALL_DEADLINE, work).await) {
+            if self.failed(db::alone(&self.pool, work).await) {
                 stored = false;
                 people.extend(chunk);
             }

@@ -11,7 +11,7 @@ use shared::protocol::{Hello, Millis};
 use shared::token::{Access, Part, RESUME_SECONDS, Resume, Ticket, TokenKey, Viewer};
 use uuid::Uuid;
 
-use crate::db::Db;
+use crate::db::{Db, Purpose};
 use crate::engine::Shared;
 use crate::revoked::{self, Revoked};
 
@@ -196,7 +196,7 @@ pub async fn renew(shared: &Shared, now: &Identity, token: &str) -> Result<Prove
 async fn account(db: &Db, access: &Access) -> Result<String, Refusal> {
     let (user, session) = (access.sub, access.sid);
     let account = db
-        .call(async move |pool: sqlx::PgPool| {
+        .call(Purpose::Person, Some(user.0), async move |pool: sqlx::PgPool| {
             let mut conn = pool.acquire().await?;
             Ok(store::account(&mut conn, user, session).await?)
         })

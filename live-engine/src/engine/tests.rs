@@ -241,3 +241,19 @@ async fn a_room_that_is_too_busy_to_answer_is_listed_as_such() {
     busy.join().expect("it ends");
     half.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_takes_many_messages_before_it_has_run() {
+    let half = Half::start().await;
+    let (shared, stream) = (half.shared.clone(), half.stream);
+    let taken = tokio::task::spawn_blocking(move || {
+        actix::System::new().block_on(async move {
+            // Nothing is awaited, so the actor has not begun.
+            let opened = crate::room::open(shared, stream);
+            let attach = |_: &u32| opened.room.try_send(crate::room::Attach { worker: 0 }).is_ok();
+            (0..1000).take_while(attach).count()
+        })
+    });
+    assert_eq!(taken.await.expect("no panic"), 1000);
+    half.stop().await;
+}

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::db::{self, CALL_DEADLINE, Db, Health};
+use crate::db::{self, Db, Health};
 use crate::types::Sink;
 
 /// How often rows are looked for without a hint, and how soon an unmarked one is
@@ -151,7 +151,7 @@ impl Reader {
             return Err(error);
         }
         let work = async |conn: &mut PgConnection| store::undelivered(conn, &owned).await;
-        let rows = db::within(&self.pool, CALL_DEADLINE, work).await?;
+        let rows = db::alone(&self.pool, work).await?;
         self.health.answered();
         self.hand_over(rows);
         Ok(())
@@ -162,7 +162,7 @@ impl Reader {
             return Ok(());
         }
         let work = async |conn: &mut PgConnection| store::mark(conn, marks).await;
-        db::within(&self.pool, CALL_DEADLINE, work).await
+        db::alone(&self.pool, work).await
     }
 
     fn put_back(&self, marks: Vec<Mark>) {

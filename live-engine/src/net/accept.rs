@@ -23,8 +23,11 @@ pub async fn accept(worker: Rc<Worker>, listener: TcpListener) {
         };
         match accepted {
             Ok((socket, peer)) => {
+                let peer = peer.ip().to_canonical();
+                // Whom a proxy of ours speaks for, its request says.
+                let address = (!worker.shared.config.trusted_proxies.contains(&peer)).then_some(peer);
                 // Too many: closed without a word, which costs least.
-                let Some(seat) = worker.shared.guards.seat(peer.ip().to_canonical()) else {
+                let Ok(seat) = worker.shared.guards.seat(address) else {
                     metrics::shed_connection();
                     continue;
                 };

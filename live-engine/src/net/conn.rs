@@ -15,6 +15,7 @@ use mio::net::TcpStream;
 use serde::Serialize;
 use shared::error::{ErrorCode, Refusal};
 use shared::protocol::{Format, Outcome, Private};
+use uuid::Uuid;
 
 use super::frame;
 use super::session::Input;
@@ -70,6 +71,8 @@ pub struct Conn {
     /// Commands refused for their rate without a pause between them, and when the last was.
     refusals: Cell<u16>,
     refused: Cell<Moment>,
+    /// Its joins' rate.
+    pub joins: Meter,
     /// Its place among the connections.
     pub seat: RefCell<Seat>,
     /// What was read and is not whole, and in which part of the dialogue.
@@ -121,6 +124,7 @@ impl Conn {
             commands: Meter::default(),
             refusals: Cell::new(0),
             refused: Cell::new(now),
+            joins: Meter::default(),
             seat: RefCell::new(seat),
             input: RefCell::default(),
             since: Cell::new(now),
@@ -171,6 +175,12 @@ impl Conn {
     pub fn identify(&self, identity: Identity, expires_at: i64) {
         *self.identity.borrow_mut() = Some(Rc::new(identity));
         self.expires_at.set(expires_at);
+    }
+
+    /// By whom its rates are counted, once that is known.
+    #[must_use]
+    pub fn person(&self) -> Option<Uuid> {
+        self.identity.borrow().as_ref().map(|identity| identity.person())
     }
 
     /// The room that it has joined.

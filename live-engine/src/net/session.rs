@@ -187,8 +187,9 @@ fn request(worker: &Rc<Worker>, conn: &Rc<Conn>, bytes: &[u8]) -> usize {
 
 /// Finds out who is there, or asks.
 fn upgraded(worker: &Rc<Worker>, conn: &Rc<Conn>, upgrade: Upgrade) {
-    if !conn.seat.borrow_mut().move_to(upgrade.address) {
-        conn.refuse(ErrorCode::Overloaded.into(), TRY_LATER);
+    let seated = conn.seat.borrow_mut().move_to(upgrade.address);
+    if let Err(refusal) = seated {
+        conn.refuse(refusal, TRY_LATER);
         return;
     }
     let (worker, conn) = (worker.clone(), conn.clone());
@@ -209,7 +210,12 @@ fn upgraded(worker: &Rc<Worker>, conn: &Rc<Conn>, upgrade: Upgrade) {
 
 /// Lets somebody in, or sends them away.
 fn greet(worker: &Worker, conn: &Conn, proven: Result<Proven, Refusal>) {
-    match proven {
+    let seated = proven.and_then(|proven| {
+        let account = proven.identity.user();
+        account.map_or(Ok(()), |account| conn.seat.borrow_mut().belong_to(account))?;
+        Ok(proven)
+    });
+    match seated {
         Ok(proven) => {
             let hello = auth::hello(&worker.shared, Some(&proven), now_ms());
             conn.identify(proven.identity, proven.expires_at);
@@ -262,7 +268,7 @@ fn frames(worker: &Rc<Worker>, conn: &Rc<Conn>, bytes: &mut [u8], inflater: &mut
                 (Event::Pong, _) => None,
                 (Event::Ping(payload), _) => {
                     // Whoever pings without measure is not answered; it is no reason to part.
-                    if worker.shared.guards.command(&conn.commands).is_ok() {
+                    if worker.shared.guards.command(&conn.commands, conn.person()).is_ok() {
                         frame::push(&mut pongs, Opcode::Pong, payload);
                     }
                     None
@@ -318,7 +324,7 @@ fn command(worker: &Rc<Worker>, conn: &Rc<Conn>, frame: Command) {
         return;
     }
     // What is no command costs as much as one, and its answer more.
-    if let Err(refusal) = worker.shared.guards.command(&conn.commands) {
+    if let Err(refusal) = worker.shared.guards.command(&conn.commands, conn.person()) {
         shed(worker, conn, &frame, refusal);
         return;
     }

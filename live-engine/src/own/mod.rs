@@ -101,7 +101,7 @@ impl Reader {
         metrics::own_batch(batch.len());
         let people: Vec<_> = batch.iter().map(|wish| (wish.user, wish.stream)).collect();
         let work = async |conn: &mut PgConnection| store::open_business(conn, &people).await;
-        let mut read = db::within(&self.pool, CALL_DEADLINE, work)
+        let mut read = db::alone(&self.pool, work)
             .await
             .map_err(|error| self.health.failed("reading own holds and orders", &error).code());
         if read.is_ok() {

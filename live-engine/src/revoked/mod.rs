@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::auth::Identity;
-use crate::db::{self, CALL_DEADLINE, Db};
+use crate::db::{self, Db, Purpose};
 use crate::types::Sink;
 use store::RevocationRow;
 pub use table::{Subject, Table, Word, banned, session_over};
@@ -82,7 +82,7 @@ impl Revoked {
             reader.read(&pool).await?;
             Ok(reader)
         };
-        let reader = self.shared.db.call(first).await?;
+        let reader = self.shared.db.call(Purpose::Command, None, first).await?;
         self.shared.db.spawn(reader.run());
         Ok(())
     }
@@ -171,7 +171,7 @@ impl Reader {
         let mut news = false;
         loop {
             let work = async |conn: &mut PgConnection| store::after(conn, &place, seconds, PAGE).await;
-            let rows = db::within(pool, CALL_DEADLINE, work).await?;
+            let rows = db::alone(pool, work).await?;
             // What commits while later pages are read is read again from the first one's.
             if let Some(row) = rows.first() {
                 next.get_or_insert_with(|| row.horizon.clone());

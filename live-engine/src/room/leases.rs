@@ -11,7 +11,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use super::store::lease;
-use crate::db::{self, CALL_DEADLINE, Db, Health};
+use crate::db::{self, CALL_DEADLINE, Db, Health, Spawner};
 use crate::types::{PersistReport, Sink};
 
 /// How long a lease lasts unless it is renewed: as long as rooms stay without an owner
@@ -88,6 +88,54 @@ impl Leases {
                 lease.since = lease.since.max(since);
             }
         }
+    }
+}
+
+/// A lease that was taken, until it is given back: when this is dropped, by whomever and
+/// for whatever reason, so that no room is without an owner for longer than it must be.
+pub struct Held {
+    stream: StreamId,
+    epoch: i64,
+    node: NodeId,
+    db: Option<(PgPool, Arc<Health>, Spawner)>,
+}
+
+impl Held {
+    /// Of a lease that `node` has taken.
+    #[must_use]
+    pub fn new(db: (PgPool, Arc<Health>, Spawner), stream: StreamId, node: NodeId, epoch: i64) -> Self {
+        Self {
+            stream,
+            epoch,
+            node,
+            db: Some(db),
+        }
+    }
+
+    /// The epoch that began with it.
+    #[must_use]
+    pub const fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// Leaves it to run out, or to whoever has it now.
+    pub fn leave(mut self) {
+        self.db = None;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some((pool, health, spawner)) = self.db.take() else {
+            return;
+        };
+        let (stream, node, epoch) = (self.stream, self.node, self.epoch);
+        spawner.spawn(async move {
+            let work = async |conn: &mut PgConnection| lease::release_lease(conn, stream, node, epoch).await;
+            if let Err(error) = db::within(&pool, CALL_DEADLINE, work).await {
+                health.failed("giving a lease back", &error);
+            }
+        });
     }
 }
 

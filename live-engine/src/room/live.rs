@@ -16,12 +16,13 @@ use uuid::Uuid;
 
 use super::core::{ChatLimits, Core, CoreLimits, Effect, Facts, Now, Read};
 use super::host_watch::HostStep;
+use super::leases::Held;
 use super::open::Opened;
 use super::reach::Reach;
-use super::store::chat::Held;
 use super::store::{self, host, unattended};
 use super::{Asker, Host, Room, Say, Why, answer, reading};
 use crate::audience::Sample;
+use crate::db::Purpose;
 use crate::engine::Shared;
 use crate::hook::Inspect;
 use crate::metrics;
@@ -39,6 +40,7 @@ pub struct Live {
     stream: StreamId,
     seller: SellerId,
     epoch: i64,
+    lease: Held,
     core: Core,
     reach: Reach<Router>,
     room: Addr<Room>,
@@ -51,7 +53,8 @@ pub struct Live {
 
 impl Live {
     pub(super) fn new(shared: Arc<Shared>, opened: Opened, room: Addr<Room>, mail: Arc<Mail<RoomPost>>) -> Self {
-        let Opened { epoch, mut rows } = opened;
+        let Opened { lease, mut rows } = opened;
+        let epoch = lease.epoch();
         let stream = rows.stream.id;
         let load = Load::new(shared.router.workers(), shared.config.limits.tempo);
         let limits = CoreLimits {
@@ -72,6 +75,7 @@ impl Live {
             stream,
             seller: rows.seller,
             epoch,
+            lease,
             core,
             reach: Reach::new(shared.router.clone(), stream, epoch),
             room,
@@ -171,8 +175,10 @@ impl Live {
     fn look_after_host(&self, step: HostStep, ctx: &mut Context<Room>) {
         let (db, stream, epoch) = (self.shared.db.clone(), self.stream, self.epoch);
         let looked = async move {
-            db.call(async move |pool: PgPool| unattended::carry_out(&pool, stream, epoch, step).await)
-                .await
+            db.call(Purpose::Command, None, async move |pool: PgPool| {
+                unattended::carry_out(&pool, stream, epoch, step).await
+            })
+            .await
         };
         let looked = looked.instrument(trace::room(stream, epoch));
         let looked = actix::fut::wrap_future::<_, Room>(looked);
@@ -218,18 +224,9 @@ impl Live {
             self.reach.send_all(|| ToWorker::Gone(stream, epoch));
         }
         self.shared.router.closed(stream, &self.room);
-        if matches!(why, Why::Idle | Why::Stopping { stored: true }) {
-            let node = self.shared.node;
-            let (pool, health) = (self.shared.db.pool(), self.shared.db.health());
-            self.shared.db.spawn(async move {
-                let released = async {
-                    let mut conn = pool.acquire().await?;
-                    store::lease::release_lease(&mut conn, stream, node, epoch).await
-                };
-                if let Err(error) = released.await {
-                    health.failed("giving a lease back", &error);
-                }
-            });
+        match why {
+            Why::Idle | Why::Stopping { stored: true } => drop(self.lease),
+            Why::Fenced | Why::Stopping { stored: false } => self.lease.leave(),
         }
         tracing::info!(%stream, epoch, "a room is closed");
     }
@@ -294,11 +291,13 @@ impl Live {
     }
 
     fn carry_out_act(&self, asker: Asker, act: host::HostAct, span: &Span, ctx: &mut Context<Room>) {
-        let db = self.shared.db.clone();
+        let (db, person) = (self.shared.db.clone(), Some(act.user.0));
         let span = span.in_scope(|| trace::room(self.stream, self.epoch));
         let carried_out = async move {
-            db.call(async move |pool: PgPool| host::carry_out(&pool, &act).await)
-                .await
+            db.call(Purpose::Command, person, async move |pool: PgPool| {
+                host::carry_out(&pool, &act).await
+            })
+            .await
         };
         let carried_out = carried_out.instrument(span);
         let carried_out = actix::fut::wrap_future::<_, Room>(carried_out);
@@ -322,10 +321,11 @@ impl Live {
         Self::at(Instant::now(), ctx, |core, now| core.inspected(inspected, now));
     }
 
-    fn hold(&self, held: Held, ctx: &mut Context<Room>) {
+    fn hold(&self, held: store::chat::Held, ctx: &mut Context<Room>) {
         let (db, row) = (self.shared.db.clone(), held.clone());
+        let author = Some(held.message.author.id.0);
         let holding = async move {
-            db.call(async move |pool: PgPool| {
+            db.call(Purpose::Person, author, async move |pool: PgPool| {
                 let mut tx = pool.begin().await?;
                 let message = store::chat::hold(&mut tx, &row).await?;
                 tx.commit().await?;

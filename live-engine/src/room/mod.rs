@@ -222,27 +222,28 @@ pub struct Room {
 #[must_use]
 pub fn open(shared: Arc<Shared>, stream: StreamId) -> Opened {
     let open = Rc::new(Cell::new(true));
-    let room = Room {
-        stream,
-        open: open.clone(),
-        shared,
-        mail: Arc::default(),
-        phase: Phase::Opening {
-            workers: Vec::new(),
-            hosts: VecDeque::new(),
-        },
-    };
-    Opened {
-        room: room.start(),
-        open,
-    }
+    let is_open = open.clone();
+    let room = Room::create(|ctx| {
+        // Before anybody has the address: messages come before the actor runs.
+        ctx.set_mailbox_capacity(MAILBOX);
+        Room {
+            stream,
+            open: is_open,
+            shared,
+            mail: Arc::default(),
+            phase: Phase::Opening {
+                workers: Vec::new(),
+                hosts: VecDeque::new(),
+            },
+        }
+    });
+    Opened { room, open }
 }
 
 impl Actor for Room {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.set_mailbox_capacity(MAILBOX);
         let opening = open::open(self.shared.clone(), self.stream).instrument(trace::opening(self.stream));
         ctx.spawn(
             opening

@@ -4,15 +4,16 @@
 //! read, what that means is told, and the row is marked with the event or for itself.
 //! Pure, as a part of the core: reading is an effect.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::error::Refusal;
 use shared::ids::{ProductId, SaleId, UserId};
 use shared::live::RoomNotice;
-use shared::protocol::{LineUpCard, Muted, Private, Reservation};
+use shared::protocol::{LineUpCard, Muted, Private, Reservation, RoomEvent};
 use shared::rights::{Right, Rights};
+use shared::status::SaleStatus;
 use shared::words::WordFilter;
 use uuid::Uuid;
 
@@ -44,6 +45,8 @@ pub(super) struct Notices {
     line_up: Option<Vec<Uuid>>,
     /// The same for the blocked words.
     words: Option<Vec<Uuid>>,
+    /// Rows that say that a sale has opened, while it is being read.
+    openings: HashSet<Uuid>,
 }
 
 impl Notices {
@@ -66,6 +69,7 @@ impl Notices {
     /// A row could not be dealt with: it will come again.
     fn forget(&mut self, row: Uuid) {
         self.rows.remove(&row);
+        self.openings.remove(&row);
     }
 
     /// Forgets rows that are marked for certain.
@@ -95,7 +99,16 @@ impl Core {
                 continue;
             }
             if let RoomNotice::Happened { event } = notice {
-                self.committed(row, *event, now);
+                match *event {
+                    // Since then units may have gone, or the sale may be over.
+                    RoomEvent::SaleOpened { sale } => {
+                        if self.notices.begin(row) {
+                            self.notices.openings.insert(row);
+                            sales.entry(sale.id).or_default().push(row);
+                        }
+                    }
+                    event => self.committed(row, event, now),
+                }
                 continue;
             }
             if !self.notices.begin(row) {
@@ -245,16 +258,27 @@ impl Core {
             self.later(rows);
             return;
         };
-        if let Some((card, status, next_expiry)) = found {
-            let progress = SaleProgress {
-                sale,
-                remaining: card.remaining,
-                version: card.version,
-                status,
-                next_expiry,
-            };
-            self.effect(Effect::Watch(card, next_expiry));
-            self.progress(progress, now);
+        let (openings, rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| self.notices.openings.remove(row));
+        match found {
+            Some((card, status, next_expiry)) => {
+                if status == SaleStatus::Open && !openings.is_empty() {
+                    let opened = RoomEvent::SaleOpened { sale: card.clone() };
+                    self.with_rows(Command::Committed(opened), openings, now);
+                } else {
+                    // It was over before anybody here heard that it began.
+                    self.nothing_more(openings, now);
+                }
+                let progress = SaleProgress {
+                    sale,
+                    remaining: card.remaining,
+                    version: card.version,
+                    status,
+                    next_expiry,
+                };
+                self.effect(Effect::Watch(card, next_expiry));
+                self.progress(progress, now);
+            }
+            None => self.nothing_more(openings, now),
         }
         self.nothing_more(rows, now);
     }

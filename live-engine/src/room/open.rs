@@ -8,11 +8,11 @@ use shared::error::{ErrorCode, Refusal};
 use shared::ids::StreamId;
 use tokio::time::Instant;
 
-use super::leases::LEASE;
+use super::leases::{Held, LEASE};
 use super::state::SNAPSHOT_MESSAGES;
 use super::store::lease::{self, Lease};
 use super::store::load::{self, LoadedRoom};
-use crate::db::Error;
+use crate::db::{Error, Purpose};
 use crate::engine::Shared;
 
 /// How long to wait for the lease of an owner that does not answer to run out.
@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A room that is ours.
 pub struct Opened {
-    /// Its new epoch.
-    pub epoch: i64,
+    /// Its lease, and with it the new epoch.
+    pub lease: Held,
     /// What it is made from.
     pub rows: LoadedRoom,
 }
@@ -36,15 +36,17 @@ pub async fn open(shared: Arc<Shared>, stream: StreamId) -> Result<Opened, Refus
     let give_up = Instant::now() + PATIENCE;
     loop {
         let node = shared.node;
-        let attempt = shared.db.call(async move |pool: sqlx::PgPool| {
+        let db = (shared.db.pool(), shared.db.health(), shared.db.spawner());
+        let attempt = shared.db.call(Purpose::Opening, None, async move |pool: sqlx::PgPool| {
             let mut conn = pool.acquire().await?;
-            let epoch = match lease::acquire_lease(&mut conn, stream, node, LEASE).await? {
-                Lease::Taken { epoch } => epoch,
+            // Given back if nobody waits for the room any more, or it cannot be read.
+            let lease = match lease::acquire_lease(&mut conn, stream, node, LEASE).await? {
+                Lease::Taken { epoch } => Held::new(db, stream, node, epoch),
                 Lease::Elsewhere { expires_in, .. } => return Ok(Err(expires_in)),
             };
             let rows = load::load_room(&mut conn, stream, SNAPSHOT_MESSAGES).await?;
             let rows = rows.ok_or_else(|| Error::from(ErrorCode::NotFound))?;
-            Ok(Ok(Opened { epoch, rows }))
+            Ok(Ok(Opened { lease, rows }))
         });
         let until = match attempt.await? {
             Ok(opened) => return Ok(opened),

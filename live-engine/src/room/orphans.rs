@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use super::store::unattended;
-use crate::db::{self, CALL_DEADLINE, Db};
+use crate::db::{self, Db};
 use crate::router::{Router, ToWorker};
 
 /// How often it looks.
@@ -26,7 +26,7 @@ pub fn start(db: &Db, router: Arc<Router>) {
                 () = stopping.cancelled() => return,
             }
             let work = async |conn: &mut PgConnection| unattended::orphans(conn, AT_ONCE).await;
-            match db::within(&pool, CALL_DEADLINE, work).await {
+            match db::alone(&pool, work).await {
                 Ok(streams) => {
                     for stream in streams {
                         tracing::info!(%stream, "a show on air has no room; it is opened");

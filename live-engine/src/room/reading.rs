@@ -3,10 +3,11 @@
 use shared::error::Refusal;
 use shared::ids::StreamId;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::core::{Read, Reading};
 use super::store::{chat, load, people};
-use crate::db::{Db, Error};
+use crate::db::{Db, Error, Purpose};
 
 type Conn = sqlx::pool::PoolConnection<sqlx::Postgres>;
 
@@ -14,54 +15,56 @@ type Conn = sqlx::pool::PoolConnection<sqlx::Postgres>;
 pub(super) async fn read(db: Db, stream: StreamId, read: Read) -> Reading {
     match read {
         Read::Product(product, rows) => {
-            let card = ask(&db, async move |mut conn: Conn| {
+            let card = ask(&db, Purpose::Command, None, async move |mut conn: Conn| {
                 Ok(load::product_reading(&mut conn, product).await?)
             });
             Reading::Product(product, rows, card.await)
         }
         Read::LineUp(rows) => {
-            let cards = ask(&db, async move |mut conn: Conn| {
+            let cards = ask(&db, Purpose::Command, None, async move |mut conn: Conn| {
                 Ok(load::line_up(&mut conn, stream).await?)
             });
             Reading::LineUp(rows, cards.await)
         }
         Read::Sale(sale, rows) => {
-            let found = ask(&db, async move |mut conn: Conn| {
+            let found = ask(&db, Purpose::Command, None, async move |mut conn: Conn| {
                 Ok(load::sale_card(&mut conn, sale).await?)
             });
             Reading::Sale(sale, rows, found.await)
         }
         Read::Moderators(rows) => {
-            let found = ask(&db, async move |mut conn: Conn| {
+            let found = ask(&db, Purpose::Command, None, async move |mut conn: Conn| {
                 Ok(people::moderators(&mut conn, stream).await?)
             });
             Reading::Moderators(rows, found.await)
         }
         Read::Mute(row, user, made) => {
-            let mute = ask(&db, async move |mut conn: Conn| {
+            let mute = ask(&db, Purpose::Command, None, async move |mut conn: Conn| {
                 Ok(people::mute(&mut conn, stream, user).await?)
             });
             Reading::Mute(row, user, made, mute.await)
         }
         Read::Words(rows) => {
-            let filter = ask(&db, async move |mut conn: Conn| chat::words(&mut conn, stream).await);
+            let filter = ask(&db, Purpose::Command, None, async move |mut conn: Conn| {
+                chat::words(&mut conn, stream).await
+            });
             Reading::Words(rows, filter.await)
         }
         Read::Members(audience, users) => {
             let asked = users.clone();
-            let found = ask(&db, async move |mut conn: Conn| {
+            let found = ask(&db, Purpose::Person, None, async move |mut conn: Conn| {
                 Ok(chat::members(&mut conn, stream, audience, &asked).await?)
             });
             Reading::Members(audience, users, found.await)
         }
         Read::Quote(user, message, answered) => {
-            let quote = ask(&db, async move |mut conn: Conn| {
+            let quote = ask(&db, Purpose::Person, Some(user.0), async move |mut conn: Conn| {
                 Ok(chat::quote(&mut conn, stream, answered).await?)
             });
             Reading::Quote(user, message, quote.await)
         }
         Read::Holds(row, user, holds) => {
-            let holds = ask(&db, async move |mut conn: Conn| {
+            let holds = ask(&db, Purpose::Command, None, async move |mut conn: Conn| {
                 Ok(load::holds(&mut conn, user, &holds).await?)
             });
             Reading::Holds(row, user, holds.await)
@@ -69,11 +72,18 @@ pub(super) async fn read(db: Db, stream: StreamId, read: Read) -> Reading {
     }
 }
 
-async fn ask<T, F>(db: &Db, read: impl FnOnce(Conn) -> F + Send + 'static) -> Result<T, Refusal>
+async fn ask<T, F>(
+    db: &Db,
+    purpose: Purpose,
+    person: Option<Uuid>,
+    read: impl FnOnce(Conn) -> F + Send + 'static,
+) -> Result<T, Refusal>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Error>> + Send + 'static,
 {
-    db.call(async move |pool: PgPool| read(pool.acquire().await?).await)
-        .await
+    db.call(purpose, person, async move |pool: PgPool| {
+        read(pool.acquire().await?).await
+    })
+    .await
 }

@@ -280,6 +280,12 @@ impl RoomState {
     /// A committed event is told unless time has overtaken it: it may come late, from a
     /// room that died before it told it.
     fn committed(&self, event: RoomEvent, now: Millis) -> Vec<RoomEvent> {
+        let event = match event {
+            RoomEvent::SaleOpened { sale } => RoomEvent::SaleOpened {
+                sale: self.newest(sale),
+            },
+            event => event,
+        };
         let current = match &event {
             // The end has closed and put away everything.
             RoomEvent::SaleOpened { sale } => sale.ends_at > now && !self.status().is_final(),
@@ -304,6 +310,14 @@ impl RoomState {
             RoomEvent::HostAway(_) | RoomEvent::HostBack => self.status() == StreamStatus::Live,
         };
         if current { vec![event] } else { Vec::new() }
+    }
+
+    /// A sale as it is shown, if that is newer.
+    fn newest(&self, sale: SaleCard) -> SaleCard {
+        match self.sales.get(&sale.id) {
+            Some(known) if known.version > sale.version => known.clone(),
+            Some(_) | None => sale,
+        }
     }
 
     /// A product on sale is shown as it is now, in front and in the line-up, wherever that

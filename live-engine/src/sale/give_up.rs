@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::store;
-use super::{Inner, batch, crowded, state};
+use super::{Inner, batch, state};
 use crate::db::{self, CALL_DEADLINE, Failure};
 use crate::types::{ConnId, HoldAnswer};
 
@@ -47,7 +47,7 @@ pub(super) fn release(inner: &Arc<Inner>, request: ReleaseRequest) -> Result<(),
     let desk = inner.clone();
     let work = async move {
         let asked = Instant::now();
-        let released = db::within(&desk.pool, CALL_DEADLINE, async |conn| {
+        let released = db::alone(&desk.pool, async |conn| {
             store::release(conn, request.reservation, request.user).await
         });
         let released = match released.await? {
@@ -62,7 +62,7 @@ pub(super) fn release(inner: &Arc<Inner>, request: ReleaseRequest) -> Result<(),
         }
         Ok(Ok(()))
     };
-    answer_later(inner, request.conn, request.id, work)
+    answer_later(inner, (request.conn, request.id, request.user), work)
 }
 
 /// See [`super::SaleDesk::unwait`].
@@ -70,7 +70,7 @@ pub(super) fn unwait(inner: &Arc<Inner>, request: UnwaitRequest) -> Result<(), R
     let desk = inner.clone();
     let work = async move {
         let asked = Instant::now();
-        let left = db::within(&desk.pool, CALL_DEADLINE, async |conn| {
+        let left = db::alone(&desk.pool, async |conn| {
             let status = store::line::unwait(conn, request.sale, request.user, request.request_id).await?;
             Ok::<_, sqlx::Error>((status, store::counters(conn, request.sale).await?))
         });
@@ -81,34 +81,47 @@ pub(super) fn unwait(inner: &Arc<Inner>, request: UnwaitRequest) -> Result<(), R
         }
         Ok(state::after_unwait(status))
     };
-    answer_later(inner, request.conn, request.id, work)
+    answer_later(inner, (request.conn, request.id, request.user), work)
 }
 
-/// Does `work` on the database's threads and answers whoever asked for it.
+/// Does `work` on the database's threads and answers whoever asked for it within two
+/// seconds. The work goes on to its end in its place, whoever has been answered.
 fn answer_later(
     inner: &Arc<Inner>,
-    conn: ConnId,
-    id: u64,
+    who: (ConnId, u64, UserId),
     work: impl Future<Output = Result<Result<(), ErrorCode>, sqlx::Error>> + Send + 'static,
 ) -> Result<(), Refusal> {
-    let Ok(permit) = inner.giving_up.clone().try_acquire_owned() else {
-        return Err(crowded());
-    };
+    let (conn, id, user) = who;
+    let queued = inner.tending.queue(Some(user.0))?;
     let desk = inner.clone();
-    let answer = async move {
-        let result = match work.await {
-            Ok(done) => {
-                desk.health.answered();
-                done.map(|()| Outcome::Done).map_err(Refusal::from)
+    let working = async move {
+        let due = Instant::now() + CALL_DEADLINE;
+        let answer = |result| desk.sink.hold_answers(vec![HoldAnswer { conn, id, result }]);
+        let Ok(_turn) = tokio::time::timeout_at(due, queued.turn()).await else {
+            return answer(Err(batch::not_tried()));
+        };
+        tokio::pin!(work);
+        let done = match tokio::time::timeout_at(due, &mut work).await {
+            Ok(done) => Some(done),
+            Err(_) => {
+                answer(Err(batch::outcome_unknown()));
+                // Who was told that the outcome is open hears of it with what it changed.
+                drop(work.await);
+                None
             }
-            Err(error) => Err(match desk.health.failed("giving up a hold or a place", &error) {
+        };
+        match done {
+            Some(Ok(done)) => {
+                desk.health.answered();
+                answer(done.map(|()| Outcome::Done).map_err(Refusal::from));
+            }
+            Some(Err(error)) => answer(Err(match desk.health.failed("giving up a hold or a place", &error) {
                 Failure::Away => batch::outcome_unknown(),
                 failure => failure.code().into(),
-            }),
-        };
-        desk.sink.hold_answers(vec![HoldAnswer { conn, id, result }]);
-        drop(permit);
+            })),
+            None => {}
+        }
     };
-    inner.spawner.spawn(answer.in_current_span());
+    inner.spawner.spawn(working.in_current_span());
     Ok(())
 }

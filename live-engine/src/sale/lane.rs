@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::ids::SaleId;
+use sqlx::PgConnection;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -13,11 +14,14 @@ use super::batch::{Batch, Settled, Step, Tried};
 use super::state::Ask;
 use super::store::reserve;
 use super::{ATTEMPT_DEADLINE, Inner};
+use crate::db;
 use crate::types::HoldAnswer;
 use crate::{metrics, trace};
 
 /// Sales in which more people have got something are never answered from memory.
 const MAX_KNOWN: usize = 20_000;
+/// How long a lane waits to hear who has got something.
+const KNOWN_SOON: Duration = Duration::from_millis(500);
 /// How soon an empty queue is looked at again: whoever arrives now is due later.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -110,11 +114,10 @@ async fn attempt(inner: &Inner, sale: SaleId, asks: &[Ask], until: Instant) -> T
         was_sent,
     };
     let connecting = async {
-        // Never closed, so it is always got.
-        let permit = inner.calls.acquire().await;
-        Ok::<_, sqlx::Error>((permit, inner.pool.acquire().await?))
+        let turn = inner.calls.turn().await;
+        Ok::<_, sqlx::Error>((turn, inner.pool.acquire().await?))
     };
-    let (_permit, mut conn) = match tokio::time::timeout_at(until, connecting).await {
+    let (_turn, mut conn) = match tokio::time::timeout_at(until, connecting).await {
         Ok(Ok(connected)) => connected,
         Ok(Err(error)) => return failed(&error, false),
         Err(_) => return failed(&sqlx::Error::PoolTimedOut, false),
@@ -135,22 +138,30 @@ async fn attempt(inner: &Inner, sale: SaleId, asks: &[Ask], until: Instant) -> T
 }
 
 /// Sold out: reads who may be sending something again, so that all others can be refused
-/// from memory.
-async fn read_known(inner: &Inner, sale: SaleId) {
+/// from memory. The lane waits for that a little; what takes longer is learnt later, and
+/// never more than one at a time.
+async fn read_known(inner: &Arc<Inner>, sale: SaleId) {
     let needed = inner.lanes().needs_known(sale);
     let Some(version) = needed else {
         return;
     };
-    let work = async {
-        let mut conn = inner.pool.acquire().await?;
-        reserve::known(&mut conn, sale, MAX_KNOWN).await
+    // Nothing is free: everybody is asked about, as before.
+    let (Some(reading), Some(turn)) = (inner.reading.turn_now(), inner.tending.turn_now()) else {
+        return;
     };
-    match tokio::time::timeout(Duration::from_millis(500), work).await {
-        Ok(Ok(Some(users))) => inner.lanes().learn_known(sale, version, users),
-        // Too many, or no answer: everybody is asked about, as before.
-        Ok(Ok(None)) | Err(_) => {}
-        Ok(Err(error)) => {
-            inner.health.failed("reading who has got something", &error);
+    let desk = inner.clone();
+    let reading = inner.spawner.spawn(async move {
+        let _turns = (reading, turn);
+        let work = async |conn: &mut PgConnection| reserve::known(conn, sale, MAX_KNOWN).await;
+        match db::alone(&desk.pool, work).await {
+            Ok(Some(users)) => desk.lanes().learn_known(sale, version, users),
+            // Too many.
+            Ok(None) => {}
+            Err(error) => {
+                desk.health.failed("reading who has got something", &error);
+            }
         }
-    }
+    });
+    // An error means that it takes longer.
+    let _ = tokio::time::timeout(KNOWN_SOON, reading).await;
 }

@@ -20,6 +20,8 @@ use crate::types::HoldAnswer;
 pub(crate) const LANE_CAPACITY: usize = 16_384;
 /// Buyers that may wait in all lanes together.
 pub(crate) const TOTAL_CAPACITY: usize = 65_536;
+/// What one buyer may have waiting in one lane: a burst of attempts as the rate allows it.
+const WAITING_OF_A_BUYER: u32 = 24;
 /// Lanes that are kept; idle ones beyond are forgotten.
 const LANES_KEPT: usize = 1024;
 
@@ -62,7 +64,8 @@ impl Lane {
         if let Some(refusal) = self.refuses(request.user, may_be_granted, now) {
             return Err(refusal);
         }
-        if self.queue.len() >= LANE_CAPACITY {
+        let own = self.asking.get(&request.user).copied().unwrap_or(0);
+        if self.queue.len() >= LANE_CAPACITY || own >= WAITING_OF_A_BUYER {
             return Err(crowded());
         }
         Ok(())
@@ -269,6 +272,25 @@ mod tests {
         lane.answered(asking);
         assert_eq!(refused(&lane, asking, false), Err(ErrorCode::SoldOut));
         assert!(lane.asking.is_empty());
+    }
+
+    #[test]
+    fn one_buyer_takes_few_places_of_a_lane() {
+        let (mut lanes, now, mine) = (Lanes::default(), Instant::now(), request(UserId::new(), false));
+        let mut ask = |request: &HoldRequest| {
+            lanes
+                .ask(request, ReservationId::new(), now)
+                .map_err(|refusal| refusal.code)
+        };
+        for _ in 0..WAITING_OF_A_BUYER {
+            assert!(ask(&mine).is_ok());
+        }
+        assert_eq!(ask(&mine), Err(ErrorCode::Overloaded));
+        let theirs = HoldRequest {
+            user: UserId::new(),
+            ..mine
+        };
+        assert!(ask(&theirs).is_ok());
     }
 
     #[test]

@@ -100,7 +100,10 @@ impl Memory {
 
     /// Takes in who has got something, read when `version` was known.
     pub(super) fn learn_known(&mut self, version: i64, users: HashSet<UserId>) {
-        self.known = Some(Known { version, users });
+        // A reading that took long may be overtaken.
+        if self.known.as_ref().is_none_or(|known| known.version <= version) {
+            self.known = Some(Known { version, users });
+        }
     }
 
     /// What was asked may be granted without our hearing of it: until then nobody is

@@ -27,11 +27,10 @@ use shared::error::{ErrorCode, Refusal};
 use shared::ids::{RequestId, ReservationId, SaleId, StreamId, UserId};
 use shared::protocol::SaleCard;
 use sqlx::PgPool;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::{Db, Health, Spawner};
+use crate::db::{Db, Health, Places, Purpose, STATEMENT_DEADLINE, Spawner};
 use crate::types::{ConnId, Sink};
 pub use give_up::{ReleaseRequest, UnwaitRequest};
 use lanes::Lanes;
@@ -40,11 +39,8 @@ use tend::Watched;
 
 /// Buyers in one call at most.
 pub const MAX_BATCH: usize = 512;
-/// Holds and places that are being given up at most.
-const GIVING_UP: usize = 256;
-/// How long one call may take: longer than the database lets a statement run, so that
-/// only a connection that has gone silent is cut.
-const ATTEMPT_DEADLINE: Duration = Duration::from_secs(12);
+/// How long one call may take.
+const ATTEMPT_DEADLINE: Duration = STATEMENT_DEADLINE;
 /// Units that one request may ask for: the table's limit.
 pub const MAX_QUANTITY: u32 = 1000;
 
@@ -80,9 +76,12 @@ struct Inner {
     health: Arc<Health>,
     spawner: Spawner,
     sink: Arc<dyn Sink>,
-    /// Calls of all lanes together: the pool's other users must find connections too.
-    calls: Semaphore,
-    giving_up: Arc<Semaphore>,
+    /// Batches of all lanes together: the pool's other users must find connections too.
+    calls: Places,
+    /// What is swept, given up and read besides.
+    tending: Places,
+    /// Whoever has got something is read for one sale at a time.
+    reading: Places,
     lanes: Mutex<Lanes>,
     watched: Mutex<HashMap<SaleId, Watched>>,
     stopping: CancellationToken,
@@ -97,8 +96,9 @@ impl SaleDesk {
             health: db.health(),
             spawner: db.spawner(),
             sink,
-            calls: Semaphore::new((db.max_connections() / 4).max(1)),
-            giving_up: Arc::new(Semaphore::new(GIVING_UP)),
+            calls: db.places(Purpose::Reservation).clone(),
+            tending: db.places(Purpose::Tending).clone(),
+            reading: Places::new(1),
             lanes: Mutex::default(),
             watched: Mutex::default(),
             stopping: db.stopping(),

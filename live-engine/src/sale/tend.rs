@@ -14,9 +14,9 @@ use sqlx::PgConnection;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Inner;
 use super::line::Line;
 use super::store::{self, SaleState, Swept};
-use super::{ATTEMPT_DEADLINE, Inner};
 use crate::db::{self, Failure};
 
 /// A sale is looked at this often even when nothing is due: holds may have been granted
@@ -94,7 +94,7 @@ pub(super) fn watch(inner: &Arc<Inner>, stream: StreamId, card: &SaleCard, next_
 async fn tend(inner: Arc<Inner>, stream: StreamId, sale: SaleId, mut heard: watch::Receiver<News>) {
     let mut due = Instant::now();
     let mut line = Line::new(due);
-    let mut is_closed = false;
+    let (mut is_closed, mut is_new) = (false, true);
     // The last wish that was heard: it stays where it is when other news comes.
     let mut wished = None;
     loop {
@@ -119,6 +119,12 @@ async fn tend(inner: Arc<Inner>, stream: StreamId, sale: SaleId, mut heard: watc
             }
         }
         let swept = sweep(&inner, sale).await;
+        if let Ok(Some(swept)) = &swept
+            && std::mem::take(&mut is_new)
+        {
+            // What is no news here may be some to the room, which has just begun to watch.
+            inner.sink.sale_progress(stream, swept.state.progress.clone());
+        }
         let wait = match &swept {
             Ok(None) => return,
             Ok(Some(swept)) => {
@@ -216,7 +222,8 @@ async fn with_connection<T>(
     inner: &Inner,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
 ) -> Result<T, Failure> {
-    match db::within(&inner.pool, ATTEMPT_DEADLINE, work).await {
+    let _turn = inner.tending.turn().await;
+    match db::alone(&inner.pool, work).await {
         Ok(value) => {
             inner.health.answered();
             Ok(value)

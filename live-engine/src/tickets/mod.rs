@@ -151,10 +151,10 @@ fn admit(spent: Option<store::Spent>) -> Result<Option<SellerId>, Refusal> {
 async fn spend_all(pool: &sqlx::PgPool, batch: &[Spend]) -> Result<HashMap<Uuid, store::Spent>, sqlx::Error> {
     let asked: Vec<_> = batch.iter().map(|spend| spend.asked).collect();
     let work = async |conn: &mut PgConnection| store::spend(conn, &asked).await;
-    db::within(pool, CALL_DEADLINE, work).await
+    db::alone(pool, work).await
 }
 
 async fn purge(pool: &sqlx::PgPool) -> Result<(), sqlx::Error> {
     let work = async |conn: &mut PgConnection| store::forget_expired(conn).await;
-    db::within(pool, CALL_DEADLINE, work).await
+    db::alone(pool, work).await
 }

@@ -258,6 +258,7 @@ async fn whoever_sends_without_measure_is_read_no_faster_and_closed_in_the_end()
 async fn reactions_of_a_crowd_that_is_none_are_counted_up_to_a_limit() {
     let world = World::start_with(|config| {
         config.limits.commands = "1000000/1000000".parse().expect("a rate");
+        config.limits.person_commands = "1000000/1000000".parse().expect("a rate");
         config.limits.reactions = "1000000/1000000".parse().expect("a rate");
     })
     .await;
@@ -375,6 +376,7 @@ async fn a_socket_that_takes_nothing_for_too_long_is_cut_off() {
         config.limits.chat = "100000/100000".parse().expect("a rate");
         config.limits.room_chat = "100000/100000".parse().expect("a rate");
         config.limits.commands = "100000/100000".parse().expect("a rate");
+        config.limits.person_commands = "100000/100000".parse().expect("a rate");
         config.limits.send_buffer_bytes = 16 * 1024;
         config.limits.log.bytes = 64 * 1024 * 1024;
         config.limits.stall = Duration::from_secs(2);
@@ -399,6 +401,7 @@ async fn a_socket_that_takes_nothing_for_too_long_is_cut_off() {
 async fn replies_that_nobody_reads_pile_up_to_a_limit() {
     let world = World::start_with(|config| {
         config.limits.commands = "1000000/1000000".parse().expect("a rate");
+        config.limits.person_commands = "1000000/1000000".parse().expect("a rate");
         config.limits.send_buffer_bytes = 4096;
     })
     .await;

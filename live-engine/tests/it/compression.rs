@@ -37,6 +37,7 @@ fn talkative(config: &mut live_engine::Config) {
     config.limits.chat = "100000/100000".parse().expect("a rate");
     config.limits.room_chat = config.limits.chat;
     config.limits.commands = config.limits.chat;
+    config.limits.person_commands = config.limits.chat;
 }
 
 /// Reads numbered events up to `last`; and how many frames of them were compressed.

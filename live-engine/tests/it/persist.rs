@@ -316,7 +316,9 @@ async fn what_was_offered_while_the_database_was_away_is_stored_when_it_is_back(
     assert!(world.persister.backlog_bytes() > 0);
     world
         .db
-        .call(|pool| async move { Ok(sqlx::query("select 1").execute(&pool).await?) })
+        .call(live_engine::db::Purpose::Command, None, |pool| async move {
+            Ok(sqlx::query("select 1").execute(&pool).await?)
+        })
         .await
         .expect_err("away");
     assert_eq!(world.stored(1).await, up_to(50));

@@ -95,6 +95,7 @@ fn talkative(config: &mut live_engine::Config) {
     config.limits.chat = "100000/100000".parse().expect("a rate");
     config.limits.room_chat = config.limits.chat;
     config.limits.commands = "100000/100000".parse().expect("a rate");
+    config.limits.person_commands = "100000/100000".parse().expect("a rate");
     config.limits.send_buffer_bytes = 16 * 1024;
 }
 

@@ -20,10 +20,11 @@ use crate::rest::RestClient;
 /// The database's name in a private Postgres.
 const DATABASE: &str = "hawker";
 /// What both rigs are told: limits that the load does not meet, and jobs that come soon.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("HAWKER_LIMIT_CHAT", "200/400"),
     ("HAWKER_LIMIT_BUYS", "200/400"),
     ("HAWKER_LIMIT_COMMANDS", "400/800"),
+    ("HAWKER_LIMIT_COMMANDS_PER_PERSON", "400/800"),
     ("HAWKER_LIMIT_REACTIONS", "200/400"),
     ("HAWKER_RECONCILE_AFTER_SECONDS", "1"),
     ("HAWKER_JOB_INTERVAL_SECONDS", "1"),

@@ -137,6 +137,7 @@ impl Apart {
             .env("HAWKER_LIVE", self.live.to_string())
             .env("HAWKER_LIVE_URL", format!("ws://{}/ws", self.live))
             .env("HAWKER_LIVE_NODE", "engine")
+            .env("HAWKER_LIMIT_CONNECTS", "1000000/1000000")
             .env("HAWKER_COOKIE_SECURE", "false");
         if place.database_forgets {
             command.env("HAWKER_ALLOW_UNSAFE_DATABASE", "true");

@@ -127,6 +127,35 @@ fn the_hosts_messages_are_marked() {
 }
 
 #[test]
+fn an_opening_that_comes_late_never_brings_units_back() {
+    let mut room = room(UserId::new());
+    let opened = |sale| Command::Committed(RoomEvent::SaleOpened { sale });
+    apply(&mut room, opened(sale(1, 10)));
+    apply(&mut room, progress(1, 4, 5, SaleStatus::Open));
+    let fresh = room.sale(sale(1, 0).id).expect("open").clone();
+    assert_eq!((fresh.remaining, fresh.version), (4, 5));
+    let told = apply(&mut room, opened(sale(1, 10)));
+    assert_eq!(told, [RoomEvent::SaleOpened { sale: fresh.clone() }]);
+    assert_eq!(room.sale(fresh.id), Some(&fresh));
+}
+
+#[test]
+fn a_sale_is_closed_once_whoever_says_so_first() {
+    let closed = || RoomEvent::SaleClosed { sale: sale(1, 0).id };
+    let by_hand = || Command::Committed(closed());
+    let by_clock = || progress(1, 0, 9, SaleStatus::Closed);
+    for (first, second) in [(by_hand(), by_clock()), (by_clock(), by_hand())] {
+        let mut room = room(UserId::new());
+        apply(
+            &mut room,
+            Command::Committed(RoomEvent::SaleOpened { sale: sale(1, 10) }),
+        );
+        assert_eq!(apply(&mut room, first), [closed()]);
+        assert_eq!(apply(&mut room, second), []);
+    }
+}
+
+#[test]
 fn nobody_speaks_after_the_end() {
     let mut room = room(UserId::new());
     apply(

@@ -70,8 +70,18 @@ impl Engine {
             .env("HAWKER_DATABASE_URL", database)
             .env("HAWKER_TOKEN_SECRET", secret)
             .env("HAWKER_LIMIT_CONNECTIONS", "100000")
-            .env("HAWKER_LIMIT_CONNECTIONS_PER_ADDRESS", "100000");
-        for limit in ["COMMANDS", "CHAT", "ROOM_CHAT", "BUYS", "REACTIONS"] {
+            .env("HAWKER_LIMIT_CONNECTIONS_PER_ADDRESS", "100000")
+            .env("HAWKER_LIMIT_CONNECTIONS_PER_ACCOUNT", "100000");
+        for limit in [
+            "CONNECTS",
+            "JOINS",
+            "COMMANDS",
+            "COMMANDS_PER_PERSON",
+            "CHAT",
+            "ROOM_CHAT",
+            "BUYS",
+            "REACTIONS",
+        ] {
             command.env(format!("HAWKER_LIMIT_{limit}"), LIFTED);
         }
         for (name, value) in &setup.settings {
