@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 use super::{Backlog, Entry, MAX_BACKLOG_BYTES, MAX_CHAT_BACKLOG_BYTES, Row};
 
 /// Rows in one transaction at most.
-const BATCH_ROWS: usize = 1024;
+const BATCH_ROWS: usize = 4096;
 /// About as many bytes in one transaction at most.
-const BATCH_BYTES: usize = 1024 * 1024;
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// Sums of reactions that may wait; more are dropped, as a crash would drop them.
 const MAX_REACTION_KEYS: usize = 65_536;
 
@@ -264,7 +264,7 @@ mod tests {
     fn batches_keep_the_order_and_stay_small() {
         let queue = Queue::default();
         queue
-            .offer((1..=3000).map(|seq| chat(seq, 10)).collect())
+            .offer((1..=9000).map(|seq| chat(seq, 10)).collect())
             .expect("fits");
         let mut next = 1;
         loop {
@@ -279,6 +279,6 @@ mod tests {
             }
             queue.settle(&batch);
         }
-        assert_eq!((next, queue.bytes(), queue.rows()), (3001, 0, 0));
+        assert_eq!((next, queue.bytes(), queue.rows()), (9001, 0, 0));
     }
 }

@@ -17,7 +17,7 @@ use crate::measure::world::{Engine, Setup, World, store};
 
 /// Talkers, and messages on their way for each, when as much as possible is said.
 const TALKERS: usize = 16;
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 512;
 /// In the room when a thousand a second are said.
 const VIEWERS: usize = 100;
 const PER_SECOND: f64 = 1000.0;

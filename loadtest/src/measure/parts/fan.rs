@@ -92,6 +92,8 @@ impl Who {
 struct Series {
     who: Who,
     runs: Vec<Outcome>,
+    /// Why a peer was given up: it did not keep up.
+    given_up: Option<String>,
 }
 
 impl Series {
@@ -125,7 +127,11 @@ pub fn measure(bench: &Bench, kind: Kind, how: &How) -> Result<Part> {
     let mut series: Vec<Series> = std::iter::once(Who::Hawker)
         .chain(kind.quick.then_some(Who::Quick))
         .chain(beside.copied().map(Who::Peer))
-        .map(|who| Series { who, runs: Vec::new() })
+        .map(|who| Series {
+            who,
+            runs: Vec::new(),
+            given_up: None,
+        })
         .collect();
     for run in 0..how.runs {
         let plan = Plan {
@@ -136,9 +142,18 @@ pub fn measure(bench: &Bench, kind: Kind, how: &How) -> Result<Part> {
             window: Duration::from_secs(how.seconds),
             seed: run as u64 + 1,
         };
-        for series in &mut series {
-            let outcome = run_once(bench, &world, series.who, how, &plan)?;
+        for series in series.iter_mut().filter(|series| series.given_up.is_none()) {
             let name = series.who.name();
+            let outcome = match run_once(bench, &world, series.who, how, &plan) {
+                Ok(outcome) => outcome,
+                // That is a finding about the peer; of Hawker it would be a failure.
+                Err(error) if matches!(series.who, Who::Peer(_)) => {
+                    tracing::warn!("{} {run}: {name} is given up: {error}", kind.name);
+                    series.given_up = Some(error.to_string());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             tracing::info!(
                 "{} {run}: {name}: {:.3} µs a delivery, p50 {:.1} ms, p99 {:.1} ms, server {:.0} %, load {:.0} %",
                 kind.name,
@@ -188,8 +203,12 @@ fn report(kind: Kind, viewers: usize, how: &How, all: &[Series]) -> Part {
         how.runs,
         process::load_average()
     );
-    let mut part = Part::new(kind.name, conditions);
-    for series in all {
+    let given_up = all
+        .iter()
+        .filter_map(|series| Some((series.who.name(), series.given_up.as_ref()?)));
+    let given_up = given_up.map(|(name, why)| format!("; {name} was given up: {why}"));
+    let mut part = Part::new(kind.name, conditions + &given_up.collect::<String>());
+    for series in all.iter().filter(|series| series.given_up.is_none()) {
         let name = series.who.name();
         part.figure(format!("{name}: CPU per delivery"), series.cpu_us(), "µs")
             .figure(format!("{name}: latency p50"), series.median(|run| run.ms(0.5)), "ms")
@@ -210,7 +229,7 @@ fn report(kind: Kind, viewers: usize, how: &How, all: &[Series]) -> Part {
 }
 
 fn judge(part: &mut Part, kind: Kind, all: &[Series]) {
-    let of = |who| all.iter().find(|series| series.who == who);
+    let of = |who| all.iter().find(|series| series.who == who && series.given_up.is_none());
     let Some(own) = of(Who::Hawker) else { return };
     match kind {
         DENSE => {
