@@ -334,6 +334,14 @@ async fn a_pinned_message_is_there_for_who_comes_later_and_after_a_restart() {
         look(&world, "After").await.pinned.map(|message| message.id),
         Some(second)
     );
+    // What is kept of a pin says which message it is, and nothing of it.
+    let kept: Vec<serde_json::Value> =
+        sqlx::query_scalar("select payload from stream_events where kind = 'pinned' order by seq")
+            .fetch_all(&world.db.pool)
+            .await
+            .expect("the database answers");
+    let pin = |message: MessageId| serde_json::json!({ "type": "pinned", "message": message });
+    assert_eq!(kept, [pin(first), pin(second)]);
     let (mut host, mut watcher) = (world.host().await, world.joined("Watcher").await);
     done(&mut host, ClientCommand::DeleteMessage { message: second }).await;
     let deleted = watcher.event(|event| matches!(event, RoomEvent::MessageDeleted { .. }).then_some(()));

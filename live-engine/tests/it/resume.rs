@@ -1,6 +1,9 @@
 //! Coming back: exactly what was missed, or a snapshot and the word for it.
 
+use std::time::Duration;
+
 use loadtest::live::{Auth, LiveClient};
+use shared::bus::MemoryBus;
 use shared::config::Secret;
 use shared::ids::{OrderId, UserId};
 use shared::live::RoomNotice;
@@ -8,7 +11,7 @@ use shared::protocol::{ClientCommand, Format, Outcome, Position, Private, RoomEv
 use shared::status::OrderStatus;
 
 use crate::harness::{World, chat, hears};
-use crate::proxy::Proxy;
+use crate::proxy::{Line, Proxy};
 
 async fn back(world: &World, gone: &LiveClient, format: Format) -> LiveClient {
     let token = gone.hello().resume.clone().expect("a resume token");
@@ -206,6 +209,50 @@ async fn order(world: &World, user: UserId) -> OrderId {
     .await
     .expect("an order");
     order
+}
+
+#[tokio::test]
+async fn who_leaves_and_comes_back_while_the_database_is_away_is_told_of_their_own_once() {
+    let db = testkit::database().await;
+    let proxy = Proxy::before(&db.url).await;
+    let url = proxy.url.clone();
+    let world = World::start_in(db, MemoryBus::shared(), |config| {
+        config.database_url = Secret::new(url);
+    })
+    .await;
+    let mut host = world.host().await;
+    let opened = host.call(ClientCommand::SaleOpen(world.flash_sale(5))).await;
+    let Outcome::SaleOpened { sale } = opened.expect("answered").expect("opened") else {
+        panic!("no sale");
+    };
+    let mut client = world.joined("Visitor").await;
+    let bought = client.call(ClientCommand::Buy { sale, quantity: 1 }).await;
+    let Outcome::Held(hold) = bought.expect("answered").expect("held") else {
+        panic!("no hold");
+    };
+    let since = client.position().expect("a position");
+    proxy.set(Line::Cut);
+    for _ in 0..5 {
+        client
+            .call(ClientCommand::Leave)
+            .await
+            .expect("answered")
+            .expect("left");
+        let joined = client.join(world.shop.stream, Some(since)).await.expect("joined");
+        assert!(!joined.resynced && joined.snapshot.is_none());
+    }
+    proxy.set(Line::Open);
+    let mut told = async || {
+        let held = client.private(|message| match message {
+            Private::Reservation(hold) => Some(hold.clone()),
+            _ => None,
+        });
+        // Longer than the pauses of whoever asked a moment ago.
+        tokio::time::timeout(Duration::from_secs(4), held).await
+    };
+    assert_eq!(told().await.expect("told in time").expect("told again"), hold);
+    assert!(told().await.is_err(), "and not by those who asked before");
+    world.engine.stop().await;
 }
 
 #[tokio::test]
