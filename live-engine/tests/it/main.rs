@@ -24,6 +24,7 @@ mod once;
 mod openings;
 mod operations;
 mod order;
+mod orphans;
 mod persist;
 mod process;
 mod proxy;
