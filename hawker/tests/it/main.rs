@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod apart;
+mod catalogue;
 mod crashes;
 mod demo_shop;
 mod operations;
