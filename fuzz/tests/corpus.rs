@@ -89,7 +89,11 @@ fn the_corpus_has_what_can_be_made() {
     }
     for (path, data) in made {
         let there = fs::read(&path).unwrap_or_default();
-        assert!(there == data, "{} is not as it would be made", path.display());
+        let path = path.display();
+        assert!(
+            there == data,
+            "{path} is stale: run WRITE_CORPUS=1 cargo test -p hawker-fuzz"
+        );
     }
 }
 
