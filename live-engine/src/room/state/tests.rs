@@ -5,7 +5,7 @@ mod properties;
 use std::collections::BTreeMap;
 
 use shared::ids::{StreamId, VariantId};
-use shared::protocol::{SaleOpen, VariantCard};
+use shared::protocol::{HostCommand, MAX_LINE_UP, SaleOpen, SalePrice, VariantCard};
 use uuid::Uuid;
 
 use super::*;
