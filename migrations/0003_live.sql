@@ -22,6 +22,7 @@ create table streams (
         check (chat_audience in ('everyone', 'followers', 'buyers')),
     chat_links          text        not null default 'allow' check (chat_links in ('allow', 'moderators')),
     chat_max_chars      int         not null default 500 check (chat_max_chars between 1 and 500),
+    command_no          bigint      not null default 0,
     created_at          timestamptz not null default now(),
     check ((status = 'scheduled') = (started_at is null) or status = 'cancelled'),
     check ((status = 'ended') = (ended_at is not null)),
@@ -36,6 +37,8 @@ create index streams_unsummarised_idx on streams (ended_at) where status = 'ende
 create index streams_featured_idx on streams (featured_product_id) where featured_product_id is not null;
 comment on column streams.host_seen_at is
     'When the host was last known to be in the room, about; null: never, as when a show is run over REST alone.';
+comment on column streams.command_no is
+    'Counts what commands have caused, in the order of their commits: a room that meets a row late knows what is newer.';
 comment on column streams.host_away_since is
     'The clock of a host whose connection is lost: a new owner of the room goes on with it.';
 
@@ -198,8 +201,10 @@ create unique index stream_chat_messages_id_key on stream_chat_messages (id);
 alter table streams add column pinned_message_id uuid references stream_chat_messages (id);
 comment on column streams.pinned_message_id is 'The message above the chat.';
 create index stream_chat_messages_recent_idx on stream_chat_messages (stream_id, id desc);
--- What one person has said is taken out of view together.
-create index stream_chat_messages_author_idx on stream_chat_messages (user_id, stream_id);
+-- An act is said once, however late it comes again: the last word, where the room's memory
+-- and its look-up are the first. What one person has said is taken out of view together,
+-- which needs the same order.
+create unique index stream_chat_messages_act_key on stream_chat_messages (user_id, stream_id, request_id);
 -- Replay reads by time; epoch and seq make the order whole.
 create index stream_chat_messages_time_idx on stream_chat_messages (stream_id, created_at, epoch, seq);
 comment on column stream_chat_messages.request_id is
@@ -390,6 +395,7 @@ create table flash_sales (
     returned          int         not null default 0 check (returned >= 0),
     waiting           int         not null default 0,
     line_last         bigint      not null default 0,
+    entries           bigint      not null default 0,
     version           bigint      not null default 1,
     closed_at         timestamptz,
     created_at        timestamptz not null default now(),
@@ -411,6 +417,8 @@ comment on column flash_sales.usual_price_minor is 'The variant''s price when th
 comment on column flash_sales.returned is 'After closing: units given back to the variant.';
 comment on column flash_sales.waiting is 'People in the wait list.';
 comment on column flash_sales.line_last is 'The last place in line that was given out.';
+comment on column flash_sales.entries is
+    'Holds asked for and places in line, all that ever were: whoever knows so many knows everybody who has got something.';
 comment on column flash_sales.version is
     'Raised with every change of the counters and of the wait list: a room drops an older one, and rows that keep it
      can be put in order without trusting a clock.';

@@ -15,6 +15,18 @@
 create view flash_sale_barred as
     select seller_id, user_id from banned_viewers where user_id is not null and (until is null or until > now());
 
+-- Units of a variant are free again: rooms that show its product hear of it.
+create function flash_stock_freed(p_variant uuid, p_quantity int) returns void language sql as $$
+    update product_variants set reserved = reserved - p_quantity, updated_at = now() where id = p_variant;
+    insert into outbox (id, topic, stream_id, payload)
+    select gen_random_uuid(), 'product_changed', h.id,
+           jsonb_build_object('notice', 'product_changed', 'product', v.product_id)
+      from product_variants v
+      join stream_products p on p.product_id = v.product_id
+      join streams_at_hand h on h.id = p.stream_id
+     where v.id = p_variant;
+$$;
+
 -- Gives p_quantity held units back: to the pool of an open sale, to the variant's free
 -- stock once the sale is closed. What is free in an open sale then is offered to the wait
 -- list: returns the offered places' ids, which are their holds' ids. The caller has
@@ -27,6 +39,9 @@ declare
     v_place   record;
     v_offered uuid[] := '{}';
     v_gone    uuid[] := '{}';
+    v_chosen  uuid[];
+    v_held    uuid[];
+    v_open    boolean;
     v_units   int := 0;
 begin
     select * into v_sale from flash_sales s where s.id = p_sale;
@@ -35,51 +50,59 @@ begin
             update flash_sales
                set held = held - p_quantity, returned = returned + p_quantity, version = version + 1
              where id = p_sale;
-            update product_variants set reserved = reserved - p_quantity, updated_at = now()
-             where id = v_sale.variant_id;
+            perform flash_stock_freed(v_sale.variant_id, p_quantity);
         end if;
         return v_offered;
     end if;
 
     v_left := v_sale.quantity - v_sale.held - v_sale.sold + p_quantity;
-    if v_sale.waiting > 0 and v_left > 0 and p_now < v_sale.ends_at
-       and exists (select from sellers l where l.id = v_sale.seller_id and l.status = 'approved')
-    then
+    v_open := v_sale.waiting > 0 and p_now < v_sale.ends_at
+              and exists (select from sellers l where l.id = v_sale.seller_id and l.status = 'approved');
+    while v_open and v_left > 0 loop
+        v_chosen := '{}';
         for v_place in
             select w.id, w.quantity,
                    exists (select from flash_sale_barred b
-                            where b.seller_id = v_sale.seller_id and b.user_id = w.user_id) as barred
+                            where b.seller_id = v_sale.seller_id and b.user_id = w.user_id)
+                   or exists (select from reservations r
+                               where r.user_id = w.user_id and r.request_id = w.request_id) as gone
               from reservation_waitlist w
              where w.sale_id = p_sale and w.status = 'waiting' and w.quantity <= v_left
+               and w.id <> all (v_gone || v_offered)
              order by w.place
         loop
             continue when v_place.quantity > v_left;
-            if v_place.barred then
+            if v_place.gone then
                 v_gone := v_gone || v_place.id;
             else
-                v_offered := v_offered || v_place.id;
+                v_chosen := v_chosen || v_place.id;
                 v_left := v_left - v_place.quantity;
                 exit when v_left = 0;
             end if;
         end loop;
-    end if;
-
-    if v_offered <> '{}' then
-        -- The same request may be racing on another sale: the constraint decides, and
-        -- whose request it was not loses the place.
+        exit when v_chosen = '{}';
+        -- The same request may be racing on another sale: the constraint decides, whose
+        -- request it was not loses the place, and the units go to the next in line. In
+        -- the order of the key, as every insert here: two transactions that wait for each
+        -- other's requests wait in one direction.
         with held as (
             insert into reservations (id, sale_id, user_id, request_id, quantity, origin, sale_version,
                                       expires_at, created_at)
             select w.id, p_sale, w.user_id, w.request_id, w.quantity, 'line', v_sale.version + 1,
                    p_now + make_interval(secs => v_sale.hold_seconds), p_now
-              from reservation_waitlist w where w.id = any (v_offered) order by w.place
+              from reservation_waitlist w where w.id = any (v_chosen) order by w.user_id, w.request_id
             on conflict on constraint reservations_request_key do nothing
             returning id, quantity
         )
-        select coalesce(sum(h.quantity), 0)::int, coalesce(array_agg(h.id), '{}'),
-               v_gone || coalesce((select array_agg(o.id) from unnest(v_offered) o (id)
-                                    where o.id not in (select id from held)), '{}')
-          into v_units, v_offered, v_gone from held h;
+        select coalesce(array_agg(h.id), '{}'), v_units + coalesce(sum(h.quantity), 0)::int
+          into v_held, v_units from held h;
+        v_offered := v_offered || v_held;
+        exit when cardinality(v_held) = cardinality(v_chosen);
+        v_gone := v_gone || (select array_agg(c.id) from unnest(v_chosen) c (id) where c.id <> all (v_held));
+        v_left := v_sale.quantity - v_sale.held - v_sale.sold + p_quantity - v_units;
+    end loop;
+
+    if v_offered <> '{}' then
         update reservation_waitlist set status = 'offered', ended_version = v_sale.version + 1
          where id = any (v_offered);
     end if;
@@ -152,7 +175,7 @@ create function reserve_flash_units(
     "position" int, outcome text, reservation_id uuid, user_id uuid, quantity int, expires_at timestamptz,
     hold_status text, offered boolean, wait_status text, place_in_line int,
     sale_remaining int, sale_version bigint, next_expiry timestamptz, sale_status text, sale_waiting int,
-    sale_opens_at timestamptz
+    sale_opens_at timestamptz, sale_entries_before bigint, sale_entries bigint
 ) language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
@@ -182,6 +205,7 @@ declare
     v_inserted    uuid[] := '{}';
     v_joined      uuid[] := '{}';
     v_granted     int := 0;
+    v_entries     bigint;
     v_places      boolean := false;
     v_changed     record;
     v_next        timestamptz;
@@ -190,11 +214,12 @@ begin
     if not found then
         return query select i, 'not_found', null::uuid, p_users[i], p_quantities[i], null::timestamptz,
                             null::text, false, null::text, null::int,
-                            0, 0::bigint, null::timestamptz, 'closed'::text, 0, null::timestamptz
+                            0, 0::bigint, null::timestamptz, 'closed'::text, 0, null::timestamptz, 0::bigint, 0::bigint
                        from generate_series(1, v_count) i;
         return;
     end if;
     v_now := clock_timestamp();
+    v_entries := v_sale.entries;
     select l.lapsed, l.offered into v_changed from flash_sale_lapse(p_sale, v_now) l;
     if v_changed.lapsed <> '{}' then
         select * into v_sale from flash_sales s where s.id = p_sale;
@@ -296,16 +321,18 @@ begin
     end loop;
 
     -- The same request may be racing on another sale; the constraint decides, and
-    -- only what was inserted counts as granted.
+    -- only what was inserted counts as granted. What each gets is decided above, so the
+    -- rows go in in the order of the key: a batch of another sale that waits for one of
+    -- these requests never holds one that this batch waits for.
     with granted as (
         insert into reservations (id, sale_id, user_id, request_id, quantity, origin, sale_version,
                                   expires_at, created_at)
         select t.id, p_sale, t.buyer, t.request, t.quantity, case when t.waits then 'wait' else 'buy' end,
                v_sale.version + 1, v_now + make_interval(secs => v_sale.hold_seconds), v_now
           from unnest(p_reservations, p_users, p_requests, p_quantities, v_waits, v_outcome)
-               with ordinality t (id, buyer, request, quantity, waits, outcome, i)
+               t (id, buyer, request, quantity, waits, outcome)
          where t.outcome = 'granted'
-         order by t.i
+         order by t.buyer, t.request
         on conflict on constraint reservations_request_key do nothing
         returning id, reservations.quantity
     )
@@ -320,7 +347,7 @@ begin
               from unnest(p_reservations, p_users, p_requests, p_quantities, v_line, v_outcome)
                    t (id, buyer, request, quantity, line, outcome)
              where t.outcome = 'joins'
-             order by t.line
+             order by t.buyer, t.request
             on conflict on constraint reservation_waitlist_request_key do nothing
             returning id
         )
@@ -329,6 +356,7 @@ begin
     if v_granted > 0 or v_joined <> '{}' then
         update flash_sales s
            set held = s.held + v_granted, waiting = s.waiting + cardinality(v_joined),
+               entries = s.entries + cardinality(v_inserted) + cardinality(v_joined),
                line_last = s.line_last + v_waiting - v_sale.waiting, version = s.version + 1
          where s.id = p_sale
         returning * into v_sale;
@@ -345,7 +373,7 @@ begin
                r.id, q.buyer, q.quantity, r.expires_at, r.status, coalesce(r.origin = 'line', false),
                w.status, case when w.status = 'waiting' then q.line end,
                case when v_sale.status = 'open' then v_sale.quantity - v_sale.held - v_sale.sold else 0 end,
-               v_sale.version, v_next, v_sale.status, v_sale.waiting, v_sale.opens_at
+               v_sale.version, v_next, v_sale.status, v_sale.waiting, v_sale.opens_at, v_entries, v_sale.entries
           from (
             select t.i::int, t.outcome, t.buyer, t.quantity, t.line,
                    case t.outcome when 'granted' then t.id
@@ -362,7 +390,7 @@ begin
         select null, case when r.status = 'expired' then 'expired' else 'offered' end,
                r.id, r.user_id, r.quantity, r.expires_at, r.status, r.origin = 'line', null, null,
                case when v_sale.status = 'open' then v_sale.quantity - v_sale.held - v_sale.sold else 0 end,
-               v_sale.version, v_next, v_sale.status, v_sale.waiting, v_sale.opens_at
+               v_sale.version, v_next, v_sale.status, v_sale.waiting, v_sale.opens_at, v_entries, v_sale.entries
           from reservations r where r.id = any (v_changed.lapsed || v_changed.offered);
 end $$;
 
@@ -373,7 +401,11 @@ create function flash_sale_unwait(p_sale uuid, p_user uuid, p_request uuid) retu
 declare
     v_status text;
 begin
-    perform 1 from flash_sales s where s.id = p_sale for no key update;
+    -- Who has nothing to leave does not wait for the sale's row, nor makes others wait.
+    if exists (select from reservation_waitlist w
+                where w.sale_id = p_sale and w.user_id = p_user and w.status = 'waiting') then
+        perform 1 from flash_sales s where s.id = p_sale for no key update;
+    end if;
     -- A request that comes again must not take the place that was got since.
     select w.status into v_status from reservation_waitlist w
      where w.sale_id = p_sale and w.user_id = p_user and w.ended_request = p_request;
@@ -478,7 +510,7 @@ begin
          where sale_id = p_sale and status = 'waiting';
     end if;
     if v_back > 0 then
-        update product_variants set reserved = reserved - v_back, updated_at = now() where id = v_sale.variant_id;
+        perform flash_stock_freed(v_sale.variant_id, v_back);
     end if;
     return true;
 end $$;
@@ -492,7 +524,9 @@ declare
     v_sale     uuid;
     v_quantity int;
 begin
-    select r.sale_id into v_sale from reservations r where r.id = p_reservation and r.user_id = p_user;
+    -- One that ended long ago does not make the sale wait.
+    select r.sale_id into v_sale from reservations r
+     where r.id = p_reservation and r.user_id = p_user and r.status = 'held';
     if not found then
         return;
     end if;

@@ -41,6 +41,7 @@ pub mod revoked;
 pub mod room;
 mod router;
 pub mod sale;
+mod sieve;
 #[cfg(test)]
 mod simulation;
 pub mod tickets;

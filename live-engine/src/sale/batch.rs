@@ -61,13 +61,15 @@ pub(crate) struct Batch {
     until: Instant,
     /// What is not settled yet, each asked in one call.
     parts: VecDeque<Range<usize>>,
-    /// The call was sent at least once.
-    was_sent: bool,
+    /// A call was sent whose connection went away: it may have been carried out, whatever
+    /// the next one says.
+    may_be_done: bool,
     /// The next call waits until then.
     paused_until: Option<Instant>,
     answers: Vec<Option<Result<Outcome, Refusal>>>,
     changed: Vec<(UserId, Reservation)>,
     state: Option<(SaleState, Instant)>,
+    granted: Vec<GotSomething>,
     is_unsure: bool,
 }
 
@@ -94,6 +96,13 @@ pub(crate) enum Tried {
     },
 }
 
+/// Who has got something by a call, and the sale's holds and places before and after it.
+pub(crate) struct GotSomething {
+    pub(crate) users: Vec<UserId>,
+    pub(crate) before: i64,
+    pub(crate) entries: i64,
+}
+
 /// A batch that is dealt with.
 pub(crate) struct Settled {
     /// Of those who have not been answered yet.
@@ -104,6 +113,8 @@ pub(crate) struct Settled {
     pub(crate) places: Vec<(UserId, Waiting)>,
     /// The sale's counters, read after this time.
     pub(crate) state: Option<(SaleState, Instant)>,
+    /// Who has got something, of each call.
+    pub(crate) granted: Vec<GotSomething>,
     /// A call may have been carried out, or may yet be, without our hearing of it.
     pub(crate) is_unsure: bool,
     /// Everybody who was in it, once for each ask.
@@ -121,11 +132,12 @@ impl Batch {
             } else {
                 VecDeque::from([all])
             },
-            was_sent: false,
+            may_be_done: false,
             paused_until: None,
             answers: vec![None; pending.len()],
             changed: Vec::new(),
             state: None,
+            granted: Vec::new(),
             is_unsure: false,
             pending,
         }
@@ -168,9 +180,15 @@ impl Batch {
         };
         let (failure, was_sent) = match tried {
             Tried::Granted(granted, asked) => {
-                for (place, answer) in self.answers[part].iter_mut().zip(granted.answers) {
+                for (place, answer) in self.answers[part.clone()].iter_mut().zip(granted.answers) {
                     *place = Some(answer);
                 }
+                let users = self.got_something(part);
+                self.granted.extend(granted.state.as_ref().map(|state| GotSomething {
+                    users,
+                    before: granted.entries_before,
+                    entries: state.entries,
+                }));
                 self.changed.extend(granted.changed);
                 self.state = granted.state.map(|state| (state, asked)).or(self.state.take());
                 self.go_on();
@@ -178,7 +196,7 @@ impl Batch {
             }
             Tried::Failed { failure, was_sent } => (failure, was_sent),
         };
-        self.was_sent |= was_sent;
+        self.may_be_done |= was_sent && failure == Failure::Away;
         let is_passing = matches!(failure, Failure::Away | Failure::Busy);
         if is_passing && now + PAUSE < self.until {
             self.paused_until = Some(now + PAUSE);
@@ -189,8 +207,8 @@ impl Batch {
                 self.parts.push_front(single..single + 1);
             }
         } else {
-            self.is_unsure |= self.was_sent;
-            let refusal = refusal(failure, self.was_sent);
+            self.is_unsure |= self.may_be_done;
+            let refusal = refusal(failure, self.may_be_done);
             self.answers[part].fill(Some(Err(refusal)));
             self.go_on();
         }
@@ -198,7 +216,13 @@ impl Batch {
 
     fn go_on(&mut self) {
         self.parts.pop_front();
-        self.was_sent = false;
+    }
+
+    /// Who of a part has units or a place now.
+    fn got_something(&self, part: Range<usize>) -> Vec<UserId> {
+        let asked = self.pending[part.clone()].iter().zip(&self.answers[part]);
+        let got = asked.filter(|(_, answer)| matches!(answer, Some(Ok(_))));
+        got.map(|(pending, _)| pending.ask.user).collect()
     }
 
     /// When the next of those who are not answered yet must be.
@@ -223,6 +247,7 @@ impl Batch {
             holds: self.changed,
             places: Vec::new(),
             state: self.state,
+            granted: self.granted,
             is_unsure: self.is_unsure,
             users: self.pending.iter().map(|pending| pending.ask.user).collect(),
         };
@@ -255,10 +280,11 @@ pub(super) fn not_tried() -> Refusal {
     Refusal::new(ErrorCode::Overloaded, "not tried in time: send the request again").retry_after_ms(1000)
 }
 
-fn refusal(failure: Failure, was_sent: bool) -> Refusal {
+fn refusal(failure: Failure, may_be_done: bool) -> Refusal {
     match failure {
-        // The connection may have gone after the commit.
-        Failure::Away if was_sent => outcome_unknown(),
+        // The connection may have gone after the commit; that a later call was rolled back
+        // says nothing of the first.
+        Failure::Away | Failure::Busy if may_be_done => outcome_unknown(),
         Failure::Away => ErrorCode::DatabaseUnavailable.into(),
         // The statement was rolled back.
         Failure::Busy => not_tried(),
@@ -297,6 +323,22 @@ mod tests {
             ask,
             at + Duration::from_millis(2_000 + n as u64),
         )
+    }
+
+    #[test]
+    fn what_may_have_been_granted_is_never_called_not_tried() {
+        let now = Instant::now();
+        let mut batch = Batch::new(vec![pending(0, now)], now);
+        let failed = |failure| Tried::Failed {
+            failure,
+            was_sent: true,
+        };
+        batch.tried(failed(Failure::Away), now);
+        batch.tried(failed(Failure::Busy), batch.until());
+        let settled = batch.finish();
+        assert!(settled.is_unsure);
+        let refusal = settled.answers[0].result.clone().expect_err("nothing is known");
+        assert_eq!(refusal.code, ErrorCode::DatabaseUnavailable);
     }
 
     #[derive(Clone, Copy, Debug)]
@@ -341,7 +383,7 @@ mod tests {
                             Fate::Works if is_bad => failed(Failure::Data, true),
                             Fate::Works => {
                                 let answers = vec![Ok(Outcome::Done); asks.len()];
-                                Tried::Granted(Granted { answers, changed: Vec::new(), state: None }, now)
+                                Tried::Granted(Granted { answers, changed: Vec::new(), entries_before: 0, state: None }, now)
                             }
                             Fate::Away(was_sent) => failed(Failure::Away, was_sent),
                             Fate::Busy => failed(Failure::Busy, true),

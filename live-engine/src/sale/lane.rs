@@ -18,7 +18,8 @@ use crate::db;
 use crate::types::HoldAnswer;
 use crate::{metrics, trace};
 
-/// Sales in which more people have got something are never answered from memory.
+/// More people are not read: of a sale whose grants this engine has not seen from the
+/// first on, and of which more have got something, nobody is refused from memory.
 const MAX_KNOWN: usize = 20_000;
 /// How long a lane waits to hear who has got something.
 const KNOWN_SOON: Duration = Duration::from_millis(500);
@@ -90,6 +91,11 @@ async fn serve(inner: &Arc<Inner>, sale: SaleId, mut batch: Batch) {
 
 fn settle(inner: &Inner, sale: SaleId, settled: Settled) {
     // First, so that whoever sends the same again is met by a memory that knows of it.
+    for granted in settled.granted {
+        inner
+            .lanes()
+            .granted(sale, granted.users, granted.before, granted.entries);
+    }
     if let Some((state, asked)) = &settled.state {
         inner.learn(state, *asked);
     }
@@ -141,8 +147,8 @@ async fn attempt(inner: &Inner, sale: SaleId, asks: &[Ask], until: Instant) -> T
 /// from memory. The lane waits for that a little; what takes longer is learnt later, and
 /// never more than one at a time.
 async fn read_known(inner: &Arc<Inner>, sale: SaleId) {
-    let needed = inner.lanes().needs_known(sale);
-    let Some(version) = needed else {
+    let needed = inner.lanes().needs_known(sale, Instant::now());
+    let Some(entries) = needed else {
         return;
     };
     // Nothing is free: everybody is asked about, as before.
@@ -154,9 +160,8 @@ async fn read_known(inner: &Arc<Inner>, sale: SaleId) {
         let _turns = (reading, turn);
         let work = async |conn: &mut PgConnection| reserve::known(conn, sale, MAX_KNOWN).await;
         match db::alone(&desk.pool, work).await {
-            Ok(Some(users)) => desk.lanes().learn_known(sale, version, users),
-            // Too many.
-            Ok(None) => {}
+            // None: too many.
+            Ok(users) => desk.lanes().learn_known(sale, entries, users, Instant::now()),
             Err(error) => {
                 desk.health.failed("reading who has got something", &error);
             }

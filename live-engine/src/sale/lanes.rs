@@ -2,7 +2,7 @@
 //! remembered of it. Pure: no IO, and time comes in from outside.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{ReservationId, SaleId, UserId};
@@ -186,16 +186,26 @@ impl Lanes {
         lane.memory.learn(state, asked)
     }
 
-    /// With which version of a sale it must be read who has got something in it, before
-    /// anybody is refused from memory.
-    pub(crate) fn needs_known(&self, sale: SaleId) -> Option<i64> {
-        self.by_sale.get(&sale).and_then(|lane| lane.memory.needs_known())
+    /// Takes in who has got something in a batch, where there were so many holds and
+    /// places before and now.
+    pub(crate) fn granted(&mut self, sale: SaleId, users: Vec<UserId>, before: i64, entries: i64) {
+        if let Some(lane) = self.by_sale.get_mut(&sale) {
+            lane.memory.granted(users, before, entries);
+        }
     }
 
-    /// Takes in who has got something, read when `version` was known.
-    pub(crate) fn learn_known(&mut self, sale: SaleId, version: i64, users: HashSet<UserId>) {
+    /// With how many holds and places of a sale it must be read who has got something in
+    /// it, before anybody is refused from memory.
+    pub(crate) fn needs_known(&mut self, sale: SaleId, now: Instant) -> Option<i64> {
+        self.by_sale
+            .get_mut(&sale)
+            .and_then(|lane| lane.memory.needs_known(now))
+    }
+
+    /// Takes in who has got something, read when `entries` were known; none: too many.
+    pub(crate) fn learn_known(&mut self, sale: SaleId, entries: i64, users: Option<Vec<UserId>>, now: Instant) {
         if let Some(lane) = self.by_sale.get_mut(&sale) {
-            lane.memory.learn_known(version, users);
+            lane.memory.learn_known(entries, users, now);
         }
     }
 
@@ -252,11 +262,12 @@ mod tests {
                 next_expiry: None,
             },
             waiting: 0,
+            entries: 3,
             next_expiry_in: None,
             opens_in: None,
         };
         lane.memory.learn(&empty, now);
-        lane.memory.learn_known(3, HashSet::new());
+        lane.memory.learn_known(3, Some(Vec::new()), now);
         lane.asking.insert(asking, 2);
         let refused =
             |lane: &Lane, user, waits| lane.admits(&request(user, waits), now).map_err(|refusal| refusal.code);

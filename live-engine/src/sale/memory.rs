@@ -1,7 +1,6 @@
 //! What the desk remembers of a sale, so that a crowd before an empty shelf, or before
 //! the door is open, costs the database nothing. Pure: time comes in from outside.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use shared::ids::UserId;
@@ -9,9 +8,14 @@ use shared::status::SaleStatus;
 use tokio::time::Instant;
 
 use super::store::SaleState;
+use crate::sieve::Sieve;
 
 /// How long "sold out" is believed.
 const BELIEVED: Duration = Duration::from_secs(1);
+/// How soon it is read again who has got something, after it was read, and after they
+/// were too many to be read.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+const TOO_MANY: Duration = Duration::from_secs(60);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -22,22 +26,27 @@ pub(super) struct Memory {
     opens: Option<Instant>,
     sold_out: Option<SoldOut>,
     known: Option<Known>,
+    /// No sooner than this it is read who has got something.
+    read_at: Option<Instant>,
     /// Until then a grant may be on its way that nobody here has heard of.
     unsure_until: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct SoldOut {
-    version: i64,
+    /// How many holds and places there ever were then.
+    entries: i64,
     until: Instant,
 }
 
 /// Those who have ever got units or a place in line. They are never refused from memory:
-/// what they send may be a resend, and a resend gets its first answer.
-#[derive(Debug)]
+/// what they send may be a resend, and a resend gets its first answer. A stranger who is
+/// taken for one of them is asked about, and loses nothing.
+#[derive(Debug, Default)]
 struct Known {
-    version: i64,
-    users: HashSet<UserId>,
+    /// All holds and places up to so many are known.
+    entries: i64,
+    users: Sieve,
 }
 
 /// What is known without asking.
@@ -58,8 +67,8 @@ impl Memory {
         let (sold_out, known) = (self.sold_out.as_ref()?, self.known.as_ref()?);
         let certain = now < sold_out.until
             && self.unsure_until.is_none_or(|until| now >= until)
-            && known.version == sold_out.version
-            && !known.users.contains(&user);
+            && known.entries >= sold_out.entries
+            && !known.users.may_have(user);
         certain.then_some(Refused::SoldOut)
     }
 
@@ -82,27 +91,56 @@ impl Memory {
             .map(|left| left.saturating_sub(Duration::from_millis(1)));
         let believed = lapses_in.unwrap_or(BELIEVED).min(BELIEVED);
         self.sold_out = empty.then_some(SoldOut {
-            version: progress.version,
+            entries: state.entries,
             until: asked + believed,
         });
         newer
     }
 
-    /// Whether those who have got something must be read before anybody is refused.
-    pub(super) fn needs_known(&self) -> Option<i64> {
-        let sold_out = self.sold_out.as_ref()?;
-        let read = self
-            .known
-            .as_ref()
-            .is_some_and(|known| known.version == sold_out.version);
-        (!read).then_some(sold_out.version)
+    /// A batch was granted: those who have got something in it, where there were
+    /// `before` holds and places before and `entries` are now.
+    pub(super) fn granted(&mut self, users: impl IntoIterator<Item = UserId>, before: i64, entries: i64) {
+        if before == 0 {
+            // Of a sale that nobody has got anything of, everybody is known.
+            self.known.get_or_insert_default();
+        }
+        let Some(known) = self.known.as_mut().filter(|known| known.entries >= before) else {
+            return;
+        };
+        for user in users {
+            known.users.insert(user);
+        }
+        known.entries = known.entries.max(entries);
     }
 
-    /// Takes in who has got something, read when `version` was known.
-    pub(super) fn learn_known(&mut self, version: i64, users: HashSet<UserId>) {
+    /// With how many holds and places it must be read who has got something, before
+    /// anybody is refused from memory.
+    pub(super) fn needs_known(&mut self, now: Instant) -> Option<i64> {
+        let needed = self.sold_out.as_ref()?.entries;
+        let is_known = self.known.as_ref().is_some_and(|known| known.entries >= needed);
+        if is_known || self.read_at.is_some_and(|at| now < at) {
+            return None;
+        }
+        self.read_at = Some(now + READ_AGAIN);
+        Some(needed)
+    }
+
+    /// Takes in who has got something, read when `entries` were known; none: too many.
+    pub(super) fn learn_known(&mut self, entries: i64, users: Option<Vec<UserId>>, now: Instant) {
+        let Some(users) = users else {
+            self.read_at = Some(now + TOO_MANY);
+            return;
+        };
+        let mut known = Known {
+            entries,
+            users: Sieve::default(),
+        };
+        for user in users {
+            known.users.insert(user);
+        }
         // A reading that took long may be overtaken.
-        if self.known.as_ref().is_none_or(|known| known.version <= version) {
-            self.known = Some(Known { version, users });
+        if self.known.as_ref().is_none_or(|newer| newer.entries <= entries) {
+            self.known = Some(known);
         }
     }
 
@@ -137,6 +175,7 @@ mod tests {
                 next_expiry: None,
             },
             waiting: 0,
+            entries: version,
             next_expiry_in: None,
             opens_in: None,
         }
@@ -161,7 +200,7 @@ mod tests {
             None,
             "not before it is known who has got something"
         );
-        memory.learn_known(5, HashSet::new());
+        memory.learn_known(5, Some(Vec::new()), now);
         assert_eq!(memory.refuses(stranger, now + Duration::from_millis(999)), GONE);
         assert_eq!(memory.refuses(stranger, now + BELIEVED), None);
         memory.learn(&lapsing(5, Duration::from_millis(300)), now);
@@ -174,9 +213,9 @@ mod tests {
         let (now, holder, stranger) = (Instant::now(), UserId::new(), UserId::new());
         let mut memory = Memory::default();
         memory.learn(&state(0, 5), now);
-        assert_eq!(memory.needs_known(), Some(5));
-        memory.learn_known(5, HashSet::from([holder]));
-        assert_eq!(memory.needs_known(), None);
+        assert_eq!(memory.needs_known(now), Some(5));
+        memory.learn_known(5, Some(vec![holder]), now);
+        assert_eq!(memory.needs_known(now), None);
         assert_eq!(
             (memory.refuses(stranger, now), memory.refuses(holder, now)),
             (GONE, None)
@@ -190,11 +229,44 @@ mod tests {
     }
 
     #[test]
+    fn a_sale_that_was_seen_from_its_first_grant_on_is_never_read() {
+        let (now, stranger) = (Instant::now(), UserId::new());
+        let holders: Vec<UserId> = (0..30_000).map(|_| UserId::new()).collect();
+        let mut memory = Memory::default();
+        for (batch, before) in holders.chunks(500).zip((0..).step_by(500)) {
+            memory.granted(batch.to_vec(), before, before + 500);
+        }
+        memory.learn(&state(0, 30_000), now);
+        assert_eq!(memory.needs_known(now), None);
+        assert!(holders.iter().all(|holder| memory.refuses(*holder, now).is_none()));
+        // A resend answered from the rows, and somebody who got nothing.
+        memory.granted([holders[0]], 30_000, 30_000);
+        let strangers = (0..1_000).filter(|_| memory.refuses(UserId::new(), now).is_some());
+        assert!(strangers.count() > 900);
+        // Somebody got something over REST.
+        memory.granted([stranger], 30_001, 30_002);
+        memory.learn(&state(0, 30_002), now);
+        assert_eq!(memory.refuses(UserId::new(), now), None);
+    }
+
+    #[test]
+    fn who_has_got_something_is_read_seldom_and_too_many_hardly_ever() {
+        let (now, mut memory) = (Instant::now(), Memory::default());
+        memory.learn(&state(0, 5), now);
+        assert_eq!(memory.needs_known(now), Some(5));
+        assert_eq!(memory.needs_known(now), None, "it is being read");
+        assert_eq!(memory.needs_known(now + READ_AGAIN), Some(5), "it could not be read");
+        memory.learn_known(5, None, now + READ_AGAIN);
+        assert_eq!(memory.needs_known(now + READ_AGAIN * 2), None);
+        assert_eq!(memory.needs_known(now + READ_AGAIN + TOO_MANY), Some(5));
+    }
+
+    #[test]
     fn news_of_a_free_unit_counts_at_once_and_old_news_never() {
         let (now, stranger) = (Instant::now(), UserId::new());
         let mut memory = Memory::default();
         memory.learn(&state(0, 5), now);
-        memory.learn_known(5, HashSet::new());
+        memory.learn_known(5, Some(Vec::new()), now);
         assert!(!memory.learn(&state(3, 4), now));
         assert_eq!(memory.refuses(stranger, now), GONE);
         assert!(memory.learn(&state(1, 6), now));
@@ -207,7 +279,7 @@ mod tests {
         let mut memory = Memory::default();
         memory.distrust(now + Duration::from_millis(400));
         memory.learn(&state(0, 5), now);
-        memory.learn_known(5, HashSet::new());
+        memory.learn_known(5, Some(Vec::new()), now);
         assert_eq!(memory.refuses(stranger, now), None);
         assert_eq!(memory.refuses(stranger, now + Duration::from_millis(400)), GONE);
     }

@@ -118,7 +118,7 @@ async fn tend(inner: Arc<Inner>, stream: StreamId, sale: SaleId, mut heard: watc
                 continue;
             }
         }
-        let swept = sweep(&inner, sale).await;
+        let swept = sweep(&inner, sale, false).await;
         if let Ok(Some(swept)) = &swept
             && std::mem::take(&mut is_new)
         {
@@ -181,9 +181,9 @@ async fn tell_of_the_end(inner: &Inner, stream: StreamId, sale: SaleId) {
 }
 
 /// Sweeps a sale and passes on what that brought.
-async fn sweep(inner: &Inner, sale: SaleId) -> Result<Option<Swept>, Failure> {
+async fn sweep(inner: &Inner, sale: SaleId, is_stray: bool) -> Result<Option<Swept>, Failure> {
     let asked = Instant::now();
-    let swept = with_connection(inner, async |conn| store::sweep(conn, sale).await).await?;
+    let swept = with_connection(inner, async |conn| store::sweep(conn, sale, is_stray).await).await?;
     if let Some(swept) = &swept {
         // Whatever is known here: what the room was told meanwhile may be older, of a sale
         // that was closed before its room heard of it even. The room knows what is news.
@@ -211,7 +211,9 @@ pub(super) async fn sweep_strays(inner: Arc<Inner>) {
             continue;
         };
         for sale in overdue {
-            if sweep(&inner, sale).await.is_err() {
+            let is_stray = !inner.watched().contains_key(&sale);
+            // One that cannot be swept does not stand in the way of the others.
+            if let Err(Failure::Away) = sweep(&inner, sale, is_stray).await {
                 break;
             }
         }

@@ -150,6 +150,10 @@ impl World {
             return;
         };
         let settled = batch.finish();
+        for granted in settled.granted {
+            let lanes = &mut self.nodes[node].lanes;
+            lanes.granted(sale, granted.users, granted.before, granted.entries);
+        }
         if let Some((state, asked)) = &settled.state {
             self.learn(node, state, *asked);
         }
@@ -158,12 +162,12 @@ impl World {
         self.hold_answers(node, settled.answers);
         self.holds_changed(node, &settled.holds);
         self.places_changed(node, &settled.places);
-        match self.nodes[node].lanes.needs_known(sale) {
-            Some(version) => {
+        match self.nodes[node].lanes.needs_known(sale, now) {
+            Some(entries) => {
                 if let Some(lane) = self.nodes[node].serving.get_mut(&sale) {
                     lane.is_asking = true;
                 }
-                self.ask(node, Ask::Known(sale, version));
+                self.ask(node, Ask::Known(sale, entries));
             }
             None => self.soon(Task::Lane(at, sale)),
         }
@@ -211,8 +215,10 @@ impl World {
                     batch.tried(tried, now);
                 }
             }
-            (Ask::Known(_, version), Reply::Known(users)) => {
-                self.nodes[node].lanes.learn_known(sale, version, users);
+            (Ask::Known(_, entries), Reply::Known(users)) => {
+                self.nodes[node]
+                    .lanes
+                    .learn_known(sale, entries, Some(users.into_iter().collect()), now);
             }
             _ => {}
         }

@@ -90,12 +90,14 @@ impl Shelf {
             return Some(Granted {
                 answers: vec![Err(ErrorCode::NotFound.into()); asks.len()],
                 changed: Vec::new(),
+                entries_before: 0,
                 state: None,
             });
         };
         let lapsed = shelved.sale.lapse(ms);
         let changed = shelved.apply(&lapsed);
         let mut answers = Vec::with_capacity(asks.len());
+        let entries_before = shelved.entries();
         let before = shelved.version;
         for ask in asks {
             let decided = shelved.sale.decide(&Command::Reserve(*ask), ms);
@@ -114,6 +116,7 @@ impl Shelf {
         Some(Granted {
             answers,
             changed,
+            entries_before,
             state: Some(shelved.state(stream, ms)),
         })
     }
@@ -392,6 +395,11 @@ impl Shelved {
         Duration::from_millis(u64::try_from(at - ms).unwrap_or(0))
     }
 
+    /// Holds asked for and places in line, all that ever were.
+    fn entries(&self) -> i64 {
+        i64::try_from(self.sale.requests.len()).unwrap_or(i64::MAX)
+    }
+
     fn state(&self, stream: StreamId, ms: Millis) -> SaleState {
         SaleState {
             stream,
@@ -403,6 +411,7 @@ impl Shelved {
                 next_expiry: self.next_expiry(),
             },
             waiting: u32::try_from(self.sale.waiting().count()).unwrap_or(u32::MAX),
+            entries: self.entries(),
             next_expiry_in: self.sale.next_expiry().map(|at| self.left_until(at, ms)),
             opens_in: Some(self.left_until(self.card.opens_at, ms)).filter(|left| !left.is_zero()),
         }

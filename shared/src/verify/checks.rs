@@ -46,6 +46,35 @@ pub const CHECKS: &[Invariant] = &[
                          + case when r.extended_at is null then 0 else least(s.hold_seconds, 60) end) as broken
                 from reservations r join flash_sales s on s.id = r.sale_id",
     },
+    // What is overdue is swept within seconds; the grace leaves time for an outage.
+    Invariant {
+        name: "holds_lapse",
+        proves: "no hold stands ten minutes past its time",
+        sql: "select id::text as subject, expires_at < now() - interval '10 minutes' as broken
+                from reservations where status = 'held'",
+    },
+    Invariant {
+        name: "sales_end",
+        proves: "no sale is open ten minutes past its end, or in a show that is over",
+        sql: "select f.id::text as subject,
+                     f.ends_at < now() - interval '10 minutes' or s.status in ('ended', 'cancelled') as broken
+                from flash_sales f join streams s on s.id = f.stream_id where f.status = 'open'",
+    },
+    Invariant {
+        name: "holds_ordered_once",
+        proves: "a hold is in one order at most that is neither cancelled nor expired",
+        sql: "select i.reservation_id::text as subject, count(distinct o.id) > 1 as broken
+                from order_items i join orders o on o.id = i.order_id and o.status not in ('cancelled', 'expired')
+               where i.reservation_id is not null group by i.reservation_id",
+    },
+    Invariant {
+        name: "sale_entries",
+        proves: "a sale has counted every hold that was asked for and every place in its line",
+        sql: "select s.id::text as subject,
+                     s.entries <> (select count(*) from reservations r where r.sale_id = s.id and r.origin <> 'line')
+                                  + (select count(*) from reservation_waitlist w where w.sale_id = s.id) as broken
+                from flash_sales s",
+    },
     Invariant {
         name: "wait_list_counts",
         proves: "a sale knows how many wait for it, and nobody waits for one that is over",
@@ -205,6 +234,15 @@ pub const CHECKS: &[Invariant] = &[
                 from orders",
     },
     Invariant {
+        name: "orders_expire",
+        proves: "no order waits for its payment ten minutes past its time, unless one is under way",
+        sql: "select o.id::text as subject,
+                     least(o.expires_at, o.holds_until) < now() - interval '10 minutes'
+                     and not exists (select from payments p where p.order_id = o.id
+                                      and p.status in ('created', 'processing', 'requires_action')) as broken
+                from orders o where o.status = 'pending_payment'",
+    },
+    Invariant {
         name: "ledger_balances",
         proves: "every ledger transaction sums to zero in each currency",
         sql: "select transaction_id || ' ' || currency as subject, sum(amount_minor) <> 0 as broken
@@ -329,6 +367,41 @@ pub const CHECKS: &[Invariant] = &[
                 from (select distinct stream_id, epoch from stream_chat_messages
                       union select distinct stream_id, epoch from stream_events) n
                 left join room_leases l on l.stream_id = n.stream_id",
+    },
+    // As far as it can be known: rows carry the clocks of the nodes that numbered them.
+    Invariant {
+        name: "epochs_in_turn",
+        proves: "nothing was numbered under an epoch a minute after the next one had begun",
+        sql: "select stream_id || ' epoch ' || epoch as subject,
+                     coalesce(last > min(first) over later + interval '1 minute', false) as broken
+                from (select stream_id, epoch, min(created_at) as first, max(created_at) as last
+                        from (select stream_id, epoch, created_at from stream_chat_messages
+                              union all select stream_id, epoch, created_at from stream_events) n
+                       group by stream_id, epoch) epochs
+              window later as (partition by stream_id order by epoch
+                               rows between 1 following and unbounded following)",
+    },
+    Invariant {
+        name: "rooms_are_told",
+        proves: "no room that is open has left what it must hear of untold for ten minutes",
+        sql: "select o.id::text as subject, o.created_at < now() - interval '10 minutes' as broken
+                from outbox o join room_leases l on l.stream_id = o.stream_id and l.expires_at > now()
+               where o.delivered_at is null",
+    },
+    Invariant {
+        name: "ended_shows_feature_nothing",
+        proves: "a show that is over shows no product",
+        sql: "select id::text as subject, featured_product_id is not null as broken from streams where status = 'ended'",
+    },
+    Invariant {
+        name: "held_messages_said_once",
+        proves: "what was held for a moderator was not said beside it, and not before it was approved",
+        sql: "select r.message_id::text as subject,
+                     exists (select from stream_chat_messages m
+                              where m.user_id = r.user_id and m.stream_id = r.stream_id and m.request_id = r.request_id)
+                     or r.status <> 'approved'
+                        and exists (select from stream_chat_messages m where m.id = r.message_id) as broken
+                from chat_reviews r",
     },
     Invariant {
         name: "chat_said_once",

@@ -5,11 +5,13 @@
 pub(super) mod line;
 pub(crate) mod reserve;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::Timestamp;
 use shared::error::ErrorCode;
-use shared::ids::{ProductId, ReservationId, SaleId, StreamId, UserId};
+use shared::ids::{ReservationId, SaleId, StreamId, UserId};
+use shared::live::RoomNotice;
 use shared::protocol::Reservation;
 use shared::status::{ReservationStatus, SaleStatus};
 use sqlx::{Connection, PgConnection};
@@ -25,6 +27,8 @@ pub(crate) struct SaleState {
     pub(crate) progress: SaleProgress,
     /// People in line.
     pub(crate) waiting: u32,
+    /// Holds asked for and places in line, all that ever were.
+    pub(crate) entries: i64,
     /// Until the earliest hold lapses.
     pub(crate) next_expiry_in: Option<Duration>,
     /// Until the sale opens, if that is ahead.
@@ -41,9 +45,9 @@ pub(crate) struct Swept {
 }
 
 /// Expires a sale's stale holds, offers what that frees to the wait list and closes the
-/// sale when it is over; what then is free for everybody again is told to the rooms that
-/// show it. None: no such sale.
-pub(super) async fn sweep(conn: &mut PgConnection, sale: SaleId) -> Result<Option<Swept>, sqlx::Error> {
+/// sale when it is over. `is_stray`: its room is not here, and is told by the outbox.
+/// None: no such sale.
+pub(super) async fn sweep(conn: &mut PgConnection, sale: SaleId, is_stray: bool) -> Result<Option<Swept>, sqlx::Error> {
     let mut tx = conn.begin().await?;
     let rows = sqlx::query!(
         r#"select w.outcome, w.reservation_id as "reservation: ReservationId", w.user_id as "user: UserId", w.quantity,
@@ -58,8 +62,7 @@ pub(super) async fn sweep(conn: &mut PgConnection, sale: SaleId) -> Result<Optio
         return Ok(None);
     };
     let times = sqlx::query!(
-        r#"select stream_id as "stream: StreamId", product_id as "product: ProductId",
-                  coalesce(closed_at >= now(), false) as "closed_now!",
+        r#"select stream_id as "stream: StreamId", entries,
                   (extract(epoch from $2 - clock_timestamp()) * 1000)::bigint as next_expiry_ms,
                   (extract(epoch from opens_at - clock_timestamp()) * 1000)::bigint as "opens_ms!",
                   (extract(epoch from ends_at - clock_timestamp()) * 1000)::bigint as "ends_ms!"
@@ -87,8 +90,8 @@ pub(super) async fn sweep(conn: &mut PgConnection, sale: SaleId) -> Result<Optio
         ))
     });
     let changed: Vec<_> = changed.collect();
-    if times.closed_now || (first.status == SaleStatus::Closed && !changed.is_empty()) {
-        shared::outbox::push_product_changed(&mut tx, times.product).await?;
+    if is_stray {
+        tell_elsewhere(&mut tx, times.stream, sale, &changed).await?;
     }
     let swept = Swept {
         changed,
@@ -96,6 +99,7 @@ pub(super) async fn sweep(conn: &mut PgConnection, sale: SaleId) -> Result<Optio
             stream: times.stream,
             progress: progress(sale, first.remaining, first.version, first.status, first.next_expiry),
             waiting: u32::try_from(first.waiting).unwrap_or(0),
+            entries: times.entries,
             next_expiry_in: times.next_expiry_ms.map(from_ms),
             opens_in: (times.opens_ms > 0).then(|| from_ms(times.opens_ms)),
         },
@@ -103,6 +107,25 @@ pub(super) async fn sweep(conn: &mut PgConnection, sale: SaleId) -> Result<Optio
     };
     tx.commit().await?;
     Ok(Some(swept))
+}
+
+/// Tells the room of a sale, wherever it is, that the sale and these holds have changed.
+async fn tell_elsewhere(
+    tx: &mut PgConnection,
+    stream: StreamId,
+    sale: SaleId,
+    changed: &[(UserId, Reservation)],
+) -> Result<(), sqlx::Error> {
+    shared::outbox::push(tx, stream, &RoomNotice::SaleChanged { sale }).await?;
+    let mut of_people: BTreeMap<UserId, Vec<ReservationId>> = BTreeMap::new();
+    for (user, hold) in changed {
+        of_people.entry(*user).or_default().push(hold.reservation);
+    }
+    for (user, reservations) in of_people {
+        let notice = RoomNotice::ReservationsChanged { user, reservations };
+        shared::outbox::push(tx, stream, &notice).await?;
+    }
+    Ok(())
 }
 
 /// A hold that was given up.
@@ -135,18 +158,6 @@ pub(super) async fn release(
     };
     let offered = offered(&mut tx, &row.offered).await?;
     let state = counters(&mut tx, row.sale).await?;
-    if state
-        .as_ref()
-        .is_some_and(|state| state.progress.status == SaleStatus::Closed)
-    {
-        let product = sqlx::query_scalar!(
-            r#"select product_id as "product: ProductId" from flash_sales where id = $1"#,
-            row.sale.0
-        )
-        .fetch_one(&mut *tx)
-        .await?;
-        shared::outbox::push_product_changed(&mut tx, product).await?;
-    }
     tx.commit().await?;
     Ok(Ok(Released { offered, state }))
 }
@@ -188,7 +199,7 @@ async fn offered(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<(UserId, R
 /// A sale's counters as they are.
 pub(super) async fn counters(conn: &mut PgConnection, sale: SaleId) -> Result<Option<SaleState>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"select s.stream_id as "stream: StreamId", s.status as "status: SaleStatus", s.version, s.waiting,
+        r#"select s.stream_id as "stream: StreamId", s.status as "status: SaleStatus", s.version, s.waiting, s.entries,
                   case when s.status = 'open' then s.quantity - s.held - s.sold else 0 end as "remaining!",
                   n.next_expiry as "next_expiry?",
                   (extract(epoch from n.next_expiry - clock_timestamp()) * 1000)::bigint as next_expiry_ms,
@@ -205,6 +216,7 @@ pub(super) async fn counters(conn: &mut PgConnection, sale: SaleId) -> Result<Op
         stream: row.stream,
         progress: progress(sale, row.remaining, row.version, row.status, row.next_expiry),
         waiting: u32::try_from(row.waiting).unwrap_or(0),
+        entries: row.entries,
         next_expiry_in: row.next_expiry_ms.map(from_ms),
         opens_in: (row.opens_ms > 0).then(|| from_ms(row.opens_ms)),
     }))
@@ -213,15 +225,17 @@ pub(super) async fn counters(conn: &mut PgConnection, sale: SaleId) -> Result<Op
 /// How long a sale's own room has to sweep it before others do.
 const GRACE_SECONDS: f64 = 2.0;
 
-/// Sales that somebody should have swept some seconds ago, wherever their rooms are.
+/// Sales that somebody should have swept some seconds ago, wherever their rooms are; what
+/// has waited longest first.
 pub(super) async fn overdue(conn: &mut PgConnection) -> Result<Vec<SaleId>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select id as "id!: SaleId" from flash_sales
-            where status = 'open' and ends_at < clock_timestamp() - make_interval(secs => $1)
-           union
-           select sale_id from reservations
-            where status = 'held' and expires_at < clock_timestamp() - make_interval(secs => $1)
-           limit 64"#,
+        r#"select t.id as "id!: SaleId"
+             from (select id, ends_at as due from flash_sales
+                    where status = 'open' and ends_at < clock_timestamp() - make_interval(secs => $1)
+                    union all
+                   select sale_id, expires_at from reservations
+                    where status = 'held' and expires_at < clock_timestamp() - make_interval(secs => $1)) t
+            group by t.id order by min(t.due) limit 64"#,
         GRACE_SECONDS
     )
     .fetch_all(conn)

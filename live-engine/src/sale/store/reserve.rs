@@ -1,6 +1,5 @@
 //! Asking a sale for units, a batch at a time.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use shared::Timestamp;
@@ -19,6 +18,8 @@ pub(crate) struct Granted {
     pub(crate) answers: Vec<Result<Outcome, Refusal>>,
     /// Holds that lapsed on the way, and those that their units became.
     pub(crate) changed: Vec<(UserId, Reservation)>,
+    /// How many holds and places there ever were before it.
+    pub(crate) entries_before: i64,
     /// None: there is no such sale.
     pub(crate) state: Option<SaleState>,
 }
@@ -45,6 +46,7 @@ pub(in crate::sale) async fn reserve(
                   f.wait_status as "wait_status: WaitStatus", f.place_in_line,
                   f.sale_remaining as "remaining!", f.sale_version as "version!",
                   f.sale_status as "status!: SaleStatus", f.sale_waiting as "waiting!", f.next_expiry,
+                  f.sale_entries_before as "entries_before!", f.sale_entries as "entries!",
                   (extract(epoch from f.next_expiry - clock_timestamp()) * 1000)::bigint as next_expiry_ms,
                   (extract(epoch from f.sale_opens_at - clock_timestamp()) * 1000)::bigint as opens_ms,
                   (select stream_id from flash_sales where id = $1) as "stream: StreamId"
@@ -62,10 +64,12 @@ pub(in crate::sale) async fn reserve(
         // A row that were missing would be our defect.
         answers: vec![Err(ErrorCode::Internal.into()); asks.len()],
         changed: Vec::new(),
+        entries_before: 0,
         state: None,
     };
     for row in rows {
         granted.state = row.state(sale);
+        granted.entries_before = row.entries_before;
         let Some(position) = row.position else {
             let hold = row.hold(sale);
             granted.changed.extend(hold.map(|hold| (row.user, hold)));
@@ -96,6 +100,8 @@ struct Row {
     version: i64,
     status: SaleStatus,
     waiting: i32,
+    entries_before: i64,
+    entries: i64,
     next_expiry: Option<Timestamp>,
     next_expiry_ms: Option<i64>,
     opens_ms: Option<i64>,
@@ -108,6 +114,7 @@ impl Row {
             stream,
             progress: progress(sale, self.remaining, self.version, self.status, self.next_expiry),
             waiting: u32::try_from(self.waiting).unwrap_or(0),
+            entries: self.entries,
             next_expiry_in: self.next_expiry_ms.map(from_ms),
             opens_in: self.opens_in(),
         })
@@ -162,7 +169,7 @@ pub(in crate::sale) async fn known(
     conn: &mut PgConnection,
     sale: SaleId,
     at_most: usize,
-) -> Result<Option<HashSet<UserId>>, sqlx::Error> {
+) -> Result<Option<Vec<UserId>>, sqlx::Error> {
     let users = sqlx::query_scalar!(
         r#"select user_id as "user!: UserId" from reservations where sale_id = $1
             union
@@ -173,5 +180,5 @@ pub(in crate::sale) async fn known(
     )
     .fetch_all(conn)
     .await?;
-    Ok((users.len() <= at_most).then(|| users.into_iter().collect()))
+    Ok((users.len() <= at_most).then_some(users))
 }
