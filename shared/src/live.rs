@@ -54,6 +54,9 @@ pub enum RoomNotice {
     /// decided it sends it at once and marks the row with the event; a new owner finds
     /// the row unmarked after a crash and sends it then.
     Happened {
+        /// Its number among the show's, in the order of the commits: what is older than
+        /// what was told of the same matter is told no more.
+        no: i64,
         /// The event.
         event: Box<RoomEvent>,
     },

@@ -11,23 +11,60 @@ use uuid::Uuid;
 use crate::bus::Bus;
 use crate::ids::{ProductId, SellerId, StreamId};
 use crate::live::{OUTBOX_HINTS, PEOPLE_HINTS, RoomNotice};
+use crate::protocol::RoomEvent;
 
-/// Adds a notice for one room.
+/// An event that a command has caused, and the row that keeps it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Happened {
+    /// The row.
+    pub row: Uuid,
+    /// Its number among the show's.
+    pub no: i64,
+    /// The event.
+    pub event: RoomEvent,
+}
+
+/// Adds a notice for one room and tells its row.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn push(conn: &mut PgConnection, stream: StreamId, notice: &RoomNotice) -> Result<(), sqlx::Error> {
+pub async fn push(conn: &mut PgConnection, stream: StreamId, notice: &RoomNotice) -> Result<Uuid, sqlx::Error> {
     let payload = serde_json::to_value(notice).map_err(|e| sqlx::Error::Encode(e.into()))?;
+    let row = Uuid::now_v7();
     sqlx::query!(
         "insert into outbox (id, topic, stream_id, payload) values ($1, $2, $3, $4)",
-        Uuid::now_v7(),
+        row,
         notice.topic(),
         stream.0,
         payload
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(row)
+}
+
+/// Adds what a command has caused in one room. The stream's row is locked until the
+/// transaction ends, so that numbers are in the order of the commits.
+///
+/// # Errors
+/// When the database fails; `RowNotFound` when there is no such stream.
+pub async fn push_happened(
+    conn: &mut PgConnection,
+    stream: StreamId,
+    event: RoomEvent,
+) -> Result<Happened, sqlx::Error> {
+    let no = sqlx::query_scalar!(
+        "update streams set command_no = command_no + 1 where id = $1 returning command_no",
+        stream.0
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let notice = RoomNotice::Happened {
+        no,
+        event: Box::new(event.clone()),
+    };
+    let row = push(conn, stream, &notice).await?;
+    Ok(Happened { row, no, event })
 }
 
 /// Adds a notice for every show at hand, on air or about to be, that has the product in

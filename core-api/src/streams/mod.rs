@@ -64,10 +64,10 @@ async fn cancel_in(conn: &mut PgConnection, shop: &Shopkeeper, id: StreamId) -> 
     if !store::cancel(conn, id, shop.seller).await? {
         return Ok(false);
     }
-    let event = Box::new(RoomEvent::StreamStatus {
+    let event = RoomEvent::StreamStatus {
         status: StreamStatus::Cancelled,
-    });
-    outbox::push(conn, id, &RoomNotice::Happened { event }).await?;
+    };
+    outbox::push_happened(conn, id, event).await?;
     Ok(true)
 }
 

@@ -31,6 +31,9 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 /// Marks that may wait; more are dropped, and their rows come again.
 const MAX_MARKS: usize = 65_536;
 
+/// Rows that cannot be read and are remembered as such; further ones are read again.
+const MAX_UNREADABLE: usize = 10_000;
+
 /// A row that is done, and the epoch that did it.
 type Mark = (Uuid, StreamId, i64);
 
@@ -70,6 +73,7 @@ impl Feed {
             shared: shared.clone(),
             sink,
             handed: HashMap::new(),
+            unreadable: Vec::new(),
         };
         db.spawn(reader.run(bus));
         Self { shared }
@@ -113,6 +117,8 @@ struct Reader {
     sink: Arc<dyn Sink>,
     /// When a row was handed over last: a burst of hints shall not repeat it.
     handed: HashMap<Uuid, Instant>,
+    /// Rows that this version cannot read: they shall not be in the way of the others.
+    unreadable: Vec<Uuid>,
 }
 
 impl Reader {
@@ -150,7 +156,8 @@ impl Reader {
             self.put_back(marks);
             return Err(error);
         }
-        let work = async |conn: &mut PgConnection| store::undelivered(conn, &owned).await;
+        let unreadable = &self.unreadable;
+        let work = async |conn: &mut PgConnection| store::undelivered(conn, &owned, unreadable).await;
         let rows = db::alone(&self.pool, work).await?;
         self.health.answered();
         self.hand_over(rows);
@@ -184,7 +191,12 @@ impl Reader {
             match serde_json::from_value(row.payload) {
                 Ok(notice) => rooms.entry(row.stream).or_default().push((row.id, notice)),
                 // Written by a newer version, perhaps: it stays for the one that can read it.
-                Err(error) => tracing::error!(%error, row = %row.id, "an outbox row cannot be read"),
+                Err(error) => {
+                    tracing::error!(%error, row = %row.id, "an outbox row cannot be read");
+                    if self.unreadable.len() < MAX_UNREADABLE {
+                        self.unreadable.push(row.id);
+                    }
+                }
             }
         }
         for (stream, notices) in rooms {

@@ -13,15 +13,20 @@ pub(super) struct OutboxRow {
 }
 
 /// Undelivered rows of rooms, oldest first, so many of each at most: one room's flood
-/// shall not hide another's row.
-pub(super) async fn undelivered(conn: &mut PgConnection, streams: &[Uuid]) -> Result<Vec<OutboxRow>, sqlx::Error> {
+/// shall not hide another's row. Without those that nobody here can read.
+pub(super) async fn undelivered(
+    conn: &mut PgConnection,
+    streams: &[Uuid],
+    unreadable: &[Uuid],
+) -> Result<Vec<OutboxRow>, sqlx::Error> {
     sqlx::query_as!(
         OutboxRow,
         r#"select o.id, o.stream_id as "stream!: StreamId", o.payload
              from unnest($1::uuid[]) as s (id)
-            cross join lateral (select * from outbox where stream_id = s.id and delivered_at is null
+            cross join lateral (select * from outbox where stream_id = s.id and delivered_at is null and id <> all ($2)
                                  order by id limit 500) o"#,
-        streams
+        streams,
+        unreadable
     )
     .fetch_all(conn)
     .await

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::StreamId;
+use shared::outbox::Happened;
 use shared::protocol::{Millis, Outcome, Private, RoomEvent, ShowSummary};
 use shared::status::StreamStatus;
 use uuid::Uuid;
@@ -30,6 +31,7 @@ use super::host::HostQueue;
 use super::host_watch::{HostPatience, HostWatch, Show};
 use super::log::LogLimits;
 use super::mirror::Mirror;
+use super::newest::Newest;
 use super::notices::Notices;
 use super::pace::Pace;
 use super::powers::Powers;
@@ -90,6 +92,7 @@ pub struct Core {
     pub(super) mutes_made: u64,
     pub(super) hosts: HostQueue,
     pub(super) notices: Notices,
+    pub(super) newest: Newest,
     pub(super) pace: Pace,
     backlog: Arc<Queue>,
     load: Arc<Load>,
@@ -144,6 +147,7 @@ impl Core {
             mutes_made: 0,
             hosts: HostQueue::default(),
             notices: Notices::default(),
+            newest: Newest::new(rows.command_no),
             pace: Pace::default(),
             backlog,
             load,
@@ -200,24 +204,35 @@ impl Core {
 
     /// What a committed change means for viewers: decided, numbered, stored with the
     /// outbox row that caused it marked. A row that means nothing is marked all the same.
-    pub(super) fn happen(&mut self, command: Command, outbox: Option<Uuid>, now: Now) {
+    /// False: too many events wait for the database. Nothing has happened then, and the
+    /// row comes again.
+    pub(super) fn happen(&mut self, command: Command, outbox: Option<Uuid>, now: Now) -> bool {
         let events = self.state.decide(command, now.ms).unwrap_or_default();
         if events.is_empty() {
-            self.mark(outbox.into_iter().collect());
+            self.nothing_more(outbox, now);
+            return true;
         }
-        let mut outbox: Vec<_> = outbox.into_iter().collect();
-        for event in events {
-            if self.unoffered.len() >= MAX_UNOFFERED {
-                // Its row stays unmarked and comes again.
-                tracing::error!(stream = %self.stream, "too many events wait for the database");
-                return;
+        if self.unoffered.len() + events.len() > MAX_UNOFFERED {
+            tracing::error!(stream = %self.stream, "too many events wait for the database");
+            if let Some(row) = outbox {
+                self.notices.forget(row);
             }
-            let entry = self.entry(Row::of(event.clone()), std::mem::take(&mut outbox), now.ms);
+            return false;
+        }
+        let last = events.len() - 1;
+        for (nth, event) in events.into_iter().enumerate() {
+            // With the last: where only the first is stored, all of them are told again.
+            let row = outbox.filter(|_| nth == last);
+            if let Some(row) = row {
+                self.notices.done(row, self.next_seq, now.at);
+            }
+            let entry = self.entry(Row::of(event.clone()), row.into_iter().collect(), now.ms);
             self.unoffered.push_back(entry);
             self.number(event, now.ms);
         }
         self.offer();
         self.stir(now);
+        true
     }
 
     fn entry(&self, row: Row, outbox: Vec<Uuid>, now: Millis) -> Entry {
@@ -397,11 +412,11 @@ impl Core {
     }
 
     /// What [`Effect::LookAfterHost`] came to.
-    pub fn looked_after_host(&mut self, result: Result<Vec<(Uuid, RoomEvent)>, Refusal>, now: Now) {
+    pub fn looked_after_host(&mut self, result: Result<Vec<Happened>, Refusal>, now: Now) {
         self.watch.done();
         // What has failed is tried again with the next look.
-        for (outbox, event) in result.unwrap_or_default() {
-            self.committed(outbox, event, now);
+        for happened in result.unwrap_or_default() {
+            self.committed(happened, now);
         }
     }
 
@@ -419,7 +434,8 @@ impl Core {
     /// The room closes here: whoever waits is told so.
     pub fn give_up(&mut self) {
         let unavailable = || Err(ErrorCode::RoomUnavailable.into());
-        let waiting = self.chat.said.give_up();
+        let recalled = self.chat.recalls.give_up().map(|say| (say.conn, say.id));
+        let waiting: Vec<_> = self.chat.said.give_up().into_iter().chain(recalled).collect();
         self.reply(waiting.into_iter().map(|who| (who, unavailable())));
         for asker in self.hosts.give_up() {
             self.effect(Effect::Answer(asker, unavailable()));

@@ -5,15 +5,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use shared::error::{ErrorCode, Refusal};
-use shared::ids::UserId;
-use shared::protocol::{HostCommand, Muted, Private, RoomEvent};
-use uuid::Uuid;
-
 use super::core::{Core, Effect, Now};
 use super::state::{Command, RoomState};
 use super::store::host::{HostAct, HostDone, Whom};
 use super::{Asker, Host};
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::UserId;
+use shared::outbox::Happened;
+use shared::protocol::{HostCommand, Muted, Private, RoomEvent};
 
 /// Commands that may wait for their turn.
 const WAITING: usize = 64;
@@ -146,8 +145,8 @@ impl Core {
             if let Some(user) = done.turned_out {
                 self.turn_out(user);
             }
-            for (outbox, event) in done.events {
-                self.committed(outbox, event, now);
+            for happened in done.events {
+                self.committed(happened, now);
             }
             for (whom, message) in done.told {
                 match whom {
@@ -184,9 +183,14 @@ impl Core {
 
     /// A host's command has caused this: told once, whether by its own answer or by its
     /// outbox row.
-    pub(super) fn committed(&mut self, outbox: Uuid, event: RoomEvent, now: Now) {
-        if !self.notices.begin(outbox) {
+    pub(super) fn committed(&mut self, happened: Happened, now: Now) {
+        let Happened { row, no, event } = happened;
+        if !self.notices.begin(row) {
             return;
+        }
+        if !self.newest.admits(no, &event, &self.state) {
+            // The answer was late, and a later command has been faster.
+            return self.nothing_more([row], now);
         }
         if let RoomEvent::SaleOpened { sale } = &event {
             self.effect(Effect::Watch(sale.clone(), None));
@@ -194,10 +198,19 @@ impl Core {
         if let RoomEvent::SaleClosed { sale } = &event {
             self.pace.forget(*sale);
         }
-        self.notices.done(outbox, self.next_seq(), now.at);
-        match self.unstruck(event) {
-            Some(event) => self.happen(Command::Committed(event), Some(outbox), now),
-            None => self.mark(vec![outbox]),
+        let shown = match &event {
+            RoomEvent::Featured { product } => Some(product.id),
+            _ => None,
+        };
+        let Some(event) = self.unstruck(event) else {
+            return self.nothing_more([row], now);
+        };
+        if self.happen(Command::Committed(event.clone()), Some(row), now) {
+            self.newest.told(no, &event);
+        }
+        if let Some(product) = shown {
+            // The card is as old as its commit, and a change of the product may have been met since.
+            self.product_changed(product, Vec::new());
         }
     }
 }

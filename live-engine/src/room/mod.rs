@@ -16,6 +16,7 @@ pub mod leases;
 mod live;
 pub mod log;
 pub mod mirror;
+mod newest;
 mod notices;
 mod open;
 pub mod orphans;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use shared::error::Refusal;
 use shared::ids::{ProductId, SaleId, UserId};
 use shared::live::RoomNotice;
+use shared::outbox::Happened;
 use shared::protocol::{LineUpCard, Muted, Private, Reservation, RoomEvent};
 use shared::rights::{Right, Rights};
 use shared::status::SaleStatus;
@@ -24,6 +25,9 @@ use crate::types::SaleProgress;
 
 /// How long a row that is done is remembered: it may have been read before it was marked.
 const REMEMBERED: Duration = Duration::from_secs(30);
+
+/// How soon counters are told again that could not be.
+const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
 enum Row {
@@ -67,7 +71,7 @@ impl Notices {
     }
 
     /// A row could not be dealt with: it will come again.
-    fn forget(&mut self, row: Uuid) {
+    pub(super) fn forget(&mut self, row: Uuid) {
         self.rows.remove(&row);
         self.openings.remove(&row);
     }
@@ -88,7 +92,12 @@ impl Notices {
 
 impl Core {
     /// Takes up outbox rows.
-    pub fn notices(&mut self, rows: Vec<(Uuid, RoomNotice)>, now: Now) {
+    pub fn notices(&mut self, mut rows: Vec<(Uuid, RoomNotice)>, now: Now) {
+        // Commands in the order of their commits; their rows' ids are of several clocks.
+        rows.sort_by_key(|(_, notice)| match notice {
+            RoomNotice::Happened { no, .. } => *no,
+            _ => i64::MAX,
+        });
         let mut products: BTreeMap<ProductId, Vec<Uuid>> = BTreeMap::new();
         let mut sales: BTreeMap<SaleId, Vec<Uuid>> = BTreeMap::new();
         let mut line_up = Vec::new();
@@ -98,7 +107,7 @@ impl Core {
                 // This may be the row of the command under way: it comes again.
                 continue;
             }
-            if let RoomNotice::Happened { event } = notice {
+            if let RoomNotice::Happened { no, event } = notice {
                 match *event {
                     // Since then units may have gone, or the sale may be over.
                     RoomEvent::SaleOpened { sale } => {
@@ -107,7 +116,7 @@ impl Core {
                             sales.entry(sale.id).or_default().push(row);
                         }
                     }
-                    event => self.committed(row, event, now),
+                    event => self.committed(Happened { row, no, event }, now),
                 }
                 continue;
             }
@@ -136,7 +145,6 @@ impl Core {
                     self.effect(Effect::Read(Read::Mute(row, user, self.mutes_made)));
                 }
                 RoomNotice::Banned { user } => {
-                    self.notices.done(row, self.next_seq(), now.at);
                     self.turn_out(user);
                     self.happen(Command::Banned(user), Some(row), now);
                 }
@@ -147,7 +155,6 @@ impl Core {
                     self.nothing_more([row], now);
                 }
                 RoomNotice::Purchased { name, title, quantity } => {
-                    self.notices.done(row, self.next_seq(), now.at);
                     self.happen(Command::Purchased { name, title, quantity }, Some(row), now);
                 }
                 RoomNotice::Happened { .. } | RoomNotice::SaleChanged { .. } => {
@@ -174,6 +181,7 @@ impl Core {
             Reading::Words(rows, found) => self.words_read(rows, found, now),
             Reading::Members(audience, users, found) => self.members_read(audience, users, found, now),
             Reading::Quote(user, message, quote) => self.quote_read(user, message, quote, now),
+            Reading::Said(user, request, found) => self.said_read(user, request, found, now),
             Reading::Mute(row, user, made, mute) => self.mute_read(row, user, made, mute, now),
             Reading::Holds(row, user, holds) => self.holds_read(row, user, holds, now),
         }
@@ -194,7 +202,7 @@ impl Core {
     }
 
     /// One reading of a product at a time, so that a later one is never the older.
-    fn product_changed(&mut self, product: ProductId, rows: Vec<Uuid>) {
+    pub(super) fn product_changed(&mut self, product: ProductId, rows: Vec<Uuid>) {
         if let Some(waiting) = self.notices.products.get_mut(&product) {
             waiting.extend(rows);
             return;
@@ -246,11 +254,11 @@ impl Core {
     fn with_rows(&mut self, command: Command, rows: Vec<Uuid>, now: Now) {
         let mut rows = rows.into_iter();
         let first = rows.next();
-        if let Some(row) = first {
-            self.notices.done(row, self.next_seq(), now.at);
+        if self.happen(command, first, now) {
+            self.nothing_more(rows, now);
+        } else {
+            self.later(rows.collect());
         }
-        self.happen(command, first, now);
-        self.nothing_more(rows, now);
     }
 
     fn sale_read(&mut self, sale: SaleId, rows: Vec<Uuid>, found: Result<Option<FoundSale>, Refusal>, now: Now) {
@@ -365,7 +373,7 @@ impl Core {
         }
         match self.pace.note(progress, now.at) {
             Told::Never | Told::Waiting => {}
-            Told::Now(progress) => self.happen(Command::Progress(progress), None, now),
+            Told::Now(progress) => self.tell(progress, now),
             Told::In(after) => self.effect(Effect::WakeSale(sale, now.at + after)),
         }
         if self.state.sale(sale).is_none() {
@@ -376,7 +384,15 @@ impl Core {
     /// The time of [`Effect::WakeSale`] has come.
     pub fn sale_due(&mut self, sale: SaleId, now: Now) {
         if let Some(progress) = self.pace.due(sale, now.at) {
-            self.happen(Command::Progress(progress), None, now);
+            self.tell(progress, now);
+        }
+    }
+
+    /// Tells a sale's counters, if not now, then a little later: no row brings them again.
+    fn tell(&mut self, progress: SaleProgress, now: Now) {
+        if !self.happen(Command::Progress(progress.clone()), None, now) {
+            self.effect(Effect::WakeSale(progress.sale, now.at + AGAIN));
+            self.pace.put_back(progress);
         }
     }
 }

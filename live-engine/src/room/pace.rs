@@ -81,6 +81,18 @@ impl Pace {
         Some(progress)
     }
 
+    /// What was to be told could not be: it waits, unless something newer is known.
+    pub fn put_back(&mut self, progress: SaleProgress) {
+        let sale = self.sales.entry(progress.sale).or_insert(Sale {
+            version: progress.version,
+            told: None,
+            waiting: None,
+        });
+        if progress.version >= sale.version {
+            sale.waiting = Some(progress);
+        }
+    }
+
     /// A sale is over.
     pub fn forget(&mut self, sale: SaleId) {
         self.sales.remove(&sale);
@@ -123,6 +135,19 @@ mod tests {
         assert_eq!(pace.due(sale, at(250)), Some(progress(sale, 5, 4)));
         assert_eq!(pace.due(sale, at(250)), None);
         assert!(matches!(pace.note(progress(sale, 4, 5), at(490)), Told::In(_)));
+    }
+
+    #[test]
+    fn what_could_not_be_told_waits_for_its_time() {
+        let (mut pace, sale, start) = (Pace::default(), SaleId::new(), Instant::now());
+        let first = progress(sale, 0, 2);
+        assert_eq!(pace.note(first.clone(), start), Told::Now(first.clone()));
+        pace.put_back(first.clone());
+        assert_eq!(pace.note(first.clone(), start), Told::Never, "it waits already");
+        assert_eq!(pace.due(sale, start + EVERY), Some(first.clone()));
+        pace.note(progress(sale, 1, 3), start + EVERY);
+        pace.put_back(first);
+        assert_eq!(pace.due(sale, start + EVERY * 2), None, "something newer is known");
     }
 
     #[test]

@@ -63,6 +63,12 @@ pub(super) async fn read(db: Db, stream: StreamId, read: Read) -> Reading {
             });
             Reading::Quote(user, message, quote.await)
         }
+        Read::Said(user, request) => {
+            let said = ask(&db, Purpose::Person, Some(user.0), async move |mut conn: Conn| {
+                Ok(chat::said(&mut conn, stream, user, request).await?)
+            });
+            Reading::Said(user, request, said.await)
+        }
         Read::Holds(row, user, holds) => {
             let holds = ask(&db, Purpose::Command, None, async move |mut conn: Conn| {
                 Ok(load::holds(&mut conn, user, &holds).await?)

@@ -1,5 +1,6 @@
 //! What was said lately, by its author's name for the act, so that a message sent again
-//! is answered like the first time; and who still waits to hear what became of it.
+//! is answered like the first time; and who still waits to hear what became of it. Of what
+//! it does not keep any more it still knows that there may be something to be looked up.
 //!
 //! Pure: it is told what is decided and committed.
 
@@ -10,6 +11,7 @@ use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, RequestId, UserId};
 use shared::protocol::{Millis, Outcome};
 
+use crate::sieve::Sieve;
 use crate::types::ConnId;
 
 /// How many messages are remembered; those not settled yet in any case.
@@ -42,6 +44,8 @@ pub enum Again {
     Answer(Outcome),
     /// It is not committed yet: the answer comes then.
     Wait,
+    /// It may have been said before what is remembered: the database knows.
+    Perhaps,
 }
 
 /// See the module.
@@ -52,6 +56,10 @@ pub struct SaidLately {
     order: VecDeque<(Millis, Key)>,
     /// Said and not committed yet, in order.
     pending: VecDeque<(u64, Key)>,
+    /// The names of what was forgotten.
+    forgotten: Sieve,
+    /// More was said before this room was ours than is remembered.
+    has_more: bool,
 }
 
 /// What tells a message from another one under the same name.
@@ -67,6 +75,15 @@ pub fn body(text: &str, reply_to: Option<MessageId>) -> i64 {
 }
 
 impl SaidLately {
+    /// `has_more`: more was said before than what it will be told to remember.
+    #[must_use]
+    pub fn new(has_more: bool) -> Self {
+        Self {
+            has_more,
+            ..Self::default()
+        }
+    }
+
     /// Remembers what became of a message before this room was ours.
     pub fn remember(&mut self, key: Key, body: i64, outcome: Outcome, now: Millis) {
         let message = Message {
@@ -86,7 +103,8 @@ impl SaidLately {
     /// `RequestIdReused` when the act's name stands for another message.
     pub fn again(&mut self, key: Key, body: i64, who: Waiting) -> Result<Option<Again>, Refusal> {
         let Some(message) = self.messages.get_mut(&key) else {
-            return Ok(None);
+            let may_be_known = self.has_more || self.forgotten.may_have(key);
+            return Ok(may_be_known.then_some(Again::Perhaps));
         };
         if message.body != body {
             return Err(ErrorCode::RequestIdReused.into());
@@ -192,6 +210,7 @@ impl SaidLately {
             }
             if known.is_some() {
                 self.messages.remove(&key);
+                self.forgotten.insert(key);
             }
             self.order.pop_front();
         }
@@ -262,6 +281,28 @@ mod tests {
         said.begin(b, 2, 0, who(3));
         assert_eq!(said.settled(b, Outcome::Done), [who(3)]);
         assert_eq!(said.again(b, 2, who(4)), Ok(Some(Again::Answer(Outcome::Done))));
+    }
+
+    #[test]
+    fn what_is_forgotten_may_still_be_looked_up() {
+        let (mut said, first) = (SaidLately::default(), key());
+        say(&mut said, first, 1, 1);
+        said.committed(1);
+        for seq in 2..=6_000 {
+            assert_eq!(said.again(key(), 1, who(1)), Ok(None), "new for certain");
+            say(&mut said, key(), seq, 1);
+            said.committed(seq);
+            if said.forgotten.may_have(first) {
+                break;
+            }
+        }
+        assert_eq!(said.again(first, 1, who(2)), Ok(Some(Again::Perhaps)));
+        let mut later = SaidLately::new(true);
+        assert_eq!(
+            later.again(key(), 1, who(1)),
+            Ok(Some(Again::Perhaps)),
+            "said before it was ours"
+        );
     }
 
     #[test]

@@ -287,6 +287,27 @@ impl RoomState {
         }
     }
 
+    /// Whether the room is as an event that sets something has left it.
+    pub(super) fn agrees(&self, event: &RoomEvent) -> bool {
+        match event {
+            RoomEvent::Featured { product } => self
+                .featured
+                .as_ref()
+                .is_some_and(|shown| (shown.id, shown.featured_variant) == (product.id, product.featured_variant)),
+            RoomEvent::Unfeatured => self.featured.is_none(),
+            RoomEvent::LineUp { products } => {
+                let ids = |cards: &[LineUpCard]| cards.iter().map(|card| card.id).collect::<Vec<_>>();
+                ids(products) == ids(&self.line_up)
+            }
+            RoomEvent::ChatRules(rules) => *rules == self.rules,
+            RoomEvent::Pinned { message } => self.pinned.as_ref().is_some_and(|pinned| pinned.id == message.id),
+            RoomEvent::Unpinned => self.pinned.is_none(),
+            RoomEvent::HostAway(away) => self.stream.host_away.is_some_and(|known| known.since == away.since),
+            RoomEvent::HostBack => self.stream.host_away.is_none(),
+            _ => true,
+        }
+    }
+
     /// A product on sale is shown as it is now, in front and in the line-up, wherever that
     /// is news.
     fn product(&self, mut product: ProductCard) -> Vec<RoomEvent> {
@@ -486,4 +507,4 @@ fn listed(product: &ProductCard) -> LineUpCard {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, ProductId, RequestId, SaleId, SellerId, StreamId, UserId};
 use shared::live::RoomNotice;
+use shared::outbox::Happened;
 use shared::protocol::{
     ChatMessage, ChatRules, DeletedBy, HostCommand, Millis, Outcome, ProductCard, RoomEvent, SaleCard, StreamCard,
 };
@@ -73,6 +74,7 @@ pub struct Database {
     deleted: BTreeSet<MessageId>,
     held: BTreeMap<(UserId, RequestId), (MessageId, i64)>,
     ids: u128,
+    command_no: i64,
 }
 
 impl Database {
@@ -106,6 +108,7 @@ impl Database {
             deleted: BTreeSet::new(),
             held: BTreeMap::new(),
             ids: 1 << 100,
+            command_no: 0,
         }
     }
 
@@ -201,6 +204,8 @@ impl Database {
             rules: ChatRules::default(),
             filter: Arc::default(),
             said: chats.iter().filter_map(said).chain(held).collect(),
+            said_more: false,
+            command_no: self.command_no,
             notices: self.undelivered(),
         }
     }
@@ -284,15 +289,21 @@ impl Database {
     }
 
     /// What a host did that is marked as told and was never stored as an event. Of a sale
-    /// that time has overtaken, nothing need be told.
+    /// that time has overtaken, nothing need be told; nor of what was shown before
+    /// something else was.
     pub fn untold(&self) -> Vec<&RoomNotice> {
+        let shows = |event: &RoomEvent| matches!(event, RoomEvent::Featured { .. } | RoomEvent::Unfeatured);
+        let last_shown = self.outbox.iter().filter_map(|row| match &row.notice {
+            RoomNotice::Happened { no, event } if shows(event) => Some(*no),
+            _ => None,
+        });
+        let last_shown = last_shown.max();
         let told = |row: &&OutboxRow| row.delivered && !self.stored_with.contains(&row.id);
         let rows = self.outbox.iter().filter(told).map(|row| &row.notice);
         rows.filter(|notice| match notice {
-            RoomNotice::Happened { event } => matches!(
-                **event,
-                RoomEvent::Featured { .. } | RoomEvent::Unfeatured | RoomEvent::MessageDeleted { .. }
-            ),
+            RoomNotice::Happened { no, event } => {
+                matches!(**event, RoomEvent::MessageDeleted { .. }) || shows(event) && Some(*no) == last_shown
+            }
             _ => false,
         })
         .collect()
@@ -353,10 +364,14 @@ impl Database {
         let (outcome, happened) = self.host_command(act.user, &act.command, ms)?;
         let mut events = Vec::new();
         for event in happened {
+            self.command_no += 1;
+            let no = self.command_no;
             let notice = RoomNotice::Happened {
+                no,
                 event: Box::new(event.clone()),
             };
-            events.push((self.push(notice), event));
+            let row = self.push(notice);
+            events.push(Happened { row, no, event });
         }
         self.keys
             .insert((act.user, act.request_id), (act.command.clone(), outcome.clone()));
@@ -492,6 +507,7 @@ impl Database {
             Read::Words(rows) => Reading::Words(rows, Ok(Arc::default())),
             Read::Members(audience, users) => Reading::Members(audience, users.clone(), Ok(users)),
             Read::Quote(user, message, _) => Reading::Quote(user, message, Ok(None)),
+            Read::Said(user, request) => Reading::Said(user, request, Ok(None)),
             Read::Holds(row, user, _) => Reading::Holds(row, user, Ok(Vec::new())),
         }
     }

@@ -255,7 +255,11 @@ impl Shelf {
     /// For how long the earliest hold of a sale has lapsed and not been swept, in ms.
     pub fn lapsed_for(&self, sale: SaleId, ms: Millis) -> Millis {
         let shelved = self.sales.get(&sale);
-        let expiry = shelved.and_then(|shelved| shelved.sale.next_expiry());
+        // One whose payment had begun is held again when that fails, elsewhere: who remembers
+        // that it was sold out hears of it a second later at most.
+        let holds = shelved.into_iter().flat_map(|shelved| shelved.sale.holds.values());
+        let held = holds.filter(|hold| hold.status == ReservationStatus::Held && !hold.extended);
+        let expiry = held.map(|hold| hold.expires_at).min();
         expiry.map_or(0, |expiry| (ms - expiry).max(0))
     }
 

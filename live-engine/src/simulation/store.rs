@@ -410,6 +410,7 @@ fn unread(read: Read) -> Reading {
         Read::Words(rows) => Reading::Words(rows, Err(away())),
         Read::Members(audience, users) => Reading::Members(audience, users, Err(away())),
         Read::Quote(user, message, _) => Reading::Quote(user, message, Err(away())),
+        Read::Said(user, request) => Reading::Said(user, request, Err(away())),
         Read::Holds(row, user, _) => Reading::Holds(row, user, Err(away())),
     }
 }

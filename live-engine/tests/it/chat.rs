@@ -287,3 +287,60 @@ async fn while_the_database_is_away_chat_goes_on_and_is_acknowledged_when_it_is_
     assert!(stored(&world.db.pool, message).await.is_some());
     world.engine.stop().await;
 }
+
+#[tokio::test]
+async fn a_message_that_comes_again_after_thousands_of_others_is_said_once() {
+    let world = World::start().await;
+    let mut author = world.joined("Author").await;
+    let act = RequestId::new();
+    let first = author
+        .call_as(chat("hello"), act)
+        .await
+        .expect("answered")
+        .expect("said");
+    let user = author.hello().user.expect("an account");
+    drop(author);
+    // More than a room reads when it opens, all of them younger.
+    sqlx::query(
+        "insert into stream_chat_messages (id, stream_id, epoch, seq, user_id, request_id, body_hash, text, created_at)
+         select ('ffffffff-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, m.stream_id, m.epoch, m.seq + n,
+                $1, gen_random_uuid(), 1, 'other', now()
+           from stream_chat_messages m, generate_series(1, 6000) n",
+    )
+    .bind(world.shop.owner.0)
+    .execute(&world.db.pool)
+    .await
+    .expect("stored");
+    let world = world.restart().await;
+    let viewer = shared::token::Viewer::User {
+        id: user,
+        name: "Author".into(),
+    };
+    let mut author = world
+        .connect(viewer, shared::token::Part::Viewer, shared::protocol::Format::Json)
+        .await;
+    world.join(&mut author).await;
+    let again = author.call_as(chat("hello"), act).await.expect("answered");
+    assert_eq!(again, Ok(first));
+    let other = author.call_as(chat("bye"), act).await.expect("answered");
+    assert_eq!(other.expect_err("another body").code, ErrorCode::RequestIdReused);
+    author.call(chat("new")).await.expect("answered").expect("said");
+    let said: i64 =
+        sqlx::query_scalar("select count(*) from stream_chat_messages where user_id = $1 and text <> 'new'")
+            .bind(user.0)
+            .fetch_one(&world.db.pool)
+            .await
+            .expect("read");
+    assert_eq!(said, 1);
+    // The last word is the database's.
+    let doubled = sqlx::query(
+        "insert into stream_chat_messages (id, stream_id, epoch, seq, user_id, request_id, body_hash, text, created_at)
+         select gen_random_uuid(), stream_id, epoch + 1000, 1, user_id, request_id, body_hash, text, now()
+           from stream_chat_messages where request_id = $1",
+    )
+    .bind(act.0)
+    .execute(&world.db.pool)
+    .await;
+    assert!(doubled.is_err(), "{doubled:?}");
+    world.engine.stop().await;
+}

@@ -169,3 +169,29 @@ async fn a_ticket_works_once() {
         .await
         .expect_err("nobody comes in unseen");
 }
+
+#[tokio::test]
+async fn rows_that_cannot_be_read_are_not_in_the_way_of_the_others() {
+    let mut world = world().await;
+    sqlx::query(
+        r#"insert into outbox (id, topic, stream_id, payload)
+           select ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'new', $1, '{"notice": "of_tomorrow"}'
+             from generate_series(1, 1200) n"#,
+    )
+    .bind(world.stream.0)
+    .execute(&world.base.pool)
+    .await
+    .expect("pushed");
+    let notice = push(&world.base.pool, world.stream).await;
+    world.feed.own(world.stream);
+    world
+        .ears
+        .notices
+        .until(|(_, _, heard)| (*heard == notice).then_some(()))
+        .await;
+    let left: i64 = sqlx::query_scalar("select count(*) from outbox where topic = 'new' and delivered_at is null")
+        .fetch_one(&world.base.pool)
+        .await
+        .expect("read");
+    assert_eq!(left, 1200, "they stay for the version that can read them");
+}

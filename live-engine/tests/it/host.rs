@@ -4,7 +4,7 @@
 use shared::error::ErrorCode;
 use shared::ids::{OrderId, RequestId};
 use shared::live::RoomNotice;
-use shared::protocol::{ClientCommand, HostCommand, Outcome, Private, RoomEvent};
+use shared::protocol::{ChatRules, ClientCommand, HostCommand, Outcome, Private, RoomEvent};
 use shared::status::{OrderStatus, StreamStatus};
 use shared::token::Part;
 
@@ -304,5 +304,77 @@ async fn a_committed_change_reaches_viewers_and_its_row_is_marked() {
         .into_iter()
         .filter(|frame| format!("{frame:?}").contains("Purchase"));
     assert_eq!(purchases.count(), 0, "told once");
+    world.engine.stop().await;
+}
+
+/// An event of a command whose row nobody meets yet.
+async fn committed_unseen(world: &World, event: RoomEvent) -> uuid::Uuid {
+    let mut tx = world.db.pool.begin().await.expect("a transaction");
+    let happened = shared::outbox::push_happened(&mut tx, world.shop.stream, event)
+        .await
+        .expect("pushed");
+    sqlx::query("update outbox set delivered_at = now() where id = $1")
+        .bind(happened.row)
+        .execute(&mut *tx)
+        .await
+        .expect("hidden");
+    tx.commit().await.expect("committed");
+    happened.row
+}
+
+#[tokio::test]
+async fn a_command_that_is_met_late_does_not_undo_a_newer_one() {
+    let world = World::start().await;
+    let (mut host, mut viewer) = (world.host().await, world.joined("Visitor").await);
+    host.call(ClientCommand::Feature(world.feature()))
+        .await
+        .expect("answered")
+        .expect("done");
+    let featured = viewer.event(|event| match event {
+        RoomEvent::Featured { product } => Some(product.clone()),
+        _ => None,
+    });
+    let product = featured.await.expect("shown");
+    let slow = ChatRules {
+        slow_seconds: 60,
+        ..ChatRules::default()
+    };
+    let rows = [
+        committed_unseen(&world, RoomEvent::Featured { product }).await,
+        committed_unseen(&world, RoomEvent::ChatRules(slow)).await,
+    ];
+    host.call(ClientCommand::Unfeature)
+        .await
+        .expect("answered")
+        .expect("done");
+    host.call(ClientCommand::SlowMode { seconds: 5 })
+        .await
+        .expect("answered")
+        .expect("done");
+    // Their rows come now, after those of newer commands.
+    for row in rows {
+        sqlx::query("update outbox set delivered_at = null where id = $1")
+            .bind(row)
+            .execute(&world.db.pool)
+            .await
+            .expect("shown");
+    }
+    shared::outbox::hint(&*world.bus).await;
+    let marked = async {
+        while sqlx::query_scalar::<_, i64>("select count(*) from outbox where delivered_at is null")
+            .fetch_one(&world.db.pool)
+            .await
+            .expect("read")
+            > 0
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), marked)
+        .await
+        .expect("they are dealt with");
+    let late = world.join(&mut world.viewer("Late").await).await;
+    let snapshot = late.snapshot.expect("a snapshot");
+    assert_eq!((snapshot.featured, snapshot.rules.slow_seconds), (None, 5));
     world.engine.stop().await;
 }

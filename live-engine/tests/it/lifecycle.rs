@@ -6,7 +6,6 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use loadtest::live::LiveClient;
 use shared::error::ErrorCode;
-use shared::live::RoomNotice;
 use shared::protocol::{ClientCommand, Ephemeral, HostAway, Outcome, Private, RoomEvent, ServerFrame, Snapshot};
 use shared::status::StreamStatus;
 use shared::token::Part;
@@ -109,10 +108,10 @@ async fn who_waits_for_a_show_that_is_called_off_is_sent_away_for_good() {
         .execute(&mut *tx)
         .await
         .expect("cancelled");
-    let event = Box::new(RoomEvent::StreamStatus {
+    let event = RoomEvent::StreamStatus {
         status: StreamStatus::Cancelled,
-    });
-    shared::outbox::push(&mut tx, world.shop.stream, &RoomNotice::Happened { event })
+    };
+    shared::outbox::push_happened(&mut tx, world.shop.stream, event)
         .await
         .expect("noted");
     tx.commit().await.expect("committed");

@@ -4,7 +4,6 @@
 use std::time::Instant;
 
 use loadtest::live::LiveClient;
-use shared::live::RoomNotice;
 use shared::protocol::{ClientCommand, Outcome, RoomEvent, SaleCard};
 use uuid::Uuid;
 
@@ -24,15 +23,12 @@ async fn open(world: &World, host: &mut LiveClient) -> SaleCard {
 
 /// The outbox row of an opening, as a node leaves it that dies before it has told it.
 async fn leave(world: &World, sale: SaleCard) -> Uuid {
-    let event = Box::new(RoomEvent::SaleOpened { sale });
+    let event = RoomEvent::SaleOpened { sale };
     let mut conn = world.db.pool.acquire().await.expect("connected");
-    shared::outbox::push(&mut conn, world.shop.stream, &RoomNotice::Happened { event })
+    shared::outbox::push_happened(&mut conn, world.shop.stream, event)
         .await
-        .expect("noted");
-    sqlx::query_scalar("select id from outbox order by id desc limit 1")
-        .fetch_one(&mut *conn)
-        .await
-        .expect("it is there")
+        .expect("noted")
+        .row
 }
 
 async fn is_delivered(world: &World, row: Uuid) {

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use live_engine::room::store::unattended;
 use shared::ids::{NodeId, SellerId, StreamId};
-use shared::live::RoomNotice;
 use shared::protocol::RoomEvent;
 use sqlx::PgPool;
 use testkit::fixtures;
@@ -63,11 +62,10 @@ async fn a_show_on_air_that_nobody_has_is_taken_up_and_what_it_owes_is_told() {
     left_behind(&world.db.pool, orphan, 60.0).await;
     left_behind(&world.db.pool, off_air, 60.0).await;
     // Its owner died between a commit and the event.
-    let owed = RoomNotice::Happened {
-        event: Box::new(RoomEvent::Unpinned),
-    };
     let mut conn = world.db.pool.acquire().await.expect("connected");
-    shared::outbox::push(&mut conn, orphan, &owed).await.expect("noted");
+    shared::outbox::push_happened(&mut conn, orphan, RoomEvent::Unpinned)
+        .await
+        .expect("noted");
     drop(conn);
     let by = Instant::now() + PATIENCE;
     loop {

@@ -495,6 +495,7 @@ async fn until_blocked(pool: &PgPool) {
 
 async fn push_notice(pool: &PgPool, stream: StreamId) -> Uuid {
     let notice = RoomNotice::Happened {
+        no: 1,
         event: Box::new(RoomEvent::Unfeatured),
     };
     sqlx::query_scalar("insert into outbox (id, topic, stream_id, payload) values ($1, $2, $3, $4) returning id")

@@ -203,7 +203,7 @@ async fn a_show_starts_once_and_ends_once_and_takes_its_sales_with_it() {
     );
     let started = done(&base.pool, &act(&shop, HostCommand::Start)).await;
     assert_eq!(
-        started.events[0].1,
+        started.events[0].event,
         RoomEvent::StreamStatus {
             status: StreamStatus::Live
         }
@@ -217,7 +217,7 @@ async fn a_show_starts_once_and_ends_once_and_takes_its_sales_with_it() {
     done(&base.pool, &act(&shop, sale(&shop, 20))).await;
     assert_eq!(reserved(&base.pool, &shop).await, 50);
     let ended = done(&base.pool, &act(&shop, HostCommand::End)).await;
-    let kinds: Vec<_> = ended.events.iter().map(|(_, event)| event.kind()).collect();
+    let kinds: Vec<_> = ended.events.iter().map(|happened| happened.event.kind()).collect();
     assert_eq!(kinds, ["sale_closed", "sale_closed", "stream_status"]);
     assert_eq!(reserved(&base.pool, &shop).await, 0);
     assert_eq!(
@@ -239,11 +239,12 @@ async fn what_happened_stays_in_the_outbox_until_it_is_told() {
         .expect("read")
         .expect("there");
     for done in [&shown, &opened] {
-        for (id, event) in &done.events {
+        for happened in &done.events {
             let notice = RoomNotice::Happened {
-                event: Box::new(event.clone()),
+                no: happened.no,
+                event: Box::new(happened.event.clone()),
             };
-            assert!(room.notices.contains(&(*id, notice)), "{event:?}");
+            assert!(room.notices.contains(&(happened.row, notice)), "{happened:?}");
         }
     }
     assert!(
@@ -264,7 +265,7 @@ async fn what_happened_stays_in_the_outbox_until_it_is_told() {
     let closed_again = done(&base.pool, &act(&shop, HostCommand::SaleClose { sale })).await;
     assert_eq!((closed_again.outcome, closed_again.events.len()), (Outcome::Done, 0));
     let gone = done(&base.pool, &act(&shop, HostCommand::Unfeature)).await;
-    assert_eq!(gone.events[0].1, RoomEvent::Unfeatured);
+    assert_eq!(gone.events[0].event, RoomEvent::Unfeatured);
 }
 
 #[tokio::test]

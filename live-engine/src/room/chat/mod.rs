@@ -8,3 +8,4 @@ pub mod lanes;
 pub mod links;
 pub mod members;
 pub mod out;
+pub mod recalls;

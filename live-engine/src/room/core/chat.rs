@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{MessageId, StreamId, UserId};
+use shared::ids::{MessageId, RequestId, StreamId, UserId};
 use shared::protocol::{
     ChatAudience, ChatRules, HeldFor, HeldMessage, Links, MAX_CHAT_CHARS, Millis, Outcome, Private, Quote, RoomEvent,
 };
@@ -27,9 +27,10 @@ use crate::room::chat::lanes::{Lanes, Pending};
 use crate::room::chat::links;
 use crate::room::chat::members::Members;
 use crate::room::chat::out::Out;
+use crate::room::chat::recalls::{New, Recalls};
 use crate::room::said::{Again, SaidLately, body};
 use crate::room::state::Command;
-use crate::room::store::chat::Held;
+use crate::room::store::chat::{Held, Said};
 use crate::room::store::load::LoadedRoom;
 use crate::room::{Say, text};
 use crate::types::{Inspected, Verdict};
@@ -59,6 +60,7 @@ pub struct Chat {
     pub(super) members: Members,
     pub(super) lanes: Lanes,
     pub(super) out: Out,
+    pub(super) recalls: Recalls,
     filter: Arc<WordFilter>,
     is_inspected: bool,
 }
@@ -67,12 +69,13 @@ impl Chat {
     /// The chat of a room that was just opened.
     pub(super) fn new(rows: &mut LoadedRoom, limits: ChatLimits, now: Now) -> Self {
         let mut chat = Self {
-            said: SaidLately::default(),
+            said: SaidLately::new(rows.said_more),
             gate: Gate::new(limits.person, limits.room),
             known: Known::default(),
             members: Members::new(rows.rules.audience),
             lanes: Lanes::default(),
             out: Out::default(),
+            recalls: Recalls::default(),
             filter: rows.filter.clone(),
             is_inspected: limits.is_inspected,
         };
@@ -117,7 +120,7 @@ impl Chat {
 
     /// Whether a message is still being checked.
     pub(super) fn is_busy(&self) -> bool {
-        !self.lanes.is_empty()
+        !self.lanes.is_empty() || !self.recalls.is_empty()
     }
 }
 
@@ -125,24 +128,72 @@ impl Core {
     /// Somebody says something, under the id `message` if it is said: numbered and sent at
     /// once, acknowledged when committed.
     pub fn say(&mut self, say: Say, message: MessageId, now: Now) {
-        let who = (say.conn, say.id);
-        match self.hear(say, message, now) {
-            Ok(None) => {}
-            Ok(Some(outcome)) => self.reply([(who, Ok(outcome))]),
-            Err(refusal) => self.reply([(who, Err(refusal))]),
+        if self.chat.recalls.has(say.user) {
+            self.recall((say, message));
+        } else {
+            self.take_in(say, message, false, now);
         }
     }
 
-    /// The answer, if there is one already.
-    fn hear(&mut self, say: Say, message: MessageId, now: Now) -> Result<Option<Outcome>, Refusal> {
+    /// Takes a message in; `is_new`: nothing was said under its name, as far as is stored.
+    fn take_in(&mut self, say: Say, message: MessageId, is_new: bool, now: Now) {
         let (key, who) = ((say.user, say.request_id), (say.conn, say.id));
-        let text = text::normalise(&say.text, MAX_CHAT_CHARS)?;
-        let body = body(&text, say.reply_to);
-        match self.chat.said.again(key, body, who)? {
-            Some(Again::Answer(outcome)) => return Ok(Some(outcome)),
-            Some(Again::Wait) => return Ok(None),
-            None => {}
+        let known = text::normalise(&say.text, MAX_CHAT_CHARS).and_then(|text| {
+            let body = body(&text, say.reply_to);
+            Ok((self.chat.said.again(key, body, who)?, text, body))
+        });
+        let refused = match known {
+            Ok((Some(Again::Answer(outcome)), ..)) => return self.reply([(who, Ok(outcome))]),
+            Ok((Some(Again::Wait), ..)) => return,
+            Ok((Some(Again::Perhaps), ..)) if !is_new => return self.recall((say, message)),
+            Ok((Some(Again::Perhaps) | None, text, body)) => self.hear(say, message, text, body, now).err(),
+            Err(refusal) => Some(refusal),
+        };
+        self.reply(refused.map(|refusal| (who, Err(refusal))));
+    }
+
+    /// Has it looked up whether a message was said long ago, after its author's others.
+    fn recall(&mut self, new: New) {
+        let (user, request) = (new.0.user, new.0.request_id);
+        match self.chat.recalls.add(new) {
+            Ok(true) => self.effect(Effect::Read(Read::Said(user, request))),
+            Ok(false) => {}
+            Err(((say, _), refusal)) => self.reply([((say.conn, say.id), Err(refusal))]),
         }
+    }
+
+    /// What was said under a name was looked up.
+    pub(in crate::room) fn said_read(
+        &mut self,
+        user: UserId,
+        request: RequestId,
+        found: Result<Option<Said>, Refusal>,
+        now: Now,
+    ) {
+        let Some((say, message)) = self.chat.recalls.found(user, request) else {
+            return;
+        };
+        match found {
+            Ok(said) => {
+                let is_new = said.is_none();
+                if let Some(said) = said {
+                    let key = (said.user, said.request_id);
+                    self.chat.said.remember(key, said.body, said.outcome, now.ms);
+                }
+                self.take_in(say, message, is_new, now);
+            }
+            Err(refusal) => self.reply([((say.conn, say.id), Err(refusal))]),
+        }
+        if let Some(next) = self.chat.recalls.first(user) {
+            // Looked up too, whether it must be or not: its turn comes as soon.
+            let request = next.request_id;
+            self.effect(Effect::Read(Read::Said(user, request)));
+        }
+    }
+
+    /// Hears a message that is new.
+    fn hear(&mut self, say: Say, message: MessageId, text: String, body: i64, now: Now) -> Result<(), Refusal> {
+        let (key, who) = ((say.user, say.request_id), (say.conn, say.id));
         self.powers.hear(say.user, now.ms)?;
         if self.chat.out.is_turned_out(say.user, say.since) {
             return Err(ErrorCode::Banned.into());
@@ -174,7 +225,7 @@ impl Core {
         if self.chat.lanes.add(pending) {
             self.advance(key.0, now);
         }
-        Ok(None)
+        Ok(())
     }
 
     /// What can be said about a text at once: why it has to wait for a moderator, if it has to.

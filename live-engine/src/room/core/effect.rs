@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use shared::Timestamp;
 use shared::error::Refusal;
-use shared::ids::{MessageId, ProductId, ReservationId, SaleId, UserId};
+use shared::ids::{MessageId, ProductId, RequestId, ReservationId, SaleId, UserId};
 use shared::live::RoomReply;
 use shared::protocol::{ChatAudience, LineUpCard, Muted, Private, Quote, Reservation, SaleCard};
 use shared::rights::Rights;
@@ -21,7 +21,7 @@ use crate::room::host_watch::HostStep;
 use crate::room::mirror::Mirror;
 use crate::room::powers::Powers;
 use crate::room::state::ProductReading;
-use crate::room::store::chat::Held;
+use crate::room::store::chat::{Held, Said};
 use crate::room::store::host::HostAct;
 use crate::types::ConnId;
 
@@ -92,6 +92,8 @@ pub enum Read {
     Members(ChatAudience, Vec<UserId>),
     /// The last message of these, which this person's message answers.
     Quote(UserId, MessageId, MessageId),
+    /// What was answered to this person's message under this name.
+    Said(UserId, RequestId),
     /// The mute of one person; with it, how many were made before.
     Mute(Uuid, UserId, u64),
     /// Holds of one person.
@@ -114,6 +116,8 @@ pub enum Reading {
     Members(ChatAudience, Vec<UserId>, Result<Vec<UserId>, Refusal>),
     /// In short the message that this person's message answers, if there is one.
     Quote(UserId, MessageId, Result<Option<Quote>, Refusal>),
+    /// The message that was said under the name, if there is one.
+    Said(UserId, RequestId, Result<Option<Said>, Refusal>),
     /// The mute, if there is one.
     Mute(Uuid, UserId, u64, Result<Option<Muted>, Refusal>),
     /// The holds.

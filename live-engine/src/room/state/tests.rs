@@ -12,7 +12,7 @@ use super::*;
 
 const NOW: Millis = 1_000_000;
 
-fn room(host: UserId) -> RoomState {
+pub fn room(host: UserId) -> RoomState {
     let stream = StreamCard {
         id: StreamId::new(),
         title: "Bowls".into(),
@@ -48,7 +48,7 @@ fn say(text: &str) -> Command {
     }
 }
 
-fn product(n: u128, version: i64, price_minor: i64) -> ProductCard {
+pub fn product(n: u128, version: i64, price_minor: i64) -> ProductCard {
     ProductCard {
         id: ProductId(Uuid::from_u128(n)),
         title: "Bowl".into(),

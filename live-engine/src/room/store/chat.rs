@@ -19,9 +19,9 @@ use super::host::{Brought, Show, Whom};
 use super::lease;
 use crate::db::Error;
 
-/// How far back a resent chat message is known after the room has changed hands.
-const SAID_MINUTES: i32 = 10;
-const SAID_AT_MOST: i64 = 5_000;
+/// So many messages are known at once when they are resent after the room has changed
+/// hands; earlier ones are looked up.
+const SAID_AT_MOST: usize = 5_000;
 
 /// A message that is to be held.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -346,32 +346,78 @@ pub struct Said {
     pub at: Millis,
 }
 
-/// What was said or held within the last minutes, oldest first.
-pub(super) async fn said_lately(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<Said>, sqlx::Error> {
-    let rows = sqlx::query!(
+/// What was said or held last, oldest first, and whether there is more. By number and
+/// not by time: clocks differ.
+pub(super) async fn said_lately(conn: &mut PgConnection, stream: StreamId) -> Result<(Vec<Said>, bool), sqlx::Error> {
+    let rows = sqlx::query_as!(
+        SaidRow,
         r#"select t.user_id as "user!: UserId", t.request_id as "request_id!: RequestId", t.body_hash as "body!",
                   t.id as "message!: MessageId", t.epoch, t.seq, t.created_at as "at!"
-             from (select user_id, request_id, body_hash, id, epoch, seq, created_at
-                     from stream_chat_messages
-                    where stream_id = $1 and request_id is not null and body_hash is not null
+             from ((select user_id, request_id, body_hash, id, epoch, seq, created_at
+                      from stream_chat_messages
+                     where stream_id = $1 and request_id is not null and body_hash is not null
+                     order by id desc limit $2)
                     union all
-                   select user_id, request_id, body_hash, message_id, null, null, created_at
-                     from chat_reviews where stream_id = $1) t
-            where t.created_at > now() - make_interval(mins => $2)
-            order by t.created_at desc, t.id desc limit $3"#,
+                   (select user_id, request_id, body_hash, message_id, null, null, created_at
+                      from chat_reviews where stream_id = $1 order by message_id desc limit $2)) t
+            order by t.id desc limit $2"#,
         stream.0,
-        SAID_MINUTES,
-        SAID_AT_MOST
+        i64::try_from(SAID_AT_MOST + 1).unwrap_or(i64::MAX)
     )
     .fetch_all(conn)
     .await?;
-    let said = rows.into_iter().rev().map(|row| {
-        let message = row.message;
+    let has_more = rows.len() > SAID_AT_MOST;
+    let said = rows.into_iter().take(SAID_AT_MOST).rev().map(SaidRow::said);
+    Ok((said.collect(), has_more))
+}
+
+/// What was answered to a message, however long ago it was said or held.
+///
+/// # Errors
+/// When the database fails.
+pub async fn said(
+    conn: &mut PgConnection,
+    stream: StreamId,
+    user: UserId,
+    request: RequestId,
+) -> Result<Option<Said>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        SaidRow,
+        r#"select user_id as "user!: UserId", request_id as "request_id!: RequestId", body_hash as "body!",
+                  id as "message!: MessageId", epoch, seq, created_at as "at!"
+             from stream_chat_messages
+            where user_id = $2 and stream_id = $1 and request_id = $3 and body_hash is not null
+            union all
+           select user_id, request_id, body_hash, message_id, null, null, created_at
+             from chat_reviews where user_id = $2 and request_id = $3 and stream_id = $1
+            limit 1"#,
+        stream.0,
+        user.0,
+        request.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(SaidRow::said))
+}
+
+struct SaidRow {
+    user: UserId,
+    request_id: RequestId,
+    body: i64,
+    message: MessageId,
+    epoch: Option<i64>,
+    seq: Option<i64>,
+    at: shared::Timestamp,
+}
+
+impl SaidRow {
+    fn said(self) -> Said {
+        let message = self.message;
         Said {
-            user: row.user,
-            request_id: row.request_id,
-            body: row.body,
-            outcome: match row.epoch.zip(row.seq) {
+            user: self.user,
+            request_id: self.request_id,
+            body: self.body,
+            outcome: match self.epoch.zip(self.seq) {
                 Some((epoch, seq)) => Outcome::Said {
                     message,
                     epoch,
@@ -379,8 +425,7 @@ pub(super) async fn said_lately(conn: &mut PgConnection, stream: StreamId) -> Re
                 },
                 None => Outcome::HeldForReview { message },
             },
-            at: row.at.timestamp_millis(),
+            at: self.at.timestamp_millis(),
         }
-    });
-    Ok(said.collect())
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{ProductId, RequestId, SaleId, SellerId, StreamId, UserId, VariantId};
-use shared::live::RoomNotice;
+use shared::outbox::{self, Happened};
 use shared::protocol::{Feature, HostCommand, LineUpOrder, Outcome, Private, RoomEvent, SaleOpen, SalePrice};
 use shared::rights::{Right, Rights};
 use shared::status::{Machine, SellerStatus, StreamStatus};
@@ -38,9 +38,8 @@ pub struct HostAct {
 pub struct HostDone {
     /// The answer; of a resend, the first one.
     pub outcome: Outcome,
-    /// What happened, in order, with the outbox row that keeps each. Nothing for a
-    /// resend: it was told the first time.
-    pub events: Vec<(Uuid, RoomEvent)>,
+    /// What happened, in order. Nothing for a resend: it was told the first time.
+    pub events: Vec<Happened>,
     /// Who else is to be told what, in private.
     pub told: Vec<(Whom, Private)>,
     /// Who may chat again or not any more.
@@ -155,7 +154,7 @@ async fn attempt(tx: &mut PgConnection, act: &HostAct) -> Result<HostDone, Error
     };
     let mut events = Vec::with_capacity(brought.events.len());
     for event in brought.events {
-        events.push((push_happened(tx, act.stream, &event).await?, event));
+        events.push(outbox::push_happened(tx, act.stream, event).await?);
     }
     let muted = moderate::mute_change(tx, act).await?;
     if brought.is_audited {
@@ -190,6 +189,7 @@ pub(super) struct Show {
 pub(super) type Done = (Outcome, Vec<RoomEvent>);
 
 async fn lock_show(tx: &mut PgConnection, act: &HostAct) -> Result<Show, Error> {
+    lock_shop(tx, act).await?;
     let row = sqlx::query!(
         r#"select s.status as "status: StreamStatus", s.featured_product_id is not null as "featured!",
                   l.id as "seller: SellerId", l.status as "seller_status: SellerStatus", l.user_id = $2 as "host!",
@@ -217,6 +217,31 @@ async fn lock_show(tx: &mut PgConnection, act: &HostAct) -> Result<Show, Error> 
         featured: row.featured,
         is_permitted,
     })
+}
+
+/// Locks the shop before the show, as everybody does who locks both: a ban locks it anyway,
+/// and a sale is not opened beside a suspension that closes the shop's sales.
+async fn lock_shop(tx: &mut PgConnection, act: &HostAct) -> Result<(), sqlx::Error> {
+    match act.command {
+        HostCommand::Ban(_) => {
+            sqlx::query!(
+                "select from sellers where id = (select seller_id from streams where id = $1) for no key update",
+                act.stream.0
+            )
+            .execute(tx)
+            .await?;
+        }
+        HostCommand::SaleOpen(_) => {
+            sqlx::query!(
+                "select from sellers where id = (select seller_id from streams where id = $1) for share",
+                act.stream.0
+            )
+            .execute(tx)
+            .await?;
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Whether a suspended shop may still do this: stop what it has begun, and keep order
@@ -258,21 +283,17 @@ async fn start(tx: &mut PgConnection, show: &Show) -> Result<Done, Error> {
 pub(super) async fn end(tx: &mut PgConnection, show: &Show) -> Result<Done, Error> {
     // All sales before any variant, and variants in id order: the order of locks.
     let sales = sqlx::query!(
-        r#"select id as "id: SaleId", variant_id, product_id as "product: ProductId" from flash_sales
+        r#"select id as "id: SaleId", variant_id from flash_sales
             where stream_id = $1 and status = 'open' order by id for update"#,
         show.stream.0
     )
     .fetch_all(&mut *tx)
     .await?;
-    let mut sales: Vec<_> = sales
-        .into_iter()
-        .map(|row| (row.variant_id, row.id, row.product))
-        .collect();
+    let mut sales: Vec<_> = sales.into_iter().map(|row| (row.variant_id, row.id)).collect();
     sales.sort_unstable();
     let mut events = Vec::new();
-    for (_, sale, product) in sales {
+    for (_, sale) in sales {
         close(tx, sale).await?;
-        shared::outbox::push_product_changed(tx, product).await?;
         events.push(RoomEvent::SaleClosed { sale });
     }
     let moved = sqlx::query!(
@@ -394,7 +415,7 @@ async fn open_sale(tx: &mut PgConnection, show: &Show, open: &SaleOpen) -> Resul
     }
     // Inserted a moment ago in this very transaction.
     let (card, ..) = load::sale_card(tx, sale).await?.ok_or(ErrorCode::Internal)?;
-    shared::outbox::push_product_changed(tx, card.product).await?;
+    outbox::push_product_changed(tx, card.product).await?;
     Ok((Outcome::SaleOpened { sale }, vec![RoomEvent::SaleOpened { sale: card }]))
 }
 
@@ -419,19 +440,20 @@ async fn why_not_opened(tx: &mut PgConnection, show: &Show, variant: VariantId) 
 }
 
 async fn close_sale(tx: &mut PgConnection, show: &Show, sale: SaleId) -> Result<Done, Error> {
-    let product = sqlx::query_scalar!(
-        r#"select product_id as "product: ProductId" from flash_sales where id = $1 and stream_id = $2"#,
+    let is_of_show = sqlx::query_scalar!(
+        r#"select exists (select from flash_sales where id = $1 and stream_id = $2) as "is!""#,
         sale.0,
         show.stream.0
     )
-    .fetch_optional(&mut *tx)
+    .fetch_one(&mut *tx)
     .await?;
-    let product = product.ok_or_else(|| Refusal::from(ErrorCode::NotFound).at("sale"))?;
+    if !is_of_show {
+        return Err(Refusal::from(ErrorCode::NotFound).at("sale").into());
+    }
     if !close(tx, sale).await? {
         // Its time had run out: it is closed, as was wished, and the room was told.
         return Ok((Outcome::Done, Vec::new()));
     }
-    shared::outbox::push_product_changed(tx, product).await?;
     Ok((Outcome::Done, vec![RoomEvent::SaleClosed { sale }]))
 }
 
@@ -439,26 +461,6 @@ async fn close(tx: &mut PgConnection, sale: SaleId) -> Result<bool, sqlx::Error>
     sqlx::query_scalar!(r#"select close_flash_sale($1) as "closed!""#, sale.0)
         .fetch_one(tx)
         .await
-}
-
-pub(super) async fn push_happened(tx: &mut PgConnection, stream: StreamId, event: &RoomEvent) -> Result<Uuid, Error> {
-    let event = Box::new(event.clone());
-    push(tx, stream, &RoomNotice::Happened { event }).await
-}
-
-/// Adds a notice for the room and tells its row.
-pub(super) async fn push(tx: &mut PgConnection, stream: StreamId, notice: &RoomNotice) -> Result<Uuid, Error> {
-    let id = Uuid::now_v7();
-    sqlx::query!(
-        "insert into outbox (id, topic, stream_id, payload) values ($1, $2, $3, $4)",
-        id,
-        notice.topic(),
-        stream.0,
-        serde_json::to_value(notice)?
-    )
-    .execute(tx)
-    .await?;
-    Ok(id)
 }
 
 async fn audit(tx: &mut PgConnection, act: &HostAct, operation: &str) -> Result<(), Error> {

@@ -54,8 +54,13 @@ pub struct LoadedRoom {
     pub rules: ChatRules,
     /// The words that its shop does not want.
     pub filter: Arc<WordFilter>,
-    /// What was said or held lately, oldest first, by its author's name for the act.
+    /// What was said or held last, oldest first, by its author's name for the act.
     pub said: Vec<Said>,
+    /// Whether more was said before.
+    pub said_more: bool,
+    /// The last of its commands that everything else was read with; what is newer may be
+    /// in it too.
+    pub command_no: i64,
     /// Undelivered outbox rows, oldest first.
     pub notices: Vec<(Uuid, RoomNotice)>,
 }
@@ -71,7 +76,7 @@ pub async fn load_room(
 ) -> Result<Option<LoadedRoom>, Error> {
     let row = sqlx::query!(
         r#"select s.title, s.cover_url, s.status as "status: StreamStatus", s.scheduled_at, s.started_at, s.ended_at,
-                  s.host_away_since, s.host_seen_at is not null as "host_was_here!",
+                  s.host_away_since, s.host_seen_at is not null as "host_was_here!", s.command_no,
                   s.featured_product_id as "featured: ProductId", l.shop_name, l.user_id as "host: UserId",
                   l.id as "seller: SellerId"
              from streams s join sellers l on l.id = s.seller_id where s.id = $1"#,
@@ -88,6 +93,7 @@ pub async fn load_room(
     };
     let moderators = people::moderators(conn, stream).await?;
     let line_up = line_up(conn, stream).await?;
+    let (said, said_more) = chat::said_lately(conn, stream).await?;
     Ok(Some(LoadedRoom {
         stream: StreamCard {
             id: stream,
@@ -103,6 +109,7 @@ pub async fn load_room(
         host: row.host,
         host_away_since: row.host_away_since,
         host_was_here: row.host_was_here,
+        command_no: row.command_no,
         featured,
         line_up,
         sales: open_sales(conn, stream).await?,
@@ -112,7 +119,8 @@ pub async fn load_room(
         moderators,
         rules: chat::rules(conn, stream).await?,
         filter: chat::words(conn, stream).await?,
-        said: chat::said_lately(conn, stream).await?,
+        said,
+        said_more,
         seller: row.seller,
         notices: notices(conn, stream).await?,
     }))

@@ -80,7 +80,7 @@ pub(super) async fn mute_change(tx: &mut PgConnection, act: &HostAct) -> Result<
         HostCommand::Unmute { user } => *user,
         _ => return Ok(None),
     };
-    let row = super::host::push(tx, act.stream, &RoomNotice::MuteChanged { user }).await?;
+    let row = shared::outbox::push(tx, act.stream, &RoomNotice::MuteChanged { user }).await?;
     let mute = people::mute(tx, act.stream, user).await?;
     Ok(Some(MuteChange { row, user, mute }))
 }

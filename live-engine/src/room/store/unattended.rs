@@ -4,6 +4,7 @@
 
 use chrono::DateTime;
 use shared::ids::{SellerId, StreamId};
+use shared::outbox::{self, Happened};
 use shared::protocol::{HostAway, RoomEvent};
 use shared::status::StreamStatus;
 use sqlx::{Connection, PgConnection, PgPool};
@@ -14,17 +15,12 @@ use super::lease;
 use crate::db::Error;
 use crate::room::host_watch::HostStep;
 
-/// Carries a step out. What happened, with the outbox row that keeps each; nothing when
+/// Carries a step out. What happened; nothing when
 /// the room is not ours any more, the show not on air, or nothing is to be changed.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn carry_out(
-    pool: &PgPool,
-    stream: StreamId,
-    epoch: i64,
-    step: HostStep,
-) -> Result<Vec<(Uuid, RoomEvent)>, Error> {
+pub async fn carry_out(pool: &PgPool, stream: StreamId, epoch: i64, step: HostStep) -> Result<Vec<Happened>, Error> {
     let mut conn = pool.acquire().await?;
     let mut tx = conn.begin().await?;
     let Some(show) = lock(&mut tx, stream, epoch).await? else {
@@ -37,7 +33,7 @@ pub async fn carry_out(
     };
     let mut events = Vec::with_capacity(happened.len());
     for event in happened {
-        events.push((host::push_happened(&mut tx, stream, &event).await?, event));
+        events.push(outbox::push_happened(&mut tx, stream, event).await?);
     }
     tx.commit().await?;
     Ok(events)
