@@ -14,15 +14,38 @@ create table users (
 create unique index users_email_key on users (email);
 comment on table users is 'Credentials and role. Logs and chat rows carry only the id; names join when read.';
 comment on column users.password_hash is 'argon2id in PHC format.';
+comment on column users.email is
+    'As accounts are found by: in small letters, its domain as the name service has it (xn--…).';
+
+-- For who names no handle: 48 random bits, so that nobody meets another's.
+create function generated_handle() returns text language sql volatile as $$
+    select 'user_' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 12)
+$$;
 
 create table profiles (
-    user_id        uuid primary key references users,
-    display_name   text        not null check (length(display_name) between 1 and 40),
-    bio            text        not null default '' check (length(bio) <= 500),
-    show_purchases boolean     not null default false,
-    updated_at     timestamptz not null default now()
+    user_id           uuid primary key references users,
+    handle            text        not null default generated_handle()
+        check (handle ~ '^[a-z][a-z0-9]*(_[a-z0-9]+)*$' and length(handle) between 3 and 30),
+    handle_changed_at timestamptz,
+    display_name      text        not null check (length(display_name) between 1 and 40),
+    bio               text        not null default '' check (length(bio) <= 500),
+    avatar_key        text check (length(avatar_key) between 1 and 200),
+    show_purchases    boolean     not null default false,
+    updated_at        timestamptz not null default now()
 );
+create unique index profiles_handle_key on profiles (handle);
+comment on column profiles.handle_changed_at is 'When its owner chose it; null: it was made for them.';
+comment on column profiles.avatar_key is 'The picture''s key in the store of uploads; null: none.';
 comment on column profiles.show_purchases is 'Opt-in: a purchase in a show names its buyer.';
+
+create table former_handles (
+    handle_hash bytea primary key,
+    user_id     uuid        not null references users,
+    until       timestamptz not null
+);
+create index former_handles_until_idx on former_handles (until);
+comment on table former_handles is
+    'Handles that were given up, by their SHA-256: for a while nobody else gets them and passes for who had them.';
 
 create table addresses (
     id                  uuid primary key,
@@ -54,14 +77,19 @@ create table refresh_tokens (
     token_hash bytea       not null,
     expires_at timestamptz not null,
     used_at    timestamptz,
+    next_seed  bytea,
+    user_agent text        not null default '' check (length(user_agent) <= 200),
     revoked_at timestamptz,
-    created_at timestamptz not null default now()
+    created_at timestamptz not null default now(),
+    check ((used_at is null) = (next_seed is null))
 );
 create unique index refresh_tokens_hash_key on refresh_tokens (token_hash);
 create index refresh_tokens_family_idx on refresh_tokens (family_id);
 create index refresh_tokens_user_idx on refresh_tokens (user_id) where revoked_at is null;
 comment on table refresh_tokens is
     'Rotating: each use spends the row and adds one of the same family. A spent token seen again revokes its family.';
+comment on column refresh_tokens.next_seed is
+    'With the token that was spent it makes the next one: two tabs that renew at once get the same. Alone it is nothing.';
 comment on column refresh_tokens.token_hash is 'SHA-256 of the token; the token itself is never stored.';
 
 -- Who may not come in any more, for those who hold signed tokens in good faith: sockets

@@ -41,7 +41,7 @@ pub struct Limits {
     pub register_per_minute: NonZeroU32,
     /// Attempts to sign in a minute from one address.
     pub login_per_minute: NonZeroU32,
-    /// Attempts to sign in a minute to one account.
+    /// Attempts to sign in a minute to one account, and to register it.
     pub login_per_email_per_minute: NonZeroU32,
     /// Renewals of sessions a minute from one address.
     pub refresh_per_minute: NonZeroU32,
@@ -49,6 +49,8 @@ pub struct Limits {
     pub tickets_per_minute: NonZeroU32,
     /// Passwords hashed at once: each takes 19 MiB and a core for some 20 ms.
     pub password_hashes: usize,
+    /// Requests that wait for their turn to hash; the next is refused at once.
+    pub password_queue: usize,
     /// How long a request waits for its turn to hash before it is refused.
     pub password_wait: Duration,
 }
@@ -69,6 +71,7 @@ impl Default for Limits {
             refresh_per_minute: per_minute(60),
             tickets_per_minute: per_minute(120),
             password_hashes: cores(),
+            password_queue: 64,
             password_wait: Duration::from_secs(5),
         }
     }
@@ -163,6 +166,7 @@ impl Limits {
         let refresh = settings.or("limit_refresh_per_minute", default.refresh_per_minute);
         let tickets = settings.or("limit_tickets_per_minute", default.tickets_per_minute);
         let hashes = settings.or("limit_password_hashes", default.password_hashes);
+        let queue = settings.or("limit_password_queue", default.password_queue);
         let wait_ms = settings.or("limit_password_wait_ms", 5_000_u64);
         Some(Self {
             register_per_minute: register?,
@@ -171,6 +175,7 @@ impl Limits {
             refresh_per_minute: refresh?,
             tickets_per_minute: tickets?,
             password_hashes: hashes?.max(1),
+            password_queue: queue?,
             password_wait: Duration::from_millis(wait_ms?),
         })
     }

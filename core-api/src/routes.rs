@@ -12,7 +12,7 @@ use crate::checkout::handlers as checkout;
 use crate::flash::handlers as flash;
 use crate::history::handlers as history;
 use crate::http::operations;
-use crate::identity::handlers as identity;
+use crate::identity::{handlers as identity, session_handlers as sessions};
 use crate::moderation::{handlers as moderation, room_handlers as room_moderation};
 use crate::orders::handlers as orders;
 use crate::payments::handlers as payments;
@@ -27,9 +27,12 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(operations::openapi_json); // GET /openapi.json
     config
         .service(identity::register) // POST /auth/register
-        .service(identity::login) // POST /auth/login
-        .service(identity::refresh) // POST /auth/refresh
-        .service(identity::logout) // POST /auth/logout
+        .service(sessions::login) // POST /auth/login
+        .service(sessions::refresh) // POST /auth/refresh
+        .service(sessions::logout) // POST /auth/logout
+        .service(sessions::logout_everywhere) // POST /auth/logout/everywhere
+        .service(sessions::list) // GET /auth/sessions
+        .service(sessions::end) // DELETE /auth/sessions/{id}
         .service(identity::me) // GET /auth/me
         .service(identity::change_profile); // PATCH /auth/profile
     config

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Limits};
 use crate::http::RateLimit;
 use crate::identity::Passwords;
+use crate::identity::model::Email;
 use crate::payments::Till;
 
 /// The service's state, as `web::Data<State>`.
@@ -41,10 +42,12 @@ const DELETIONS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 pub struct Rates {
     /// Registrations by address.
     pub register: RateLimit<IpAddr>,
+    /// Registrations by the address of the account.
+    pub register_email: RateLimit<Email>,
     /// Attempts to sign in by address.
     pub login: RateLimit<IpAddr>,
     /// Attempts to sign in by account.
-    pub login_email: RateLimit<String>,
+    pub login_email: RateLimit<Email>,
     /// Renewals by address.
     pub refresh: RateLimit<IpAddr>,
     /// Tickets by address.
@@ -57,6 +60,7 @@ impl Rates {
     fn new(limits: &Limits) -> Self {
         Self {
             register: RateLimit::per_minute(limits.register_per_minute),
+            register_email: RateLimit::per_minute(limits.login_per_email_per_minute),
             login: RateLimit::per_minute(limits.login_per_minute),
             login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
             refresh: RateLimit::per_minute(limits.refresh_per_minute),
@@ -68,6 +72,7 @@ impl Rates {
     /// Forgets who has been quiet.
     pub fn tidy(&self) {
         self.register.tidy();
+        self.register_email.tidy();
         self.login.tidy();
         self.login_email.tidy();
         self.refresh.tidy();
@@ -81,7 +86,7 @@ impl State {
     #[must_use]
     pub fn new(config: Config, db: PgPool, bus: SharedBus) -> Self {
         Self {
-            passwords: Passwords::new(config.limits.password_hashes, config.limits.password_wait),
+            passwords: Passwords::of(&config.limits),
             rates: Arc::new(Rates::new(&config.limits)),
             till: Till::new(db.clone(), bus.clone(), &config.commerce),
             config: Arc::new(config),

@@ -104,7 +104,7 @@ impl DemoPassword {
 
 /// As REST hashes them.
 async fn hash(password: String) -> Result<String> {
-    let passwords = core_api::identity::Passwords::new(1, Duration::from_secs(60));
+    let passwords = core_api::identity::Passwords::new(1, 1, Duration::from_secs(60));
     passwords
         .hash(password)
         .await

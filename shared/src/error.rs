@@ -93,6 +93,7 @@ error_codes! {
     Conflict = "conflict", 409, No, None, "The request conflicts with what is there";
     WrongState = "wrong_state", 409, No, None, "Its state does not allow this";
     EmailTaken = "email_taken", 409, No, None, "The e-mail address has an account already";
+    HandleTaken = "handle_taken", 409, No, None, "The handle is somebody else's";
     RequestInFlight = "request_in_flight", 409, Later, None, "The same request is being worked on";
     InsufficientStock = "insufficient_stock", 409, No, None, "There are not that many in stock";
     SoldOut = "sold_out", 409, Later, None, "Sold out";

@@ -1,57 +1,14 @@
-//! Accounts and sessions over HTTP. In cookie mode the refresh token travels only in a
-//! cookie that scripts cannot read, that goes only to these paths, and that counts only
-//! on a request from a page of ours.
+//! Accounts over HTTP: registering, one's own account, an account's standing. What signs
+//! in and out is in `session_handlers.rs`.
 
-use actix_web::cookie::time::Duration;
-use actix_web::cookie::{Cookie, SameSite};
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
-use shared::error::{ErrorCode, Refusal};
 use shared::ids::UserId;
 
-use super::model::{Account, Keep, Login, Me, Profile, Register, Renew, Session, Why};
-use super::secrets::RefreshToken;
-use super::{Opened, REFRESH_DAYS};
-use crate::config::Config;
-use crate::http::{Admin, Body, Caller, Id, Result, address_key, client_address, require_origin};
+use super::model::{Account, Me, Profile, Register, Session, Why};
+use super::session_handlers::{check_origin, respond, user_agent};
+use crate::http::{Admin, Body, Caller, Id, Result, address_key, client_address};
 use crate::identity;
 use crate::state::State;
-
-const COOKIE: &str = "hawker_refresh";
-const COOKIE_PATH: &str = "/auth";
-
-fn cookie(config: &Config, value: String, age: Duration) -> Cookie<'static> {
-    Cookie::build(COOKIE, value)
-        .path(COOKIE_PATH)
-        .http_only(true)
-        .secure(config.cookie_secure)
-        .same_site(SameSite::Strict)
-        .max_age(age)
-        .finish()
-}
-
-/// Answers with the session, its refresh token where the client keeps it.
-fn respond(config: &Config, mut response: actix_web::HttpResponseBuilder, opened: Opened, keep: Keep) -> HttpResponse {
-    let Opened {
-        mut session,
-        refresh: token,
-    } = opened;
-    let token = token.expose().to_owned();
-    match keep {
-        Keep::Token => session.refresh_token = Some(token),
-        Keep::Cookie => {
-            response.cookie(cookie(config, token, Duration::days(REFRESH_DAYS.into())));
-        }
-    }
-    response.json(session)
-}
-
-/// A cookie is handed out only to a page that may use it.
-fn check_origin(request: &HttpRequest, config: &Config, keep: Keep) -> Result<()> {
-    match keep {
-        Keep::Token => Ok(()),
-        Keep::Cookie => require_origin(request, config),
-    }
-}
 
 /// Makes an account and signs it in.
 #[utoipa::path(
@@ -63,86 +20,11 @@ fn check_origin(request: &HttpRequest, config: &Config, keep: Keep) -> Result<()
 pub async fn register(request: HttpRequest, state: web::Data<State>, body: Body<Register>) -> Result<HttpResponse> {
     let address = address_key(client_address(&request, &state.config));
     state.rates.register.check(&address)?;
+    state.rates.register_email.check(&body.0.email)?;
     let keep = body.0.session;
     check_origin(&request, &state.config, keep)?;
-    let opened = identity::register(&state, body.0).await?;
+    let opened = identity::register(&state, body.0, &user_agent(&request)).await?;
     Ok(respond(&state.config, HttpResponse::Created(), opened, keep))
-}
-
-/// Signs in.
-#[utoipa::path(
-    tag = "identity",
-    request_body = Login,
-    responses((status = 200, description = "Signed in", body = Session))
-)]
-#[post("/auth/login")]
-pub async fn login(request: HttpRequest, state: web::Data<State>, body: Body<Login>) -> Result<HttpResponse> {
-    let address = address_key(client_address(&request, &state.config));
-    state.rates.login.check(&address)?;
-    state.rates.login_email.check(&body.0.email.as_str().to_owned())?;
-    let keep = body.0.session;
-    check_origin(&request, &state.config, keep)?;
-    let opened = identity::login(&state, body.0).await?;
-    Ok(respond(&state.config, HttpResponse::Ok(), opened, keep))
-}
-
-/// The refresh token that a request carries, and where its client keeps it. A body's goes
-/// before a cookie's.
-fn refresh_token(request: &HttpRequest, config: &Config, body: Renew) -> Result<Option<(RefreshToken, Keep)>> {
-    if let Some(token) = body.refresh_token {
-        return Ok(Some((RefreshToken::received(token), Keep::Token)));
-    }
-    let Some(cookie) = request.cookie(COOKIE) else {
-        return Ok(None);
-    };
-    require_origin(request, config)?;
-    Ok(Some((RefreshToken::received(cookie.value().to_owned()), Keep::Cookie)))
-}
-
-/// Spends the refresh token, from the body or the cookie, for a new session.
-///
-/// A token that was spent before ends the session for whoever holds a part of it.
-#[utoipa::path(
-    tag = "identity",
-    request_body = Renew,
-    responses((status = 200, description = "Renewed", body = Session))
-)]
-#[post("/auth/refresh")]
-pub async fn refresh(request: HttpRequest, state: web::Data<State>, body: Body<Renew>) -> Result<HttpResponse> {
-    let address = address_key(client_address(&request, &state.config));
-    state.rates.refresh.check(&address)?;
-    let (token, keep) = refresh_token(&request, &state.config, body.0)?
-        .ok_or_else(|| Refusal::new(ErrorCode::Unauthenticated, "Send a refresh token").at("refresh_token"))?;
-    let opened = identity::refresh(&state, &token).await?;
-    Ok(respond(&state.config, HttpResponse::Ok(), opened, keep))
-}
-
-/// Ends the session. Every token of it is worthless at once, and its live sockets are
-/// closed within a second.
-#[utoipa::path(
-    tag = "identity",
-    request_body = Renew,
-    security((), ("bearer" = [])),
-    responses((status = 204, description = "Over"))
-)]
-#[post("/auth/logout")]
-pub async fn logout(
-    request: HttpRequest,
-    state: web::Data<State>,
-    // An access token that has expired is no reason to keep the session.
-    caller: Result<Caller>,
-    body: Body<Renew>,
-) -> Result<HttpResponse> {
-    let address = address_key(client_address(&request, &state.config));
-    state.rates.refresh.check(&address)?;
-    let session = caller.ok().map(|caller| caller.session);
-    let token = refresh_token(&request, &state.config, body.0)?.map(|(token, _)| token);
-    identity::logout(&state, session, token.as_ref()).await?;
-    let mut response = HttpResponse::NoContent();
-    if request.cookie(COOKIE).is_some() {
-        response.cookie(cookie(&state.config, String::new(), Duration::ZERO));
-    }
-    Ok(response.finish())
 }
 
 /// The caller's account.

@@ -2,12 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use garde::Validate;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use shared::ids::{SellerId, UserId};
 use shared::money::Currency;
 use shared::status::SellerStatus;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+pub use super::email::Email;
+use super::handle::Handle;
 use crate::http::rules::{prose, shown};
 
 /// What an account may do beyond its own things.
@@ -19,31 +22,6 @@ pub enum Role {
     User,
     /// Run the market.
     Admin,
-}
-
-/// An e-mail address as accounts are found by: trimmed, in lower case.
-#[derive(Clone, PartialEq, Eq, Debug, ToSchema)]
-#[schema(value_type = String, format = Email, example = "viewer@example.com")]
-pub struct Email(String);
-
-impl Email {
-    /// The address.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Email {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?.trim().to_lowercase();
-        if text.len() > 254 {
-            return Err(serde::de::Error::custom("not an e-mail address: longer than 254 bytes"));
-        }
-        garde::rules::email::parse_email(&text)
-            .map_err(|error| serde::de::Error::custom(format_args!("not an e-mail address: {error}")))?;
-        Ok(Self(text))
-    }
 }
 
 /// Where a client keeps its session.
@@ -71,6 +49,10 @@ pub struct Register {
     #[garde(custom(shown(1, 40)))]
     #[schema(min_length = 1, max_length = 40)]
     pub display_name: String,
+    /// The short name that is this person's alone; absent: one is made.
+    #[garde(skip)]
+    #[serde(default)]
+    pub handle: Option<Handle>,
     /// Where the session is kept; `token` when absent.
     #[garde(skip)]
     #[serde(default)]
@@ -105,6 +87,11 @@ pub struct Renew {
 /// A change of the profile; what is absent stays.
 #[derive(Deserialize, Validate, ToSchema)]
 pub struct Profile {
+    /// The short name that is this person's alone. One that was chosen stays for 30 days,
+    /// and the one before it is nobody else's for 90.
+    #[garde(skip)]
+    #[serde(default)]
+    pub handle: Option<Handle>,
     /// As others see it.
     #[garde(inner(custom(shown(1, 40))))]
     #[serde(default)]
@@ -117,6 +104,21 @@ pub struct Profile {
     #[garde(skip)]
     #[serde(default)]
     pub show_purchases: Option<bool>,
+}
+
+/// A session that is there, as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OpenSession {
+    /// The session: to end it by.
+    pub id: Uuid,
+    /// The program that renewed it last, in its own words; may be empty.
+    pub user_agent: String,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// When it was renewed last.
+    pub last_used_at: DateTime<Utc>,
+    /// Whether it is the one that asks.
+    pub current: bool,
 }
 
 /// A session. The access token is for memory only; it is renewed before it expires.
@@ -144,10 +146,14 @@ pub struct Me {
     pub email: String,
     /// What it may do.
     pub role: Role,
+    /// The short name that is this person's alone.
+    pub handle: String,
     /// As others see it.
     pub display_name: String,
     /// A few words.
     pub bio: String,
+    /// The picture's key in the store of uploads; null: none.
+    pub avatar_key: Option<String>,
     /// Whether a purchase in a show names its buyer.
     pub show_purchases: bool,
     /// Its shop.
@@ -211,18 +217,4 @@ pub struct Shop {
     pub status: SellerStatus,
     /// What its prices are in.
     pub currency: Currency,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_found_however_it_is_written() {
-        let email: Email = serde_json::from_str(r#"" Viewer@Example.COM ""#).expect("an address");
-        assert_eq!(email.as_str(), "viewer@example.com");
-        for bad in [r#""""#, r#""viewer""#, r#""a@b@c""#, r#""a b@example.com""#] {
-            assert!(serde_json::from_str::<Email>(bad).is_err(), "{bad}");
-        }
-    }
 }

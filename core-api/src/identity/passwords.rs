@@ -1,6 +1,6 @@
 //! Passwords: argon2id with 19 MiB, 2 passes, 1 lane (OWASP's first choice), off the
-//! threads that serve requests, and a bounded number at once, so that a storm of
-//! sign-ins costs neither all memory nor all cores.
+//! threads that serve requests, a bounded number at once, and a bounded number that wait
+//! for their turn, so that a storm of sign-ins costs neither all memory nor all cores.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use shared::error::{ErrorCode, Refusal};
 use tokio::sync::Semaphore;
 
+use crate::config::Limits;
 use crate::http::Result;
 
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -25,8 +26,15 @@ const NOBODY: &str =
 /// Hashes and verifies. Clones share the bound.
 #[derive(Clone)]
 pub struct Passwords {
+    /// One for each that hashes or waits.
+    places: Arc<Semaphore>,
+    /// One for each that hashes.
     turns: Arc<Semaphore>,
     wait: Duration,
+}
+
+fn too_busy() -> Refusal {
+    Refusal::from(ErrorCode::Overloaded).retry_after_ms(1_000)
 }
 
 fn argon2() -> anyhow::Result<Argon2<'static>> {
@@ -36,19 +44,28 @@ fn argon2() -> anyhow::Result<Argon2<'static>> {
 }
 
 impl Passwords {
-    /// At most `at_once` hashes; a request waits at most `wait` for its turn.
+    /// At most `at_once` hashes, and `queue` requests that wait, each at most `wait`, for
+    /// their turn.
     #[must_use]
-    pub fn new(at_once: usize, wait: Duration) -> Self {
+    pub fn new(at_once: usize, queue: usize, wait: Duration) -> Self {
+        let places = at_once.saturating_add(queue).min(Semaphore::MAX_PERMITS);
         Self {
+            places: Arc::new(Semaphore::new(places)),
             turns: Arc::new(Semaphore::new(at_once)),
             wait,
         }
     }
 
+    /// As the settings have it.
+    #[must_use]
+    pub fn of(limits: &Limits) -> Self {
+        Self::new(limits.password_hashes, limits.password_queue, limits.password_wait)
+    }
+
     /// The hash to store, in PHC format.
     ///
     /// # Errors
-    /// `Overloaded` when no turn came in time.
+    /// `Overloaded` when too many wait, or no turn came in time.
     pub async fn hash(&self, password: String) -> Result<String> {
         self.in_turn(move || {
             let hash = argon2()?
@@ -62,7 +79,7 @@ impl Passwords {
     /// Whether `password` is the one of `hash`; without a hash it is not, and takes as long.
     ///
     /// # Errors
-    /// `Overloaded` when no turn came in time.
+    /// `Overloaded` when too many wait, or no turn came in time.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
         self.in_turn(move || {
             let known = hash.is_some();
@@ -75,14 +92,17 @@ impl Passwords {
     }
 
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> Result<T> {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            return Err(too_busy().into());
+        };
         let turn = tokio::time::timeout(self.wait, self.turns.clone().acquire_owned()).await;
         let Ok(turn) = turn else {
-            return Err(Refusal::from(ErrorCode::Overloaded).retry_after_ms(1_000).into());
+            return Err(too_busy().into());
         };
         let turn = turn.context("the turns of hashing are never closed")?;
         let done = tokio::task::spawn_blocking(move || {
             // Given back when the work ends, also when its request has gone away.
-            let _turn = turn;
+            let _held = (place, turn);
             work()
         });
         Ok(done.await.context("hashing a password")??)
@@ -95,7 +115,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_is_argon2id_with_the_parameters_we_chose() {
-        let passwords = Passwords::new(1, Duration::from_secs(60));
+        let passwords = Passwords::new(1, 1, Duration::from_secs(60));
         let hash = passwords.hash("correct horse".into()).await.expect("hashed");
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         let verify = |password: &str, hash: Option<&String>| passwords.verify(password.into(), hash.cloned());
@@ -106,9 +126,32 @@ mod tests {
 
     #[tokio::test]
     async fn who_gets_no_turn_is_told_to_come_back() {
-        let passwords = Passwords::new(1, Duration::ZERO);
+        let passwords = Passwords::new(1, 1, Duration::ZERO);
         let _busy = passwords.turns.clone().acquire_owned().await.expect("open");
         let refused = passwords.hash("correct horse".into()).await.expect_err("no turn");
         assert_eq!(refused.code(), ErrorCode::Overloaded);
+    }
+    #[tokio::test]
+    async fn so_many_wait_and_the_next_is_refused_at_once() {
+        let passwords = Passwords::new(1, 2, Duration::from_secs(60));
+        let busy = passwords.turns.clone().acquire_owned().await.expect("open");
+        let _its_place = passwords.places.clone().acquire_owned().await.expect("open");
+        let waiting: Vec<_> = (0..2)
+            .map(|_| {
+                let passwords = passwords.clone();
+                tokio::spawn(async move { passwords.verify("correct horse".into(), None).await })
+            })
+            .collect();
+        while passwords.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let refused = passwords.hash("correct horse".into()).await.expect_err("no place");
+        assert_eq!(refused.code(), ErrorCode::Overloaded);
+        assert!(refused.refusal().retry_after_ms.is_some());
+        drop(busy);
+        for answer in waiting {
+            assert!(!answer.await.expect("ran").expect("got its turn"));
+        }
+        assert!(passwords.hash("correct horse".into()).await.is_ok());
     }
 }

@@ -3,7 +3,6 @@
 use core_api::catalog::products::SellerProduct;
 use serde_json::json;
 use shared::ids::VariantId;
-use std::time::Duration;
 use uuid::Uuid;
 
 use crate::catalog::{add, mug};
@@ -151,28 +150,6 @@ async fn all_old_answers_are_forgotten_in_one_run() {
     assert_eq!(left, 0, "more than two batches of them");
 }
 
-/// Waits until somebody in the test's database waits for a lock.
-async fn somebody_waits(app: &App) {
-    let looking = async {
-        let mut turns = tokio::time::interval(Duration::from_millis(5));
-        loop {
-            turns.tick().await;
-            let waiting: i64 = sqlx::query_scalar(
-                "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
-            )
-            .fetch_one(&app.db.pool)
-            .await
-            .expect("a count");
-            if waiting > 0 {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), looking)
-        .await
-        .expect("somebody waits");
-}
-
 #[tokio::test]
 async fn the_same_request_under_way_is_told_so() {
     let app = App::start().await;
@@ -188,7 +165,7 @@ async fn the_same_request_under_way_is_told_so() {
         let shop = shop.clone();
         async move { adjust(&shop, variant, key, 1).await }
     });
-    somebody_waits(&app).await;
+    app.somebody_waits().await;
     let problem = adjust(&shop, variant, key, 1).await.refused(409, "request_in_flight");
     assert!(problem["retry_after_ms"].is_u64());
     busy.commit().await.expect("released");
@@ -210,7 +187,7 @@ async fn a_stopping_service_finishes_what_it_has_begun() {
         .await
         .expect("locked");
     let asked = tokio::spawn(async move { adjust(&shop, variant, Uuid::now_v7(), 1).await });
-    somebody_waits(&app).await;
+    app.somebody_waits().await;
     let stopping = tokio::spawn(app.stop());
     busy.commit().await.expect("released");
     asked.await.expect("an answer").ok::<SellerProduct>();

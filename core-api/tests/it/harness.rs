@@ -156,6 +156,28 @@ impl App {
         }
     }
 
+    /// Waits until somebody in the test's database waits for a lock.
+    pub async fn somebody_waits(&self) {
+        let looking = async {
+            let mut turns = tokio::time::interval(std::time::Duration::from_millis(5));
+            loop {
+                turns.tick().await;
+                let waiting: i64 = sqlx::query_scalar(
+                    "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+                )
+                .fetch_one(&self.db.pool)
+                .await
+                .expect("a count");
+                if waiting > 0 {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), looking)
+            .await
+            .expect("somebody waits");
+    }
+
     /// A new admin, signed in.
     pub async fn admin(&self) -> Session {
         self.session_of(testkit::fixtures::admin(&self.db.pool).await)

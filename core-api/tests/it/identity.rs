@@ -73,6 +73,31 @@ async fn an_address_has_one_account() {
 }
 
 #[tokio::test]
+async fn an_address_has_one_spelling() {
+    let app = App::start().await;
+    let body = json!({"email": "Viewer@Mu\u{308}nze.example", "password": PASSWORD, "display_name": "Viewer"});
+    let opened: Opened = app.post("/auth/register").json(&body).send().await.created();
+    assert_eq!(opened.user.email, "viewer@xn--mnze-0ra.example");
+    for spelling in [
+        "viewer@M\u{dc}NZE.example",
+        "VIEWER@xn--mnze-0ra.EXAMPLE",
+        "\u{ff56}iewer@m\u{fc}nze\u{3002}example",
+    ] {
+        let body = json!({"email": spelling, "password": PASSWORD, "display_name": "Other"});
+        app.post("/auth/register")
+            .json(&body)
+            .send()
+            .await
+            .refused(409, "email_taken");
+        login(&app, spelling, PASSWORD).await.ok::<Opened>();
+    }
+    // A Cyrillic letter that looks like another is no second account, but no address.
+    let body = json!({"email": "v\u{456}ewer@example.com", "password": PASSWORD, "display_name": "Other"});
+    let problem = app.post("/auth/register").json(&body).send().await;
+    assert_eq!(problem.refused(422, "invalid_body")["field"], "email");
+}
+
+#[tokio::test]
 async fn a_wrong_password_and_an_unknown_address_are_told_alike() {
     let app = App::start().await;
     let viewer = app.register("Viewer").await;
@@ -86,44 +111,6 @@ async fn a_wrong_password_and_an_unknown_address_are_told_alike() {
         problem.as_object_mut().expect("an object").remove("request_id");
     }
     assert_eq!(wrong, unknown);
-}
-
-#[tokio::test]
-async fn a_spent_refresh_token_ends_the_session_for_whoever_has_it() {
-    let app = App::start().await;
-    let first = app.register("Viewer").await;
-    let second: Opened = refresh(&app, &first.refresh).await.ok();
-    let second = app.session(second);
-    refresh(&app, &first.refresh).await.refused(401, "unauthenticated");
-    // The one that was good until then, and the access tokens, are worthless too.
-    refresh(&app, &second.refresh).await.refused(401, "unauthenticated");
-    second.get("/auth/me").await.refused(401, "unauthenticated");
-    // Another session of the same person goes on.
-    login(&app, &first.email, PASSWORD).await.ok::<Opened>();
-}
-
-#[tokio::test]
-async fn of_racing_renewals_with_one_token_one_wins_and_the_session_ends() {
-    let app = App::start().await;
-    for _ in 0..5 {
-        let viewer = app.register("Viewer").await;
-        let (a, b, c) = tokio::join!(
-            refresh(&app, &viewer.refresh),
-            refresh(&app, &viewer.refresh),
-            refresh(&app, &viewer.refresh)
-        );
-        let winners: Vec<_> = [&a, &b, &c].into_iter().filter(|r| r.status == 200).collect();
-        assert_eq!(winners.len(), 1);
-        let winner = app.session(winners[0].ok());
-        refresh(&app, &winner.refresh).await.refused(401, "unauthenticated");
-        let alive: i64 =
-            sqlx::query_scalar("select count(*) from refresh_tokens where user_id = $1 and revoked_at is null")
-                .bind(viewer.id.0)
-                .fetch_one(&app.db.pool)
-                .await
-                .expect("a count");
-        assert_eq!(alive, 0);
-    }
 }
 
 #[tokio::test]
@@ -257,6 +244,41 @@ async fn attempts_are_counted_by_address_and_by_account() {
         .await
         .refused(429, "rate_limited");
     login(&app, &other.email, PASSWORD).await.ok::<Opened>();
+}
+
+#[tokio::test]
+async fn an_address_is_registered_so_often_whoever_tries() {
+    let app = App::start_with(|config| config.limits.login_per_email_per_minute = two()).await;
+    let attempt = async |email: &str| {
+        let body = json!({"email": email, "password": PASSWORD, "display_name": "Somebody"});
+        app.post("/auth/register").json(&body).send().await
+    };
+    attempt("viewer@example.com").await.created::<Opened>();
+    attempt("Viewer@EXAMPLE.com").await.refused(409, "email_taken");
+    attempt("\u{ff56}iewer@example.com").await.refused(429, "rate_limited");
+    attempt("other@example.com").await.created::<Opened>();
+}
+
+#[tokio::test]
+async fn an_unknown_address_takes_a_hash_like_a_known_one() {
+    // There are no turns: whatever hashes is told that it is too busy, and what does not
+    // hash would answer otherwise.
+    let app = App::start_with(|config| {
+        config.limits.password_hashes = 0;
+        config.limits.password_wait = std::time::Duration::ZERO;
+    })
+    .await;
+    let known = testkit::fixtures::user(&app.db.pool, "Viewer").await;
+    let email: String = sqlx::query_scalar("select email from users where id = $1")
+        .bind(known.0)
+        .fetch_one(&app.db.pool)
+        .await
+        .expect("the account");
+    for email in [email.as_str(), "nobody@example.com"] {
+        let refused = login(&app, email, PASSWORD).await;
+        refused.refused(503, "overloaded");
+        assert!(!refused.header("retry-after").is_empty());
+    }
 }
 
 #[tokio::test]

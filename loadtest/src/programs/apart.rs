@@ -12,13 +12,14 @@ use super::{Binaries, Program, free_port};
 const TOKEN_SECRET: &str = "processes-under-test-sign-with-this-alone";
 /// Per minute and address: as good as none.
 const UNLIMITED: &str = "1000000";
-const PER_ADDRESS: [&str; 6] = [
+const PER_ADDRESS: [&str; 7] = [
     "HAWKER_LIMIT_REGISTER_PER_MINUTE",
     "HAWKER_LIMIT_LOGIN_PER_MINUTE",
     "HAWKER_LIMIT_LOGIN_PER_EMAIL_PER_MINUTE",
     "HAWKER_LIMIT_REFRESH_PER_MINUTE",
     "HAWKER_LIMIT_TICKETS_PER_MINUTE",
     "HAWKER_LIMIT_CONNECTIONS_PER_ADDRESS",
+    "HAWKER_LIMIT_PASSWORD_QUEUE",
 ];
 
 /// What the processes work on.

@@ -47,6 +47,7 @@ const WORDS = {
   request_timeout: 'The connection was too slow. Try again.',
   conflict: 'Something changed in the meantime. Have another look.',
   wrong_state: 'That is no longer possible.',
+  handle_taken: "That handle is somebody else's. Choose another.",
   email_taken: 'There is an account with this e-mail already. Sign in instead.',
   request_in_flight: 'Still working on it. One moment.',
   insufficient_stock: 'There are not that many in stock.',

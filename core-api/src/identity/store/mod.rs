@@ -1,5 +1,9 @@
-//! SQL of `users`, `profiles` and `refresh_tokens`.
+//! SQL of `users`, `profiles` and `former_handles`; that of `refresh_tokens` is in
+//! [`sessions`].
 
+pub(super) mod sessions;
+
+use chrono::{DateTime, Utc};
 use shared::ids::{SellerId, UserId};
 use shared::money::Currency;
 use shared::status::SellerStatus;
@@ -26,38 +30,140 @@ pub(super) async fn insert_user(
     Ok(done.rows_affected() == 1)
 }
 
-pub(super) async fn insert_profile(tx: &mut PgConnection, user: UserId, display_name: &str) -> Result<(), sqlx::Error> {
+/// Adds the profile, with a handle that is made for it where none is chosen. Two people
+/// with one handle meet in `profiles_handle_key`.
+pub(super) async fn insert_profile(
+    tx: &mut PgConnection,
+    user: UserId,
+    display_name: &str,
+    handle: Option<&str>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into profiles (user_id, display_name) values ($1, $2)",
+        "insert into profiles (user_id, display_name, handle, handle_changed_at)
+         values ($1, $2, coalesce($3, generated_handle()), case when $3 is not null then now() end)",
         user.0,
-        display_name
+        display_name,
+        handle
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
+/// A person's handle, and when they chose it.
+pub(super) struct HandleRow {
+    pub handle: String,
+    pub handle_changed_at: Option<DateTime<Utc>>,
+}
+
+/// Locks the profile and reads its handle.
+pub(super) async fn lock_handle(tx: &mut PgConnection, user: UserId) -> Result<Option<HandleRow>, sqlx::Error> {
+    sqlx::query_as!(
+        HandleRow,
+        "select handle, handle_changed_at from profiles where user_id = $1 for no key update",
+        user.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+pub(super) async fn set_handle(tx: &mut PgConnection, user: UserId, handle: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update profiles set handle = $2, handle_changed_at = now(), updated_at = now() where user_id = $1",
+        user.0,
+        handle
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Whether somebody else gave up this handle a while ago. To be asked after the handle was
+/// taken: whoever gave it up in the meantime has committed by then.
+pub(super) async fn is_resting(tx: &mut PgConnection, user: UserId, hash: &[u8]) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select 1 from former_handles where handle_hash = $2 and user_id <> $1 and until > now())
+               as "resting!""#,
+        user.0,
+        hash
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Lets a handle that was given up rest for so many days.
+pub(super) async fn rest_handle(
+    tx: &mut PgConnection,
+    user: UserId,
+    hash: &[u8],
+    days: i32,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into former_handles (handle_hash, user_id, until) values ($1, $2, now() + make_interval(days => $3))
+         on conflict (handle_hash) do update set user_id = excluded.user_id, until = excluded.until",
+        hash,
+        user.0,
+        days
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Forgets handles that have rested long enough, some at a time; how many.
+pub(super) async fn delete_rested(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "delete from former_handles where handle_hash in (
+             select handle_hash from former_handles where until <= now() order by until limit $1)",
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 pub(super) struct Credentials {
     pub id: UserId,
     pub password_hash: String,
-    pub suspended: bool,
 }
 
 pub(super) async fn credentials(conn: &mut PgConnection, email: &str) -> Result<Option<Credentials>, sqlx::Error> {
     sqlx::query_as!(
         Credentials,
-        r#"select id as "id: UserId", password_hash, suspended_at is not null as "suspended!"
-             from users where email = $1"#,
+        r#"select id as "id: UserId", password_hash from users where email = $1"#,
         email
     )
     .fetch_optional(conn)
     .await
 }
 
+/// Whether the account still has this password, which was proved a moment ago, and is in
+/// good standing. The row is locked against a change of either until the transaction ends:
+/// whoever changes one then ends the session that is begun here, too.
+pub(super) async fn confirm(
+    tx: &mut PgConnection,
+    user: UserId,
+    password_hash: &str,
+) -> Result<Option<Confirmed>, sqlx::Error> {
+    sqlx::query_as!(
+        Confirmed,
+        r#"select suspended_at is not null as "suspended!" from users
+            where id = $1 and password_hash = $2 for share"#,
+        user.0,
+        password_hash
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+pub(super) struct Confirmed {
+    pub suspended: bool,
+}
+
 pub(super) async fn me(conn: &mut PgConnection, user: UserId) -> Result<Option<Me>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"select u.id as "id: UserId", u.email, u.role as "role: Role", p.display_name, p.bio, p.show_purchases,
-                  u.created_at, s.id as "seller?: SellerId", s.shop_name as "shop_name?",
+        r#"select u.id as "id: UserId", u.email, u.role as "role: Role", p.handle, p.display_name, p.bio, p.avatar_key,
+                  p.show_purchases, u.created_at, s.id as "seller?: SellerId", s.shop_name as "shop_name?",
                   s.status as "status?: SellerStatus"
              from users u
              join profiles p on p.user_id = u.id
@@ -71,8 +177,10 @@ pub(super) async fn me(conn: &mut PgConnection, user: UserId) -> Result<Option<M
         id: row.id,
         email: row.email,
         role: row.role,
+        handle: row.handle,
         display_name: row.display_name,
         bio: row.bio,
+        avatar_key: row.avatar_key,
         show_purchases: row.show_purchases,
         seller: match (row.seller, row.shop_name, row.status) {
             (Some(id), Some(shop_name), Some(status)) => Some(MyShop { id, shop_name, status }),
@@ -163,99 +271,4 @@ pub(super) async fn standing(
         revoked: row.revoked,
         standing: Standing { role: row.role, shop },
     }))
-}
-
-pub(super) async fn insert_token(
-    tx: &mut PgConnection,
-    id: Uuid,
-    family: Uuid,
-    user: UserId,
-    hash: &[u8],
-    days: i32,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "insert into refresh_tokens (id, family_id, user_id, token_hash, expires_at)
-         values ($1, $2, $3, $4, now() + make_interval(days => $5))",
-        id,
-        family,
-        user.0,
-        hash,
-        days
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn family_of(conn: &mut PgConnection, hash: &[u8]) -> Result<Option<Uuid>, sqlx::Error> {
-    sqlx::query_scalar!("select family_id from refresh_tokens where token_hash = $1", hash)
-        .fetch_optional(conn)
-        .await
-}
-
-/// Takes the family's lock: the row that began it. A token's own row would not do: a
-/// renewal under way adds a row that a revocation waiting for another could not see.
-pub(super) async fn lock_family(tx: &mut PgConnection, family: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query_scalar!("select id from refresh_tokens where id = $1 for update", family)
-        .fetch_optional(tx)
-        .await?;
-    Ok(())
-}
-
-pub(super) struct Token {
-    pub user: UserId,
-    pub spent: bool,
-    pub revoked: bool,
-    pub expired: bool,
-    pub suspended: bool,
-}
-
-pub(super) async fn token(tx: &mut PgConnection, hash: &[u8]) -> Result<Option<Token>, sqlx::Error> {
-    sqlx::query_as!(
-        Token,
-        r#"select t.user_id as "user: UserId", t.used_at is not null as "spent!", t.revoked_at is not null as "revoked!",
-                  t.expires_at <= clock_timestamp() as "expired!", u.suspended_at is not null as "suspended!"
-             from refresh_tokens t join users u on u.id = t.user_id
-            where t.token_hash = $1"#,
-        hash
-    )
-    .fetch_optional(tx)
-    .await
-}
-
-pub(super) async fn spend(tx: &mut PgConnection, hash: &[u8]) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update refresh_tokens set used_at = clock_timestamp() where token_hash = $1 and used_at is null",
-        hash
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn revoke_family(tx: &mut PgConnection, family: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update refresh_tokens set revoked_at = clock_timestamp() where family_id = $1 and revoked_at is null",
-        family
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Deletes families whose every token ran out a day ago, some at a time. The first row
-/// of a family goes with its last: it is the family's lock. How many tokens.
-pub(super) async fn delete_expired(conn: &mut PgConnection, families: i64) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query!(
-        "delete from refresh_tokens where family_id in (
-             select f.id from refresh_tokens f
-              where f.id = f.family_id and f.expires_at < now() - interval '1 day'
-                and not exists (select 1 from refresh_tokens t
-                                 where t.family_id = f.id and t.expires_at >= now() - interval '1 day')
-              limit $1)",
-        families
-    )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected())
 }

@@ -1,0 +1,226 @@
+//! Sessions: rotation, two tabs at once, the list of them, and every way to end one.
+
+use core_api::identity::{Me, OpenSession, Session as Opened};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::harness::{App, PASSWORD, Reply, Session};
+
+async fn login(app: &App, email: &str) -> Session {
+    let body = json!({"email": email, "password": PASSWORD});
+    app.session(app.post("/auth/login").json(&body).send().await.ok())
+}
+
+async fn refresh(app: &App, token: &str) -> Reply {
+    let body = json!({"refresh_token": token});
+    app.post("/auth/refresh").json(&body).send().await
+}
+
+async fn renewed(app: &App, token: &str) -> Session {
+    app.session(refresh(app, token).await.ok())
+}
+
+/// Lets the grace of every token that was spent run out.
+async fn let_the_grace_pass(app: &App) {
+    sqlx::query("update refresh_tokens set used_at = used_at - interval '11 seconds' where used_at is not null")
+        .execute(&app.db.pool)
+        .await
+        .expect("aged");
+}
+
+async fn sessions(who: &Session) -> Vec<OpenSession> {
+    let list: Value = who.get("/auth/sessions").await.ok();
+    serde_json::from_value(list["items"].clone()).expect("sessions")
+}
+
+async fn tokens_alive(app: &App, who: &Session) -> i64 {
+    sqlx::query_scalar("select count(*) from refresh_tokens where user_id = $1 and revoked_at is null")
+        .bind(who.id.0)
+        .fetch_one(&app.db.pool)
+        .await
+        .expect("a count")
+}
+
+#[tokio::test]
+async fn a_spent_refresh_token_ends_the_session_for_whoever_has_it() {
+    let app = App::start().await;
+    let first = app.register("Viewer").await;
+    let second = renewed(&app, &first.refresh).await;
+    let_the_grace_pass(&app).await;
+    refresh(&app, &first.refresh).await.refused(401, "unauthenticated");
+    // The one that was good until then, and the access tokens, are worthless too.
+    refresh(&app, &second.refresh).await.refused(401, "unauthenticated");
+    second.get("/auth/me").await.refused(401, "unauthenticated");
+    // Another session of the same person goes on.
+    login(&app, &first.email).await.get("/auth/me").await.ok::<Me>();
+}
+
+#[tokio::test]
+async fn two_tabs_that_renew_at_once_get_the_same_and_the_session_goes_on() {
+    let app = App::start().await;
+    for _ in 0..5 {
+        let viewer = app.register("Viewer").await;
+        let (a, b, c) = tokio::join!(
+            renewed(&app, &viewer.refresh),
+            renewed(&app, &viewer.refresh),
+            renewed(&app, &viewer.refresh)
+        );
+        assert_eq!((&a.refresh, &a.refresh), (&b.refresh, &c.refresh));
+        assert_eq!(
+            tokens_alive(&app, &viewer).await,
+            2,
+            "the first one and the next, no branches"
+        );
+        for tab in [&a, &b, &c] {
+            tab.get("/auth/me").await.ok::<Me>();
+        }
+        renewed(&app, &a.refresh).await;
+    }
+}
+
+#[tokio::test]
+async fn within_the_grace_a_token_is_still_worth_nothing_once_the_next_one_is_spent() {
+    let app = App::start().await;
+    let first = app.register("Viewer").await;
+    let second = renewed(&app, &first.refresh).await;
+    let third = renewed(&app, &second.refresh).await;
+    refresh(&app, &first.refresh).await.refused(401, "unauthenticated");
+    refresh(&app, &third.refresh).await.refused(401, "unauthenticated");
+    assert_eq!(tokens_alive(&app, &first).await, 0);
+}
+
+#[tokio::test]
+async fn a_quick_thief_is_found_out_at_the_next_renewal() {
+    let app = App::start().await;
+    let owner = app.register("Viewer").await;
+    let next = renewed(&app, &owner.refresh).await;
+    // Within the grace the thief gets the owner's own next token, and no other.
+    let stolen = renewed(&app, &owner.refresh).await;
+    assert_eq!(stolen.refresh, next.refresh);
+    renewed(&app, &stolen.refresh).await;
+    let_the_grace_pass(&app).await;
+    refresh(&app, &next.refresh).await.refused(401, "unauthenticated");
+    stolen.get("/auth/me").await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_renewal_that_meets_a_logout_leaves_nothing_alive() {
+    let app = App::start().await;
+    for _ in 0..5 {
+        let viewer = app.register("Viewer").await;
+        let nothing = json!({});
+        let (_, gone) = tokio::join!(refresh(&app, &viewer.refresh), viewer.post("/auth/logout", &nothing));
+        gone.gone();
+        assert_eq!(tokens_alive(&app, &viewer).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_person_sees_their_sessions_and_ends_one() {
+    let app = App::start().await;
+    let here = app.register("Viewer").await;
+    let body = json!({"email": here.email, "password": PASSWORD});
+    let phone = app.post("/auth/login").header("User-Agent", "Phone/1.0").json(&body);
+    let phone = app.session(phone.send().await.ok());
+    let phone = renewed(&app, &phone.refresh).await;
+
+    let listed = sessions(&here).await;
+    assert_eq!(listed.len(), 2);
+    assert_eq!(listed.iter().map(|s| s.current).collect::<Vec<_>>(), [false, true]);
+    assert!(listed[0].last_used_at > listed[0].created_at, "renewed since");
+    let listed = sessions(&phone).await;
+    assert_eq!(listed.iter().map(|s| s.current).collect::<Vec<_>>(), [true, false]);
+
+    let path = format!("/auth/sessions/{}", listed[0].id);
+    let stranger = app.register("Stranger").await;
+    stranger.delete(&path).await.refused(404, "not_found");
+    phone.get("/auth/me").await.ok::<Me>();
+    here.delete(&path).await.gone();
+    here.delete(&path).await.gone();
+    phone.get("/auth/me").await.refused(401, "unauthenticated");
+    refresh(&app, &phone.refresh).await.refused(401, "unauthenticated");
+    assert_eq!(sessions(&here).await.len(), 1);
+    let unknown = format!("/auth/sessions/{}", Uuid::now_v7());
+    here.delete(&unknown).await.refused(404, "not_found");
+    // Its sockets are told.
+    let told: i64 = sqlx::query_scalar("select count(*) from revocations where session_id = $1 and in_force")
+        .bind(listed[0].id)
+        .fetch_one(&app.db.pool)
+        .await
+        .expect("a count");
+    assert_eq!(told, 1);
+}
+
+#[tokio::test]
+async fn a_session_says_which_program_renewed_it_last() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    let long = "x".repeat(300);
+    for (agent, shown) in [("Phone/1.0", "Phone/1.0"), (long.as_str(), &long[..200])] {
+        let body = json!({"email": viewer.email, "password": PASSWORD});
+        let call = app.post("/auth/login").header("User-Agent", agent).json(&body);
+        let opened = app.session(call.send().await.ok());
+        assert_eq!(sessions(&opened).await[0].user_agent, shown);
+    }
+}
+
+#[tokio::test]
+async fn logging_out_everywhere_ends_every_session_of_that_person_alone() {
+    let app = App::start().await;
+    let (viewer, other) = (app.register("Viewer").await, app.register("Other").await);
+    let second = login(&app, &viewer.email).await;
+    viewer.post("/auth/logout/everywhere", &json!({})).await.gone();
+    for session in [&viewer, &second] {
+        session.get("/auth/me").await.refused(401, "unauthenticated");
+        refresh(&app, &session.refresh).await.refused(401, "unauthenticated");
+    }
+    other.get("/auth/me").await.ok::<Me>();
+    assert_eq!(tokens_alive(&app, &viewer).await, 0);
+}
+
+#[tokio::test]
+async fn no_session_begins_with_a_password_that_was_changed_while_it_was_checked() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    let mut change = app.db.pool.begin().await.expect("a transaction");
+    sqlx::query("update users set password_hash = 'another' where id = $1")
+        .bind(viewer.id.0)
+        .execute(&mut *change)
+        .await
+        .expect("changed");
+    let body = json!({"email": viewer.email, "password": PASSWORD});
+    let late = tokio::spawn(app.post("/auth/login").json(&body).send());
+    app.somebody_waits().await;
+    change.commit().await.expect("committed");
+    late.await.expect("an answer").refused(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn one_session_too_many_ends_the_oldest() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    let many = "insert into refresh_tokens (id, family_id, user_id, token_hash, expires_at)
+                select id, id, $1, sha256(id::text::bytea), now() + interval '1 day'
+                  from (select gen_random_uuid() as id from generate_series(1, 48)) t";
+    sqlx::query(many)
+        .bind(viewer.id.0)
+        .execute(&app.db.pool)
+        .await
+        .expect("inserted");
+    let newest = login(&app, &viewer.email).await;
+    assert_eq!(sessions(&newest).await.len(), 50);
+    viewer.get("/auth/me").await.ok::<Me>();
+    let newest = login(&app, &viewer.email).await;
+    assert_eq!(sessions(&newest).await.len(), 50);
+}
+
+#[tokio::test]
+async fn what_a_session_answers_with_is_its_owners() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    let opened: Opened = refresh(&app, &viewer.refresh).await.ok();
+    assert_eq!(opened.user.id, viewer.id);
+    app.get("/auth/sessions").send().await.refused(401, "unauthenticated");
+    let nobody = app.post("/auth/logout/everywhere").send().await;
+    nobody.refused(401, "unauthenticated");
+}
