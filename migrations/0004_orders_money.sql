@@ -239,3 +239,49 @@ select s.id as stream_id,
         where p.stream_id = s.id and i.seller_id = s.seller_id) o;
 comment on view stream_commerce is
     'What a show has sold of its own shop''s goods, as the rows are now. Without shipping; discounts are taken off.';
+
+-- An item has arrived when its order has. One place says so, for whoever depends on it.
+create function order_item_is_delivered(p_item uuid) returns boolean language sql stable as $$
+    select exists (select from order_items i join orders o on o.id = i.order_id
+                    where i.id = p_item and o.status in ('delivered', 'completed'))
+$$;
+
+create table product_reviews (
+    id            uuid primary key,
+    product_id    uuid        not null references products,
+    seller_id     uuid        not null references sellers,
+    order_item_id uuid        not null references order_items,
+    user_id       uuid        not null references users,
+    rating        smallint    not null check (rating between 1 and 5),
+    body          text        not null default '' check (length(body) <= 5000),
+    answer        text        not null default '' check (length(answer) <= 2000),
+    answered_at   timestamptz,
+    hidden_at     timestamptz,
+    created_at    timestamptz not null default now(),
+    updated_at    timestamptz not null default now(),
+    constraint product_reviews_item_key unique (order_item_id),
+    check ((answer = '') = (answered_at is null))
+);
+create index product_reviews_product_idx on product_reviews (product_id, id desc) where hidden_at is null;
+create index product_reviews_seller_idx on product_reviews (seller_id, id desc);
+create index product_reviews_user_idx on product_reviews (user_id, id desc);
+comment on table product_reviews is
+    'Of what was delivered, by who bought it. products.rating_sum and rating_count count those that are not hidden.';
+
+-- The product's sum is kept where the review changes, so that no path can forget it.
+create function product_reviews_rate() returns trigger language plpgsql as $$
+declare
+    v_product uuid := case when tg_op = 'DELETE' then old.product_id else new.product_id end;
+    v_was     int  := case when tg_op = 'INSERT' or old.hidden_at is not null then null else old.rating end;
+    v_is      int  := case when tg_op = 'DELETE' or new.hidden_at is not null then null else new.rating end;
+begin
+    if v_was is distinct from v_is then
+        update products
+           set rating_sum = rating_sum + coalesce(v_is, 0) - coalesce(v_was, 0),
+               rating_count = rating_count + (v_is is not null)::int - (v_was is not null)::int
+         where id = v_product;
+    end if;
+    return null;
+end $$;
+create trigger product_reviews_rate after insert or update or delete on product_reviews
+    for each row execute function product_reviews_rate();

@@ -5,7 +5,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::addresses::handlers as addresses;
 use crate::catalog::categories::handlers as categories;
-use crate::catalog::products::handlers as products;
+use crate::catalog::pages::handlers as pages;
+use crate::catalog::products::{handlers as products, variant_handlers as variants};
+use crate::catalog::search::handlers as search;
 use crate::catalog::shipping::handlers as shipping;
 use crate::chat::handlers as chat;
 use crate::checkout::handlers as checkout;
@@ -46,21 +48,26 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(sellers::get) // GET /sellers/{id}
         .service(sellers::follow) // POST /sellers/{id}/follow
         .service(sellers::unfollow) // DELETE /sellers/{id}/follow
-        .service(products::list_of_seller); // GET /sellers/{id}/products
+        .service(search::list_of_seller); // GET /sellers/{id}/products
     config
         .service(categories::tree) // GET /categories
-        .service(products::list) // GET /products
-        .service(products::get); // GET /products/{id}
+        .service(search::list) // GET /products
+        .service(pages::get); // GET /products/{id}
     config
         .service(products::list_own) // GET /seller/products
         .service(products::create) // POST /seller/products
         .service(products::get_own) // GET /seller/products/{id}
         .service(products::change) // PATCH /seller/products/{id}
-        .service(products::add_variant) // POST /seller/products/{id}/variants
-        .service(products::change_variant) // PATCH /seller/variants/{id}
-        .service(products::adjust_stock) // POST /seller/variants/{id}/stock
+        .service(variants::set_axes) // PUT /seller/products/{id}/options
+        .service(variants::add) // POST /seller/products/{id}/variants
+        .service(variants::change) // PATCH /seller/variants/{id}
+        .service(variants::adjust_stock) // POST /seller/variants/{id}/stock
+        .service(variants::movements) // GET /seller/variants/{id}/movements
         .service(shipping::list) // GET /seller/shipping-profiles
-        .service(shipping::create); // POST /seller/shipping-profiles
+        .service(shipping::create) // POST /seller/shipping-profiles
+        .service(shipping::get) // GET /seller/shipping-profiles/{id}
+        .service(shipping::change) // PATCH /seller/shipping-profiles/{id}
+        .service(shipping::delete); // DELETE /seller/shipping-profiles/{id}
     config
         .service(streams::create) // POST /streams
         .service(streams::live) // GET /streams/live
@@ -140,5 +147,8 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(sellers::reject) // POST /admin/sellers/{id}/reject
         .service(sellers::suspend) // POST /admin/sellers/{id}/suspend
         .service(sellers::reinstate) // POST /admin/sellers/{id}/reinstate
-        .service(categories::create); // POST /admin/categories
+        .service(categories::list) // GET /admin/categories
+        .service(categories::create) // POST /admin/categories
+        .service(categories::change) // PATCH /admin/categories/{id}
+        .service(categories::delete); // DELETE /admin/categories/{id}
 }

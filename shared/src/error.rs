@@ -91,6 +91,8 @@ error_codes! {
     MethodNotAllowed = "method_not_allowed", 405, No, None, "The method is not allowed here";
     RequestTimeout = "request_timeout", 408, Later, None, "The request took too long to arrive";
     Conflict = "conflict", 409, No, None, "The request conflicts with what is there";
+    InUse = "in_use", 409, No, None, "Something still refers to it";
+    CategoryCycle = "category_cycle", 409, No, None, "A category cannot stand below itself";
     WrongState = "wrong_state", 409, No, None, "Its state does not allow this";
     EmailTaken = "email_taken", 409, No, None, "The e-mail address has an account already";
     HandleTaken = "handle_taken", 409, No, None, "The handle is somebody else's";
@@ -117,6 +119,7 @@ error_codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, No, None, "The body must be JSON";
     InvalidBody = "invalid_body", 422, No, None, "The body is not valid";
     CurrencyMismatch = "currency_mismatch", 422, No, None, "One checkout has one currency";
+    NotShippedThere = "not_shipped_there", 422, No, None, "The shop does not ship to this address";
     RequestIdReused = "request_id_reused", 422, No, None, "The request id stands for another request";
     RateLimited = "rate_limited", 429, Later, None, "Too many requests";
     TooSlow = "too_slow", 408, Later, Some(4008), "The connection reads too slowly";

@@ -109,6 +109,10 @@ ids! {
     ProductId,
     /// One buyable form of a product.
     VariantId,
+    /// A file of products that a shop has sent.
+    ImportId,
+    /// What a buyer says of what they got.
+    ReviewId,
     /// A show.
     StreamId,
     /// A message in a show's chat.

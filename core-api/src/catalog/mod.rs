@@ -5,5 +5,7 @@
 //! rooms on air that have it in their line-up, in the same transaction.
 
 pub mod categories;
+pub mod pages;
 pub mod products;
+pub mod search;
 pub mod shipping;

@@ -87,6 +87,7 @@ async fn price_and_hold(
     let Some((address, expires_at)) = store::insert(conn, &row).await? else {
         return Err(not_found("address_id", "the buyer has no such address"));
     };
+    ships_to(&address.country, &lines)?;
     let head = Head {
         id: row.id,
         status: CheckoutStatus::Open,
@@ -100,6 +101,18 @@ async fn price_and_hold(
     // Last, so that other buyers of the same variants wait as briefly as can be.
     reserve(conn, new, &lines).await?;
     Ok(head.view(&lines))
+}
+
+/// Every line's shop ships to the country.
+fn ships_to(country: &str, lines: &[Line]) -> Result<()> {
+    let served = |regions: &[String]| regions.is_empty() || regions.iter().any(|region| region == country);
+    match lines.iter().find(|line| !served(&line.offer.regions)) {
+        None => Ok(()),
+        Some(line) => {
+            let detail = format!("{} ({}) is not shipped to {country}", line.offer.title, line.offer.sku);
+            Err(Refusal::new(ErrorCode::NotShippedThere, detail).at("address_id").into())
+        }
+    }
 }
 
 /// A buyer's checkouts are created one after another, so that each counts those before it.

@@ -152,6 +152,8 @@ pub struct Offer {
     pub price: Money,
     /// How it ships.
     pub shipping: Option<ShippingRule>,
+    /// Countries that it ships to; none: everywhere.
+    pub regions: Vec<String>,
 }
 
 /// A flash hold of the buyer's, as a line sees it.

@@ -44,7 +44,7 @@ pub async fn offers(conn: &mut PgConnection, buyer: UserId, variants: &[Uuid]) -
                   is_banned(s.id, $1) as "banned!", p.status = 'active' as "active!", p.title, v.sku, v.options as "options: Options",
                   p.image_url, v.price_minor, p.currency,
                   sp.id as "profile?: ShippingProfileId", sp.base_minor as "base?",
-                  sp.extra_item_minor as "extra?", sp.free_from_minor as "free_from?"
+                  sp.extra_item_minor as "extra?", sp.free_from_minor as "free_from?", sp.regions as "regions?"
              from product_variants v
              join products p on p.id = v.product_id
              join sellers s on s.id = p.seller_id
@@ -71,6 +71,7 @@ pub async fn offers(conn: &mut PgConnection, buyer: UserId, variants: &[Uuid]) -
                 image_url: row.image_url,
                 price: Money::new(row.price_minor, currency(&row.currency)?),
                 shipping: rule(row.profile, row.base, row.extra, row.free_from),
+                regions: row.regions.unwrap_or_default(),
             };
             Ok((offer, row.shop_name))
         })
@@ -323,7 +324,7 @@ pub async fn lines(conn: &mut PgConnection, id: CheckoutId) -> sqlx::Result<Vec<
                   is_banned(s.id, c.user_id) as "banned!", p.status = 'active' as "active!", p.title, v.sku, v.options as "options: Options",
                   p.image_url, v.price_minor, c.currency,
                   sp.id as "profile?: ShippingProfileId", sp.base_minor as "base?",
-                  sp.extra_item_minor as "extra?", sp.free_from_minor as "free_from?"
+                  sp.extra_item_minor as "extra?", sp.free_from_minor as "free_from?", sp.regions as "regions?"
              from checkout_items i
              join checkouts c on c.id = i.checkout_id
              join product_variants v on v.id = i.variant_id
@@ -355,6 +356,7 @@ pub async fn lines(conn: &mut PgConnection, id: CheckoutId) -> sqlx::Result<Vec<
                     image_url: row.image_url,
                     price: Money::new(row.price_minor, currency),
                     shipping: rule(row.profile, row.base, row.extra, row.free_from),
+                    regions: row.regions.unwrap_or_default(),
                 },
                 shop_name: row.shop_name,
                 quantity: row.quantity,

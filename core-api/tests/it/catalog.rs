@@ -1,11 +1,12 @@
 //! Categories, products, stock.
 
 use core_api::catalog::products::{Product, SellerProduct};
-use core_api::http::List;
+use core_api::catalog::search::Found;
 use serde_json::{Value, json};
 use shared::bus::Delivery;
 use shared::live::{OUTBOX_HINTS, RoomNotice};
 use shared::status::ProductStatus;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -13,9 +14,11 @@ use crate::adjustments::{adjust, stock};
 use crate::harness::{App, Session};
 
 pub fn mug(title: &str, on_hand: i32) -> Value {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let sku = format!("MUG-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     json!({
         "title": title, "description": "Stoneware", "image_url": "/pictures/mug.svg", "status": "active",
-        "variants": [{"sku": "MUG-1", "options": {"Colour": "Blue"}, "price_minor": 1999, "on_hand": on_hand}],
+        "variants": [{"sku": sku, "options": {"Colour": "Blue"}, "price_minor": 1999, "on_hand": on_hand}],
     })
 }
 
@@ -24,7 +27,7 @@ pub async fn add(shop: &Session, product: &Value) -> SellerProduct {
 }
 
 async fn titles(app: &App, query: &str) -> Vec<String> {
-    let list: List<Product> = app.get(&format!("/products{query}")).send().await.ok();
+    let list: Found = app.get(&format!("/products{query}")).send().await.ok();
     list.items.into_iter().map(|product| product.title).collect()
 }
 
@@ -55,10 +58,10 @@ async fn a_product_is_added_shown_changed_and_withdrawn() {
     let changed: SellerProduct = shop.patch(&path, &json!({"title": "Big Mug"})).await.ok();
     assert_eq!((changed.title.as_str(), changed.version), ("Big Mug", 2));
     assert_eq!(changed.description, "Stoneware");
-    let variant = json!({"sku": "MUG-2", "price_minor": 2499, "on_hand": 0});
+    let variant = json!({"sku": "TALL-2", "options": {"Colour": "Green"}, "price_minor": 2499, "on_hand": 0});
     let with_two: SellerProduct = shop.post(&format!("{path}/variants"), &variant).await.created();
     assert_eq!((with_two.variants.len(), with_two.version), (2, 3));
-    assert_eq!(with_two.variants[1].sku, "MUG-2");
+    assert_eq!(with_two.variants[1].sku, "TALL-2");
     shop.post(&format!("{path}/variants"), &variant)
         .await
         .refused(409, "conflict");
@@ -147,7 +150,7 @@ async fn pages_of_a_list_are_whole_and_do_not_overlap() {
     }
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
-        let list: List<Product> = app.get(&format!("/products?limit=2{cursor}")).send().await.ok();
+        let list: Found = app.get(&format!("/products?limit=2{cursor}")).send().await.ok();
         assert!(list.items.len() <= 2);
         assert!(list.items.iter().all(|product| product.variants.len() == 1));
         seen.extend(list.items.into_iter().map(|product| product.title));
@@ -181,7 +184,7 @@ async fn somebody_elses_product_is_not_there() {
         .patch(&path, &json!({"title": "Mine"}))
         .await
         .refused(404, "not_found");
-    let new = json!({"sku": "X", "price_minor": 1, "on_hand": 1});
+    let new = json!({"sku": "X", "options": {"Colour": "Green"}, "price_minor": 1, "on_hand": 1});
     other
         .post(&format!("{path}/variants"), &new)
         .await
@@ -299,7 +302,7 @@ async fn what_the_catalog_writes_satisfies_every_invariant() {
     adjust(&shop, product.variants[0].id, Uuid::now_v7(), -3)
         .await
         .ok::<SellerProduct>();
-    let new = json!({"sku": "MUG-2", "price_minor": 1, "on_hand": 7});
+    let new = json!({"sku": "TALL-2", "options": {"Colour": "Green"}, "price_minor": 1, "on_hand": 7});
     shop.post(&format!("/seller/products/{}/variants", product.id), &new)
         .await
         .created::<SellerProduct>();

@@ -73,7 +73,7 @@ async fn what_is_short_is_named_and_nothing_is_taken() {
     let problem = buyer.try_checkout(&basket).await.refused(409, "insufficient_stock");
     assert_eq!(problem["field"], "items.1.quantity", "summed before it is taken");
     assert!(
-        problem["detail"].as_str().is_some_and(|d| d.contains("TEST-1")),
+        problem["detail"].as_str().is_some_and(|d| d.contains("TEST-2")),
         "{problem}"
     );
     assert_eq!(market.stock(market.shop.variant).await, (10, 0));

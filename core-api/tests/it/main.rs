@@ -3,6 +3,7 @@
 mod adjustments;
 mod bus;
 mod catalog;
+mod categories;
 mod chat;
 mod checkout;
 mod flash;
@@ -18,6 +19,9 @@ mod market;
 mod moderation;
 mod orders;
 mod payments;
+mod search;
 mod sellers;
 mod sessions;
+mod shipping;
 mod streams;
+mod variants;

@@ -87,8 +87,12 @@ async fn shops(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
             continue;
         };
         let category = catalogue::id("category", product.category);
-        written += store::insert_product(conn, product, shop, category).await?;
-        for (position, variant) in (0..).zip(product.variants()) {
+        let variants = product.variants();
+        let axes = variants
+            .first()
+            .map(|variant| variant.options.keys().cloned().collect::<Vec<_>>());
+        written += store::insert_product(conn, product, shop, category, &axes.unwrap_or_default()).await?;
+        for (position, variant) in (0..).zip(variants) {
             store::insert_variant(conn, product.id(), &variant, position).await?;
         }
     }

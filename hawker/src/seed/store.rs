@@ -137,11 +137,12 @@ pub async fn insert_product(
     product: &Product,
     shop: &Shop,
     category: Uuid,
+    option_axes: &[String],
 ) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
         "insert into products (id, seller_id, category_id, shipping_profile_id, title, description, image_url,
-                               currency, status)
-         values ($1, $2, $3, $4, $5, $6, $7, 'EUR', 'active')
+                               option_axes, currency, status)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, 'EUR', 'active')
          on conflict do nothing",
         product.id(),
         shop.id(),
@@ -149,7 +150,8 @@ pub async fn insert_product(
         shop.shipping_id(),
         product.title,
         product.description,
-        crate::pictures::address(product.id())
+        crate::pictures::address(product.id()),
+        option_axes
     )
     .execute(conn)
     .await?;

@@ -165,6 +165,24 @@ pub const CHECKS: &[Invariant] = &[
                group by v.id",
     },
     Invariant {
+        name: "search_columns",
+        proves: "search knows each product's lowest price and whether a unit of it is free",
+        sql: "select p.id::text as subject,
+                     (p.price_from_minor, p.in_stock) is distinct from (min(v.price_minor), bool_or(v.on_hand > v.reserved))
+                     as broken
+                from products p join product_variants v on v.product_id = p.id
+               group by p.id",
+    },
+    Invariant {
+        name: "ratings",
+        proves: "a product's rating is the sum of its reviews that are shown",
+        sql: "select p.id::text as subject,
+                     (p.rating_sum, p.rating_count::bigint)
+                     is distinct from (coalesce(sum(r.rating), 0)::bigint, count(r.id)) as broken
+                from products p left join product_reviews r on r.product_id = p.id and r.hidden_at is null
+               group by p.id",
+    },
+    Invariant {
         name: "sold_units_left_stock",
         proves: "orders took their units out of stock once when they were paid, and nothing otherwise",
         sql: "select coalesce(i.order_id, m.order_id) || ' variant ' || coalesce(i.variant_id, m.variant_id) as subject,

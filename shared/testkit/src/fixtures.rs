@@ -79,12 +79,13 @@ pub async fn product(pool: &PgPool, seller: SellerId, on_hand: i32, price_minor:
     let insert = sqlx::query(insert).bind(product.0).bind(seller.0);
     insert.execute(pool).await.expect("the product is new");
     let insert = "insert into product_variants (id, product_id, sku, price_minor, on_hand)
-                  values ($1, $2, 'TEST-1', $3, $4)";
+                  select $1, $2, 'TEST-' || count(*) + 1, $3, $4 from product_variants where seller_id = $5";
     let insert = sqlx::query(insert)
         .bind(variant.0)
         .bind(product.0)
         .bind(price_minor)
-        .bind(on_hand);
+        .bind(on_hand)
+        .bind(seller.0);
     insert.execute(pool).await.expect("the variant is new");
     if on_hand > 0 {
         let insert = "insert into inventory_movements (id, variant_id, on_hand, reason)

@@ -1,50 +1,13 @@
-//! Products over HTTP: for everybody, and for their shop.
+//! A shop's own products over HTTP.
 
 use actix_web::{get, patch, post, web};
-use shared::ids::{ProductId, SellerId, VariantId};
+use shared::ids::ProductId;
 
-use super::model::{
-    Adjustment, Change, Filter, NewProduct, NewVariant, OwnFilter, Product, SellerProduct, VariantChange,
-};
+use super::input::{Change, NewProduct, OwnFilter};
+use super::model::SellerProduct;
 use crate::catalog::products;
-use crate::http::{Body, Created, Id, IdempotencyKey, List, Page, Result, Shopkeeper};
-use crate::idempotency::Answer;
-use crate::sellers;
+use crate::http::{Body, Created, Id, List, Page, Result, Shopkeeper};
 use crate::state::State;
-
-/// Active products, newest first.
-#[utoipa::path(
-    tag = "catalog",
-    params(Page),
-    responses((status = 200, description = "A page of them", body = List<Product>))
-)]
-#[get("/products")]
-pub async fn list(state: web::Data<State>, filter: web::Query<Filter>, page: Page) -> Result<List<Product>> {
-    products::list(&state.db, &filter, &page).await
-}
-
-/// An active product.
-#[utoipa::path(tag = "catalog", responses((status = 200, description = "The product", body = Product)))]
-#[get("/products/{id}")]
-pub async fn get(state: web::Data<State>, id: Id<ProductId>) -> Result<web::Json<Product>> {
-    Ok(web::Json(products::get(&state.db, id.0).await?))
-}
-
-/// A shop's active products, newest first.
-#[utoipa::path(
-    tag = "sellers",
-    params(Page),
-    responses((status = 200, description = "A page of them", body = List<Product>))
-)]
-#[get("/sellers/{id}/products")]
-pub async fn list_of_seller(state: web::Data<State>, id: Id<SellerId>, page: Page) -> Result<List<Product>> {
-    let seller = sellers::get(&state.db, id.0).await?;
-    let filter = Filter {
-        seller: Some(seller.id),
-        ..Filter::default()
-    };
-    products::list(&state.db, &filter, &page).await
-}
 
 /// The shop's own products, newest first.
 #[utoipa::path(
@@ -80,7 +43,10 @@ pub async fn get_own(state: web::Data<State>, shop: Shopkeeper, id: Id<ProductId
     tag = "catalog",
     request_body = NewProduct,
     security(("bearer" = [])),
-    responses((status = 201, description = "Added", body = SellerProduct))
+    responses(
+        (status = 201, description = "Added", body = SellerProduct),
+        (status = 409, description = "`conflict`: the shop has a variant of this SKU or a product of this key already")
+    )
 )]
 #[post("/seller/products")]
 pub async fn create(
@@ -96,7 +62,11 @@ pub async fn create(
     tag = "catalog",
     request_body = Change,
     security(("bearer" = [])),
-    responses((status = 200, description = "Changed", body = SellerProduct))
+    responses(
+        (status = 200, description = "Changed", body = SellerProduct),
+        (status = 409, description = "`wrong_state`: this status may not follow, or its category is retired or its \
+                                      shipping profile archived. `conflict`: the shop has a product of this key")
+    )
 )]
 #[patch("/seller/products/{id}")]
 pub async fn change(
@@ -106,57 +76,4 @@ pub async fn change(
     body: Body<Change>,
 ) -> Result<web::Json<SellerProduct>> {
     Ok(web::Json(products::change(&state, &shop, id.0, body.0).await?))
-}
-
-/// Adds a variant with its first stock.
-#[utoipa::path(
-    tag = "catalog",
-    request_body = NewVariant,
-    security(("bearer" = [])),
-    responses((status = 201, description = "Added; the whole product", body = SellerProduct))
-)]
-#[post("/seller/products/{id}/variants")]
-pub async fn add_variant(
-    state: web::Data<State>,
-    shop: Shopkeeper,
-    id: Id<ProductId>,
-    body: Body<NewVariant>,
-) -> Result<Created<SellerProduct>> {
-    Ok(Created(products::add_variant(&state, &shop, id.0, body.0).await?))
-}
-
-/// Changes a variant; what is absent stays.
-#[utoipa::path(
-    tag = "catalog",
-    request_body = VariantChange,
-    security(("bearer" = [])),
-    responses((status = 200, description = "Changed; the whole product", body = SellerProduct))
-)]
-#[patch("/seller/variants/{id}")]
-pub async fn change_variant(
-    state: web::Data<State>,
-    shop: Shopkeeper,
-    id: Id<VariantId>,
-    body: Body<VariantChange>,
-) -> Result<web::Json<SellerProduct>> {
-    Ok(web::Json(products::change_variant(&state, &shop, id.0, body.0).await?))
-}
-
-/// Adds to a variant's stock, or takes from it, never below what is promised.
-#[utoipa::path(
-    tag = "catalog",
-    params(IdempotencyKey),
-    request_body = Adjustment,
-    security(("bearer" = [])),
-    responses((status = 200, description = "Adjusted; the whole product", body = SellerProduct))
-)]
-#[post("/seller/variants/{id}/stock")]
-pub async fn adjust_stock(
-    state: web::Data<State>,
-    shop: Shopkeeper,
-    id: Id<VariantId>,
-    key: IdempotencyKey,
-    body: Body<Adjustment>,
-) -> Result<Answer<SellerProduct>> {
-    products::adjust_stock(&state, &shop, key.0, id.0, body.0).await
 }

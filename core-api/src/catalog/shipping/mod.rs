@@ -1,4 +1,4 @@
-//! Shipping profiles: what sending a shop's goods costs.
+//! Shipping profiles: what sending a shop's goods costs, and where to.
 
 pub mod handlers;
 pub mod model;
@@ -6,23 +6,32 @@ mod store;
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{SellerId, ShippingProfileId};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 
-use model::NewProfile;
 pub use model::ShippingProfile;
+use model::{Filter, NewProfile, ProfileChange};
 
 use crate::http::{List, Page, Result, Shopkeeper};
 
-/// Profiles a shop may have.
+/// Profiles a shop may have, archived ones included.
 const PROFILES_MAX: i64 = 100;
 
 /// A shop's profiles, newest first.
 ///
 /// # Errors
 /// When the database fails.
-pub(crate) async fn list(db: &PgPool, shop: &Shopkeeper, page: &Page) -> Result<List<ShippingProfile>> {
-    let rows = store::list(&mut *db.acquire().await?, shop.seller, shop.currency, page).await?;
+pub(crate) async fn list(db: &PgPool, shop: &Shopkeeper, filter: Filter, page: &Page) -> Result<List<ShippingProfile>> {
+    let rows = store::list(&mut *db.acquire().await?, shop.seller, shop.currency, filter, page).await?;
     Ok(List::of(rows, page, |profile| profile.id.0))
+}
+
+/// One of a shop's profiles.
+///
+/// # Errors
+/// `NotFound`.
+pub(crate) async fn get(db: &PgPool, shop: &Shopkeeper, id: ShippingProfileId) -> Result<ShippingProfile> {
+    let profile = store::get(&mut *db.acquire().await?, shop.seller, shop.currency, id).await?;
+    profile.ok_or(ErrorCode::NotFound.into())
 }
 
 /// Adds a profile, in the shop's currency.
@@ -40,18 +49,55 @@ pub(crate) async fn create(db: &PgPool, shop: &Shopkeeper, new: NewProfile) -> R
     )
     .await?;
     created.ok_or_else(|| {
-        Refusal::new(
-            ErrorCode::Conflict,
-            format!("{PROFILES_MAX} shipping profiles are the most"),
-        )
-        .into()
+        let detail = format!("{PROFILES_MAX} shipping profiles are the most");
+        Refusal::new(ErrorCode::Conflict, detail).into()
     })
 }
 
-/// Whether the shop has such a profile.
+/// Changes a profile, archives it or takes it back; what is absent stays.
+///
+/// # Errors
+/// `NotFound`.
+pub(crate) async fn change(
+    db: &PgPool,
+    shop: &Shopkeeper,
+    id: ShippingProfileId,
+    change: &ProfileChange,
+) -> Result<ShippingProfile> {
+    let changed = store::update(&mut *db.acquire().await?, shop.seller, shop.currency, id, change).await?;
+    changed.ok_or(ErrorCode::NotFound.into())
+}
+
+/// Deletes a profile that no product has.
+///
+/// # Errors
+/// `NotFound`, `InUse`.
+pub(crate) async fn delete(db: &PgPool, shop: &Shopkeeper, id: ShippingProfileId) -> Result<()> {
+    let mut connection = db.acquire().await?;
+    let mut tx = connection.begin().await?;
+    if !store::lock(&mut tx, shop.seller, id).await? {
+        return Err(ErrorCode::NotFound.into());
+    }
+    if !store::delete(&mut tx, shop.seller, id).await? {
+        return Err(Refusal::new(ErrorCode::InUse, "A product has it: archive it instead").into());
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Whether the shop has such a profile that products may get. It stays so until the
+/// transaction ends.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn exists(conn: &mut PgConnection, seller: SellerId, id: ShippingProfileId) -> Result<bool> {
-    Ok(store::exists(conn, seller, id).await?)
+pub async fn is_open(conn: &mut PgConnection, seller: SellerId, id: ShippingProfileId) -> Result<bool> {
+    Ok(store::is_open(conn, seller, id).await?)
+}
+
+/// The shop's profiles that products may get, by name, the oldest of each name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open_by_name(conn: &mut PgConnection, seller: SellerId) -> Result<Vec<(String, ShippingProfileId)>> {
+    Ok(store::open_by_name(conn, seller).await?)
 }

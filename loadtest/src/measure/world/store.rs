@@ -73,7 +73,7 @@ pub(super) async fn insert_product(
     .execute(&mut *conn)
     .await?;
     sqlx::query!(
-        "insert into product_variants (id, product_id, sku, price_minor, on_hand) values ($1, $2, 'LOAD-1', 1900, $3)",
+        "insert into product_variants (id, product_id, sku, price_minor, on_hand) values ($1, $2, 'LOAD-' || gen_random_uuid(), 1900, $3)",
         variant.0,
         product.0,
         units

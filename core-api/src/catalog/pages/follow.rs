@@ -1,0 +1,123 @@
+//! Hearing of changes: `product_changes`, which triggers write, is read on a hint and
+//! twice a second, from the oldest transaction that was under way at the last reading on.
+//! A lost hint costs half a second. While it cannot be read, no page is kept.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::bus::{SharedBus, Subscription};
+use shared::live::OUTBOX_HINTS;
+use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::cache::Cache;
+use super::store;
+
+/// How often changes are looked for without a hint.
+const POLL_EVERY: Duration = Duration::from_millis(500);
+/// The shortest time between two readings, however many hints come.
+const BREATH: Duration = Duration::from_millis(20);
+/// How long a reading may take before its outcome is not waited for.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Changes of one reading at most; beyond, everything is forgotten.
+const MOST: i64 = 5_000;
+
+/// Follows changes until `stopping`.
+pub(super) async fn run(db: PgPool, bus: SharedBus, cache: Arc<Cache>, stopping: CancellationToken) {
+    let following = async {
+        let mut hints = None;
+        loop {
+            if let Err(error) = follow(&db, &bus, &cache, &mut hints).await {
+                tracing::warn!(%error, "changes of products cannot be read; no page is kept until they can");
+            }
+            cache.follow(false);
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = stopping.cancelled() => {}
+        () = following => {}
+    }
+    cache.follow(false);
+}
+
+/// Follows on a connection of its own, so that a rush which takes all others does not take
+/// this one; ends when it fails.
+async fn follow(
+    db: &PgPool,
+    bus: &SharedBus,
+    cache: &Cache,
+    hints: &mut Option<Subscription>,
+) -> anyhow::Result<()> {
+    let mut conn = timeout(DEADLINE, PgConnection::connect_with(&db.connect_options())).await??;
+    let mut place = timeout(DEADLINE, Place::now(&mut conn)).await??;
+    cache.follow(true);
+    loop {
+        wait(bus, hints).await;
+        timeout(DEADLINE, place.read(&mut conn, cache)).await??;
+    }
+}
+
+/// Until a hint or the next poll, and at least a breath.
+async fn wait(bus: &SharedBus, hints: &mut Option<Subscription>) {
+    tokio::time::sleep(BREATH).await;
+    if hints.is_none() {
+        *hints = bus.subscribe(OUTBOX_HINTS).await.ok();
+    }
+    let heard = async {
+        match hints {
+            // Whether heard or missed: the rows tell what there is.
+            Some(subscription) => subscription.next().await.is_some(),
+            None => std::future::pending().await,
+        }
+    };
+    if let Ok(false) = timeout(POLL_EVERY, heard).await {
+        *hints = None;
+    }
+}
+
+/// Where the reading stands.
+struct Place {
+    /// The oldest transaction that was under way at the last reading: all before it is read.
+    horizon: String,
+    /// Rows from there on that are read already.
+    seen: HashSet<i64>,
+}
+
+impl Place {
+    async fn now(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            horizon: store::horizon(conn).await?,
+            seen: HashSet::new(),
+        })
+    }
+
+    async fn read(&mut self, conn: &mut PgConnection, cache: &Cache) -> Result<(), sqlx::Error> {
+        let changes = store::changes_from(conn, &self.horizon, MOST).await?;
+        if i64::try_from(changes.rows.len()).is_ok_and(|rows| rows >= MOST) {
+            // The place first: what commits after it is heard of, and what was committed
+            // before it is seen by every reading from the forgetting on.
+            *self = Self::now(conn).await?;
+            cache.follow(true);
+            return Ok(());
+        }
+        let mut seen = HashSet::with_capacity(changes.rows.len());
+        for change in changes.rows {
+            seen.insert(change.id);
+            if self.seen.contains(&change.id) {
+                continue;
+            }
+            if let Some(product) = change.product_id {
+                cache.forget(product);
+            }
+            if let Some(seller) = change.seller_id {
+                cache.forget_shop(seller);
+            }
+        }
+        self.seen = seen;
+        self.horizon = changes.horizon;
+        Ok(())
+    }
+}
