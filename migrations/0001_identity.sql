@@ -3,19 +3,25 @@
 -- sequence is shared. Times are timestamptz; the database's clock decides.
 
 create table users (
-    id            uuid primary key,
-    email         text        not null,
-    password_hash text        not null,
-    role          text        not null default 'user' check (role in ('user', 'admin')),
-    suspended_at  timestamptz,
-    created_at    timestamptz not null default now(),
-    check (email = lower(email) and length(email) between 3 and 254)
+    id                uuid        primary key,
+    email             text        not null,
+    email_verified_at timestamptz,
+    password_hash     text        not null,
+    role              text        not null default 'user' check (role in ('user', 'admin')),
+    suspended_at      timestamptz,
+    deleted_at        timestamptz,
+    created_at        timestamptz not null default now(),
+    check (email = lower(email) and length(email) between 3 and 254),
+    constraint users_deleted_are_suspended check (deleted_at is null or suspended_at is not null)
 );
 create unique index users_email_key on users (email);
 comment on table users is 'Credentials and role. Logs and chat rows carry only the id; names join when read.';
 comment on column users.password_hash is 'argon2id in PHC format.';
 comment on column users.email is
     'As accounts are found by: in small letters, its domain as the name service has it (xn--…).';
+comment on column users.email_verified_at is 'When somebody proved that they read its mail; null: nobody has.';
+comment on column users.deleted_at is
+    'The account is gone: its row stays, without a name, for orders and ledger. It is suspended for good, too.';
 
 -- For who names no handle: 48 random bits, so that nobody meets another's.
 create function generated_handle() returns text language sql volatile as $$
@@ -55,7 +61,7 @@ create table addresses (
     line2               text        not null default '' check (length(line2) <= 120),
     city                text        not null check (length(city) between 1 and 80),
     region              text        not null default '' check (length(region) <= 80),
-    postal_code         text        not null check (length(postal_code) between 1 and 20),
+    postal_code         text        not null check (length(postal_code) <= 20),
     country             text        not null check (country ~ '^[A-Z]{2}$'),
     phone               text        not null default '' check (length(phone) <= 32),
     is_default_shipping boolean     not null default false,
@@ -91,6 +97,22 @@ comment on table refresh_tokens is
 comment on column refresh_tokens.next_seed is
     'With the token that was spent it makes the next one: two tabs that renew at once get the same. Alone it is nothing.';
 comment on column refresh_tokens.token_hash is 'SHA-256 of the token; the token itself is never stored.';
+
+create table mailed_links (
+    user_id    uuid not null references users,
+    purpose    text not null check (purpose in ('email', 'password')),
+    email      text not null check (length(email) between 3 and 254),
+    token_hash bytea,
+    expires_at timestamptz,
+    created_at timestamptz not null default now(),
+    primary key (user_id, purpose),
+    check ((token_hash is null) = (expires_at is null))
+);
+create unique index mailed_links_hash_key on mailed_links (token_hash);
+comment on table mailed_links is
+    'Links under way: one of a purpose a person. Whoever has one reads the mail of its address; it is good once.';
+comment on column mailed_links.token_hash is
+    'SHA-256 of what the link carries; null until its letter is written, which is when the link is made.';
 
 -- Who may not come in any more, for those who hold signed tokens in good faith: sockets
 -- are closed and tokens refused by it. Its rows write themselves, whoever changes what

@@ -6,6 +6,8 @@ create table outbox (
     stream_id    uuid references streams,
     payload      jsonb       not null,
     created_at   timestamptz not null default now(),
+    attempts     int         not null default 0,
+    not_before   timestamptz not null default now(),
     delivered_at timestamptz
 );
 -- Rows of a room are taken by the room's owner, all others by the relay.
@@ -15,6 +17,9 @@ create index outbox_relay_idx on outbox (id) where delivered_at is null and stre
 create index outbox_delivered_idx on outbox (delivered_at) where delivered_at is not null;
 comment on table outbox is
     'Events of committed work, delivered at least once. Taken by the mark and not by position: ids commit out of order.';
+
+comment on column outbox.not_before is
+    'Rows without a stream: whoever takes one has it until then, and one that failed rests until then.';
 
 create table idempotency_keys (
     user_id    uuid        not null references users,

@@ -8,6 +8,7 @@ use shared::config::{Secret, Settings};
 use shared::token::TokenKey;
 
 use crate::commerce::Commerce;
+use crate::mail::MailConfig;
 
 /// How core-api runs.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Config {
     pub limits: Limits,
     /// How buying runs.
     pub commerce: Commerce,
+    /// How mail is sent.
+    pub mail: MailConfig,
 }
 
 /// What callers may use up.
@@ -39,10 +42,15 @@ pub struct Config {
 pub struct Limits {
     /// Registrations a minute from one address.
     pub register_per_minute: NonZeroU32,
-    /// Attempts to sign in a minute from one address.
+    /// Attempts to sign in a minute from one address, and as many to use or get mailed links.
     pub login_per_minute: NonZeroU32,
-    /// Attempts to sign in a minute to one account, and to register it.
+    /// Attempts to sign in a minute to one account, to register it, and to show its
+    /// password again.
     pub login_per_email_per_minute: NonZeroU32,
+    /// Letters an hour to one address, and by one account.
+    pub mails_per_hour: NonZeroU32,
+    /// Exports an hour of one account.
+    pub exports_per_hour: NonZeroU32,
     /// Renewals of sessions a minute from one address.
     pub refresh_per_minute: NonZeroU32,
     /// Tickets a minute from one address.
@@ -55,7 +63,7 @@ pub struct Limits {
     pub password_wait: Duration,
 }
 
-const fn per_minute(count: u32) -> NonZeroU32 {
+const fn at_least_one(count: u32) -> NonZeroU32 {
     match NonZeroU32::new(count) {
         Some(count) => count,
         None => NonZeroU32::MIN,
@@ -65,11 +73,13 @@ const fn per_minute(count: u32) -> NonZeroU32 {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            register_per_minute: per_minute(10),
-            login_per_minute: per_minute(20),
-            login_per_email_per_minute: per_minute(10),
-            refresh_per_minute: per_minute(60),
-            tickets_per_minute: per_minute(120),
+            register_per_minute: at_least_one(10),
+            login_per_minute: at_least_one(20),
+            login_per_email_per_minute: at_least_one(10),
+            mails_per_hour: at_least_one(5),
+            exports_per_hour: at_least_one(3),
+            refresh_per_minute: at_least_one(60),
+            tickets_per_minute: at_least_one(120),
             password_hashes: cores(),
             password_queue: 64,
             password_wait: Duration::from_secs(5),
@@ -96,6 +106,7 @@ impl Config {
             waiting_room: Duration::from_secs(30 * 60),
             limits: Limits::default(),
             commerce: Commerce::default(),
+            mail: MailConfig::default(),
         }
     }
 
@@ -112,6 +123,7 @@ impl Config {
         let waiting_room = settings.or("waiting_room_minutes", 30_u32);
         let limits = Limits::read(settings);
         let commerce = Commerce::read(settings);
+        let mail = MailConfig::read(settings);
         let workers = workers.filter(|count| {
             if *count == 0 {
                 settings.fault("http_workers", "must be at least 1");
@@ -126,6 +138,7 @@ impl Config {
             waiting_room: Duration::from_secs(u64::from(waiting_room?) * 60),
             limits: limits?,
             commerce: commerce?,
+            mail: mail?,
             ..Self::new(bind?, token_key?, live_url?)
         })
     }
@@ -163,6 +176,8 @@ impl Limits {
         let register = settings.or("limit_register_per_minute", default.register_per_minute);
         let login = settings.or("limit_login_per_minute", default.login_per_minute);
         let email = settings.or("limit_login_per_email_per_minute", default.login_per_email_per_minute);
+        let mails = settings.or("limit_mails_per_hour", default.mails_per_hour);
+        let exports = settings.or("limit_exports_per_hour", default.exports_per_hour);
         let refresh = settings.or("limit_refresh_per_minute", default.refresh_per_minute);
         let tickets = settings.or("limit_tickets_per_minute", default.tickets_per_minute);
         let hashes = settings.or("limit_password_hashes", default.password_hashes);
@@ -172,6 +187,8 @@ impl Limits {
             register_per_minute: register?,
             login_per_minute: login?,
             login_per_email_per_minute: email?,
+            mails_per_hour: mails?,
+            exports_per_hour: exports?,
             refresh_per_minute: refresh?,
             tickets_per_minute: tickets?,
             password_hashes: hashes?.max(1),

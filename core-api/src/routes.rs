@@ -14,10 +14,13 @@ use crate::checkout::handlers as checkout;
 use crate::flash::handlers as flash;
 use crate::history::handlers as history;
 use crate::http::operations;
-use crate::identity::{handlers as identity, session_handlers as sessions};
+use crate::identity::{
+    account_handlers as account, admin_handlers as users, handlers as identity, session_handlers as sessions,
+};
 use crate::moderation::{handlers as moderation, room_handlers as room_moderation};
 use crate::orders::handlers as orders;
 use crate::payments::handlers as payments;
+use crate::privacy::handlers as privacy;
 use crate::sellers::handlers as sellers;
 use crate::streams::handlers as streams;
 
@@ -36,7 +39,16 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(sessions::list) // GET /auth/sessions
         .service(sessions::end) // DELETE /auth/sessions/{id}
         .service(identity::me) // GET /auth/me
-        .service(identity::change_profile); // PATCH /auth/profile
+        .service(identity::change_profile) // PATCH /auth/profile
+        .service(account::resend_verification) // POST /auth/email/verification
+        .service(account::confirm_email) // POST /auth/email/confirm
+        .service(account::change_email) // POST /auth/email
+        .service(account::ask_to_reset) // POST /auth/password/reset
+        .service(account::reset) // POST /auth/password/reset/confirm
+        .service(account::change_password) // POST /auth/password
+        .service(privacy::export) // GET /auth/export
+        .service(privacy::leave) // POST /auth/leave
+        .service(identity::public_profile); // GET /profiles/{handle}
     config
         .service(addresses::list) // GET /users/addresses
         .service(addresses::add) // POST /users/addresses
@@ -140,8 +152,11 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(payments::get) // GET /orders/{id}/payments/{payment}
         .service(payments::confirm); // POST /orders/{id}/payments/{payment}/confirm
     config
-        .service(identity::suspend) // POST /admin/users/{id}/suspend
-        .service(identity::reinstate) // POST /admin/users/{id}/reinstate
+        .service(users::list) // GET /admin/users
+        .service(users::get) // GET /admin/users/{id}
+        .service(users::confirm_email) // POST /admin/users/{id}/confirm-email
+        .service(users::suspend) // POST /admin/users/{id}/suspend
+        .service(users::reinstate) // POST /admin/users/{id}/reinstate
         .service(sellers::list) // GET /admin/sellers
         .service(sellers::approve) // POST /admin/sellers/{id}/approve
         .service(sellers::reject) // POST /admin/sellers/{id}/reject

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::http::operations::{Described, Part};
 use crate::http::{AllowedMethods, METRICS, answer, extractor_errors, no_route};
 use crate::state::State;
-use crate::{idempotency, identity, jobs, openapi, routes};
+use crate::{idempotency, identity, jobs, mail, openapi, routes};
 
 /// Pages that the composing program serves beside the API.
 pub type Pages = fn(&mut web::ServiceConfig);
@@ -47,10 +47,10 @@ pub struct Service {
 /// Starts the service; it answers when this returns.
 ///
 /// # Errors
-/// When the address cannot be listened on.
+/// When the address cannot be listened on, or mail cannot be sent as configured.
 pub async fn start(config: Config, db: PgPool, bus: SharedBus, pages: Option<Pages>) -> anyhow::Result<Service> {
     let (bind, workers) = (config.bind, config.workers);
-    let state = State::new(config, db, bus);
+    let state = State::new(config, db, bus)?;
     describe(METRICS);
     describe(shared::bus::METRICS);
     let api = openapi();
@@ -86,6 +86,7 @@ pub async fn start(config: Config, db: PgPool, bus: SharedBus, pages: Option<Pag
     let tasks = TaskTracker::new();
     start_jobs(&tasks, &state);
     jobs::start(&tasks, &state);
+    mail::start(&tasks, &state);
     tracing::info!(%addr, "core-api answers");
     Ok(Service {
         addr,

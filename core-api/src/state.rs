@@ -14,6 +14,7 @@ use crate::config::{Config, Limits};
 use crate::http::RateLimit;
 use crate::identity::Passwords;
 use crate::identity::model::Email;
+use crate::mail::Mailer;
 use crate::payments::Till;
 
 /// The service's state, as `web::Data<State>`.
@@ -29,6 +30,8 @@ pub struct State {
     pub passwords: Passwords,
     /// Counts attempts.
     pub rates: Arc<Rates>,
+    /// Sends letters.
+    pub mailer: Mailer,
     /// Takes payments.
     pub till: Till,
     /// Cancelled when the service stops.
@@ -48,6 +51,16 @@ pub struct Rates {
     pub login: RateLimit<IpAddr>,
     /// Attempts to sign in by account.
     pub login_email: RateLimit<Email>,
+    /// Links that were mailed, followed or asked for, by address.
+    pub links: RateLimit<IpAddr>,
+    /// Passwords shown again within a session, by account.
+    pub proofs: RateLimit<UserId>,
+    /// Letters by the address that they go to.
+    pub mails_to: RateLimit<Email>,
+    /// Letters by the account that asks for them.
+    pub mails_by: RateLimit<UserId>,
+    /// Exports by account.
+    pub exports: RateLimit<UserId>,
     /// Renewals by address.
     pub refresh: RateLimit<IpAddr>,
     /// Tickets by address.
@@ -63,6 +76,11 @@ impl Rates {
             register_email: RateLimit::per_minute(limits.login_per_email_per_minute),
             login: RateLimit::per_minute(limits.login_per_minute),
             login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
+            links: RateLimit::per_minute(limits.login_per_minute),
+            proofs: RateLimit::per_minute(limits.login_per_email_per_minute),
+            mails_to: RateLimit::per_hour(limits.mails_per_hour),
+            mails_by: RateLimit::per_hour(limits.mails_per_hour),
+            exports: RateLimit::per_hour(limits.exports_per_hour),
             refresh: RateLimit::per_minute(limits.refresh_per_minute),
             tickets: RateLimit::per_minute(limits.tickets_per_minute),
             deletions: RateLimit::per_minute(DELETIONS_PER_MINUTE),
@@ -75,6 +93,11 @@ impl Rates {
         self.register_email.tidy();
         self.login.tidy();
         self.login_email.tidy();
+        self.links.tidy();
+        self.proofs.tidy();
+        self.mails_to.tidy();
+        self.mails_by.tidy();
+        self.exports.tidy();
         self.refresh.tidy();
         self.tickets.tidy();
         self.deletions.tidy();
@@ -83,9 +106,12 @@ impl Rates {
 
 impl State {
     /// The state of a service that is about to start.
-    #[must_use]
-    pub fn new(config: Config, db: PgPool, bus: SharedBus) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When mail cannot be sent as configured.
+    pub fn new(config: Config, db: PgPool, bus: SharedBus) -> anyhow::Result<Self> {
+        Ok(Self {
+            mailer: Mailer::new(&config.mail)?,
             passwords: Passwords::of(&config.limits),
             rates: Arc::new(Rates::new(&config.limits)),
             till: Till::new(db.clone(), bus.clone(), &config.commerce),
@@ -93,6 +119,6 @@ impl State {
             db,
             bus,
             stopping: CancellationToken::new(),
-        }
+        })
     }
 }

@@ -1,12 +1,14 @@
 //! Accounts that are made from the command line: the first administrator, and the demo
 //! shop's, which get a new password at each start.
 
+mod prompt;
 mod store;
 
 use std::io::BufRead;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
+use core_api::identity::email::Email;
 use rand::Rng;
 use rand::distr::{Alphanumeric, SampleString};
 use shared::ids::UserId;
@@ -15,8 +17,8 @@ use sqlx::PgPool;
 use crate::cli::AdminArgs;
 use crate::seed;
 
-/// The shortest password that REST takes, too.
-const PASSWORD_MIN: usize = 8;
+/// How many characters a password has for REST, too.
+const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=128;
 
 /// What became of an account.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,42 +37,41 @@ pub enum Admin {
 /// # Errors
 /// When the address or the password cannot be one, or the database fails.
 pub async fn create_admin(db: &PgPool, args: &AdminArgs) -> Result<Admin> {
-    let email = args.email.trim().to_lowercase();
-    let parts = email.split_once('@');
-    ensure!(
-        parts.is_some_and(|(name, host)| !name.is_empty() && host.contains('.')) && email.len() <= 254,
-        "{:?} is no e-mail address",
-        args.email
-    );
-    let mut tx = db.begin().await?;
-    if let Some(id) = store::raise(&mut tx, &email).await? {
+    let email = Email::parse(&args.email)
+        .map_err(|problem| anyhow::anyhow!("{:?}: {problem}", args.email))?
+        .into_string();
+    if let Some(id) = store::find(&mut *db.acquire().await?, &email).await? {
+        let mut tx = db.begin().await?;
+        store::raise(&mut tx, id).await?;
         store::record(&mut tx, id, "admin.raised").await?;
         tx.commit().await?;
         return Ok(Admin::Raised);
     }
-    let given = if args.password_stdin {
-        Some(read_password()?)
-    } else {
-        None
+    // No transaction waits for somebody who types.
+    let given = match (args.password_stdin, args.password_prompt) {
+        (true, _) => Some(read_password(&mut std::io::stdin().lock())?),
+        (false, true) => Some(prompt::password()?),
+        (false, false) => None,
     };
     let password = given.clone().unwrap_or_else(random_password);
+    let hash = hash(password.clone()).await?;
     let id = UserId::new();
-    store::insert(&mut tx, id, &email, args.name.trim(), &hash(password.clone()).await?).await?;
+    let mut tx = db.begin().await?;
+    store::insert(&mut tx, id, &email, args.name.trim(), &hash).await?;
     store::record(&mut tx, id, "admin.created").await?;
     tx.commit().await?;
     let password = given.is_none().then_some(password);
     Ok(Admin::Created { password })
 }
 
-fn read_password() -> Result<String> {
+/// One line, which must do as a password.
+fn read_password(from: &mut impl BufRead) -> Result<String> {
     let mut line = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .context("cannot read the password")?;
+    from.read_line(&mut line).context("cannot read the password")?;
     let password = line.trim_end_matches(['\r', '\n']).to_owned();
-    if password.chars().count() < PASSWORD_MIN {
-        bail!("a password has at least {PASSWORD_MIN} characters");
+    if !PASSWORD_CHARS.contains(&password.chars().count()) {
+        let (min, max) = (PASSWORD_CHARS.start(), PASSWORD_CHARS.end());
+        bail!("a password has {min} to {max} characters");
     }
     Ok(password)
 }

@@ -150,9 +150,13 @@ pub struct AdminArgs {
     /// The name that others see.
     #[arg(long, default_value = "Admin")]
     pub name: String,
-    /// Read the password from standard input.
-    #[arg(long)]
+    /// Read the password from standard input. Without this or the next a random one is
+    /// made and shown once; on the command line everybody on the machine could read it.
+    #[arg(long, conflicts_with = "password_prompt")]
     pub password_stdin: bool,
+    /// Ask for the password at the terminal, twice, without showing it.
+    #[arg(long)]
+    pub password_prompt: bool,
     /// Where the data is.
     #[command(flatten)]
     pub place: PlaceArgs,

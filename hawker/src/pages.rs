@@ -22,20 +22,18 @@ use crate::seed::catalogue::picture_kind;
 struct Assets;
 
 const INDEX: &str = include_str!("../../web/index.html");
+const ACCOUNT: &str = include_str!("../../web/account.html");
 /// Pictures of an id never change.
 const PICTURE_SECONDS: u32 = 24 * 60 * 60;
 
 /// Registers the pages.
 pub fn all(config: &mut ServiceConfig) {
     config
-        .service(page("/"))
-        .service(page("/live/{id}"))
+        .service(readable("/", index))
+        .service(readable("/live/{id}", index))
+        .service(readable("/account", account))
         .service(readable("/assets/{path:.*}", asset))
         .service(readable("/pictures/{id}.svg", picture));
-}
-
-fn page(path: &str) -> Resource {
-    readable(path, index)
 }
 
 /// A resource for GET and HEAD.
@@ -50,15 +48,23 @@ where
 }
 
 async fn index(request: HttpRequest, state: Data<core_api::State>) -> Result<HttpResponse> {
+    Ok(page(&request, &state, INDEX))
+}
+
+/// Where mailed links lead.
+async fn account(request: HttpRequest, state: Data<core_api::State>) -> Result<HttpResponse> {
+    Ok(page(&request, &state, ACCOUNT))
+}
+
+fn page(request: &HttpRequest, state: &core_api::State, html: &str) -> HttpResponse {
     let policy = page_policy(&state.config.live_url);
-    let body = INDEX.as_bytes().to_vec();
-    Ok(answer(
-        &request,
-        body,
+    answer(
+        request,
+        html.as_bytes().to_vec(),
         "text/html; charset=utf-8",
         &policy,
         CacheDirective::NoCache,
-    ))
+    )
 }
 
 async fn asset(request: HttpRequest, path: Path<String>) -> Result<HttpResponse> {

@@ -17,6 +17,8 @@ use crate::data_dir;
 
 /// Stands for a value that is known only once the data directory is open.
 const LATER: &str = "known-once-the-data-directory-is-open";
+/// Stands for where the pages are until the ports are settled.
+const LATER_URL: &str = "http://known-once-the-ports-are-settled.invalid";
 /// The name of the engine on a private database.
 const ONLY_NODE: &str = "hawker";
 /// The private listener's port unless another is named.
@@ -122,6 +124,9 @@ impl Plan {
         if plan.api.live_url.is_empty() {
             plan.api.live_url = format!("ws://{}/ws", reachable(plan.engine.bind));
         }
+        if plan.api.mail.public_url == LATER_URL {
+            plan.api.mail.public_url = plan.page_url();
+        }
         for origin in origins(plan.api.bind) {
             plan.api.allowed_origins.push(origin.clone());
             plan.engine.allowed_origins.push(origin);
@@ -142,6 +147,7 @@ impl Plan {
             settings.set("live", live.to_string());
         }
         settings.set_default("live_url", "");
+        settings.set_default("public_url", LATER_URL);
         if is_private(&mut settings, "http") && is_private(&mut settings, "live") {
             relax(&mut settings);
         }
@@ -152,7 +158,11 @@ impl Plan {
         let place = Place::from(&mut settings);
         let private = AdminConfig::read(&mut settings, ADMIN_PORT);
         let services = place.zip(api).zip(engine).zip(bus).zip(private);
-        let ((((place, api), mut engine), bus), private) = settings.finish(services)?;
+        let ((((place, mut api), mut engine), bus), private) = settings.finish(services)?;
+        if api.mail.smtp_url.is_none() {
+            // Without a server mail is kept where it can be read.
+            api.mail.folder.get_or_insert_with(|| place.data_dir.join("mail"));
+        }
         if place.database_url.is_none() {
             // Nobody else works on a private database.
             engine.node.get_or_insert_with(|| ONLY_NODE.to_owned());

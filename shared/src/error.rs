@@ -84,6 +84,7 @@ error_codes! {
     OwnShop = "own_shop", 403, No, None, "Nobody buys from their own shop";
     MessageRefused = "message_refused", 403, No, None, "The message is not wanted in this chat";
     ChatRestricted = "chat_restricted", 403, No, None, "Only some may chat here";
+    EmailUnconfirmed = "email_unconfirmed", 403, No, None, "Confirm the account's e-mail address first";
     AccountSuspended = "account_suspended", 403, No, Some(4504), "The account is suspended";
     Banned = "banned", 403, No, Some(4501), "Banned from this shop's shows";
     Muted = "muted", 403, Later, None, "May not chat for a while";
@@ -95,6 +96,7 @@ error_codes! {
     CategoryCycle = "category_cycle", 409, No, None, "A category cannot stand below itself";
     WrongState = "wrong_state", 409, No, None, "Its state does not allow this";
     EmailTaken = "email_taken", 409, No, None, "The e-mail address has an account already";
+    ObligationsOpen = "obligations_open", 409, No, None, "Something is still owed";
     HandleTaken = "handle_taken", 409, No, None, "The handle is somebody else's";
     RequestInFlight = "request_in_flight", 409, Later, None, "The same request is being worked on";
     InsufficientStock = "insufficient_stock", 409, No, None, "There are not that many in stock";
@@ -118,6 +120,7 @@ error_codes! {
     PayloadTooLarge = "payload_too_large", 413, No, Some(1009), "The message is too large";
     UnsupportedMediaType = "unsupported_media_type", 415, No, None, "The body must be JSON";
     InvalidBody = "invalid_body", 422, No, None, "The body is not valid";
+    LinkInvalid = "link_invalid", 422, No, None, "The link is good no more";
     CurrencyMismatch = "currency_mismatch", 422, No, None, "One checkout has one currency";
     NotShippedThere = "not_shipped_there", 422, No, None, "The shop does not ship to this address";
     RequestIdReused = "request_id_reused", 422, No, None, "The request id stands for another request";

@@ -1,6 +1,7 @@
 //! Where people have things sent, and billed. One default of each kind; an address that
 //! is deleted stays for the orders that were sent there.
 
+mod country;
 pub mod handlers;
 pub mod model;
 mod store;
@@ -33,14 +34,33 @@ pub async fn get(conn: &mut PgConnection, user: UserId, id: AddressId) -> Result
     store::get(conn, user, id).await?.ok_or(ErrorCode::NotFound.into())
 }
 
+/// Serialises what changes a person's addresses. An account that is gone gets none back.
+async fn lock(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    if store::lock(tx, user).await? {
+        Ok(())
+    } else {
+        Err(ErrorCode::Unauthenticated.into())
+    }
+}
+
+/// Refuses an address that its country cannot have.
+fn check(address: &NewAddress) -> Result<()> {
+    country::check(&address.country, &address.region, &address.postal_code).map_err(|fault| {
+        Refusal::new(ErrorCode::InvalidBody, fault.problem)
+            .at(fault.field)
+            .into()
+    })
+}
+
 /// Adds an address; the first is the default for everything.
 ///
 /// # Errors
-/// `Conflict` when there are too many.
+/// `InvalidBody` for what its country cannot have, `Conflict` when there are too many.
 pub(crate) async fn add(db: &PgPool, user: UserId, new: NewAddress) -> Result<Address> {
+    check(&new)?;
     let mut connection = db.acquire().await?;
     let mut tx = connection.begin().await?;
-    store::lock(&mut tx, user).await?;
+    lock(&mut tx, user).await?;
     let count = store::count(&mut tx, user).await?;
     if count >= ADDRESSES_MAX {
         return Err(Refusal::new(ErrorCode::Conflict, format!("{ADDRESSES_MAX} addresses are the most")).into());
@@ -53,10 +73,19 @@ pub(crate) async fn add(db: &PgPool, user: UserId, new: NewAddress) -> Result<Ad
 /// Changes an address; what is absent stays.
 ///
 /// # Errors
-/// `NotFound`.
+/// `NotFound`, `InvalidBody` for what its country cannot have.
 pub(crate) async fn change(db: &PgPool, user: UserId, id: AddressId, change: Change) -> Result<Address> {
-    let changed = store::update(&mut *db.acquire().await?, user, id, &change).await?;
-    changed.ok_or(ErrorCode::NotFound.into())
+    let mut connection = db.acquire().await?;
+    let mut tx = connection.begin().await?;
+    lock(&mut tx, user).await?;
+    let before = store::get(&mut tx, user, id).await?.ok_or(ErrorCode::NotFound)?;
+    let after = change.of(before);
+    check(&after)?;
+    let changed = store::update(&mut tx, user, id, &after)
+        .await?
+        .ok_or(ErrorCode::NotFound)?;
+    tx.commit().await?;
+    Ok(changed)
 }
 
 /// Deletes an address. What it was the default for, the newest one left becomes.
@@ -66,7 +95,7 @@ pub(crate) async fn change(db: &PgPool, user: UserId, id: AddressId, change: Cha
 pub(crate) async fn delete(db: &PgPool, user: UserId, id: AddressId) -> Result<()> {
     let mut connection = db.acquire().await?;
     let mut tx = connection.begin().await?;
-    store::lock(&mut tx, user).await?;
+    lock(&mut tx, user).await?;
     let deleted = store::delete(&mut tx, user, id).await?.ok_or(ErrorCode::NotFound)?;
     for (was_default, kind) in [
         (deleted.is_default_shipping, Kind::Shipping),
@@ -87,7 +116,7 @@ pub(crate) async fn delete(db: &PgPool, user: UserId, id: AddressId) -> Result<(
 pub(crate) async fn make_default(db: &PgPool, user: UserId, id: AddressId, kind: Kind) -> Result<Address> {
     let mut connection = db.acquire().await?;
     let mut tx = connection.begin().await?;
-    store::lock(&mut tx, user).await?;
+    lock(&mut tx, user).await?;
     store::get(&mut tx, user, id).await?.ok_or(ErrorCode::NotFound)?;
     store::set_default(&mut tx, user, id, kind).await?;
     let address = store::get(&mut tx, user, id).await?.ok_or(ErrorCode::NotFound)?;

@@ -50,12 +50,13 @@ pub struct NewAddress {
     /// City.
     #[garde(custom(shown(1, 80)))]
     pub city: String,
-    /// State or province.
+    /// State or province; Australia, Canada and the United States need one.
     #[garde(custom(shown(0, 80)))]
     #[serde(default)]
     pub region: String,
-    /// Postal code.
-    #[garde(custom(shown(1, 20)))]
+    /// Postal code, in its country's form; absent where there are none.
+    #[garde(custom(shown(0, 20)))]
+    #[serde(default)]
     pub postal_code: String,
     /// ISO 3166-1 alpha-2, in capitals.
     #[garde(custom(is_country))]
@@ -91,7 +92,7 @@ pub struct Change {
     #[serde(default)]
     pub region: Option<String>,
     /// Postal code.
-    #[garde(inner(custom(shown(1, 20))))]
+    #[garde(inner(custom(shown(0, 20))))]
     #[serde(default)]
     pub postal_code: Option<String>,
     /// ISO 3166-1 alpha-2, in capitals.
@@ -102,6 +103,22 @@ pub struct Change {
     #[garde(inner(custom(shown(0, 32))))]
     #[serde(default)]
     pub phone: Option<String>,
+}
+
+impl Change {
+    /// The address that `before` becomes.
+    pub(super) fn of(self, before: Address) -> NewAddress {
+        NewAddress {
+            recipient: self.recipient.unwrap_or(before.recipient),
+            line1: self.line1.unwrap_or(before.line1),
+            line2: self.line2.unwrap_or(before.line2),
+            city: self.city.unwrap_or(before.city),
+            region: self.region.unwrap_or(before.region),
+            postal_code: self.postal_code.unwrap_or(before.postal_code),
+            country: self.country.unwrap_or(before.country),
+            phone: self.phone.unwrap_or(before.phone),
+        }
+    }
 }
 
 /// What an address is the default for.

@@ -3,14 +3,17 @@
 use shared::ids::{AddressId, UserId};
 use sqlx::PgConnection;
 
-use super::model::{Address, Change, Kind, NewAddress};
+use super::model::{Address, Kind, NewAddress};
 
-/// Serialises what changes a person's defaults.
-pub(super) async fn lock(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
-    sqlx::query_scalar!("select id from users where id = $1 for no key update", user.0)
-        .fetch_optional(tx)
-        .await?;
-    Ok(())
+/// Serialises what changes a person's addresses; false: the account is gone.
+pub(super) async fn lock(tx: &mut PgConnection, user: UserId) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        "select id from users where id = $1 and deleted_at is null for no key update",
+        user.0
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(found.is_some())
 }
 
 pub(super) async fn count(tx: &mut PgConnection, user: UserId) -> Result<i64, sqlx::Error> {
@@ -78,33 +81,31 @@ pub(super) async fn insert(
 }
 
 pub(super) async fn update(
-    conn: &mut PgConnection,
+    tx: &mut PgConnection,
     user: UserId,
     id: AddressId,
-    change: &Change,
+    after: &NewAddress,
 ) -> Result<Option<Address>, sqlx::Error> {
-    let trimmed = |field: &Option<String>| field.as_deref().map(|text| text.trim().to_owned());
     sqlx::query_as!(
         Address,
         r#"update addresses
-              set recipient = coalesce($3, recipient), line1 = coalesce($4, line1), line2 = coalesce($5, line2),
-                  city = coalesce($6, city), region = coalesce($7, region), postal_code = coalesce($8, postal_code),
-                  country = coalesce($9, country), phone = coalesce($10, phone)
+              set recipient = $3, line1 = $4, line2 = $5, city = $6, region = $7, postal_code = $8, country = $9,
+                  phone = $10
             where id = $2 and user_id = $1 and deleted_at is null
            returning id as "id: AddressId", recipient, line1, line2, city, region, postal_code, country, phone,
                      is_default_shipping, is_default_billing"#,
         user.0,
         id.0,
-        trimmed(&change.recipient),
-        trimmed(&change.line1),
-        trimmed(&change.line2),
-        trimmed(&change.city),
-        trimmed(&change.region),
-        trimmed(&change.postal_code),
-        change.country,
-        trimmed(&change.phone)
+        after.recipient.trim(),
+        after.line1.trim(),
+        after.line2.trim(),
+        after.city.trim(),
+        after.region.trim(),
+        after.postal_code.trim(),
+        after.country,
+        after.phone.trim()
     )
-    .fetch_optional(conn)
+    .fetch_optional(tx)
     .await
 }
 

@@ -20,4 +20,4 @@ pub use error::{Error, PROBLEM_JSON, Problem, Result, problem};
 pub use origin::require_origin;
 pub use page::{Created, List, Page};
 pub use rate::{RateLimit, address_key};
-pub use who::{Admin, Caller, MaybeCaller, Owner, Shopkeeper};
+pub use who::{Admin, Caller, Confirmed, MaybeCaller, Owner, Shopkeeper};

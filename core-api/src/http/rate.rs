@@ -1,4 +1,4 @@
-//! Rate limits by key, in memory: so many a minute, and a burst of as many.
+//! Rate limits by key, in memory: so many a minute or an hour, and a burst of as many.
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
@@ -25,6 +25,14 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
     pub fn per_minute(per_minute: NonZeroU32) -> Self {
         Self {
             limiter: RateLimiter::dashmap(Quota::per_minute(per_minute)),
+        }
+    }
+
+    /// `per_hour` for each key.
+    #[must_use]
+    pub fn per_hour(per_hour: NonZeroU32) -> Self {
+        Self {
+            limiter: RateLimiter::dashmap(Quota::per_hour(per_hour)),
         }
     }
 

@@ -26,6 +26,13 @@ pub struct Caller {
     pub session: Uuid,
 }
 
+/// Anybody who is signed in, not suspended, and reads the mail of the account's address.
+#[derive(Clone, Copy, Debug)]
+pub struct Confirmed {
+    /// The account.
+    pub id: UserId,
+}
+
 /// The owner of an approved shop.
 #[derive(Clone, Copy, Debug)]
 pub struct Shopkeeper {
@@ -102,6 +109,21 @@ impl FromRequest for Caller {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         who(request, |caller, _| Ok(caller))
+    }
+}
+
+impl FromRequest for Confirmed {
+    type Error = Error;
+    type Future = Reading<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        who(request, |caller, standing| {
+            if standing.confirmed {
+                Ok(Self { id: caller.id })
+            } else {
+                Err(ErrorCode::EmailUnconfirmed.into())
+            }
+        })
     }
 }
 

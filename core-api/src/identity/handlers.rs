@@ -1,16 +1,16 @@
-//! Accounts over HTTP: registering, one's own account, an account's standing. What signs
-//! in and out is in `session_handlers.rs`.
+//! One's own account over HTTP: registering, the profile. What signs in and out is in
+//! `session_handlers.rs`, what is mailed in `account_handlers.rs`.
 
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
-use shared::ids::UserId;
 
-use super::model::{Account, Me, Profile, Register, Session, Why};
+use super::model::{Me, Profile, PublicProfile, Register, Session};
 use super::session_handlers::{check_origin, respond, user_agent};
-use crate::http::{Admin, Body, Caller, Id, Result, address_key, client_address};
+use crate::http::{Body, Caller, Result, address_key, client_address};
 use crate::identity;
 use crate::state::State;
 
-/// Makes an account and signs it in.
+/// Makes an account and signs it in. A link that confirms its address is mailed there;
+/// until then it cannot apply for a shop.
 #[utoipa::path(
     tag = "identity",
     request_body = Register,
@@ -50,39 +50,13 @@ pub async fn change_profile(state: web::Data<State>, caller: Caller, body: Body<
     Ok(web::Json(identity::change_profile(&state.db, caller.id, body.0).await?))
 }
 
-/// Suspends an account: it is refused everywhere at once, and its live sockets are closed
-/// within a second. Doing it twice is no error.
+/// A person as everybody sees them.
 #[utoipa::path(
-    tag = "admin",
-    request_body = Why,
-    security(("bearer" = [])),
-    responses((status = 200, description = "Suspended", body = Account))
+    tag = "identity",
+    params(("handle" = String, Path, description = "The person's handle; case does not count", max_length = 30)),
+    responses((status = 200, description = "The person", body = PublicProfile))
 )]
-#[post("/admin/users/{id}/suspend")]
-pub async fn suspend(
-    state: web::Data<State>,
-    admin: Admin,
-    id: Id<UserId>,
-    body: Body<Why>,
-) -> Result<web::Json<Account>> {
-    let account = identity::suspend(&state, admin.id, id.0, true, body.0.reason.trim()).await?;
-    Ok(web::Json(account))
-}
-
-/// Lifts a suspension. Doing it twice is no error.
-#[utoipa::path(
-    tag = "admin",
-    request_body = Why,
-    security(("bearer" = [])),
-    responses((status = 200, description = "In good standing", body = Account))
-)]
-#[post("/admin/users/{id}/reinstate")]
-pub async fn reinstate(
-    state: web::Data<State>,
-    admin: Admin,
-    id: Id<UserId>,
-    body: Body<Why>,
-) -> Result<web::Json<Account>> {
-    let account = identity::suspend(&state, admin.id, id.0, false, body.0.reason.trim()).await?;
-    Ok(web::Json(account))
+#[get("/profiles/{handle}")]
+pub async fn public_profile(state: web::Data<State>, handle: web::Path<String>) -> Result<web::Json<PublicProfile>> {
+    Ok(web::Json(identity::public_profile(&state.db, &handle).await?))
 }

@@ -1,9 +1,16 @@
 //! Accounts: registering, signing in, the profile, standing. Sessions are in
-//! [`sessions`].
+//! [`sessions`], links that are mailed in [`links`], and what they and the password
+//! change in [`change`].
+//!
+//! An account whose address nobody has confirmed may do everything but open a shop.
 
+pub mod account_handlers;
+pub mod admin_handlers;
+mod change;
 pub mod email;
 pub mod handle;
 pub mod handlers;
+pub(crate) mod links;
 pub mod model;
 mod passwords;
 mod secrets;
@@ -19,14 +26,15 @@ use shared::outbox;
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
+pub(crate) use change::Proof;
 use handle::Handle;
-use model::{Account, Login, Profile, Register};
+use model::{Account, Find, Login, Profile, PublicProfile, Register};
 pub use model::{Me, OpenSession, Role, Session, Shop, Standing};
 pub use passwords::Passwords;
 pub(crate) use sessions::Opened;
 
 use crate::audit;
-use crate::http::{Error, Result};
+use crate::http::{Error, List, Page, Result};
 use crate::state::State;
 
 /// Rows forgotten in one transaction at most.
@@ -53,8 +61,10 @@ pub(crate) async fn register(state: &State, new: Register, user_agent: &str) -> 
     {
         return Err(Refusal::from(ErrorCode::HandleTaken).at("handle").into());
     }
+    links::ask_to_confirm(&mut tx, user, &new.email).await?;
     let opened = sessions::open(state, &mut tx, user, user_agent).await?;
     tx.commit().await?;
+    state.mailer.nudge();
     Ok(opened)
 }
 
@@ -125,6 +135,46 @@ pub(crate) async fn suspend(
     Ok(account)
 }
 
+/// Confirms an account's address on an admin's word. Doing it twice is no error.
+///
+/// # Errors
+/// `NotFound`.
+pub(crate) async fn vouch(state: &State, admin: UserId, user: UserId, reason: &str) -> Result<Account> {
+    let mut connection = state.db.acquire().await?;
+    let mut tx = connection.begin().await?;
+    if store::links::confirm(&mut tx, user).await? {
+        audit::record(&mut tx, admin, "user.confirm_email", user.0, json!({"reason": reason})).await?;
+    }
+    let account = store::account(&mut tx, user).await?.ok_or(ErrorCode::NotFound)?;
+    tx.commit().await?;
+    Ok(account)
+}
+
+/// Accounts, the newest first: all of them, or those that `find` means.
+///
+/// # Errors
+/// `InvalidParameter` for what no address and no handle has.
+pub(crate) async fn accounts(db: &PgPool, find: &Find, page: &Page) -> Result<List<Account>> {
+    if find.q.as_deref().is_some_and(|q| q.contains(char::is_control)) {
+        return Err(
+            Refusal::new(ErrorCode::InvalidParameter, "has characters that cannot be looked for")
+                .at("q")
+                .into(),
+        );
+    }
+    let rows = store::accounts(&mut *db.acquire().await?, find, page).await?;
+    Ok(List::of(rows, page, |account| account.id.0))
+}
+
+/// One account.
+///
+/// # Errors
+/// `NotFound`.
+pub(crate) async fn account(db: &PgPool, user: UserId) -> Result<Account> {
+    let found = store::account(&mut *db.acquire().await?, user).await?;
+    found.ok_or(ErrorCode::NotFound.into())
+}
+
 /// The account as its owner sees it.
 ///
 /// # Errors
@@ -141,6 +191,10 @@ pub async fn me(db: &PgPool, user: UserId) -> Result<Me> {
 pub(crate) async fn change_profile(db: &PgPool, user: UserId, profile: Profile) -> Result<Me> {
     let mut connection = db.acquire().await?;
     let mut tx = connection.begin().await?;
+    // Who deletes the account holds this lock, too: nothing is written into one that is gone.
+    if !store::lock(&mut tx, user).await? {
+        return Err(ErrorCode::Unauthenticated.into());
+    }
     if let Some(handle) = &profile.handle {
         change_handle(&mut tx, user, handle).await?;
     }
@@ -148,6 +202,20 @@ pub(crate) async fn change_profile(db: &PgPool, user: UserId, profile: Profile) 
     let me = store::me(&mut tx, user).await?.ok_or(ErrorCode::Unauthenticated)?;
     tx.commit().await?;
     Ok(me)
+}
+
+/// A person as everybody sees them, by their handle in whatever case.
+///
+/// # Errors
+/// `NotFound`; a suspended account is not shown.
+pub(crate) async fn public_profile(db: &PgPool, handle: &str) -> Result<PublicProfile> {
+    let handle = handle.to_ascii_lowercase();
+    // Postgres has no text with a zero in it, and no handle has anything but these.
+    if !handle.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Err(ErrorCode::NotFound.into());
+    }
+    let found = store::public_profile(&mut *db.acquire().await?, &handle).await?;
+    found.ok_or(ErrorCode::NotFound.into())
 }
 
 /// Gives a person another handle. The one they had rests for a while, so that nobody else
@@ -173,13 +241,36 @@ async fn change_handle(tx: &mut PgConnection, user: UserId, handle: &Handle) -> 
     Ok(())
 }
 
+/// Ends every session of an account that is about to go.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn end_sessions(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    store::sessions::revoke_all(tx, user, None).await?;
+    store::sessions::forget_agents(tx, user).await?;
+    Ok(())
+}
+
+/// Takes from an account all that tells whose it was, and closes it for good. Its handle
+/// rests like any that is given up.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn mask(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    if let Some(row) = store::lock_handle(tx, user).await? {
+        store::rest_handle(tx, user, &handle::fingerprint(&row.handle), handle::REST_DAYS).await?;
+    }
+    store::mask(tx, user).await?;
+    Ok(())
+}
+
 /// What the account may do now: read for each request.
 ///
 /// # Errors
 /// `Unauthenticated` when the account is gone or the session over, `AccountSuspended`.
 pub async fn standing(db: &PgPool, user: UserId, session: Uuid) -> Result<Standing> {
     let row = store::standing(&mut *db.acquire().await?, user, session).await?;
-    let row = row.ok_or(ErrorCode::Unauthenticated)?;
+    let row = row.filter(|row| !row.deleted).ok_or(ErrorCode::Unauthenticated)?;
     if row.suspended {
         return Err(ErrorCode::AccountSuspended.into());
     }

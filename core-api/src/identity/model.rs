@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use shared::ids::{SellerId, UserId};
 use shared::money::Currency;
 use shared::status::SellerStatus;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 pub use super::email::Email;
@@ -84,6 +84,61 @@ pub struct Renew {
     pub refresh_token: Option<String>,
 }
 
+/// What was mailed to an address.
+#[derive(Deserialize, Validate, ToSchema)]
+pub struct ConfirmEmail {
+    /// The code of the letter, which its link carries, too.
+    #[garde(length(max = 128))]
+    #[schema(max_length = 128)]
+    pub token: String,
+}
+
+/// Another address for the account.
+#[derive(Deserialize, Validate, ToSchema)]
+pub struct ChangeEmail {
+    /// The new one.
+    #[garde(skip)]
+    pub email: Email,
+    /// The account's password.
+    #[garde(length(chars, max = 128))]
+    #[schema(max_length = 128, format = Password)]
+    pub password: String,
+}
+
+/// Another password for the account.
+#[derive(Deserialize, Validate, ToSchema)]
+pub struct ChangePassword {
+    /// The one that there is.
+    #[garde(length(chars, max = 128))]
+    #[schema(max_length = 128, format = Password)]
+    pub current_password: String,
+    /// From 8 to 128 characters.
+    #[garde(length(chars, min = 8, max = 128))]
+    #[schema(min_length = 8, max_length = 128, format = Password)]
+    pub password: String,
+}
+
+/// Who has forgotten their password.
+#[derive(Deserialize, Validate, ToSchema)]
+pub struct ResetPassword {
+    /// The account's address.
+    #[garde(skip)]
+    pub email: Email,
+}
+
+/// A new password, and what was mailed to set it.
+#[derive(Deserialize, Validate, ToSchema)]
+pub struct Reset {
+    /// The code of the letter, which its link carries, too.
+    #[garde(length(max = 128))]
+    #[schema(max_length = 128)]
+    pub token: String,
+    /// From 8 to 128 characters.
+    #[garde(length(chars, min = 8, max = 128))]
+    #[schema(min_length = 8, max_length = 128, format = Password)]
+    pub password: String,
+}
+
 /// A change of the profile; what is absent stays.
 #[derive(Deserialize, Validate, ToSchema)]
 pub struct Profile {
@@ -144,6 +199,9 @@ pub struct Me {
     pub id: UserId,
     /// Its address.
     pub email: String,
+    /// Whether somebody has proved that they read the address's mail. Until then the
+    /// account cannot apply for a shop.
+    pub email_verified: bool,
     /// What it may do.
     pub role: Role,
     /// The short name that is this person's alone.
@@ -162,6 +220,21 @@ pub struct Me {
     pub created_at: DateTime<Utc>,
 }
 
+/// A person as everybody sees them.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PublicProfile {
+    /// The short name that is this person's alone.
+    pub handle: String,
+    /// As others see it.
+    pub display_name: String,
+    /// A few words.
+    pub bio: String,
+    /// The picture's key in the store of uploads; null: none.
+    pub avatar_key: Option<String>,
+    /// Their shop, if it is open.
+    pub seller_id: Option<SellerId>,
+}
+
 /// An account as an admin sees it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Account {
@@ -169,14 +242,29 @@ pub struct Account {
     pub id: UserId,
     /// Its address.
     pub email: String,
+    /// Since when the address is confirmed; null: it is not.
+    pub email_verified_at: Option<DateTime<Utc>>,
     /// What it may do.
     pub role: Role,
+    /// The short name that is this person's alone.
+    pub handle: String,
     /// As others see it.
     pub display_name: String,
     /// Since when it is suspended; null: it is not.
     pub suspended_at: Option<DateTime<Utc>>,
+    /// Since when it is gone; null: it is not.
+    pub deleted_at: Option<DateTime<Utc>>,
     /// Since when it is there.
     pub created_at: DateTime<Utc>,
+}
+
+/// Which accounts.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Find {
+    /// How the address begins, or the handle; absent: all.
+    #[param(max_length = 254)]
+    pub q: Option<String>,
 }
 
 /// Why an account is suspended, or is not any more.
@@ -204,6 +292,8 @@ pub struct MyShop {
 pub struct Standing {
     /// Its role.
     pub role: Role,
+    /// Whether its address is confirmed.
+    pub confirmed: bool,
     /// Its shop.
     pub shop: Option<Shop>,
 }

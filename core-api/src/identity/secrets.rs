@@ -1,4 +1,5 @@
-//! Refresh tokens: 32 random bytes that only their holder knows.
+//! Secrets that are handed out: refresh tokens, and what a mailed link carries. 32 random
+//! bytes that only their holder knows.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,7 +7,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use rand::RngCore as _;
 use sha2::{Digest, Sha256};
 
-/// What makes the next token of one that is spent.
+/// What makes the next refresh token of one that is spent.
 pub(crate) type Seed = [u8; 32];
 
 /// A new seed.
@@ -16,10 +17,10 @@ pub(crate) fn seed() -> Seed {
     bytes
 }
 
-/// A refresh token as its holder has it. Never logged, never stored.
-pub(crate) struct RefreshToken(String);
+/// A secret as its holder has it. Never logged, never stored.
+pub(crate) struct Secret(String);
 
-impl RefreshToken {
+impl Secret {
     pub(crate) fn random() -> Self {
         Self(URL_SAFE_NO_PAD.encode(seed()))
     }
@@ -37,7 +38,7 @@ impl RefreshToken {
         Sha256::digest(self.0.as_bytes()).to_vec()
     }
 
-    /// The token that follows this one. It takes both this token, which is not stored, and
+    /// The refresh token that follows this one. It takes both this token, which is not stored, and
     /// the seed, which is not told: whoever has one of them knows nothing of the next.
     pub(crate) fn next(&self, seed: &[u8]) -> anyhow::Result<Self> {
         let mut mac = Hmac::<Sha256>::new_from_slice(seed)?;
@@ -52,8 +53,8 @@ mod tests {
 
     #[test]
     fn the_next_token_hangs_on_both_the_token_and_the_seed() {
-        let (token, other) = (RefreshToken::random(), RefreshToken::random());
-        let next = |token: &RefreshToken, seed: &Seed| token.next(seed).expect("made").expose().to_owned();
+        let (token, other) = (Secret::random(), Secret::random());
+        let next = |token: &Secret, seed: &Seed| token.next(seed).expect("made").expose().to_owned();
         let (a, b) = (seed(), seed());
         assert_eq!(next(&token, &a), next(&token, &a));
         assert_ne!(next(&token, &a), next(&token, &b));

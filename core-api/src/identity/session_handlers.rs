@@ -10,7 +10,7 @@ use shared::error::{ErrorCode, Refusal};
 use uuid::Uuid;
 
 use super::model::{Keep, Login, OpenSession, Renew, Session};
-use super::secrets::RefreshToken;
+use super::secrets::Secret;
 use super::sessions::{self, Opened, REFRESH_DAYS};
 use crate::config::Config;
 use crate::http::{Body, Caller, Id, List, Result, address_key, client_address, require_origin};
@@ -93,15 +93,15 @@ pub async fn login(request: HttpRequest, state: web::Data<State>, body: Body<Log
 
 /// The refresh token that a request carries, and where its client keeps it. A body's goes
 /// before a cookie's.
-fn refresh_token(request: &HttpRequest, config: &Config, body: Renew) -> Result<Option<(RefreshToken, Keep)>> {
+fn refresh_token(request: &HttpRequest, config: &Config, body: Renew) -> Result<Option<(Secret, Keep)>> {
     if let Some(token) = body.refresh_token {
-        return Ok(Some((RefreshToken::received(token), Keep::Token)));
+        return Ok(Some((Secret::received(token), Keep::Token)));
     }
     let Some(cookie) = request.cookie(COOKIE) else {
         return Ok(None);
     };
     require_origin(request, config)?;
-    Ok(Some((RefreshToken::received(cookie.value().to_owned()), Keep::Cookie)))
+    Ok(Some((Secret::received(cookie.value().to_owned()), Keep::Cookie)))
 }
 
 /// Spends the refresh token, from the body or the cookie, for a new session.

@@ -18,7 +18,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::model::{OpenSession, Session};
-use super::secrets::{RefreshToken, seed};
+use super::secrets::{Secret, seed};
 use super::store::{self, sessions::NewToken};
 use crate::http::Result;
 use crate::state::State;
@@ -37,12 +37,12 @@ const SWEEP_BATCHES_MAX: u32 = 100;
 /// A session just begun or renewed, before it is decided how the client keeps it.
 pub(crate) struct Opened {
     pub session: Session,
-    pub refresh: RefreshToken,
+    pub refresh: Secret,
 }
 
 /// Begins a session. Whoever calls has locked the account.
 pub(super) async fn open(state: &State, tx: &mut PgConnection, user: UserId, user_agent: &str) -> Result<Opened> {
-    let refresh = RefreshToken::random();
+    let refresh = Secret::random();
     let family = Uuid::now_v7();
     let token = NewToken {
         id: family,
@@ -57,13 +57,7 @@ pub(super) async fn open(state: &State, tx: &mut PgConnection, user: UserId, use
     answer(state, tx, user, family, refresh).await
 }
 
-async fn answer(
-    state: &State,
-    tx: &mut PgConnection,
-    user: UserId,
-    family: Uuid,
-    refresh: RefreshToken,
-) -> Result<Opened> {
+async fn answer(state: &State, tx: &mut PgConnection, user: UserId, family: Uuid, refresh: Secret) -> Result<Opened> {
     let me = store::me(tx, user).await?.ok_or(ErrorCode::Unauthenticated)?;
     let access = Access { sub: user, sid: family };
     let access_token = state.config.token_key.sign(access, chrono::Utc::now().timestamp())?;
@@ -83,7 +77,7 @@ async fn answer(
 ///
 /// # Errors
 /// `Unauthenticated`, `AccountSuspended`.
-pub(crate) async fn refresh(state: &State, token: &RefreshToken, user_agent: &str) -> Result<Opened> {
+pub(crate) async fn refresh(state: &State, token: &Secret, user_agent: &str) -> Result<Opened> {
     let mut connection = state.db.acquire().await?;
     let mut tx = connection.begin().await?;
     let refused = || {
@@ -141,7 +135,7 @@ pub(crate) async fn refresh(state: &State, token: &RefreshToken, user_agent: &st
 ///
 /// # Errors
 /// When the database fails.
-pub(crate) async fn logout(state: &State, session: Option<Uuid>, token: Option<&RefreshToken>) -> Result<()> {
+pub(crate) async fn logout(state: &State, session: Option<Uuid>, token: Option<&Secret>) -> Result<()> {
     let mut connection = state.db.acquire().await?;
     let mut tx = connection.begin().await?;
     let of_token = match token {

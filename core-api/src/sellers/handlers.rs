@@ -4,11 +4,12 @@ use actix_web::{HttpResponse, delete, get, post, web};
 use shared::ids::SellerId;
 
 use super::model::{AdminSeller, Application, Decision, Filter, Reason, Seller};
-use crate::http::{Admin, Body, Caller, Created, Id, List, Page, Result};
+use crate::http::{Admin, Body, Caller, Confirmed, Created, Id, List, Page, Result};
 use crate::sellers;
 use crate::state::State;
 
-/// Applies for a shop: one a person. A rejected application may be made again.
+/// Applies for a shop: one a person, whose e-mail address is confirmed. A rejected
+/// application may be made again.
 #[utoipa::path(
     tag = "sellers",
     request_body = Application,
@@ -16,7 +17,7 @@ use crate::state::State;
     responses((status = 201, description = "Applied", body = Seller))
 )]
 #[post("/sellers/apply")]
-pub async fn apply(state: web::Data<State>, caller: Caller, body: Body<Application>) -> Result<Created<Seller>> {
+pub async fn apply(state: web::Data<State>, caller: Confirmed, body: Body<Application>) -> Result<Created<Seller>> {
     Ok(Created(sellers::apply(&state.db, caller.id, body.0).await?))
 }
 

@@ -1,7 +1,7 @@
 //! Handles: one person's each, kept a while, and rested when they are given up.
 
 use core_api::identity::{Me, Session as Opened};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{App, PASSWORD, Reply, Session};
 
@@ -136,4 +136,31 @@ async fn nobody_slips_in_while_a_handle_is_given_up() {
     app.somebody_waits().await;
     change.commit().await.expect("committed");
     late.await.expect("an answer").refused(409, "handle_taken");
+}
+
+#[tokio::test]
+async fn everybody_sees_a_person_by_their_handle_and_nothing_private() {
+    let app = App::start().await;
+    let viewer = app.session(register(&app, "mug_fan").await.created());
+    viewer
+        .patch("/auth/profile", &json!({"bio": "Collects mugs"}))
+        .await
+        .ok::<Me>();
+    let seen: Value = app.get("/profiles/Mug_Fan").send().await.ok();
+    let expected = json!({
+        "handle": "mug_fan", "display_name": "Viewer", "bio": "Collects mugs", "avatar_key": null, "seller_id": null
+    });
+    assert_eq!(seen, expected);
+    for unknown in ["cup_fan", "no%00body", &"x".repeat(500)] {
+        app.get(&format!("/profiles/{unknown}"))
+            .send()
+            .await
+            .refused(404, "not_found");
+    }
+    sqlx::query("update users set suspended_at = now() where id = $1")
+        .bind(viewer.id.0)
+        .execute(&app.db.pool)
+        .await
+        .expect("suspended");
+    app.get("/profiles/mug_fan").send().await.refused(404, "not_found");
 }

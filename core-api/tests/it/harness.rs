@@ -28,6 +28,16 @@ pub struct App {
     pub bus: SharedBus,
     service: core_api::Service,
     client: reqwest::Client,
+    mail: tempfile::TempDir,
+}
+
+/// A letter that was sent.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// Its subject.
+    pub subject: String,
+    /// All of it.
+    pub text: String,
 }
 
 fn client() -> reqwest::Client {
@@ -70,6 +80,10 @@ impl App {
         config.limits.login_per_email_per_minute = plenty;
         config.limits.refresh_per_minute = plenty;
         config.limits.tickets_per_minute = plenty;
+        config.limits.mails_per_hour = plenty;
+        config.limits.exports_per_hour = plenty;
+        let mail = tempfile::tempdir().expect("a folder");
+        config.mail.folder = Some(mail.path().to_owned());
         config.limits.password_wait = std::time::Duration::from_secs(60);
         change(&mut config);
         let service = core_api::start(config, pool, bus.clone(), None)
@@ -80,6 +94,7 @@ impl App {
             bus,
             service,
             client: client(),
+            mail,
         }
     }
 
@@ -119,8 +134,87 @@ impl App {
         self.request(method, path)
     }
 
-    /// Somebody new, signed in.
+    /// Somebody new whose address is confirmed, signed in.
     pub async fn register(&self, name: &str) -> Session {
+        let session = self.register_unconfirmed(name).await;
+        sqlx::query("update users set email_verified_at = now() where id = $1")
+            .bind(session.id.0)
+            .execute(&self.db.pool)
+            .await
+            .expect("confirmed");
+        session
+    }
+
+    /// The letters to an address, the oldest first. To be asked once they are sent.
+    pub fn letters(&self, to: &str) -> Vec<Letter> {
+        let mut files: Vec<_> = std::fs::read_dir(self.mail.path())
+            .expect("the folder")
+            .map(|entry| entry.expect("an entry").path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "eml"))
+            .collect();
+        files.sort();
+        let line = |text: &str, name: &str| {
+            let value = text
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            value.unwrap_or_default().to_owned()
+        };
+        files
+            .iter()
+            .map(|path| std::fs::read_to_string(path).expect("a letter"))
+            .filter(|text| line(text, "To") == to)
+            .map(|text| Letter {
+                subject: line(&text, "Subject"),
+                text,
+            })
+            .collect()
+    }
+
+    /// Waits for a letter to an address whose subject begins so: the newest.
+    pub async fn letter(&self, to: &str, subject: &str) -> Letter {
+        let looking = async {
+            let mut turns = tokio::time::interval(std::time::Duration::from_millis(10));
+            loop {
+                turns.tick().await;
+                let letters = self.letters(to).into_iter().rev();
+                if let Some(letter) = { letters }.find(|letter| letter.subject.starts_with(subject)) {
+                    return letter;
+                }
+            }
+        };
+        let deadline = std::time::Duration::from_secs(30);
+        let found = tokio::time::timeout(deadline, looking).await;
+        found.unwrap_or_else(|_| panic!("no letter {subject:?} to {to}"))
+    }
+
+    /// Waits until every letter that was queued is sent or given up.
+    pub async fn mail_is_done(&self) {
+        self.wait_for("select count(*) = 0 from outbox where topic = 'mail' and delivered_at is null")
+            .await;
+    }
+
+    /// Waits until the database says so.
+    pub async fn wait_for(&self, sql: &'static str) {
+        let looking = async {
+            let mut turns = tokio::time::interval(std::time::Duration::from_millis(10));
+            loop {
+                turns.tick().await;
+                if sqlx::query_scalar(sql)
+                    .fetch_one(&self.db.pool)
+                    .await
+                    .expect("an answer")
+                {
+                    return;
+                }
+            }
+        };
+        let deadline = std::time::Duration::from_secs(30);
+        let done = tokio::time::timeout(deadline, looking).await;
+        done.unwrap_or_else(|_| panic!("not in time: {sql}"));
+    }
+
+    /// Somebody new, signed in, who has not confirmed their address.
+    pub async fn register_unconfirmed(&self, name: &str) -> Session {
         let email = format!("{}@test.hawker.example", Uuid::now_v7().simple());
         let body = json!({"email": email, "password": PASSWORD, "display_name": name});
         let opened: identity::Session = self.post("/auth/register").json(&body).send().await.created();

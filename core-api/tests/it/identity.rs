@@ -383,6 +383,54 @@ async fn there_is_one_default_of_each_kind() {
 }
 
 #[tokio::test]
+async fn an_address_is_one_that_its_country_can_have() {
+    let app = App::start().await;
+    let buyer = app.register("Buyer").await;
+    let with = |changes: Value| {
+        let mut body = address("Quay Street 1");
+        for (key, value) in changes.as_object().expect("fields") {
+            body[key] = value.clone();
+        }
+        body
+    };
+    for (changes, field) in [
+        (json!({"postal_code": "2009"}), "postal_code"),
+        (json!({"postal_code": ""}), "postal_code"),
+        (json!({"country": "ZZ"}), "country"),
+        (json!({"country": "US", "postal_code": "97201"}), "region"),
+    ] {
+        let problem = buyer.post("/users/addresses", &with(changes)).await;
+        assert_eq!(problem.refused(422, "invalid_body")["field"], field);
+    }
+    let hongkong = json!({"country": "HK", "postal_code": ""});
+    let added: Address = buyer.post("/users/addresses", &with(hongkong)).await.created();
+    // What is changed has to fit what stays.
+    let path = format!("/users/addresses/{}", added.id);
+    let problem = buyer.patch(&path, &json!({"country": "DE"})).await;
+    assert_eq!(problem.refused(422, "invalid_body")["field"], "postal_code");
+    let moved = json!({"country": "DE", "postal_code": "20095"});
+    let moved: Address = buyer.patch(&path, &moved).await.ok();
+    assert_eq!((moved.country.as_str(), moved.line1.as_str()), ("DE", "Quay Street 1"));
+}
+
+#[tokio::test]
+async fn fifty_addresses_are_the_most() {
+    let app = App::start().await;
+    let buyer = app.register("Buyer").await;
+    for _ in 0..49 {
+        testkit::fixtures::address(&app.db.pool, buyer.id).await;
+    }
+    let body = address("One more");
+    let (a, b) = tokio::join!(
+        buyer.post("/users/addresses", &body),
+        buyer.post("/users/addresses", &body)
+    );
+    let mut statuses = [a.status.as_u16(), b.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409]);
+}
+
+#[tokio::test]
 async fn racing_first_addresses_leave_one_default() {
     let app = App::start().await;
     let buyer = app.register("Buyer").await;

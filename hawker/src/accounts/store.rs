@@ -4,14 +4,22 @@ use shared::ids::UserId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Makes an administrator of the account with this address, if there is one.
-pub async fn raise(conn: &mut PgConnection, email: &str) -> Result<Option<UserId>, sqlx::Error> {
+/// The account with this address, if there is one.
+pub async fn find(conn: &mut PgConnection, email: &str) -> Result<Option<UserId>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"update users set role = 'admin' where email = $1 returning id as "id: UserId""#,
+        r#"select id as "id: UserId" from users where email = $1 and deleted_at is null"#,
         email
     )
     .fetch_optional(conn)
     .await
+}
+
+/// Makes an administrator of an account.
+pub async fn raise(conn: &mut PgConnection, id: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!("update users set role = 'admin' where id = $1", id.0)
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 pub async fn insert(
@@ -22,7 +30,7 @@ pub async fn insert(
     hash: &str,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into users (id, email, password_hash, role) values ($1, $2, $3, 'admin')",
+        "insert into users (id, email, email_verified_at, password_hash, role) values ($1, $2, now(), $3, 'admin')",
         id.0,
         email,
         hash

@@ -31,7 +31,8 @@ pub async fn set_passwords(conn: &mut PgConnection, ids: &[Uuid], hash: &str) ->
 
 pub async fn insert_account(conn: &mut PgConnection, account: &Account) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
-        "insert into users (id, email, password_hash, role) values ($1, $2, $3, $4) on conflict do nothing",
+        "insert into users (id, email, email_verified_at, password_hash, role)
+         values ($1, $2, now(), $3, $4) on conflict do nothing",
         account.id(),
         account.email,
         NO_PASSWORD,

@@ -6,7 +6,7 @@ use crate::program::{Program, client, scratch};
 async fn pages_are_typed_guarded_and_sent_once() {
     let dir = scratch();
     let program = Program::start(dir.path(), &[]).await;
-    for path in ["/", "/live/7a3c0d5e-0000-4000-8000-000000000000"] {
+    for path in ["/", "/account", "/live/7a3c0d5e-0000-4000-8000-000000000000"] {
         let page = program.get(path).await;
         assert_eq!(page.status(), 200, "{path}");
         let header = |name: &str| page.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -43,14 +43,16 @@ async fn pages_are_typed_guarded_and_sent_once() {
 async fn everything_that_the_page_refers_to_is_there() {
     let dir = scratch();
     let program = Program::start(dir.path(), &[]).await;
-    let page = program.get("/").await.text().await.unwrap();
-    let quoted = page.split('"').filter(|text| text.starts_with("/assets/"));
-    let mut count = 0;
-    for path in quoted {
-        assert_eq!(program.get(path).await.status(), 200, "{path}");
-        count += 1;
+    for path in ["/", "/account"] {
+        let page = program.get(path).await.text().await.unwrap();
+        let quoted = page.split('"').filter(|text| text.starts_with("/assets/"));
+        let mut count = 0;
+        for path in quoted {
+            assert_eq!(program.get(path).await.status(), 200, "{path}");
+            count += 1;
+        }
+        assert!(count > 0);
     }
-    assert!(count > 0);
     program.stop().await;
 }
 

@@ -161,12 +161,13 @@ impl World {
 
     /// Puts an approved shop with one product on air, all over REST.
     pub async fn on_air(&self, on_hand: i32) -> OnAir {
-        let (host, _, credentials) = self.register("Demo Host").await;
+        let (host, session, credentials) = self.register("Demo Host").await;
+        let (admin, _) = self.admin().await;
+        admin.confirm_email(session.user.id).await.expect("confirmed");
         let shop = host
             .apply_as_seller("Harbour Lane Ceramics", "DE", "EUR")
             .await
             .expect("applied");
-        let (admin, _) = self.admin().await;
         admin.approve_seller(shop.id).await.expect("approved");
         let variant = |sku: &str, price_minor| NewVariant {
             sku: sku.into(),

@@ -3,7 +3,9 @@
 
 use reqwest::Method;
 use serde_json::json;
-use shared::ids::{CheckoutId, OrderId, ProductId, RequestId, ReservationId, SaleId, SellerId, StreamId, VariantId};
+use shared::ids::{
+    CheckoutId, OrderId, ProductId, RequestId, ReservationId, SaleId, SellerId, StreamId, UserId, VariantId,
+};
 use shared::protocol::{Feature, SaleOpen};
 
 use super::{
@@ -87,6 +89,15 @@ impl RestClient {
     pub async fn apply_as_seller(&self, shop_name: &str, country: &str, currency: &str) -> RestResult<Seller> {
         let body = json!({ "shop_name": shop_name, "country": country, "currency": currency });
         self.post("/sellers/apply", &body).await
+    }
+
+    /// Confirms the address of an account, as an admin.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn confirm_email(&self, user: UserId) -> RestResult<serde_json::Value> {
+        self.post(&format!("/admin/users/{user}/confirm-email"), &json!({}))
+            .await
     }
 
     /// Approves a shop, as an admin.

@@ -127,16 +127,20 @@ async fn open_shop(rest: &RestClient, admin: &Credentials, run: &str) -> Result<
     let host = Account::register(rest, credentials, "Demo Host")
         .await
         .context("the host registers")?;
+    let (admin, _) = rest
+        .login(&admin.email, &admin.password)
+        .await
+        .context("the admin signs in")?;
+    admin
+        .confirm_email(host.user)
+        .await
+        .context("the admin confirms the host's address")?;
     let shop = host
         .client()
         .await?
         .apply_as_seller(&format!("Demo shop {run}"), "DE", "EUR")
         .await
         .context("the host applies for a shop")?;
-    let (admin, _) = rest
-        .login(&admin.email, &admin.password)
-        .await
-        .context("the admin signs in")?;
     admin
         .approve_seller(shop.id)
         .await

@@ -437,4 +437,19 @@ pub const CHECKS: &[Invariant] = &[
               select c.id::text as subject, d.id is null as broken
                 from categories c left join down d on d.id = c.id",
     },
+    Invariant {
+        name: "deleted_accounts_hold_nothing",
+        proves: "an account that was deleted has no name, address, session or link any more",
+        sql: "select u.id::text as subject,
+                     u.email <> 'deleted-' || u.id || '@deleted.invalid' or u.password_hash <> ''
+                     or p.display_name <> 'Deleted account' or p.handle not like 'deleted\\_%' or p.bio <> ''
+                     or p.avatar_key is not null
+                     or exists (select 1 from addresses a
+                                 where a.user_id = u.id and (a.deleted_at is null or a.recipient <> '-'))
+                     or exists (select 1 from refresh_tokens t where t.user_id = u.id and t.revoked_at is null)
+                     or exists (select 1 from mailed_links l where l.user_id = u.id)
+                     or exists (select 1 from follows f where f.user_id = u.id) as broken
+                from users u join profiles p on p.user_id = u.id
+               where u.deleted_at is not null",
+    },
 ];

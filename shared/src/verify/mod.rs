@@ -93,7 +93,7 @@ pub async fn run(pool: &PgPool) -> Result<Report, sqlx::Error> {
         });
     }
     let (rejected_rows, undelivered_notices): (i64, i64) = sqlx::query_as(
-        "select (select count(*) from persist_rejects where payload is not null), (select count(*) from outbox where delivered_at is null)",
+        "select (select count(*) from persist_rejects where payload is not null), (select count(*) from outbox where delivered_at is null and stream_id is not null)",
     )
     .fetch_one(&mut *tx)
     .await?;

@@ -25,7 +25,8 @@ pub async fn user(pool: &PgPool, name: &str) -> UserId {
     let id = UserId::new();
     let email = format!("{}@test.hawker.example", id.0.simple());
     // No password has this hash; tests that log in register over REST.
-    let insert = "with u as (insert into users (id, email, password_hash) values ($1, $2, 'none') returning id)
+    let insert = "with u as (insert into users (id, email, email_verified_at, password_hash)
+                            values ($1, $2, now(), 'none') returning id)
                   insert into profiles (user_id, display_name) select id, $3 from u";
     sqlx::query(insert)
         .bind(id.0)

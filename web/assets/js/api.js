@@ -90,5 +90,8 @@ export const auth = {
   register: (who) => send('POST', '/auth/register', { body: { ...who, session: 'cookie' } }),
   login: (who) => send('POST', '/auth/login', { body: { ...who, session: 'cookie' } }),
   refresh: () => send('POST', '/auth/refresh', { body: {} }),
+  confirmEmail: (token) => send('POST', '/auth/email/confirm', { body: { token } }),
+  askToReset: (email) => send('POST', '/auth/password/reset', { body: { email } }),
+  resetPassword: (token, password) => send('POST', '/auth/password/reset/confirm', { body: { token, password } }),
   logout: (token) => send('POST', '/auth/logout', { body: {}, token }),
 };

@@ -1,6 +1,7 @@
 //! SQL of `users`, `profiles` and `former_handles`; that of `refresh_tokens` is in
-//! [`sessions`].
+//! [`sessions`], that of `mailed_links` in [`links`].
 
+pub(super) mod links;
 pub(super) mod sessions;
 
 use chrono::{DateTime, Utc};
@@ -10,7 +11,8 @@ use shared::status::SellerStatus;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{Account, Me, MyShop, Profile, Role, Shop, Standing};
+use super::model::{Account, Find, Me, MyShop, Profile, PublicProfile, Role, Shop, Standing};
+use crate::http::Page;
 
 /// Adds an account; false: the address has one.
 pub(super) async fn insert_user(
@@ -130,7 +132,7 @@ pub(super) struct Credentials {
 pub(super) async fn credentials(conn: &mut PgConnection, email: &str) -> Result<Option<Credentials>, sqlx::Error> {
     sqlx::query_as!(
         Credentials,
-        r#"select id as "id: UserId", password_hash from users where email = $1"#,
+        r#"select id as "id: UserId", password_hash from users where email = $1 and deleted_at is null"#,
         email
     )
     .fetch_optional(conn)
@@ -156,13 +158,94 @@ pub(super) async fn confirm(
     .await
 }
 
+/// Locks an account that has this password and is there; false: it has another by now.
+pub(super) async fn lock_confirmed(
+    tx: &mut PgConnection,
+    user: UserId,
+    password_hash: &str,
+) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        "select id from users where id = $1 and password_hash = $2 and deleted_at is null for update",
+        user.0,
+        password_hash
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Locks an account against being deleted; false: it is gone.
+pub(super) async fn lock(tx: &mut PgConnection, user: UserId) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        "select id from users where id = $1 and deleted_at is null for no key update",
+        user.0
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(found.is_some())
+}
+
+pub(super) async fn password_hash(conn: &mut PgConnection, user: UserId) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select password_hash from users where id = $1 and deleted_at is null",
+        user.0
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+pub(super) async fn set_password(tx: &mut PgConnection, user: UserId, hash: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!("update users set password_hash = $2 where id = $1", user.0, hash)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether this is the account's address, and confirmed.
+pub(super) async fn is_confirmed(tx: &mut PgConnection, user: UserId, email: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select email = $2 and email_verified_at is not null as "confirmed!" from users where id = $1"#,
+        user.0,
+        email
+    )
+    .fetch_one(tx)
+    .await
+}
+
 pub(super) struct Confirmed {
     pub suspended: bool,
 }
 
+/// Masks an account and its profile. Its id stays for what refers to it; the invariants
+/// of `hawker verify` know it by `deleted_at`.
+pub(super) async fn mask(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update users
+            set email = 'deleted-' || id || '@deleted.invalid', email_verified_at = null, password_hash = '',
+                role = 'user', suspended_at = coalesce(suspended_at, clock_timestamp()),
+                deleted_at = clock_timestamp()
+          where id = $1",
+        user.0
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update profiles
+            set handle = 'deleted_' || right(replace(user_id::text, '-', ''), 20), handle_changed_at = null,
+                display_name = 'Deleted account', bio = '', avatar_key = null, show_purchases = false,
+                updated_at = clock_timestamp()
+          where user_id = $1",
+        user.0
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn me(conn: &mut PgConnection, user: UserId) -> Result<Option<Me>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"select u.id as "id: UserId", u.email, u.role as "role: Role", p.handle, p.display_name, p.bio, p.avatar_key,
+        r#"select u.id as "id: UserId", u.email, u.email_verified_at is not null as "email_verified!",
+                  u.role as "role: Role", p.handle, p.display_name, p.bio, p.avatar_key,
                   p.show_purchases, u.created_at, s.id as "seller?: SellerId", s.shop_name as "shop_name?",
                   s.status as "status?: SellerStatus"
              from users u
@@ -176,6 +259,7 @@ pub(super) async fn me(conn: &mut PgConnection, user: UserId) -> Result<Option<M
     Ok(row.map(|row| Me {
         id: row.id,
         email: row.email,
+        email_verified: row.email_verified,
         role: row.role,
         handle: row.handle,
         display_name: row.display_name,
@@ -206,11 +290,29 @@ pub(super) async fn update_profile(tx: &mut PgConnection, user: UserId, profile:
     Ok(())
 }
 
+/// A person as everybody sees them, unless the account is suspended or gone.
+pub(super) async fn public_profile(
+    conn: &mut PgConnection,
+    handle: &str,
+) -> Result<Option<PublicProfile>, sqlx::Error> {
+    sqlx::query_as!(
+        PublicProfile,
+        r#"select p.handle, p.display_name, p.bio, p.avatar_key, s.id as "seller_id?: SellerId"
+             from profiles p
+             join users u on u.id = p.user_id and u.suspended_at is null
+             left join sellers s on s.user_id = u.id and s.status = 'approved'
+            where p.handle = $1"#,
+        handle
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Suspends an account, or lifts that; `false`: it was so already, or is not there.
 pub(super) async fn suspend(tx: &mut PgConnection, user: UserId, suspended: bool) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update users set suspended_at = case when $2 then clock_timestamp() end
-          where id = $1 and (suspended_at is null) = $2",
+          where id = $1 and (suspended_at is null) = $2 and deleted_at is null",
         user.0,
         suspended
     )
@@ -223,7 +325,8 @@ pub(super) async fn suspend(tx: &mut PgConnection, user: UserId, suspended: bool
 pub(super) async fn account(conn: &mut PgConnection, user: UserId) -> Result<Option<Account>, sqlx::Error> {
     sqlx::query_as!(
         Account,
-        r#"select u.id as "id: UserId", u.email, u.role as "role: Role", p.display_name, u.suspended_at, u.created_at
+        r#"select u.id as "id: UserId", u.email, u.email_verified_at, u.role as "role: Role", p.handle, p.display_name,
+                  u.suspended_at, u.deleted_at, u.created_at
              from users u join profiles p on p.user_id = u.id where u.id = $1"#,
         user.0
     )
@@ -231,7 +334,31 @@ pub(super) async fn account(conn: &mut PgConnection, user: UserId) -> Result<Opt
     .await
 }
 
+/// A page of accounts, the newest first. What is looked for is taken as it is: `%` and `_`
+/// mean themselves.
+pub(super) async fn accounts(conn: &mut PgConnection, find: &Find, page: &Page) -> Result<Vec<Account>, sqlx::Error> {
+    let q = find
+        .q
+        .as_deref()
+        .map(|q| q.trim().to_lowercase())
+        .filter(|q| !q.is_empty());
+    sqlx::query_as!(
+        Account,
+        r#"select u.id as "id: UserId", u.email, u.email_verified_at, u.role as "role: Role", p.handle, p.display_name,
+                  u.suspended_at, u.deleted_at, u.created_at
+             from users u join profiles p on p.user_id = u.id
+            where ($1::text is null or u.email ^@ $1 or p.handle = $1) and ($2::uuid is null or u.id < $2)
+            order by u.id desc limit $3"#,
+        q,
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
+    .await
+}
+
 pub(super) struct StandingRow {
+    pub deleted: bool,
     pub suspended: bool,
     pub revoked: bool,
     pub standing: Standing,
@@ -245,7 +372,8 @@ pub(super) async fn standing(
     session: Uuid,
 ) -> Result<Option<StandingRow>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"select u.role as "role: Role", u.suspended_at is not null as "suspended!",
+        r#"select u.role as "role: Role", u.email_verified_at is not null as "confirmed!",
+                  u.deleted_at is not null as "deleted!", u.suspended_at is not null as "suspended!",
                   t.revoked_at is not null as "revoked!", s.id as "seller?: SellerId",
                   s.status as "status?: SellerStatus", s.currency as "currency?"
              from users u
@@ -267,8 +395,13 @@ pub(super) async fn standing(
         _ => None,
     };
     Ok(Some(StandingRow {
+        deleted: row.deleted,
         suspended: row.suspended,
         revoked: row.revoked,
-        standing: Standing { role: row.role, shop },
+        standing: Standing {
+            role: row.role,
+            confirmed: row.confirmed,
+            shop,
+        },
     }))
 }

@@ -158,6 +158,14 @@ pub(in crate::identity) async fn revoke_all(
     Ok(())
 }
 
+/// Forgets which programs a person has used.
+pub(in crate::identity) async fn forget_agents(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!("update refresh_tokens set user_agent = '' where user_id = $1", user.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// Ends the person's oldest sessions beyond so many; how many that were.
 pub(in crate::identity) async fn revoke_beyond(
     tx: &mut PgConnection,

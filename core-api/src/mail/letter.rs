@@ -1,0 +1,175 @@
+//! What is written to people: which letters there are, and their words. Pure; a link is
+//! given, and the fragment that carries its token is never sent to a server by a browser,
+//! so no log of a web server holds it.
+
+use serde::{Deserialize, Serialize};
+use shared::ids::UserId;
+
+/// A letter that is to be written: the payload of an outbox row. It names what to look up
+/// and holds no token.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "letter", rename_all = "snake_case")]
+pub(crate) enum Letter {
+    /// To the address that the person wants confirmed, with a link that confirms it.
+    ConfirmEmail {
+        /// Whose.
+        user: UserId,
+    },
+    /// To the account of this address, if there is one, with a link that sets a password.
+    ResetPassword {
+        /// As it was asked for.
+        email: String,
+    },
+    /// Says that the password is another.
+    PasswordChanged {
+        /// Whose.
+        user: UserId,
+    },
+    /// Says to the address that the account had that it has another.
+    EmailChanged {
+        /// The old one.
+        to: String,
+    },
+    /// Says that the account is gone.
+    AccountDeleted {
+        /// The address that it had.
+        to: String,
+    },
+}
+
+/// Where a link goes, and what it carries.
+pub(crate) struct Link {
+    /// Who gets it.
+    pub to: String,
+    /// Proves that whoever has it reads this mail. Good once.
+    pub token: String,
+}
+
+/// A letter in words.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// The recipient's address.
+    pub to: String,
+    /// Its kind, for logs.
+    pub kind: &'static str,
+    /// The subject.
+    pub subject: &'static str,
+    /// The whole text, in lines of less than 1000 characters.
+    pub text: String,
+    /// The link in it, for whoever logs links on purpose.
+    pub link: Option<String>,
+}
+
+impl Written {
+    /// With a link that confirms an address.
+    pub(super) fn confirm_email(link: &Link, public_url: &str) -> Self {
+        let url = format!("{public_url}/account#confirm={}", link.token);
+        Self {
+            to: link.to.clone(),
+            kind: "confirm_email",
+            subject: "Confirm your e-mail address",
+            text: format!(
+                "Somebody, you most likely, gave this address for an account.\n\n\
+                 Follow this link within 24 hours to confirm that it is yours:\n\n  {url}\n\n\
+                 Or enter this code: {}\n\n\
+                 If it was not you, do nothing: without the link the address is not used.\n",
+                link.token
+            ),
+            link: Some(url),
+        }
+    }
+
+    /// With a link that sets a new password.
+    pub(super) fn reset_password(link: &Link, public_url: &str) -> Self {
+        let url = format!("{public_url}/account#reset={}", link.token);
+        Self {
+            to: link.to.clone(),
+            kind: "reset_password",
+            subject: "Choose a new password",
+            text: format!(
+                "Somebody, you most likely, asked for a new password for your account.\n\n\
+                 Follow this link within 30 minutes to choose one:\n\n  {url}\n\n\
+                 Or enter this code: {}\n\n\
+                 You will be signed out everywhere. If it was not you, do nothing: your\n\
+                 password stays as it is.\n",
+                link.token
+            ),
+            link: Some(url),
+        }
+    }
+
+    /// Says that the password is another.
+    pub(super) fn password_changed(to: String) -> Self {
+        Self {
+            to,
+            kind: "password_changed",
+            subject: "Your password was changed",
+            text: "The password of your account was changed a moment ago, and other sessions of\n\
+                   it were ended.\n\n\
+                   If it was not you, ask for a new password at once: the sign-in page has a link\n\
+                   for it.\n"
+                .to_owned(),
+            link: None,
+        }
+    }
+
+    /// Says that the account has another address.
+    pub(super) fn email_changed(to: String) -> Self {
+        Self {
+            to,
+            kind: "email_changed",
+            subject: "Your account has another e-mail address",
+            text: "Your account was given another e-mail address a moment ago. This one is not\n\
+                   used any more.\n\n\
+                   If it was not you, write to those who run this service.\n"
+                .to_owned(),
+            link: None,
+        }
+    }
+
+    /// Says that the account is gone.
+    pub(super) fn account_deleted(to: String) -> Self {
+        Self {
+            to,
+            kind: "account_deleted",
+            subject: "Your account is deleted",
+            text: "Your account was deleted a moment ago, with your name, your addresses and your\n\
+                   profile. Orders stay in the books with the address that each was sent to, as\n\
+                   long as the law asks for it.\n\n\
+                   This is the last letter to this address.\n"
+                .to_owned(),
+            link: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queued_letter_holds_no_token_and_is_read_back() {
+        let letter = Letter::ConfirmEmail { user: UserId::new() };
+        let json = serde_json::to_value(&letter).expect("JSON");
+        assert_eq!(json["letter"], "confirm_email");
+        assert_eq!(json.as_object().map(serde_json::Map::len), Some(2));
+        assert_eq!(serde_json::from_value::<Letter>(json).expect("a letter"), letter);
+    }
+
+    #[test]
+    fn a_link_carries_its_token_where_no_server_logs_it() {
+        let link = Link {
+            to: "viewer@example.com".to_owned(),
+            token: "secret".to_owned(),
+        };
+        for written in [
+            Written::confirm_email(&link, "https://shop.example"),
+            Written::reset_password(&link, "https://shop.example"),
+        ] {
+            let url = written.link.expect("a link");
+            let (sent, kept) = url.split_once('#').expect("a fragment");
+            assert!(!sent.contains("secret") && kept.ends_with("=secret"), "{url}");
+            assert!(written.text.contains(&url) && written.text.is_ascii());
+        }
+    }
+}

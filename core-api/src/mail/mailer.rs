@@ -1,0 +1,181 @@
+//! The way of a letter out of the house: over SMTP where that is configured, else into the
+//! log and a folder. The log says that a letter went out, never to whom or what it said.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::Utc;
+use lettre::message::header::{ContentTransferEncoding, ContentType};
+use lettre::message::{Body, Mailbox, SinglePart};
+use lettre::transport::smtp::AsyncSmtpTransport;
+use lettre::{AsyncTransport as _, Message, Tokio1Executor};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::config::MailConfig;
+use super::letter::Written;
+
+/// How long the SMTP server may take over each step.
+const SMTP_TIMEOUT: Duration = Duration::from_secs(20);
+/// Files of the folder that are kept, the newest.
+const FILES_MAX: usize = 1_000;
+
+/// Sends letters. Clones share its connections.
+#[derive(Clone)]
+pub struct Mailer {
+    from: Mailbox,
+    way: Way,
+    due: Arc<Notify>,
+}
+
+#[derive(Clone)]
+enum Way {
+    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+    Here { folder: Option<PathBuf>, log_links: bool },
+}
+
+/// Why a letter was not sent.
+pub(super) enum Unsent {
+    /// It may be, later.
+    Later(anyhow::Error),
+    /// It never will.
+    Never(anyhow::Error),
+}
+
+impl Mailer {
+    /// As the settings have it.
+    ///
+    /// # Errors
+    /// When the SMTP server's URL is none.
+    pub fn new(config: &MailConfig) -> anyhow::Result<Self> {
+        let way = match &config.smtp_url {
+            Some(url) => Way::Smtp(
+                AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose())
+                    .context("mail_smtp_url")?
+                    .timeout(Some(SMTP_TIMEOUT))
+                    .build(),
+            ),
+            None => Way::Here {
+                folder: config.folder.clone(),
+                log_links: config.log_links,
+            },
+        };
+        Ok(Self {
+            from: config.from.clone(),
+            way,
+            due: Arc::default(),
+        })
+    }
+
+    /// Says that a letter was queued and committed, so that it goes out at once and not at
+    /// the next look.
+    pub fn nudge(&self) {
+        self.due.notify_one();
+    }
+
+    /// Waits until a letter was queued here.
+    pub(super) async fn nudged(&self) {
+        self.due.notified().await;
+    }
+
+    pub(super) async fn send(&self, written: &Written) -> Result<(), Unsent> {
+        let message = self.message(written).map_err(Unsent::Never)?;
+        match &self.way {
+            Way::Smtp(smtp) => match smtp.send(message).await {
+                Ok(_) => {}
+                Err(error) if error.is_permanent() => return Err(Unsent::Never(error.into())),
+                Err(error) => return Err(Unsent::Later(error.into())),
+            },
+            Way::Here { folder, log_links } => {
+                if let Some(folder) = folder {
+                    drop_off(folder, &message.formatted()).await.map_err(Unsent::Later)?;
+                }
+                if *log_links && let Some(link) = &written.link {
+                    tracing::info!(letter = written.kind, %link, "a link was mailed");
+                }
+            }
+        }
+        tracing::info!(letter = written.kind, "a letter was sent");
+        Ok(())
+    }
+
+    fn message(&self, written: &Written) -> anyhow::Result<Message> {
+        let to = written.to.parse().context("the recipient's address")?;
+        Message::builder()
+            .from(self.from.clone())
+            .to(Mailbox::new(None, to))
+            .subject(written.subject)
+            .message_id(Some(format!("<{}@{}>", Uuid::now_v7(), self.from.email.domain())))
+            .date(Utc::now().into())
+            .singlepart(plain(&written.text))
+            .context("a letter")
+    }
+}
+
+/// Text as it is. The library would encode it for lines of more than 76 characters, and a
+/// link could not be read in the file; SMTP carries 998 (RFC 5322, 2.1.1), and the letters
+/// are ASCII.
+fn plain(text: &str) -> SinglePart {
+    let lines = text.replace('\n', "\r\n").into_bytes();
+    SinglePart::builder()
+        .header(ContentType::TEXT_PLAIN)
+        .body(Body::dangerous_pre_encoded(lines, ContentTransferEncoding::SevenBit))
+}
+
+/// Writes a file that is there whole or not at all, and forgets the oldest ones.
+async fn drop_off(folder: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    tokio::fs::create_dir_all(folder).await?;
+    let name = Uuid::now_v7();
+    let (draft, file) = (folder.join(format!(".{name}")), folder.join(format!("{name}.eml")));
+    tokio::fs::write(&draft, bytes).await?;
+    tokio::fs::rename(&draft, &file).await?;
+    let mut names = Vec::new();
+    let mut entries = tokio::fs::read_dir(folder).await?;
+    while let Some(entry) = entries.next_entry().await? {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "eml") {
+            names.push(path);
+        }
+    }
+    if names.len() > FILES_MAX {
+        // Their names sort by time.
+        names.sort_unstable();
+        for path in &names[..names.len() - FILES_MAX] {
+            // Another letter's sender may have been quicker.
+            let _ = tokio::fs::remove_file(path).await;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_whole_and_its_text_as_written() {
+        let mailer = Mailer::new(&MailConfig::default()).expect("a mailer");
+        let written = Written::confirm_email(
+            &super::super::letter::Link {
+                to: "viewer@xn--mnze-0ra.example".to_owned(),
+                token: "t".repeat(43),
+            },
+            "https://shop.example",
+        );
+        let message = mailer.message(&written).expect("a message").formatted();
+        let text = String::from_utf8(message).expect("text");
+        for line in [
+            "To: viewer@xn--mnze-0ra.example\r\n",
+            "Subject: Confirm your e-mail address\r\n",
+            "Content-Transfer-Encoding: 7bit\r\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(
+            text.contains(&format!("/account#confirm={}\r\n", "t".repeat(43))),
+            "{text}"
+        );
+    }
+}

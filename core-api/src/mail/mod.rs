@@ -1,0 +1,183 @@
+//! Mail to people. What is to be written is queued in the transaction that is the reason
+//! for it, and written and sent after the commit, at least once: a letter that cannot be
+//! sent is tried again for a day. Links are made when a letter is written, so the queue
+//! and the logs hold none, and a letter that is written again has a new one.
+
+pub mod config;
+mod letter;
+mod mailer;
+mod store;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::{StreamExt as _, stream};
+use sqlx::PgConnection;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+pub use config::MailConfig;
+use letter::Written;
+pub(crate) use letter::{Letter, Link};
+pub use mailer::Mailer;
+use mailer::Unsent;
+
+use crate::http::Result;
+use crate::identity;
+use crate::state::State;
+
+/// Letters on their way at once.
+const AT_ONCE: usize = 8;
+/// How long whoever took a letter has for it; then another may. Longer than all letters of
+/// a batch take, one deadline after the other.
+const LEASE: Duration = Duration::from_secs(300);
+/// How long to wait after the first failure; each one after it doubles that.
+const RETRY_FIRST: Duration = Duration::from_secs(5);
+/// And at most.
+const RETRY_MAX: Duration = Duration::from_secs(3_600);
+
+/// Letters taken at once.
+const BATCH: u32 = 20;
+/// How often to look for letters that are due again, or were queued by another process.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Sends what is queued until the service stops; letters that are on their way are waited
+/// for.
+pub(crate) fn start(tasks: &TaskTracker, state: &State) {
+    let state = state.clone();
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                () = state.stopping.cancelled() => return,
+                () = state.mailer.nudged() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            while !state.stopping.is_cancelled() {
+                match relay(&state, BATCH).await {
+                    Ok(taken) if taken < u64::from(BATCH) => break,
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "letters were not looked for");
+                        break;
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Queues a letter in the transaction that is the reason for it.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn queue(tx: &mut PgConnection, letter: &Letter) -> Result<()> {
+    let payload = serde_json::to_value(letter).context("a letter is JSON")?;
+    store::insert(tx, Uuid::now_v7(), payload).await?;
+    Ok(())
+}
+
+/// Writes and sends letters that are due, `limit` at most. Returns how many were taken.
+///
+/// # Errors
+/// When the database fails.
+async fn relay(state: &State, limit: u32) -> Result<u64> {
+    let taken = {
+        let mut conn = state.db.acquire().await?;
+        store::take(&mut conn, limit.into(), LEASE.as_secs_f64()).await?
+    };
+    let count = taken.len() as u64;
+    stream::iter(taken)
+        .for_each_concurrent(AT_ONCE, async |row| {
+            let id = row.id;
+            if let Err(error) = handle(state, row).await {
+                // The lease runs out, and it is tried again.
+                tracing::warn!(letter = %id, %error, "a letter was left lying");
+            }
+        })
+        .await;
+    Ok(count)
+}
+
+/// What became of a letter.
+enum End {
+    Sent,
+    /// There is nobody to write to any more, or nothing to say.
+    Moot,
+    GivenUp,
+}
+
+impl End {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Moot => "moot",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
+async fn handle(state: &State, row: store::Due) -> Result<()> {
+    let end = match write(state, &row).await? {
+        None => End::Moot,
+        Some(written) => match state.mailer.send(&written).await {
+            Ok(()) => End::Sent,
+            Err(Unsent::Later(error)) if !row.is_last => {
+                tracing::warn!(letter = %row.id, attempts = row.attempts, %error, "a letter was not sent; it will be tried again");
+                metrics::counter!("mails_total", "outcome" => "delayed").increment(1);
+                let mut conn = state.db.acquire().await?;
+                store::postpone(&mut conn, row.id, backoff(row.attempts).as_secs_f64()).await?;
+                return Ok(());
+            }
+            Err(Unsent::Later(error) | Unsent::Never(error)) => {
+                tracing::warn!(letter = %row.id, attempts = row.attempts, %error, "a letter is given up");
+                End::GivenUp
+            }
+        },
+    };
+    metrics::counter!("mails_total", "outcome" => end.name()).increment(1);
+    let mut conn = state.db.acquire().await?;
+    // The row stays for a day without what it said.
+    store::done(&mut conn, row.id).await?;
+    Ok(())
+}
+
+/// The letter in words, to whom it goes now; `None`: to nobody.
+async fn write(state: &State, row: &store::Due) -> Result<Option<Written>> {
+    let Ok(letter) = serde_json::from_value::<Letter>(row.payload.clone()) else {
+        // Of a newer version that was rolled back; whoever knows it is gone.
+        tracing::warn!(letter = %row.id, "a letter of an unknown kind is dropped");
+        return Ok(None);
+    };
+    let mut conn = state.db.acquire().await?;
+    let public_url = &state.config.mail.public_url;
+    Ok(match letter {
+        Letter::ConfirmEmail { user } => identity::links::email(&mut conn, user)
+            .await?
+            .map(|link| Written::confirm_email(&link, public_url)),
+        Letter::ResetPassword { email } => identity::links::password(&mut conn, &email)
+            .await?
+            .map(|link| Written::reset_password(&link, public_url)),
+        Letter::PasswordChanged { user } => identity::links::address_of(&mut conn, user)
+            .await?
+            .map(Written::password_changed),
+        Letter::EmailChanged { to } => Some(Written::email_changed(to)),
+        Letter::AccountDeleted { to } => Some(Written::account_deleted(to)),
+    })
+}
+
+/// How long to wait after so many failures.
+fn backoff(attempts: i32) -> Duration {
+    let doublings = u32::try_from(attempts - 1).unwrap_or_default().min(16);
+    (RETRY_FIRST * 2_u32.pow(doublings)).min(RETRY_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_doubles_the_one_before_up_to_an_hour() {
+        let seconds: Vec<u64> = [1, 2, 3, 10, 11, 1_000].map(|n| backoff(n).as_secs()).to_vec();
+        assert_eq!(seconds, [5, 10, 20, 2_560, 3_600, 3_600]);
+    }
+}

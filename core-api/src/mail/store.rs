@@ -1,0 +1,67 @@
+//! SQL of the letters in `outbox`: rows without a stream under one topic.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+pub(super) async fn insert(tx: &mut PgConnection, id: Uuid, payload: Value) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into outbox (id, topic, payload) values ($1, 'mail', $2)",
+        id,
+        payload
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A letter that is due.
+pub(super) struct Due {
+    pub id: Uuid,
+    pub payload: Value,
+    /// This one counted.
+    pub attempts: i32,
+    /// It has been tried for a day: once more, and no more.
+    pub is_last: bool,
+}
+
+/// Takes letters that are due for so many seconds. No row stays locked: sending takes time.
+pub(super) async fn take(conn: &mut PgConnection, limit: i64, lease_seconds: f64) -> Result<Vec<Due>, sqlx::Error> {
+    sqlx::query_as!(
+        Due,
+        r#"update outbox
+              set attempts = attempts + 1, not_before = clock_timestamp() + make_interval(secs => $2)
+            where id in (select id from outbox
+                          where topic = 'mail' and stream_id is null and delivered_at is null
+                            and not_before <= clock_timestamp()
+                          order by id limit $1 for update skip locked)
+           returning id, payload, attempts, created_at < now() - interval '1 day' as "is_last!""#,
+        limit,
+        lease_seconds
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Lets a letter wait so many seconds.
+pub(super) async fn postpone(conn: &mut PgConnection, id: Uuid, seconds: f64) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update outbox set not_before = clock_timestamp() + make_interval(secs => $2) where id = $1",
+        id,
+        seconds
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Nothing more is to be done about a letter: what it said is forgotten.
+pub(super) async fn done(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update outbox set delivered_at = clock_timestamp(), payload = '{}' where id = $1",
+        id
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! What callers send, and what an export looks like.
+
+use garde::Validate;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// Who leaves proves that it is them.
+#[derive(Deserialize, Validate, ToSchema)]
+pub struct Leave {
+    /// The account's password.
+    #[garde(length(chars, max = 128))]
+    #[schema(max_length = 128, format = Password)]
+    pub password: String,
+}
+
+/// All that the service knows of a person. Each list is in the order in which its things
+/// came to be.
+#[derive(ToSchema)]
+#[schema(as = Export)]
+#[allow(dead_code, reason = "it is written as a stream, section by section")]
+pub struct Export {
+    /// Address, role, name, handle and profile.
+    pub account: Vec<Value>,
+    /// Addresses, deleted ones included.
+    pub addresses: Vec<Value>,
+    /// Sessions, and the programs that renewed them.
+    pub sessions: Vec<Value>,
+    /// The person's shop.
+    pub shop: Vec<Value>,
+    /// Shops that the person follows.
+    pub follows: Vec<Value>,
+    /// Where the person keeps order.
+    pub moderates: Vec<Value>,
+    /// From which shops' shows the person is kept out.
+    pub bans: Vec<Value>,
+    /// In which shows the person may not chat.
+    pub mutes: Vec<Value>,
+    /// What the person said in shows.
+    pub chat_messages: Vec<Value>,
+    /// What the person wanted to say and a moderator looked at first.
+    pub held_messages: Vec<Value>,
+    /// What the person reported.
+    pub reports: Vec<Value>,
+    /// Units that the person held in flash sales.
+    pub flash_sale_holds: Vec<Value>,
+    /// Places in line that the person had.
+    pub flash_sale_places: Vec<Value>,
+    /// Orders with their items, payments and where each was sent.
+    pub orders: Vec<Value>,
+}

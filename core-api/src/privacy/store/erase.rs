@@ -1,0 +1,159 @@
+//! SQL of deleting an account.
+
+use shared::ids::UserId;
+use sqlx::PgConnection;
+
+/// Holds the person's shop as it is: whoever places an order there waits.
+pub(in crate::privacy) async fn lock_shop(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query_scalar!("select id from sellers where user_id = $1 for update", user.0)
+        .fetch_optional(tx)
+        .await?;
+    Ok(())
+}
+
+/// What keeps a person from leaving.
+pub(in crate::privacy) struct Obligations {
+    pub unpaid_orders: i64,
+    pub holds: i64,
+    pub shows: i64,
+    pub sold_orders: i64,
+    pub balances: i64,
+    pub last_admin: bool,
+}
+
+pub(in crate::privacy) async fn obligations(tx: &mut PgConnection, user: UserId) -> Result<Obligations, sqlx::Error> {
+    sqlx::query_as!(
+        Obligations,
+        r#"select
+             (select count(*) from orders where user_id = $1 and status = 'pending_payment') as "unpaid_orders!",
+             (select count(*) from reservations where user_id = $1 and status in ('held', 'paying'))
+             + (select count(*) from reservation_waitlist where user_id = $1 and status = 'waiting') as "holds!",
+             (select count(*) from streams s join sellers o on o.id = s.seller_id
+               where o.user_id = $1 and s.status in ('scheduled', 'live')) as "shows!",
+             (select count(distinct i.order_id) from order_items i
+                join sellers o on o.id = i.seller_id join orders r on r.id = i.order_id
+               where o.user_id = $1
+                 and r.status in ('pending_payment', 'paid', 'partially_shipped', 'shipped')) as "sold_orders!",
+             (select count(*) from (
+                  select 1 from ledger_entries e
+                    join ledger_accounts a on a.id = e.account_id and a.kind = 'seller_payable'
+                    join sellers o on o.id = a.seller_id
+                   where o.user_id = $1 group by a.id having sum(e.amount_minor) <> 0) b) as "balances!",
+             (exists (select 1 from users where id = $1 and role = 'admin')
+              and not exists (select 1 from users
+                               where role = 'admin' and id <> $1 and suspended_at is null)) as "last_admin!""#,
+        user.0
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// What is looked for in texts that others wrote.
+pub(in crate::privacy) struct Person {
+    pub email: String,
+    pub display_name: String,
+}
+
+pub(in crate::privacy) async fn person(tx: &mut PgConnection, user: UserId) -> Result<Person, sqlx::Error> {
+    sqlx::query_as!(
+        Person,
+        "select u.email, p.display_name from users u join profiles p on p.user_id = u.id where u.id = $1",
+        user.0
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Letters under way to the address: there is nobody to write to any more.
+pub(in crate::privacy) async fn forget_mail(tx: &mut PgConnection, email: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from outbox where topic = 'mail' and stream_id is null
+            and (payload ->> 'email' = $1 or payload ->> 'to' = $1)",
+        email
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Takes the person's name out of what the room told of their purchases.
+pub(in crate::privacy) async fn forget_name(
+    tx: &mut PgConnection,
+    user: UserId,
+    display_name: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update stream_events set payload = payload - 'name'
+          where kind = 'purchased' and payload ->> 'name' = $2
+            and stream_id in (select stream_id from orders where user_id = $1 and stream_id is not null)",
+        user.0,
+        display_name
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update outbox set payload = payload - 'name'
+          where topic = 'purchased' and payload ->> 'name' = $2
+            and stream_id in (select stream_id from orders where user_id = $1 and stream_id is not null)",
+        user.0,
+        display_name
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Rows that are the person's alone.
+pub(in crate::privacy) async fn delete_rows(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from follows where user_id = $1", user.0)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!("delete from moderators where user_id = $1", user.0)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!("delete from mailed_links where user_id = $1", user.0)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!("delete from idempotency_keys where user_id = $1", user.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Checkouts refer to addresses, so their rows stay; orders have a copy of their own.
+pub(in crate::privacy) async fn mask_addresses(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update addresses
+            set recipient = '-', line1 = '-', line2 = '', city = '-', region = '', postal_code = '-', phone = '',
+                is_default_shipping = false, is_default_billing = false,
+                deleted_at = coalesce(deleted_at, clock_timestamp())
+          where user_id = $1",
+        user.0
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The person's shop: closed, with nothing on sale, without its name. What it sold keeps
+/// its titles and prices in the orders.
+pub(in crate::privacy) async fn close_shop(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update products set status = 'archived', version = version + 1, updated_at = clock_timestamp()
+          where status <> 'archived' and seller_id in (select id from sellers where user_id = $1)",
+        user.0
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update sellers
+            set shop_name = 'Closed shop', slug = 'closed-' || replace(id::text, '-', ''), description = '',
+                status = 'suspended', decision_reason = 'closed by its owner', decided_by = user_id,
+                decided_at = clock_timestamp()
+          where user_id = $1",
+        user.0
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

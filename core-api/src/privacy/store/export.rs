@@ -1,0 +1,226 @@
+//! SQL of the export: for each section a page of things by their ids. Hashes, keys of
+//! idempotency and other people's ids are left out.
+
+use serde_json::Value;
+use shared::ids::UserId;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// Things of one page.
+pub(in crate::privacy) const PAGE: usize = 500;
+const LIMIT: i64 = 500;
+
+macro_rules! sections {
+    ($($section:ident = $name:literal),+ $(,)?) => {
+        /// A list of the export.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(in crate::privacy) enum Section { $($section),+ }
+
+        impl Section {
+            /// All of them, in the export's order.
+            pub(in crate::privacy) const ALL: &'static [Self] = &[$(Self::$section),+];
+
+            /// As the export calls it.
+            pub(in crate::privacy) const fn name(self) -> &'static str {
+                match self { $(Self::$section => $name),+ }
+            }
+        }
+    };
+}
+
+sections! {
+    Account = "account",
+    Addresses = "addresses",
+    Sessions = "sessions",
+    Shop = "shop",
+    Follows = "follows",
+    Moderates = "moderates",
+    Bans = "bans",
+    Mutes = "mutes",
+    ChatMessages = "chat_messages",
+    HeldMessages = "held_messages",
+    Reports = "reports",
+    Holds = "flash_sale_holds",
+    Places = "flash_sale_places",
+    Orders = "orders",
+}
+
+/// A thing of the export.
+pub(in crate::privacy) struct Row {
+    pub id: Uuid,
+    pub value: Value,
+}
+
+/// Selects a page: `id` and `value` of what the text says, after `$2`, `$3` at most.
+macro_rules! page {
+    ($conn:expr, $user:expr, $after:expr, $sql:literal) => {
+        sqlx::query_as!(Row, $sql, $user.0, $after, LIMIT)
+            .fetch_all($conn)
+            .await
+    };
+}
+
+/// The page of a section after the thing with this id.
+pub(in crate::privacy) async fn page(
+    conn: &mut PgConnection,
+    section: Section,
+    user: UserId,
+    after: Uuid,
+) -> Result<Vec<Row>, sqlx::Error> {
+    match section {
+        Section::Account | Section::Addresses | Section::Sessions | Section::Shop => {
+            of_account(conn, section, user, after).await
+        }
+        Section::Holds | Section::Places | Section::Orders => of_commerce(conn, section, user, after).await,
+        _ => of_shows(conn, section, user, after).await,
+    }
+}
+
+async fn of_account(
+    conn: &mut PgConnection,
+    section: Section,
+    user: UserId,
+    after: Uuid,
+) -> Result<Vec<Row>, sqlx::Error> {
+    match section {
+        Section::Account => page!(
+            conn,
+            user,
+            after,
+            r#"select u.id, jsonb_build_object(
+                      'id', u.id, 'email', u.email, 'email_confirmed_at', u.email_verified_at, 'role', u.role,
+                      'suspended_at', u.suspended_at, 'created_at', u.created_at, 'handle', p.handle,
+                      'display_name', p.display_name, 'bio', p.bio, 'avatar_key', p.avatar_key,
+                      'show_purchases', p.show_purchases) as "value!"
+                 from users u join profiles p on p.user_id = u.id
+                where u.id = $1 and u.id > $2 order by u.id limit $3"#
+        ),
+        Section::Addresses => page!(
+            conn,
+            user,
+            after,
+            r#"select id, to_jsonb(a) - 'user_id' as "value!" from addresses a
+                where user_id = $1 and id > $2 order by id limit $3"#
+        ),
+        Section::Sessions => page!(
+            conn,
+            user,
+            after,
+            r#"select id, jsonb_build_object('session', family_id, 'user_agent', user_agent, 'created_at', created_at,
+                                             'expires_at', expires_at, 'ended_at', revoked_at) as "value!"
+                 from refresh_tokens where user_id = $1 and id > $2 order by id limit $3"#
+        ),
+        _ => page!(
+            conn,
+            user,
+            after,
+            r#"select id, to_jsonb(s) - 'user_id' - 'decided_by' as "value!" from sellers s
+                where user_id = $1 and id > $2 order by id limit $3"#
+        ),
+    }
+}
+
+async fn of_shows(
+    conn: &mut PgConnection,
+    section: Section,
+    user: UserId,
+    after: Uuid,
+) -> Result<Vec<Row>, sqlx::Error> {
+    match section {
+        Section::Follows => page!(
+            conn,
+            user,
+            after,
+            r#"select following_id as id, jsonb_build_object('seller_id', following_id, 'since', created_at) as "value!"
+                 from follows where user_id = $1 and following_id > $2 order by following_id limit $3"#
+        ),
+        Section::Moderates => page!(
+            conn,
+            user,
+            after,
+            r#"select id, to_jsonb(m) - 'user_id' - 'appointed_by' as "value!" from moderators m
+                where user_id = $1 and id > $2 order by id limit $3"#
+        ),
+        Section::Bans => page!(
+            conn,
+            user,
+            after,
+            r#"select id, to_jsonb(b) - 'user_id' - 'guest_id' - 'banned_by' as "value!" from banned_viewers b
+                where user_id = $1 and id > $2 order by id limit $3"#
+        ),
+        Section::Mutes => page!(
+            conn,
+            user,
+            after,
+            r#"select stream_id as id, to_jsonb(m) - 'user_id' - 'muted_by' as "value!" from muted_viewers m
+                where user_id = $1 and stream_id > $2 order by stream_id limit $3"#
+        ),
+        Section::HeldMessages => page!(
+            conn,
+            user,
+            after,
+            r#"select message_id as id, jsonb_build_object('stream_id', stream_id, 'text', text, 'status', status,
+                                                           'created_at', created_at) as "value!"
+                 from chat_reviews where user_id = $1 and message_id > $2 order by message_id limit $3"#
+        ),
+        Section::Reports => page!(
+            conn,
+            user,
+            after,
+            r#"select id, jsonb_build_object('stream_id', stream_id, 'reason', reason, 'note', note,
+                                             'created_at', created_at) as "value!"
+                 from chat_reports where reporter_id = $1 and id > $2 order by id limit $3"#
+        ),
+        _ => page!(
+            conn,
+            user,
+            after,
+            r#"select id, jsonb_build_object('id', id, 'stream_id', stream_id, 'text', text, 'created_at', created_at,
+                                             'deleted_at', deleted_at) as "value!"
+                 from stream_chat_messages where user_id = $1 and id > $2 order by id limit $3"#
+        ),
+    }
+}
+
+async fn of_commerce(
+    conn: &mut PgConnection,
+    section: Section,
+    user: UserId,
+    after: Uuid,
+) -> Result<Vec<Row>, sqlx::Error> {
+    match section {
+        Section::Holds => page!(
+            conn,
+            user,
+            after,
+            r#"select id, jsonb_build_object('sale_id', sale_id, 'quantity', quantity, 'status', status,
+                                             'created_at', created_at) as "value!"
+                 from reservations where user_id = $1 and id > $2 order by id limit $3"#
+        ),
+        Section::Places => page!(
+            conn,
+            user,
+            after,
+            r#"select id, jsonb_build_object('sale_id', sale_id, 'quantity', quantity, 'status', status,
+                                             'created_at', created_at) as "value!"
+                 from reservation_waitlist where user_id = $1 and id > $2 order by id limit $3"#
+        ),
+        _ => page!(
+            conn,
+            user,
+            after,
+            r#"select o.id, to_jsonb(o) - 'user_id' - 'holds_until' || jsonb_build_object(
+                      'items', (select coalesce(jsonb_agg(jsonb_build_object(
+                                    'title', i.title, 'sku', i.sku, 'options', i.options, 'quantity', i.quantity,
+                                    'unit_price_minor', i.unit_price_minor, 'shipping_minor', i.shipping_minor)
+                                    order by i.id), '[]')
+                                  from order_items i where i.order_id = o.id),
+                      'payments', (select coalesce(jsonb_agg(jsonb_build_object(
+                                    'provider', p.provider, 'status', p.status, 'amount_minor', p.amount_minor,
+                                    'currency', p.currency, 'created_at', p.created_at, 'captured_at', p.captured_at)
+                                    order by p.id), '[]')
+                                  from payments p where p.order_id = o.id)) as "value!"
+                 from orders o where o.user_id = $1 and o.id > $2 order by o.id limit $3"#
+        ),
+    }
+}

@@ -1,0 +1,386 @@
+//! Mail: links that confirm an address or set a password, notices, and how a letter gets
+//! out whatever the server does.
+
+use core_api::identity::{Me, Session as Opened};
+use serde_json::{Value, json};
+
+use crate::harness::{App, Letter, PASSWORD, Reply, Session};
+use crate::smtp::Server;
+
+const OTHER_PASSWORD: &str = "battery staple";
+
+/// What follows `#name=` in the letter's link.
+fn token(letter: &Letter, name: &str) -> String {
+    let mark = format!("/account#{name}=");
+    let rest = letter.text.split(&mark).nth(1).expect("a link");
+    rest.lines().next().expect("a line").trim().to_owned()
+}
+
+async fn confirm(app: &App, token: &str) -> Reply {
+    let body = json!({"token": token});
+    app.post("/auth/email/confirm").json(&body).send().await
+}
+
+async fn ask_to_reset(app: &App, email: &str) -> Reply {
+    let body = json!({"email": email});
+    app.post("/auth/password/reset").json(&body).send().await
+}
+
+async fn reset(app: &App, token: &str, password: &str) -> Reply {
+    let body = json!({"token": token, "password": password});
+    app.post("/auth/password/reset/confirm").json(&body).send().await
+}
+
+async fn login(app: &App, email: &str, password: &str) -> Reply {
+    let body = json!({"email": email, "password": password});
+    app.post("/auth/login").json(&body).send().await
+}
+
+fn accepted(reply: &Reply) {
+    assert_eq!((reply.status.as_u16(), reply.text.as_str()), (202, ""));
+}
+
+async fn me(who: &Session) -> Me {
+    who.get("/auth/me").await.ok()
+}
+
+async fn run(app: &App, sql: &'static str) {
+    sqlx::query(sql).execute(&app.db.pool).await.expect("done");
+}
+
+async fn count(app: &App, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(&app.db.pool).await.expect("a count")
+}
+
+#[tokio::test]
+async fn a_new_address_is_confirmed_with_what_was_mailed_there_once() {
+    let app = App::start().await;
+    let viewer = app.register_unconfirmed("Viewer").await;
+    assert!(!me(&viewer).await.email_verified);
+    let letter = app.letter(&viewer.email, "Confirm").await;
+    let token = token(&letter, "confirm");
+    confirm(&app, &token).await.gone();
+    assert!(me(&viewer).await.email_verified);
+    let problem = confirm(&app, &token).await;
+    assert_eq!(problem.refused(422, "link_invalid")["field"], "token");
+    let problem = viewer.post("/auth/email/verification", &json!({})).await;
+    problem.refused(409, "wrong_state");
+}
+
+#[tokio::test]
+async fn no_token_is_stored_or_queued() {
+    let app = App::start().await;
+    let viewer = app.register_unconfirmed("Viewer").await;
+    let token = token(&app.letter(&viewer.email, "Confirm").await, "confirm");
+    app.mail_is_done().await;
+    let held = "select (select count(*) from outbox where outbox::text like '%' || $1 || '%')
+                     + (select count(*) from mailed_links where mailed_links::text like '%' || $1 || '%')";
+    let held: i64 = sqlx::query_scalar(held)
+        .bind(&token)
+        .fetch_one(&app.db.pool)
+        .await
+        .expect("a count");
+    assert_eq!(held, 0);
+    let said = count(
+        &app,
+        "select count(*) from outbox where topic = 'mail' and payload <> '{}'",
+    )
+    .await;
+    assert_eq!(said, 0, "what was sent is forgotten");
+}
+
+#[tokio::test]
+async fn who_has_not_confirmed_their_address_opens_no_shop() {
+    let app = App::start().await;
+    let viewer = app.register_unconfirmed("Viewer").await;
+    let application = json!({"shop_name": "Harbour Lane Ceramics", "country": "DE", "currency": "EUR"});
+    let refused = viewer.post("/sellers/apply", &application).await;
+    refused.refused(403, "email_unconfirmed");
+    let letter = app.letter(&viewer.email, "Confirm").await;
+    confirm(&app, &token(&letter, "confirm")).await.gone();
+    viewer.post("/sellers/apply", &application).await.created::<Value>();
+}
+
+#[tokio::test]
+async fn an_admin_may_vouch_for_an_address() {
+    let app = App::start().await;
+    let viewer = app.register_unconfirmed("Viewer").await;
+    let path = format!("/admin/users/{}/confirm-email", viewer.id);
+    viewer.post(&path, &json!({})).await.refused(403, "forbidden");
+    let admin = app.admin().await;
+    for _ in 0..2 {
+        admin
+            .post(&path, &json!({"reason": "mail is lost"}))
+            .await
+            .ok::<Value>();
+    }
+    assert!(me(&viewer).await.email_verified);
+    let noted = count(
+        &app,
+        "select count(*) from audit_log where action = 'user.confirm_email'",
+    )
+    .await;
+    assert_eq!(noted, 1);
+    let unknown = format!("/admin/users/{}/confirm-email", uuid::Uuid::now_v7());
+    admin.post(&unknown, &json!({})).await.refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_newer_link_replaces_the_older_and_an_old_one_is_good_no_more() {
+    let app = App::start().await;
+    let viewer = app.register_unconfirmed("Viewer").await;
+    let first = token(&app.letter(&viewer.email, "Confirm").await, "confirm");
+    app.mail_is_done().await;
+    accepted(&viewer.post("/auth/email/verification", &json!({})).await);
+    app.mail_is_done().await;
+    let second = token(&app.letter(&viewer.email, "Confirm").await, "confirm");
+    assert_ne!(first, second);
+    confirm(&app, &first).await.refused(422, "link_invalid");
+    run(&app, "update mailed_links set expires_at = now() - interval '1 second'").await;
+    confirm(&app, &second).await.refused(422, "link_invalid");
+}
+
+#[tokio::test]
+async fn letters_to_one_address_and_by_one_person_are_counted() {
+    let app = App::start_with(|config| config.limits.mails_per_hour = 2.try_into().expect("two")).await;
+    let viewer = app.register_unconfirmed("Viewer").await;
+    for _ in 0..2 {
+        accepted(&viewer.post("/auth/email/verification", &json!({})).await);
+    }
+    let limited = viewer.post("/auth/email/verification", &json!({})).await;
+    limited.refused(429, "rate_limited");
+    assert!(!limited.header("retry-after").is_empty());
+    for email in ["viewer@example.com", "nobody@example.com"] {
+        accepted(&ask_to_reset(&app, email).await);
+        accepted(&ask_to_reset(&app, email).await);
+        ask_to_reset(&app, email).await.refused(429, "rate_limited");
+    }
+}
+
+#[tokio::test]
+async fn another_address_is_the_accounts_once_it_is_confirmed_and_the_old_one_is_told() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    let wrong = json!({"email": "new@example.com", "password": "wrong horse"});
+    viewer
+        .post("/auth/email", &wrong)
+        .await
+        .refused(401, "invalid_credentials");
+    let wish = json!({"email": "New@Example.com", "password": PASSWORD});
+    accepted(&viewer.post("/auth/email", &wish).await);
+    let link = token(&app.letter("new@example.com", "Confirm").await, "confirm");
+    assert_eq!(me(&viewer).await.email, viewer.email, "until the link is followed");
+    accepted(&ask_to_reset(&app, &viewer.email).await);
+    let old_reset = token(&app.letter(&viewer.email, "Choose").await, "reset");
+
+    confirm(&app, &link).await.gone();
+    let now = me(&viewer).await;
+    assert!(now.email == "new@example.com" && now.email_verified);
+    app.letter(&viewer.email, "Your account has another").await;
+    login(&app, "new@example.com", PASSWORD).await.ok::<Opened>();
+    login(&app, &viewer.email, PASSWORD)
+        .await
+        .refused(401, "invalid_credentials");
+    // What was mailed to the old address opens nothing any more.
+    reset(&app, &old_reset, OTHER_PASSWORD)
+        .await
+        .refused(422, "link_invalid");
+    let again = json!({"email": "new@example.com", "password": PASSWORD});
+    viewer.post("/auth/email", &again).await.refused(409, "wrong_state");
+}
+
+#[tokio::test]
+async fn of_two_who_want_one_address_the_first_to_confirm_gets_it_and_asking_tells_nothing() {
+    let app = App::start().await;
+    let (a, b, owner) = (
+        app.register("A").await,
+        app.register("B").await,
+        app.register("Owner").await,
+    );
+    let wish = |email: &str| json!({"email": email, "password": PASSWORD});
+    accepted(&a.post("/auth/email", &wish("new@example.com")).await);
+    let of_a = token(&app.letter("new@example.com", "Confirm").await, "confirm");
+    accepted(&b.post("/auth/email", &wish("new@example.com")).await);
+    app.mail_is_done().await;
+    let of_b = token(&app.letter("new@example.com", "Confirm").await, "confirm");
+    assert_ne!(of_a, of_b);
+    confirm(&app, &of_b).await.gone();
+    confirm(&app, &of_a).await.refused(409, "email_taken");
+    // An address that has an account is asked for like any other, and nothing is mailed.
+    let before = app.letters(&owner.email).len();
+    accepted(&a.post("/auth/email", &wish(&owner.email)).await);
+    app.mail_is_done().await;
+    assert_eq!(app.letters(&owner.email).len(), before);
+}
+
+#[tokio::test]
+async fn a_change_of_password_needs_the_old_one_and_ends_the_other_sessions() {
+    let app = App::start().await;
+    let here = app.register("Viewer").await;
+    let there = app.session(login(&app, &here.email, PASSWORD).await.ok());
+    let wrong = json!({"current_password": "wrong horse", "password": OTHER_PASSWORD});
+    here.post("/auth/password", &wrong)
+        .await
+        .refused(401, "invalid_credentials");
+    let short = json!({"current_password": PASSWORD, "password": "short"});
+    here.post("/auth/password", &short).await.refused(422, "invalid_body");
+    let right = json!({"current_password": PASSWORD, "password": OTHER_PASSWORD});
+    here.post("/auth/password", &right).await.gone();
+    me(&here).await;
+    there.get("/auth/me").await.refused(401, "unauthenticated");
+    login(&app, &here.email, PASSWORD)
+        .await
+        .refused(401, "invalid_credentials");
+    login(&app, &here.email, OTHER_PASSWORD).await.ok::<Opened>();
+    app.letter(&here.email, "Your password was changed").await;
+}
+
+#[tokio::test]
+async fn guesses_at_the_password_of_an_open_session_are_counted() {
+    let app = App::start_with(|config| {
+        config.limits.login_per_email_per_minute = 2.try_into().expect("two");
+    })
+    .await;
+    let viewer = app.register("Viewer").await;
+    let wrong = json!({"current_password": "wrong horse", "password": OTHER_PASSWORD});
+    for _ in 0..2 {
+        viewer
+            .post("/auth/password", &wrong)
+            .await
+            .refused(401, "invalid_credentials");
+    }
+    viewer.post("/auth/password", &wrong).await.refused(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_set_anew_once_and_every_session_ends() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    accepted(&ask_to_reset(&app, &viewer.email.to_uppercase()).await);
+    let link = token(&app.letter(&viewer.email, "Choose").await, "reset");
+    reset(&app, &link, "short").await.refused(422, "invalid_body");
+    let (a, b, c) = tokio::join!(
+        reset(&app, &link, OTHER_PASSWORD),
+        reset(&app, &link, OTHER_PASSWORD),
+        reset(&app, &link, OTHER_PASSWORD)
+    );
+    let done = [&a, &b, &c].into_iter().filter(|reply| reply.status == 204).count();
+    assert_eq!(done, 1);
+    for refused in [&a, &b, &c].into_iter().filter(|reply| reply.status != 204) {
+        refused.refused(422, "link_invalid");
+    }
+    viewer.get("/auth/me").await.refused(401, "unauthenticated");
+    login(&app, &viewer.email, PASSWORD)
+        .await
+        .refused(401, "invalid_credentials");
+    login(&app, &viewer.email, OTHER_PASSWORD).await.ok::<Opened>();
+    app.letter(&viewer.email, "Your password was changed").await;
+}
+
+#[tokio::test]
+async fn asking_for_a_new_password_tells_nobody_whether_there_is_an_account() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    app.mail_is_done().await;
+    let known = ask_to_reset(&app, &viewer.email).await;
+    let unknown = ask_to_reset(&app, "nobody@example.com").await;
+    accepted(&known);
+    accepted(&unknown);
+    let names = |reply: &Reply| {
+        let mut names: Vec<_> = reply.headers.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&known), names(&unknown));
+    // The same work: one row each, and what it comes to is found out afterwards.
+    let queued = count(&app, "select count(*) from outbox where topic = 'mail'").await;
+    assert_eq!(queued, 3, "the registration's, and one for each that asked");
+    app.mail_is_done().await;
+    app.letter(&viewer.email, "Choose").await;
+    assert!(app.letters("nobody@example.com").is_empty());
+}
+
+#[tokio::test]
+async fn a_reset_link_is_not_good_for_long_nor_for_a_suspended_account() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    accepted(&ask_to_reset(&app, &viewer.email).await);
+    let link = token(&app.letter(&viewer.email, "Choose").await, "reset");
+    let minutes =
+        "select count(*) from mailed_links where purpose = 'password' and expires_at > now() + interval '31 minutes'";
+    assert_eq!(count(&app, minutes).await, 0);
+    run(&app, "update users set suspended_at = now() where role = 'user'").await;
+    reset(&app, &link, OTHER_PASSWORD).await.refused(422, "link_invalid");
+    run(&app, "update users set suspended_at = null").await;
+    run(&app, "update mailed_links set expires_at = now() - interval '1 second'").await;
+    reset(&app, &link, OTHER_PASSWORD).await.refused(422, "link_invalid");
+}
+
+#[tokio::test]
+async fn a_letter_that_cannot_be_sent_is_tried_again_and_given_up_after_a_day() {
+    let server = Server::start().await;
+    server.answer_with("451 not now");
+    let url = server.url();
+    let app = App::start_with(|config| config.mail.smtp_url = Some(shared::config::Secret::new(url))).await;
+    let viewer = app.register_unconfirmed("Viewer").await;
+    server.heard(1).await;
+    app.wait_for("select count(*) = 1 from outbox where topic = 'mail' and delivered_at is null and not_before < now() + interval '10 seconds'")
+        .await;
+    server.answer_with("250 thank you");
+    run(&app, "update outbox set not_before = now()").await;
+    app.mail_is_done().await;
+    let sent = server.letters();
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].contains(&format!("To: {}", viewer.email)), "{}", sent[0]);
+
+    server.answer_with("451 not now");
+    accepted(&ask_to_reset(&app, &viewer.email).await);
+    server.heard(3).await;
+    app.wait_for("select count(*) = 1 from outbox where topic = 'mail' and delivered_at is null and not_before < now() + interval '10 seconds'")
+        .await;
+    run(
+        &app,
+        "update outbox set not_before = now(), created_at = now() - interval '25 hours' where delivered_at is null",
+    )
+    .await;
+    app.mail_is_done().await;
+    assert_eq!(server.letters().len(), 1);
+}
+
+#[tokio::test]
+async fn a_recipient_that_the_server_refuses_for_good_is_not_tried_again() {
+    let server = Server::start().await;
+    server.answer_with("550 no such person");
+    let url = server.url();
+    let app = App::start_with(|config| config.mail.smtp_url = Some(shared::config::Secret::new(url))).await;
+    app.register_unconfirmed("Viewer").await;
+    app.mail_is_done().await;
+    assert!(server.letters().is_empty());
+    let attempts = count(&app, "select max(attempts)::bigint from outbox where topic = 'mail'").await;
+    assert_eq!(attempts, 1);
+}
+
+#[tokio::test]
+async fn a_letter_that_a_process_died_over_is_sent_by_another() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    app.mail_is_done().await;
+    // As a process leaves it that has taken it and is gone: nobody touches it until then.
+    let left = "insert into outbox (id, topic, payload, attempts, not_before)
+                values (gen_random_uuid(), 'mail', jsonb_build_object('letter', 'password_changed', 'user', $1::uuid),
+                        1, now() + interval '300 seconds')";
+    sqlx::query(left)
+        .bind(viewer.id.0)
+        .execute(&app.db.pool)
+        .await
+        .expect("left lying");
+    accepted(&ask_to_reset(&app, &viewer.email).await);
+    app.letter(&viewer.email, "Choose").await;
+    assert!(
+        !app.letters(&viewer.email)
+            .iter()
+            .any(|l| l.subject.starts_with("Your password"))
+    );
+    run(&app, "update outbox set not_before = now()").await;
+    app.letter(&viewer.email, "Your password was changed").await;
+}
