@@ -35,6 +35,8 @@ pub struct Config {
     pub commerce: Commerce,
     /// How mail is sent.
     pub mail: MailConfig,
+    /// Memory for product pages, in bytes; 0: none is kept.
+    pub page_cache_bytes: usize,
 }
 
 /// What callers may use up.
@@ -107,6 +109,7 @@ impl Config {
             limits: Limits::default(),
             commerce: Commerce::default(),
             mail: MailConfig::default(),
+            page_cache_bytes: 64 << 20,
         }
     }
 
@@ -124,6 +127,7 @@ impl Config {
         let limits = Limits::read(settings);
         let commerce = Commerce::read(settings);
         let mail = MailConfig::read(settings);
+        let page_cache = settings.or("page_cache_megabytes", 64_usize);
         let workers = workers.filter(|count| {
             if *count == 0 {
                 settings.fault("http_workers", "must be at least 1");
@@ -139,6 +143,7 @@ impl Config {
             limits: limits?,
             commerce: commerce?,
             mail: mail?,
+            page_cache_bytes: page_cache?.saturating_mul(1 << 20),
             ..Self::new(bind?, token_key?, live_url?)
         })
     }

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing_actix_web::TracingLogger;
 use utoipa_actix_web::AppExt as _;
 
+use crate::catalog::pages;
 use crate::config::Config;
 use crate::http::operations::{Described, Part};
 use crate::http::{AllowedMethods, METRICS, answer, extractor_errors, no_route};
@@ -48,7 +49,7 @@ pub struct Service {
 ///
 /// # Errors
 /// When the address cannot be listened on, or mail cannot be sent as configured.
-pub async fn start(config: Config, db: PgPool, bus: SharedBus, pages: Option<Pages>) -> anyhow::Result<Service> {
+pub async fn start(config: Config, db: PgPool, bus: SharedBus, site: Option<Pages>) -> anyhow::Result<Service> {
     let (bind, workers) = (config.bind, config.workers);
     let state = State::new(config, db, bus)?;
     describe(METRICS);
@@ -69,7 +70,7 @@ pub async fn start(config: Config, db: PgPool, bus: SharedBus, pages: Option<Pag
             .configure(routes::all)
             .split_for_parts();
         app.configure(crate::docs::browse)
-            .configure(|config| pages.into_iter().for_each(|pages| pages(config)))
+            .configure(|config| site.into_iter().for_each(|site| site(config)))
             .default_service(web::to(no_route))
             .wrap(from_fn(answer))
             .wrap(TracingLogger::default())
@@ -87,6 +88,7 @@ pub async fn start(config: Config, db: PgPool, bus: SharedBus, pages: Option<Pag
     start_jobs(&tasks, &state);
     jobs::start(&tasks, &state);
     mail::start(&tasks, &state);
+    pages::start(&tasks, &state).await;
     tracing::info!(%addr, "core-api answers");
     Ok(Service {
         addr,

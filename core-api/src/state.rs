@@ -10,6 +10,7 @@ use shared::ids::UserId;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::pages::cache::Cache as PageCache;
 use crate::config::{Config, Limits};
 use crate::http::RateLimit;
 use crate::identity::Passwords;
@@ -34,6 +35,8 @@ pub struct State {
     pub mailer: Mailer,
     /// Takes payments.
     pub till: Till,
+    /// Product pages in memory.
+    pub pages: Arc<PageCache>,
     /// Cancelled when the service stops.
     pub stopping: CancellationToken,
 }
@@ -115,6 +118,7 @@ impl State {
             passwords: Passwords::of(&config.limits),
             rates: Arc::new(Rates::new(&config.limits)),
             till: Till::new(db.clone(), bus.clone(), &config.commerce),
+            pages: Arc::new(PageCache::new(config.page_cache_bytes)),
             config: Arc::new(config),
             db,
             bus,

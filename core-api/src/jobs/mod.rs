@@ -10,6 +10,7 @@ use rand::Rng as _;
 use sqlx::PgPool;
 use tokio_util::task::TaskTracker;
 
+use crate::catalog::pages;
 use crate::http::Result;
 use crate::state::State;
 use crate::{checkout, flash, history, moderation, orders, payments, streams};
@@ -75,6 +76,12 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
         state,
         job("outbox prune", PRUNE_EVERY, PRUNE_BATCH),
         |state| async move { prune_outbox(&state.db, PRUNE_BATCH).await },
+    );
+    spawn(
+        tasks,
+        state,
+        job("prune product changes", PRUNE_EVERY, PRUNE_BATCH),
+        |state| async move { pages::prune_changes(&state.db, PRUNE_BATCH).await },
     );
     spawn(
         tasks,

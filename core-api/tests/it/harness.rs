@@ -98,6 +98,24 @@ impl App {
         }
     }
 
+    /// Another process over the same database, on a bus of its own choice.
+    pub async fn twin(&self, bus: SharedBus) -> Twin {
+        let pool = shared::db::connect(&self.db.url, &testkit::db_options())
+            .await
+            .expect("the database answers");
+        let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut config = Config::new(bind, testkit::token_key(), "ws://127.0.0.1:1/ws".to_owned());
+        config.workers = 1;
+        let metrics = shared::telemetry::init_metrics();
+        let service = core_api::start(config, pool, bus, metrics, None)
+            .await
+            .expect("the service starts");
+        Twin {
+            service,
+            client: self.client.clone(),
+        }
+    }
+
     /// Where it answers: `http://127.0.0.1:port`.
     pub fn origin(&self) -> String {
         format!("http://{}", self.service.addr())
@@ -286,6 +304,20 @@ impl App {
         let approve = format!("/admin/sellers/{id}/approve");
         self.admin().await.post(&approve, &json!({})).await.ok::<Value>();
         (owner, id.parse().expect("an id"))
+    }
+}
+
+/// Another service over an app's database.
+pub struct Twin {
+    service: core_api::Service,
+    client: reqwest::Client,
+}
+
+impl Twin {
+    /// A call by nobody in particular.
+    pub async fn get(&self, path: &str) -> Reply {
+        let url = format!("http://{}{path}", self.service.addr());
+        Call(self.client.get(url)).send().await
     }
 }
 

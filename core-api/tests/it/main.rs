@@ -19,6 +19,7 @@ mod mail;
 mod market;
 mod moderation;
 mod orders;
+mod pages;
 mod payments;
 mod privacy;
 mod search;

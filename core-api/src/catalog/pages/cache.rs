@@ -129,7 +129,11 @@ impl Cache {
     /// none, or that it failed, is not.
     fn settle(&self, id: ProductId, slot: &Slot, outcome: &Outcome) {
         let mut inner = self.inner();
-        let Some(entry) = inner.entries.get_mut(&id).filter(|entry| Arc::ptr_eq(&entry.slot, slot)) else {
+        let Some(entry) = inner
+            .entries
+            .get_mut(&id)
+            .filter(|entry| Arc::ptr_eq(&entry.slot, slot))
+        else {
             return;
         };
         match outcome {
@@ -155,7 +159,12 @@ impl Cache {
             Some(Ok(Some(page))) => page.seller == seller,
             _ => true,
         };
-        let ids: Vec<_> = inner.entries.iter().filter(|(_, entry)| concerned(entry)).map(|(id, _)| *id).collect();
+        let ids: Vec<_> = inner
+            .entries
+            .iter()
+            .filter(|(_, entry)| concerned(entry))
+            .map(|(id, _)| *id)
+            .collect();
         ids.into_iter().for_each(|id| inner.remove(id));
     }
 
@@ -290,10 +299,17 @@ mod tests {
         for _ in 0..5_000 {
             assert!(matches!(cache.get(ProductId::new(), async || Ok(None)).await, Ok(None)));
         }
-        assert!(cache.inner().clock.len() <= 1_025, "misses leave nothing behind for good");
+        assert!(
+            cache.inner().clock.len() <= 1_025,
+            "misses leave nothing behind for good"
+        );
         cache.follow(false);
         assert_eq!(text(&cache.get(id, async || page("one")).await), "one");
-        assert_eq!(text(&cache.get(id, async || page("two")).await), "two", "nothing is kept unheard");
+        assert_eq!(
+            text(&cache.get(id, async || page("two")).await),
+            "two",
+            "nothing is kept unheard"
+        );
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use shared::bus::{SharedBus, Subscription};
 use shared::live::OUTBOX_HINTS;
 use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -20,16 +21,22 @@ const POLL_EVERY: Duration = Duration::from_millis(500);
 /// The shortest time between two readings, however many hints come.
 const BREATH: Duration = Duration::from_millis(20);
 /// How long a reading may take before its outcome is not waited for.
-const DEADLINE: Duration = Duration::from_secs(2);
+pub(super) const DEADLINE: Duration = Duration::from_secs(2);
 /// Changes of one reading at most; beyond, everything is forgotten.
 const MOST: i64 = 5_000;
 
-/// Follows changes until `stopping`.
-pub(super) async fn run(db: PgPool, bus: SharedBus, cache: Arc<Cache>, stopping: CancellationToken) {
+/// Follows changes until `stopping`; says so once it does.
+pub(super) async fn run(
+    db: PgPool,
+    bus: SharedBus,
+    cache: Arc<Cache>,
+    stopping: CancellationToken,
+    follows: oneshot::Sender<()>,
+) {
     let following = async {
-        let mut hints = None;
+        let (mut hints, mut follows) = (None, Some(follows));
         loop {
-            if let Err(error) = follow(&db, &bus, &cache, &mut hints).await {
+            if let Err(error) = follow(&db, &bus, &cache, &mut hints, &mut follows).await {
                 tracing::warn!(%error, "changes of products cannot be read; no page is kept until they can");
             }
             cache.follow(false);
@@ -50,10 +57,15 @@ async fn follow(
     bus: &SharedBus,
     cache: &Cache,
     hints: &mut Option<Subscription>,
+    follows: &mut Option<oneshot::Sender<()>>,
 ) -> anyhow::Result<()> {
     let mut conn = timeout(DEADLINE, PgConnection::connect_with(&db.connect_options())).await??;
     let mut place = timeout(DEADLINE, Place::now(&mut conn)).await??;
     cache.follow(true);
+    if let Some(follows) = follows.take() {
+        // Whoever waited may have gone on without.
+        let _ = follows.send(());
+    }
     loop {
         wait(bus, hints).await;
         timeout(DEADLINE, place.read(&mut conn, cache)).await??;

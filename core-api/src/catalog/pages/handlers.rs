@@ -1,6 +1,7 @@
-//! Product pages over HTTP.
+//! Product pages over HTTP, with entity tags (RFC 9110, 8.8.3 and 13.1.2).
 
-use actix_web::{get, web};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, get, web};
 use shared::ids::ProductId;
 
 use crate::catalog::pages;
@@ -8,9 +9,59 @@ use crate::catalog::products::Product;
 use crate::http::{Id, Result};
 use crate::state::State;
 
-/// An active product.
-#[utoipa::path(tag = "catalog", responses((status = 200, description = "The product", body = Product)))]
+/// Whoever keeps a copy asks whether it is still so before it is shown: prices must be.
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, no-cache");
+
+/// An active product. Send its `ETag` as `If-None-Match` to be told only whether it has
+/// changed.
+#[utoipa::path(
+    tag = "catalog",
+    params(("If-None-Match" = Option<String>, Header, description = "Entity tags of copies one has")),
+    responses(
+        (status = 200, description = "The product", body = Product,
+            headers(("ETag" = String, description = "Another one for whatever changes"))),
+        (status = 304, description = "It is as one of the copies")
+    )
+)]
 #[get("/products/{id}")]
-pub async fn get(state: web::Data<State>, id: Id<ProductId>) -> Result<web::Json<Product>> {
-    Ok(web::Json(pages::get(&state.db, id.0).await?))
+pub async fn get(state: web::Data<State>, id: Id<ProductId>, request: HttpRequest) -> Result<HttpResponse> {
+    let page = pages::get(&state, id.0).await?;
+    let known = request
+        .headers()
+        .get_all(header::IF_NONE_MATCH)
+        .filter_map(|value| value.to_str().ok())
+        .any(|tags| matches(tags, &page.etag));
+    let mut response = if known {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    response
+        .insert_header((header::ETAG, page.etag.as_str()))
+        .insert_header((header::CACHE_CONTROL, CACHE_CONTROL));
+    if known {
+        return Ok(response.finish());
+    }
+    Ok(response.content_type("application/json").body(page.body.clone()))
+}
+
+/// The weak comparison of `If-None-Match`.
+fn matches(tags: &str, etag: &str) -> bool {
+    let mut tags = tags.split(',').map(str::trim);
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_tag_of_the_list_will_do_weak_or_not() {
+        for tags in ["\"a\"", "\"b\", \"a\"", "W/\"a\"", "*"] {
+            assert!(matches(tags, "\"a\""), "{tags}");
+        }
+        for tags in ["", "a", "\"b\"", "\"A\""] {
+            assert!(!matches(tags, "\"a\""), "{tags}");
+        }
+    }
 }

@@ -25,11 +25,7 @@ pub(super) async fn horizon(conn: &mut PgConnection) -> Result<String, sqlx::Err
 
 /// Changes of transactions from `horizon` on, in one snapshot with the next horizon: what
 /// is not in it yet is of a transaction from there on.
-pub(super) async fn changes_from(
-    conn: &mut PgConnection,
-    horizon: &str,
-    limit: i64,
-) -> Result<Changes, sqlx::Error> {
+pub(super) async fn changes_from(conn: &mut PgConnection, horizon: &str, limit: i64) -> Result<Changes, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select pg_snapshot_xmin(pg_current_snapshot())::text as "horizon!", c.id as "id?",
                   c.product_id as "product_id?: ProductId", c.seller_id as "seller_id?: SellerId"
@@ -41,7 +37,9 @@ pub(super) async fn changes_from(
     )
     .fetch_all(conn)
     .await?;
-    let next = rows.first().map_or_else(|| horizon.to_owned(), |row| row.horizon.clone());
+    let next = rows
+        .first()
+        .map_or_else(|| horizon.to_owned(), |row| row.horizon.clone());
     let changes = rows.into_iter().filter_map(|row| {
         Some(Change {
             id: row.id?,

@@ -12,7 +12,6 @@ mod store;
 pub mod variant_handlers;
 pub mod variants;
 
-use shared::bus::Bus;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{CategoryId, ProductId, SellerId, ShippingProfileId};
 use shared::outbox;
@@ -184,7 +183,7 @@ pub(crate) async fn change(state: &State, shop: &Shopkeeper, id: ProductId, chan
     let mut tx = connection.begin().await?;
     let product = change_in(&mut tx, shop, id, &change).await?;
     tx.commit().await?;
-    hint(&*state.bus).await;
+    tell(state, id).await;
     Ok(product)
 }
 
@@ -250,8 +249,11 @@ async fn step(
     Ok(())
 }
 
-pub(crate) async fn hint(bus: &dyn Bus) {
-    outbox::hint(bus).await;
+/// What follows the commit of a change: no copy of it is shown from here any more, and
+/// rooms and other processes are told to look.
+pub(crate) async fn tell(state: &State, product: ProductId) {
+    state.pages.forget(product);
+    outbox::hint(&*state.bus).await;
 }
 
 /// Raises the product's version and leaves the notice: the last two writes of a change.

@@ -6,7 +6,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 
 use super::input::{self, Adjustment, Axes, NewVariant, VARIANTS_MAX, VariantChange};
 use super::model::{Movement, MovementReason, SellerProduct};
-use super::{add_variants, changed, get_own, hint, of_constraint, store};
+use super::{add_variants, changed, get_own, of_constraint, store, tell};
 use crate::http::{Error, List, Page, Result, Shopkeeper};
 use crate::idempotency::{self, Answer};
 use crate::state::State;
@@ -23,7 +23,7 @@ pub(crate) async fn add(state: &State, shop: &Shopkeeper, id: ProductId, new: Ne
     changed(&mut tx, id).await?;
     let product = get_own(&mut tx, shop.seller, id).await?;
     tx.commit().await?;
-    hint(&*state.bus).await;
+    tell(state, product.id).await;
     Ok(product)
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn change(
     changed(&mut tx, product).await?;
     let product = get_own(&mut tx, shop.seller, product).await?;
     tx.commit().await?;
-    hint(&*state.bus).await;
+    tell(state, product.id).await;
     Ok(product)
 }
 
@@ -124,7 +124,7 @@ pub(crate) async fn set_axes(state: &State, shop: &Shopkeeper, id: ProductId, ax
     changed(&mut tx, id).await?;
     let product = get_own(&mut tx, shop.seller, id).await?;
     tx.commit().await?;
-    hint(&*state.bus).await;
+    tell(state, product.id).await;
     Ok(product)
 }
 
@@ -160,7 +160,7 @@ pub(crate) async fn adjust_stock(
     )
     .await?;
     if !answer.replayed {
-        hint(&*state.bus).await;
+        tell(state, answer.body.id).await;
     }
     Ok(answer)
 }
