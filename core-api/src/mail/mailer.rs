@@ -126,7 +126,9 @@ fn plain(text: &str) -> SinglePart {
 
 /// Writes a file that is there whole or not at all, and forgets the oldest ones.
 async fn drop_off(folder: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    tokio::fs::create_dir_all(folder).await?;
+    // Whoever reads letters takes over accounts: the folder is nobody else's.
+    let mut private = tokio::fs::DirBuilder::new();
+    private.recursive(true).mode(0o700).create(folder).await?;
     let name = Uuid::now_v7();
     let (draft, file) = (folder.join(format!(".{name}")), folder.join(format!("{name}.eml")));
     tokio::fs::write(&draft, bytes).await?;
@@ -177,5 +179,26 @@ mod tests {
             text.contains(&format!("/account#confirm={}\r\n", "t".repeat(43))),
             "{text}"
         );
+    }
+    #[tokio::test]
+    async fn letters_are_kept_where_nobody_else_reads_them_and_the_oldest_go() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let scratch = tempfile::tempdir().expect("a folder");
+        let folder = scratch.path().join("mail");
+        for nth in 0..FILES_MAX {
+            let name = format!("{nth:08}.eml");
+            std::fs::create_dir_all(&folder).expect("a folder");
+            std::fs::write(folder.join(name), "old").expect("written");
+        }
+        drop_off(&folder, b"new").await.expect("dropped off");
+        let names = |folder: &Path| std::fs::read_dir(folder).expect("the folder").count();
+        assert_eq!(names(&folder), FILES_MAX);
+        assert!(!folder.join("00000000.eml").exists() && folder.join("00000001.eml").exists());
+
+        let fresh = scratch.path().join("fresh");
+        drop_off(&fresh, b"new").await.expect("dropped off");
+        let mode = std::fs::metadata(&fresh).expect("the folder").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{mode:o}");
     }
 }

@@ -224,3 +224,48 @@ async fn what_a_session_answers_with_is_its_owners() {
     let nobody = app.post("/auth/logout/everywhere").send().await;
     nobody.refused(401, "unauthenticated");
 }
+
+#[tokio::test]
+async fn a_renewal_under_way_in_a_session_that_is_one_too_many_ends_with_it() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    let many = "insert into refresh_tokens (id, family_id, user_id, token_hash, expires_at)
+                select id, id, $1, sha256(id::text::bytea), now() + interval '1 day'
+                  from (select ('ffffffff-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid as id
+                          from generate_series(1, 49) n) t";
+    sqlx::query(many)
+        .bind(viewer.id.0)
+        .execute(&app.db.pool)
+        .await
+        .expect("inserted");
+    // As a renewal does it: the session's lock, then the next token.
+    let mut renewal = app.db.pool.begin().await.expect("a transaction");
+    let session: Uuid = sqlx::query_scalar(
+        "select id from refresh_tokens where user_id = $1 and id = family_id order by id limit 1 for update",
+    )
+    .bind(viewer.id.0)
+    .fetch_one(&mut *renewal)
+    .await
+    .expect("the oldest session");
+    let body = json!({"email": viewer.email, "password": PASSWORD});
+    let login = tokio::spawn(app.post("/auth/login").json(&body).send());
+    app.somebody_waits().await;
+    sqlx::query(
+        "insert into refresh_tokens (id, family_id, user_id, token_hash, expires_at)
+         values (gen_random_uuid(), $1, $2, sha256('next'), now() + interval '1 day')",
+    )
+    .bind(session)
+    .bind(viewer.id.0)
+    .execute(&mut *renewal)
+    .await
+    .expect("renewed");
+    renewal.commit().await.expect("committed");
+    login.await.expect("an answer").ok::<Opened>();
+    let alive: i64 =
+        sqlx::query_scalar("select count(*) from refresh_tokens where family_id = $1 and revoked_at is null")
+            .bind(session)
+            .fetch_one(&app.db.pool)
+            .await
+            .expect("a count");
+    assert_eq!(alive, 0);
+}

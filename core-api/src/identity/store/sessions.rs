@@ -166,25 +166,35 @@ pub(in crate::identity) async fn forget_agents(tx: &mut PgConnection, user: User
     Ok(())
 }
 
-/// Ends the person's oldest sessions beyond so many; how many that were.
+/// Ends the person's oldest sessions beyond so many; how many that were. They are locked
+/// first and then ended by another statement, which sees what a renewal of theirs that was
+/// under way has added.
 pub(in crate::identity) async fn revoke_beyond(
     tx: &mut PgConnection,
     user: UserId,
     max: i64,
-) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query!(
-        "with too_many as (
-             select id from refresh_tokens
-              where user_id = $1 and id = family_id and revoked_at is null
-              order by id desc offset $2 for update)
-         update refresh_tokens set revoked_at = clock_timestamp()
-          where family_id in (select id from too_many) and revoked_at is null",
+) -> Result<usize, sqlx::Error> {
+    let too_many = sqlx::query_scalar!(
+        "select id from refresh_tokens
+          where id in (select id from refresh_tokens
+                        where user_id = $1 and id = family_id and revoked_at is null
+                        order by id desc offset $2)
+          order by id for update",
         user.0,
         max
     )
-    .execute(tx)
+    .fetch_all(&mut *tx)
     .await?;
-    Ok(done.rows_affected())
+    if !too_many.is_empty() {
+        sqlx::query!(
+            "update refresh_tokens set revoked_at = clock_timestamp()
+              where family_id = any($1) and revoked_at is null",
+            &too_many
+        )
+        .execute(tx)
+        .await?;
+    }
+    Ok(too_many.len())
 }
 
 /// The person's sessions that can be renewed, the newest first.
