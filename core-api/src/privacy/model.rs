@@ -46,6 +46,8 @@ pub struct Export {
     pub flash_sale_holds: Vec<Value>,
     /// Places in line that the person had.
     pub flash_sale_places: Vec<Value>,
+    /// What the person wrote of what they bought.
+    pub reviews: Vec<Value>,
     /// Orders with their items, payments and where each was sent.
     pub orders: Vec<Value>,
 }

@@ -96,6 +96,13 @@ pub const PERSONAL: &[Personal] = &[
         Told::As("flash_sale_places"),
         ID_ALONE,
     ),
+    row("product_imports", "user_id", RECORD, ID_ALONE),
+    row(
+        "product_reviews",
+        "user_id",
+        Told::As("reviews"),
+        Fate::Stays("said in public; without a name"),
+    ),
     row(
         "checkouts",
         "user_id",

@@ -42,6 +42,7 @@ sections! {
     Reports = "reports",
     Holds = "flash_sale_holds",
     Places = "flash_sale_places",
+    Reviews = "reviews",
     Orders = "orders",
 }
 
@@ -71,7 +72,9 @@ pub(in crate::privacy) async fn page(
         Section::Account | Section::Addresses | Section::Sessions | Section::Shop => {
             of_account(conn, section, user, after).await
         }
-        Section::Holds | Section::Places | Section::Orders => of_commerce(conn, section, user, after).await,
+        Section::Holds | Section::Places | Section::Reviews | Section::Orders => {
+            of_commerce(conn, section, user, after).await
+        }
         _ => of_shows(conn, section, user, after).await,
     }
 }
@@ -204,6 +207,15 @@ async fn of_commerce(
             r#"select id, jsonb_build_object('sale_id', sale_id, 'quantity', quantity, 'status', status,
                                              'created_at', created_at) as "value!"
                  from reservation_waitlist where user_id = $1 and id > $2 order by id limit $3"#
+        ),
+        Section::Reviews => page!(
+            conn,
+            user,
+            after,
+            r#"select id, jsonb_build_object('product_id', product_id, 'rating', rating, 'body', body,
+                                             'answer', answer, 'hidden_at', hidden_at, 'created_at', created_at,
+                                             'updated_at', updated_at) as "value!"
+                 from product_reviews where user_id = $1 and id > $2 order by id limit $3"#
         ),
         _ => page!(
             conn,
