@@ -5,8 +5,10 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::addresses::handlers as addresses;
 use crate::catalog::categories::handlers as categories;
+use crate::catalog::files::handlers as files;
 use crate::catalog::pages::handlers as pages;
 use crate::catalog::products::{handlers as products, variant_handlers as variants};
+use crate::catalog::reviews::handlers as reviews;
 use crate::catalog::search::handlers as search;
 use crate::catalog::shipping::handlers as shipping;
 use crate::chat::handlers as chat;
@@ -64,10 +66,20 @@ pub fn all(config: &mut ServiceConfig<'_>) {
     config
         .service(categories::tree) // GET /categories
         .service(search::list) // GET /products
-        .service(pages::get); // GET /products/{id}
+        .service(pages::get) // GET /products/{id}
+        .service(reviews::list) // GET /products/{id}/reviews
+        .service(reviews::write) // POST /products/{id}/reviews
+        .service(reviews::list_own) // GET /users/reviews
+        .service(reviews::change) // PATCH /reviews/{id}
+        .service(reviews::delete); // DELETE /reviews/{id}
     config
         .service(products::list_own) // GET /seller/products
         .service(products::create) // POST /seller/products
+        .service(files::import) // POST /seller/products/imports
+        .service(files::list) // GET /seller/products/imports
+        .service(files::get) // GET /seller/products/imports/{id}
+        .service(files::report) // GET /seller/products/imports/{id}/lines
+        .service(files::export) // GET /seller/products/export
         .service(products::get_own) // GET /seller/products/{id}
         .service(products::change) // PATCH /seller/products/{id}
         .service(variants::set_axes) // PUT /seller/products/{id}/options
@@ -79,7 +91,10 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(shipping::create) // POST /seller/shipping-profiles
         .service(shipping::get) // GET /seller/shipping-profiles/{id}
         .service(shipping::change) // PATCH /seller/shipping-profiles/{id}
-        .service(shipping::delete); // DELETE /seller/shipping-profiles/{id}
+        .service(shipping::delete) // DELETE /seller/shipping-profiles/{id}
+        .service(reviews::list_of_shop) // GET /seller/reviews
+        .service(reviews::answer) // PUT /seller/reviews/{id}/answer
+        .service(reviews::take_answer_back); // DELETE /seller/reviews/{id}/answer
     config
         .service(streams::create) // POST /streams
         .service(streams::live) // GET /streams/live
@@ -165,5 +180,8 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(categories::list) // GET /admin/categories
         .service(categories::create) // POST /admin/categories
         .service(categories::change) // PATCH /admin/categories/{id}
-        .service(categories::delete); // DELETE /admin/categories/{id}
+        .service(categories::delete) // DELETE /admin/categories/{id}
+        .service(reviews::list_all) // GET /admin/reviews
+        .service(reviews::hide) // POST /admin/reviews/{id}/hide
+        .service(reviews::show); // POST /admin/reviews/{id}/show
 }

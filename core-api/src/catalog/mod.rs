@@ -5,7 +5,9 @@
 //! rooms on air that have it in their line-up, in the same transaction.
 
 pub mod categories;
+pub mod files;
 pub mod pages;
 pub mod products;
+pub mod reviews;
 pub mod search;
 pub mod shipping;

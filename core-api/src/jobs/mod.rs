@@ -10,7 +10,7 @@ use rand::Rng as _;
 use sqlx::PgPool;
 use tokio_util::task::TaskTracker;
 
-use crate::catalog::pages;
+use crate::catalog::{files, pages};
 use crate::http::Result;
 use crate::state::State;
 use crate::{checkout, flash, history, moderation, orders, payments, streams};
@@ -19,6 +19,8 @@ use crate::{checkout, flash, history, moderation, orders, payments, streams};
 const BATCH: u32 = 100;
 /// Rows of one deletion at most.
 const PRUNE_BATCH: u32 = 10_000;
+/// Batches of one import at a time; between them the service may stop.
+const IMPORT_BATCHES: u32 = 20;
 /// How often what is of no use any more is cleared away.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
@@ -76,6 +78,15 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
         state,
         job("outbox prune", PRUNE_EVERY, PRUNE_BATCH),
         |state| async move { prune_outbox(&state.db, PRUNE_BATCH).await },
+    );
+    spawn(tasks, state, job("import products", interval, 1), |state| async move {
+        files::import_some(&state.db, &state.bus, IMPORT_BATCHES).await
+    });
+    spawn(
+        tasks,
+        state,
+        job("prune imports", PRUNE_EVERY, BATCH),
+        |state| async move { files::prune(&state.db, BATCH).await },
     );
     spawn(
         tasks,

@@ -34,7 +34,7 @@ pub struct Buyer {
 }
 
 /// Settings under which nothing happens by itself, and everything due is due at once.
-fn still() -> Commerce {
+pub fn still() -> Commerce {
     Commerce {
         job_interval: Duration::from_secs(86_400),
         reconcile_after: Duration::ZERO,

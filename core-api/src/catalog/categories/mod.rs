@@ -148,12 +148,13 @@ pub async fn is_open(conn: &mut PgConnection, id: CategoryId) -> Result<bool> {
     Ok(store::is_open(conn, id).await?)
 }
 
-/// The categories that take products, by their slugs.
+/// All categories by their slugs, retired ones included.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn open_by_slug(conn: &mut PgConnection) -> Result<Vec<(String, CategoryId)>> {
-    Ok(store::open_by_slug(conn).await?)
+pub async fn by_slug(conn: &mut PgConnection) -> Result<Vec<(String, CategoryId)>> {
+    let rows = store::all(conn).await?;
+    Ok(rows.into_iter().map(|row| (row.slug, row.id)).collect())
 }
 
 /// A category, named by its id or its slug, and all that stands below it, retired or not.

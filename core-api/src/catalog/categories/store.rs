@@ -158,13 +158,6 @@ pub(super) async fn is_open(conn: &mut PgConnection, id: CategoryId) -> Result<b
     Ok(found.is_some())
 }
 
-pub(super) async fn open_by_slug(conn: &mut PgConnection) -> Result<Vec<(String, CategoryId)>, sqlx::Error> {
-    let rows = sqlx::query!(r#"select slug, id as "id: CategoryId" from categories where retired_at is null"#)
-        .fetch_all(conn)
-        .await?;
-    Ok(rows.into_iter().map(|row| (row.slug, row.id)).collect())
-}
-
 pub(super) async fn subtree(conn: &mut PgConnection, name: &str) -> Result<Vec<CategoryId>, sqlx::Error> {
     let id: Option<Uuid> = name.parse().ok();
     sqlx::query_scalar!(

@@ -257,7 +257,10 @@ pub(crate) async fn tell(state: &State, product: ProductId) {
 }
 
 /// Raises the product's version and leaves the notice: the last two writes of a change.
-async fn changed(tx: &mut PgConnection, product: ProductId) -> Result<()> {
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn changed(tx: &mut PgConnection, product: ProductId) -> Result<()> {
     store::raise_version(tx, product).await?;
     outbox::push_product_changed(tx, product).await?;
     Ok(())

@@ -165,6 +165,24 @@ pub(crate) async fn adjust_stock(
     Ok(answer)
 }
 
+/// Makes a variant's units so many, in a transaction of the caller's who has it locked.
+///
+/// # Errors
+/// `InsufficientStock` when more are promised.
+pub(crate) async fn set_stock(
+    tx: &mut PgConnection,
+    shop: &Shopkeeper,
+    id: VariantId,
+    from: i32,
+    to: i32,
+) -> Result<()> {
+    if !store::adjust_to(tx, id, to).await? {
+        let detail = "More are promised to flash sales, checkouts and orders";
+        return Err(Refusal::new(ErrorCode::InsufficientStock, detail).at("on_hand").into());
+    }
+    Ok(store::insert_movement(tx, id, to - from, MovementReason::Import, "", shop.user).await?)
+}
+
 async fn refused_adjustment(tx: &mut PgConnection, seller: SellerId, id: VariantId) -> Result<Error> {
     let store::Stock { on_hand, reserved } = store::stock(tx, seller, id).await?.ok_or(ErrorCode::NotFound)?;
     let free = on_hand - reserved;

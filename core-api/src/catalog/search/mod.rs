@@ -22,7 +22,9 @@ use crate::catalog::{categories, products};
 use crate::http::Result;
 
 /// Products that are ranked or counted at most.
-const WINDOW: i64 = 1_000;
+const WINDOW: i64 = 500;
+/// Products that are compared by their spelling at most: that costs more.
+const SPELLING_WINDOW: i64 = 200;
 
 /// The products that `filter` finds.
 ///
@@ -62,8 +64,11 @@ async fn found(conn: &mut PgConnection, search: &Search) -> Result<Found> {
     let items = products::many(conn, &page.ids).await?;
     let facets = match (search.facets, page.window) {
         (false, _) => None,
-        (true, Some(window)) => Some(count(&window)),
-        (true, None) => Some(count(&store::window(conn, &narrow, None, WINDOW + 1).await?)),
+        (true, Some((how, window))) => Some(count(how, &window)),
+        (true, None) => {
+            let window = store::window(conn, &narrow, None, WINDOW + 1).await?;
+            Some(count(How::Words, &window))
+        }
     };
     Ok(Found {
         items,
@@ -76,14 +81,14 @@ async fn found(conn: &mut PgConnection, search: &Search) -> Result<Found> {
 struct Page {
     ids: Vec<ProductId>,
     next: Option<Cursor>,
-    window: Option<Vec<Candidate>>,
+    window: Option<(How, Vec<Candidate>)>,
 }
 
 async fn page(conn: &mut PgConnection, search: &Search, narrow: &store::Narrow<'_>) -> Result<Page> {
     if let Some(Cursor::Window { how, newest, .. }) = search.cursor {
         let window = match how {
             How::Words => store::window(conn, narrow, Some(newest), WINDOW + 1).await?,
-            How::Spelling => store::spelt_alike(conn, narrow, Some(newest), WINDOW + 1).await?,
+            How::Spelling => store::spelt_alike(conn, narrow, Some(newest), SPELLING_WINDOW + 1).await?,
         };
         return Ok(of_window(search, how, window));
     }
@@ -98,17 +103,17 @@ async fn page(conn: &mut PgConnection, search: &Search, narrow: &store::Narrow<'
             return Ok(page);
         }
     }
-    let window = store::spelt_alike(conn, narrow, None, WINDOW + 1).await?;
+    let window = store::spelt_alike(conn, narrow, None, SPELLING_WINDOW + 1).await?;
     Ok(of_window(search, How::Spelling, window))
 }
 
 fn of_window(search: &Search, how: How, window: Vec<Candidate>) -> Page {
-    let shown = &window[..window.len().min(usize::try_from(WINDOW).unwrap_or(usize::MAX))];
+    let shown = &window[..window.len().min(most(how))];
     let (ids, next) = model::page_of(shown, how, search.sort, search.cursor, search.limit);
     Page {
         ids,
         next,
-        window: Some(window),
+        window: Some((how, window)),
     }
 }
 
@@ -137,8 +142,16 @@ async fn in_order(conn: &mut PgConnection, search: &Search, narrow: &store::Narr
     })
 }
 
+fn most(how: How) -> usize {
+    let rows = match how {
+        How::Words => WINDOW,
+        How::Spelling => SPELLING_WINDOW,
+    };
+    usize::try_from(rows).unwrap_or(usize::MAX)
+}
+
 /// Facets of a window, which has one more row than is counted when there are more.
-fn count(window: &[Candidate]) -> facets::Facets {
-    let most = usize::try_from(WINDOW).unwrap_or(usize::MAX);
+fn count(how: How, window: &[Candidate]) -> facets::Facets {
+    let most = most(how);
     facets::count(&window[..window.len().min(most)], window.len() <= most)
 }

@@ -142,20 +142,24 @@ pub(super) async fn window(
 ) -> Result<Vec<Candidate>, sqlx::Error> {
     sqlx::query_as!(
         Candidate,
-        r#"select p.id as "id: ProductId", coalesce((ts_rank(p.search, websearch_to_tsquery('pg_catalog.english', folded($1)), 1) * 1000000)::int, 0) as "rank!",
-                  p.category_id as "category_id: CategoryId", p.seller_id as "seller_id: SellerId", s.shop_name,
-                  p.currency, p.price_from_minor, p.in_stock
-             from products p join sellers s on s.id = p.seller_id and s.status = 'approved'
-            where p.status = 'active'
-              and ($1::text is null or p.search @@ websearch_to_tsquery('pg_catalog.english', folded($1)))
-              and ($2::uuid[] is null or p.category_id = any($2))
-              and ($3::uuid is null or p.seller_id = $3)
-              and ($4::boolean is null or p.in_stock = $4)
-              and ($5::text is null or p.currency = $5)
-              and ($6::bigint is null or p.price_from_minor >= $6)
-              and ($7::bigint is null or p.price_from_minor <= $7)
-              and ($9::uuid is null or p.id <= $9)
-            order by p.id desc limit $8"#,
+        r#"select f.id as "id!: ProductId", coalesce((ts_rank(f.search, websearch_to_tsquery('pg_catalog.english', folded($1)), 1) * 1000000)::int, 0) as "rank!",
+                  f.category_id as "category_id: CategoryId", f.seller_id as "seller_id!: SellerId",
+                  f.shop_name as "shop_name!", f.currency as "currency!", f.price_from_minor as "price_from_minor!",
+                  f.in_stock as "in_stock!"
+             from (select p.id, p.search, p.category_id, p.seller_id, s.shop_name, p.currency, p.price_from_minor,
+                          p.in_stock
+                    from products p join sellers s on s.id = p.seller_id and s.status = 'approved'
+                   where p.status = 'active'
+                     and ($1::text is null or p.search @@ websearch_to_tsquery('pg_catalog.english', folded($1)))
+                     and ($2::uuid[] is null or p.category_id = any($2))
+                     and ($3::uuid is null or p.seller_id = $3)
+                     and ($4::boolean is null or p.in_stock = $4)
+                     and ($5::text is null or p.currency = $5)
+                     and ($6::bigint is null or p.price_from_minor >= $6)
+                     and ($7::bigint is null or p.price_from_minor <= $7)
+                     and ($9::uuid is null or p.id <= $9)
+                   order by p.id desc limit $8) f
+            order by f.id desc"#,
         narrow.text,
         narrow.categories.as_deref(),
         narrow.seller.map(|id| id.0),
@@ -179,20 +183,24 @@ pub(super) async fn spelt_alike(
 ) -> Result<Vec<Candidate>, sqlx::Error> {
     sqlx::query_as!(
         Candidate,
-        r#"select p.id as "id: ProductId", (word_similarity(folded($1), p.folded_title) * 1000000)::int as "rank!",
-                  p.category_id as "category_id: CategoryId", p.seller_id as "seller_id: SellerId", s.shop_name,
-                  p.currency, p.price_from_minor, p.in_stock
-             from products p join sellers s on s.id = p.seller_id and s.status = 'approved'
-            where p.status = 'active'
-              and folded($1) <% p.folded_title
-              and ($2::uuid[] is null or p.category_id = any($2))
-              and ($3::uuid is null or p.seller_id = $3)
-              and ($4::boolean is null or p.in_stock = $4)
-              and ($5::text is null or p.currency = $5)
-              and ($6::bigint is null or p.price_from_minor >= $6)
-              and ($7::bigint is null or p.price_from_minor <= $7)
-              and ($9::uuid is null or p.id <= $9)
-            order by p.id desc limit $8"#,
+        r#"select f.id as "id!: ProductId", (word_similarity(folded($1), f.folded_title) * 1000000)::int as "rank!",
+                  f.category_id as "category_id: CategoryId", f.seller_id as "seller_id!: SellerId",
+                  f.shop_name as "shop_name!", f.currency as "currency!", f.price_from_minor as "price_from_minor!",
+                  f.in_stock as "in_stock!"
+             from (select p.id, p.folded_title, p.category_id, p.seller_id, s.shop_name, p.currency, p.price_from_minor,
+                          p.in_stock
+                    from products p join sellers s on s.id = p.seller_id and s.status = 'approved'
+                   where p.status = 'active'
+                     and folded($1) <% p.folded_title
+                     and ($2::uuid[] is null or p.category_id = any($2))
+                     and ($3::uuid is null or p.seller_id = $3)
+                     and ($4::boolean is null or p.in_stock = $4)
+                     and ($5::text is null or p.currency = $5)
+                     and ($6::bigint is null or p.price_from_minor >= $6)
+                     and ($7::bigint is null or p.price_from_minor <= $7)
+                     and ($9::uuid is null or p.id <= $9)
+                   order by p.id desc limit $8) f
+            order by f.id desc"#,
         narrow.text,
         narrow.categories.as_deref(),
         narrow.seller.map(|id| id.0),

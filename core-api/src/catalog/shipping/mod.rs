@@ -94,10 +94,20 @@ pub async fn is_open(conn: &mut PgConnection, seller: SellerId, id: ShippingProf
     Ok(store::is_open(conn, seller, id).await?)
 }
 
-/// The shop's profiles that products may get, by name, the oldest of each name.
+/// A profile by its name, which others of the shop may have too.
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: ShippingProfileId,
+    /// Whether no further product gets it.
+    pub archived: bool,
+}
+
+/// All of the shop's profiles by name.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn open_by_name(conn: &mut PgConnection, seller: SellerId) -> Result<Vec<(String, ShippingProfileId)>> {
-    Ok(store::open_by_name(conn, seller).await?)
+pub async fn by_name(conn: &mut PgConnection, seller: SellerId) -> Result<Vec<Named>> {
+    Ok(store::by_name(conn, seller).await?)
 }

@@ -4,6 +4,7 @@ use shared::ids::{SellerId, ShippingProfileId};
 use shared::money::{Currency, Money};
 use sqlx::PgConnection;
 
+use super::Named;
 use super::model::{Filter, NewProfile, ProfileChange, ShippingProfile};
 use crate::http::Page;
 
@@ -195,16 +196,13 @@ pub(super) async fn is_open(
     Ok(found.is_some())
 }
 
-pub(super) async fn open_by_name(
-    conn: &mut PgConnection,
-    seller: SellerId,
-) -> Result<Vec<(String, ShippingProfileId)>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"select distinct on (name) name, id as "id: ShippingProfileId"
-             from shipping_profiles where seller_id = $1 and archived_at is null order by name, id"#,
+pub(super) async fn by_name(conn: &mut PgConnection, seller: SellerId) -> Result<Vec<Named>, sqlx::Error> {
+    sqlx::query_as!(
+        Named,
+        r#"select name, id as "id: ShippingProfileId", archived_at is not null as "archived!"
+             from shipping_profiles where seller_id = $1 order by id"#,
         seller.0
     )
     .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.name, row.id)).collect())
+    .await
 }

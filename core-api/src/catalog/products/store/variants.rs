@@ -184,6 +184,18 @@ pub async fn adjust(
     .await
 }
 
+/// Makes a locked variant's units so many; false: more are promised.
+pub async fn adjust_to(tx: &mut PgConnection, id: VariantId, on_hand: i32) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "update product_variants set on_hand = $2, updated_at = now() where id = $1 and reserved <= $2",
+        id.0,
+        on_hand
+    )
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Units in the shop's hands, and how many of them are promised.
 pub struct Stock {
     pub on_hand: i32,

@@ -1,0 +1,90 @@
+//! A shop's catalog as a file: written out whole, and read in line by line.
+//!
+//! An import is a resource: the file is kept until all of it is done, a job applies it a
+//! batch of lines at a time, each line whole or not at all, and the report and the place
+//! reached commit together with what the lines did. So a process that dies, or another
+//! one that helps, applies no line twice and leaves none out.
+
+mod apply;
+mod export;
+pub mod handlers;
+mod lines;
+pub mod model;
+mod store;
+mod table;
+mod work;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{ImportId, RequestId};
+use sqlx::PgPool;
+
+pub use export::export;
+pub use work::{BATCH_LINES, import_some};
+
+use model::{Import, Report, ReportFilter};
+
+use crate::http::{List, Page, Result, Shopkeeper};
+use crate::idempotency::{self, Answer};
+
+/// A file at most, in bytes.
+pub const FILE_MAX_BYTES: usize = 8 << 20;
+
+/// Takes a file to be imported.
+///
+/// # Errors
+/// `InvalidBody` for what is no table of products, `Conflict` while another import of the
+/// shop is not done, and those of [`idempotency::once`].
+pub(crate) async fn receive(db: &PgPool, shop: &Shopkeeper, key: RequestId, file: &[u8]) -> Result<Answer<Import>> {
+    // Read here only to refuse at once what is no table; the job reads it again.
+    let total = lines::read(file, shop.currency)?.len();
+    let total = i32::try_from(total).map_err(anyhow::Error::new)?;
+    let fingerprint = json!(Sha256::digest(file).as_slice());
+    idempotency::once(db, shop.user, key, "products.import", &fingerprint, 202, async |tx| {
+        let inserted = store::insert(tx, ImportId::new(), shop, file, total).await?;
+        inserted.ok_or_else(|| Refusal::new(ErrorCode::Conflict, "Another import of the shop is not done yet").into())
+    })
+    .await
+}
+
+/// The shop's imports, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn list(db: &PgPool, shop: &Shopkeeper, page: &Page) -> Result<List<Import>> {
+    let rows = store::list(&mut *db.acquire().await?, shop.seller, page).await?;
+    Ok(List::of(rows, page, |import| import.id.0))
+}
+
+/// One of the shop's imports.
+///
+/// # Errors
+/// `NotFound`.
+pub(crate) async fn get(db: &PgPool, shop: &Shopkeeper, id: ImportId) -> Result<Import> {
+    let import = store::get(&mut *db.acquire().await?, shop.seller, id).await?;
+    import.ok_or(ErrorCode::NotFound.into())
+}
+
+/// What became of the lines of an import, as far as it is.
+///
+/// # Errors
+/// `NotFound`, `InvalidParameter`.
+pub(crate) async fn report(db: &PgPool, shop: &Shopkeeper, id: ImportId, filter: ReportFilter) -> Result<Report> {
+    let limit = Page::limit(filter.limit)?;
+    get(db, shop, id).await?;
+    let mut items = store::report(&mut *db.acquire().await?, id, filter.outcome, filter.cursor, limit + 1).await?;
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = items.len() > shown;
+    items.truncate(shown);
+    let next_cursor = items.last().filter(|_| more).map(|line| line.line);
+    Ok(Report { items, next_cursor })
+}
+
+/// Deletes imports that were done 30 days ago, with their reports. Returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn prune(db: &PgPool, limit: u32) -> Result<u64> {
+    Ok(store::delete_old(&mut *db.acquire().await?, limit.into()).await?)
+}
