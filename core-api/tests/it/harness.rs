@@ -106,8 +106,7 @@ impl App {
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut config = Config::new(bind, testkit::token_key(), "ws://127.0.0.1:1/ws".to_owned());
         config.workers = 1;
-        let metrics = shared::telemetry::init_metrics();
-        let service = core_api::start(config, pool, bus, metrics, None)
+        let service = core_api::start(config, pool, bus, None)
             .await
             .expect("the service starts");
         Twin {
