@@ -224,8 +224,7 @@ async fn reads(url: &str, time: Duration) -> Result<()> {
         .fetch_all(&pool)
         .await?;
     let config = Config::new(bind, testkit::token_key(), "ws://127.0.0.1:1/ws".to_owned());
-    let metrics = shared::telemetry::init_metrics();
-    let service = core_api::start(config, pool, MemoryBus::shared(), metrics, None).await?;
+    let service = core_api::start(config, pool, MemoryBus::shared(), None).await?;
     let pages: Vec<String> = ids.iter().map(|id| format!("/products/{id}")).collect();
     let hot = rate(service.addr(), Arc::new(pages[..1].to_vec()), time).await?;
     let many = rate(service.addr(), Arc::new(pages), time).await?;

@@ -26,8 +26,13 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const METRICS: &[Metric] = &[
     Metric::counter("http_requests_total", Count, LABELS, "requests answered"),
     Metric::histogram("http_request_seconds", Seconds, LABELS, "how long answers took"),
-    Metric::counter("catalog_pages_total", Count, &["from"], "product pages served, by where they came from")
-        .each(&["memory", "database"]),
+    Metric::counter(
+        "catalog_pages_total",
+        Count,
+        &["from"],
+        "product pages served, by where they came from",
+    )
+    .each(&["memory", "database"]),
     Metric::counter("mails_total", Count, &["outcome"], "letters, by what became of them")
         .each(&["sent", "delayed", "given_up", "moot"]),
 ];

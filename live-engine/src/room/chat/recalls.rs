@@ -35,11 +35,11 @@ impl Recalls {
     /// Adds a message behind its author's others. True: it is the first.
     ///
     /// # Errors
-    /// The message, when too many wait already, and why it cannot.
-    pub fn add(&mut self, new: New) -> Result<bool, (New, Refusal)> {
+    /// Why it cannot wait, when too many do already.
+    pub fn add(&mut self, new: New) -> Result<bool, Refusal> {
         let user = new.0.user;
         if self.count >= MAX {
-            return Err((new, ErrorCode::Overloaded.into()));
+            return Err(ErrorCode::Overloaded.into());
         }
         if self
             .authors
@@ -47,8 +47,7 @@ impl Recalls {
             .is_some_and(|queue| queue.len() >= MAX_OF_AUTHOR)
         {
             let detail = "your last messages are still being looked at";
-            let refusal = Refusal::new(ErrorCode::RateLimited, detail).retry_after_ms(1_000);
-            return Err((new, refusal));
+            return Err(Refusal::new(ErrorCode::RateLimited, detail).retry_after_ms(1_000));
         }
         self.count += 1;
         let queue = self.authors.entry(user).or_default();

@@ -155,10 +155,11 @@ impl Core {
     /// Has it looked up whether a message was said long ago, after its author's others.
     fn recall(&mut self, new: New) {
         let (user, request) = (new.0.user, new.0.request_id);
+        let asked = (new.0.conn, new.0.id);
         match self.chat.recalls.add(new) {
             Ok(true) => self.effect(Effect::Read(Read::Said(user, request))),
             Ok(false) => {}
-            Err(((say, _), refusal)) => self.reply([((say.conn, say.id), Err(refusal))]),
+            Err(refusal) => self.reply([(asked, Err(refusal))]),
         }
     }
 
