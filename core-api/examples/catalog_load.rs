@@ -223,7 +223,8 @@ async fn reads(url: &str, time: Duration) -> Result<()> {
     let ids: Vec<ProductId> = sqlx::query_scalar("select id from products limit 1000")
         .fetch_all(&pool)
         .await?;
-    let config = Config::new(bind, testkit::token_key(), "ws://127.0.0.1:1/ws".to_owned());
+    let mut config = Config::new(bind, testkit::token_key(), "ws://127.0.0.1:1/ws".to_owned());
+    config.limits.reads_per_minute = std::num::NonZeroU32::MAX;
     let service = core_api::start(config, pool, MemoryBus::shared(), None).await?;
     let pages: Vec<String> = ids.iter().map(|id| format!("/products/{id}")).collect();
     let hot = rate(service.addr(), Arc::new(pages[..1].to_vec()), time).await?;

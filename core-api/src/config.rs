@@ -42,6 +42,12 @@ pub struct Config {
 /// What callers may use up.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// Requests a minute that read, of one account, or one address without one.
+    pub reads_per_minute: NonZeroU32,
+    /// Requests a minute that change something, counted likewise.
+    pub writes_per_minute: NonZeroU32,
+    /// Requests a minute that hold, order or pay, counted likewise.
+    pub money_per_minute: NonZeroU32,
     /// Registrations a minute from one address.
     pub register_per_minute: NonZeroU32,
     /// Attempts to sign in a minute from one address, and as many to use or get mailed links.
@@ -75,6 +81,9 @@ const fn at_least_one(count: u32) -> NonZeroU32 {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            reads_per_minute: at_least_one(1_200),
+            writes_per_minute: at_least_one(240),
+            money_per_minute: at_least_one(60),
             register_per_minute: at_least_one(10),
             login_per_minute: at_least_one(20),
             login_per_email_per_minute: at_least_one(10),
@@ -178,6 +187,9 @@ fn origins(settings: &mut Settings) -> Vec<String> {
 impl Limits {
     fn read(settings: &mut Settings) -> Option<Self> {
         let default = Self::default();
+        let reads = settings.or("limit_reads_per_minute", default.reads_per_minute);
+        let writes = settings.or("limit_writes_per_minute", default.writes_per_minute);
+        let money = settings.or("limit_money_per_minute", default.money_per_minute);
         let register = settings.or("limit_register_per_minute", default.register_per_minute);
         let login = settings.or("limit_login_per_minute", default.login_per_minute);
         let email = settings.or("limit_login_per_email_per_minute", default.login_per_email_per_minute);
@@ -189,6 +201,9 @@ impl Limits {
         let queue = settings.or("limit_password_queue", default.password_queue);
         let wait_ms = settings.or("limit_password_wait_ms", 5_000_u64);
         Some(Self {
+            reads_per_minute: reads?,
+            writes_per_minute: writes?,
+            money_per_minute: money?,
             register_per_minute: register?,
             login_per_minute: login?,
             login_per_email_per_minute: email?,

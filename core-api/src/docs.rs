@@ -3,6 +3,7 @@
 
 use actix_web::{App, web};
 use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -11,7 +12,7 @@ use utoipa::{OpenApi as _, ToSchema as _};
 use utoipa_actix_web::AppExt as _;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::http::{PROBLEM_JSON, Problem};
+use crate::http::{PROBLEM_JSON, Problem, is_counted};
 use crate::routes;
 
 #[derive(utoipa::OpenApi)]
@@ -24,7 +25,10 @@ use crate::routes;
             Errors are problem details (RFC 9457) with a stable `code`. Lists come a page at a time: give \
             `next_cursor` back as `cursor`. Money is whole minor units and a currency. Every POST that moves money or \
             stock takes an `Idempotency-Key`, a UUID: sent again with the same body it gets the same answer; with \
-            another body 422; while the first is under way 409."
+            another body 422; while the first is under way 409.\n\n\
+            Requests are counted by account, or by address without one, in three kinds: `read`, `write`, and `money` \
+            for what holds, orders or pays. Each answer says in `RateLimit-Policy` how many a minute there are and in \
+            `RateLimit` how many are left; beyond that it is 429 with `Retry-After`."
     ),
     // What only parameters name is not collected from the routes by itself.
     components(schemas(
@@ -74,6 +78,9 @@ pub fn openapi() -> OpenApi {
         for operation in operations(item) {
             add_path_parameters(operation, &parameters);
             add_problems(operation);
+            if is_counted(path) {
+                add_limits(operation);
+            }
         }
     }
     api
@@ -140,19 +147,49 @@ fn add_problems(operation: &mut Operation) {
         }
     }
     for (status, description) in expected {
-        let problem = ContentBuilder::new()
-            .schema(Some(Ref::from_schema_name(Problem::name())))
-            .build();
-        let response = ResponseBuilder::new()
-            .description(description)
-            .content(PROBLEM_JSON, problem)
-            .build();
         operation
             .responses
             .responses
             .entry(status.to_owned())
-            .or_insert(RefOr::T(response));
+            .or_insert_with(|| RefOr::T(told(description).build()));
     }
+}
+
+fn told(description: &str) -> ResponseBuilder {
+    let problem = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name(Problem::name())))
+        .build();
+    ResponseBuilder::new()
+        .description(description)
+        .content(PROBLEM_JSON, problem)
+}
+
+/// What whoever asks too often is told.
+fn add_limits(operation: &mut Operation) {
+    let header = |schema: Type, description: &str| {
+        HeaderBuilder::new()
+            .schema(Some(ObjectBuilder::new().schema_type(schema)))
+            .description(Some(description))
+            .build()
+    };
+    let wait = header(Type::Integer, "After how many seconds to try again");
+    let policy = header(
+        Type::String,
+        "The rate limit of the kind of request: `\"read\";q=1200;w=60`",
+    );
+    let left = header(
+        Type::String,
+        "What is left of it, and seconds until it is whole: `\"read\";r=1199;t=1`",
+    );
+    let response = told("Asked too often")
+        .header("Retry-After", wait)
+        .header("RateLimit-Policy", policy)
+        .header("RateLimit", left)
+        .build();
+    operation
+        .responses
+        .responses
+        .insert("429".to_owned(), RefOr::T(response));
 }
 
 /// `/docs/`.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::pages::cache::Cache as PageCache;
 use crate::config::{Config, Limits};
-use crate::http::RateLimit;
+use crate::http::{RateLimit, Traffic};
 use crate::identity::Passwords;
 use crate::identity::model::Email;
 use crate::mail::Mailer;
@@ -44,8 +44,11 @@ pub struct State {
 /// Messages that one person may delete in a minute.
 const DELETIONS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
 
-/// Rate limits of what can be done without a session, or asks a room.
+/// Rate limits: of everything by actor, and closer ones of what can be done without a
+/// session, or asks a room.
 pub struct Rates {
+    /// Every request, by who asks and what kind it is.
+    pub traffic: Traffic,
     /// Registrations by address.
     pub register: RateLimit<IpAddr>,
     /// Registrations by the address of the account.
@@ -75,6 +78,7 @@ pub struct Rates {
 impl Rates {
     fn new(limits: &Limits) -> Self {
         Self {
+            traffic: Traffic::new(limits),
             register: RateLimit::per_minute(limits.register_per_minute),
             register_email: RateLimit::per_minute(limits.login_per_email_per_minute),
             login: RateLimit::per_minute(limits.login_per_minute),
@@ -92,6 +96,7 @@ impl Rates {
 
     /// Forgets who has been quiet.
     pub fn tidy(&self) {
+        self.traffic.tidy();
         self.register.tidy();
         self.register_email.tidy();
         self.login.tidy();

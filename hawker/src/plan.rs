@@ -218,7 +218,7 @@ fn is_private(settings: &mut Settings, key: &str) -> bool {
 /// On one's own machine a show of thousands comes from one address, and there is no
 /// HTTPS for a cookie to insist on.
 fn relax(settings: &mut Settings) {
-    for key in ["register", "login", "refresh", "tickets"] {
+    for key in ["reads", "writes", "money", "register", "login", "refresh", "tickets"] {
         settings.set_default(&format!("limit_{key}_per_minute"), UNLIMITED);
     }
     settings.set_default("limit_password_wait_ms", "120000");
@@ -300,19 +300,21 @@ mod tests {
 
     #[test]
     fn limits_per_address_hold_unless_nobody_else_can_come_in() {
-        let per_minute = |http| {
-            Plan::read(&args(http))
-                .expect("read")
-                .api
-                .limits
-                .register_per_minute
-                .get()
+        let per_minute = |limits: &core_api::Limits| {
+            [
+                limits.reads_per_minute,
+                limits.writes_per_minute,
+                limits.money_per_minute,
+                limits.register_per_minute,
+                limits.login_per_minute,
+                limits.refresh_per_minute,
+                limits.tickets_per_minute,
+            ]
+            .map(std::num::NonZeroU32::get)
         };
-        assert_eq!(per_minute("127.0.0.1:0"), 1_000_000);
-        assert_eq!(
-            per_minute("0.0.0.0:0"),
-            core_api::Limits::default().register_per_minute.get()
-        );
+        let planned = |http| per_minute(&Plan::read(&args(http)).expect("read").api.limits);
+        assert_eq!(planned("127.0.0.1:0"), [1_000_000; 7]);
+        assert_eq!(planned("0.0.0.0:0"), per_minute(&core_api::Limits::default()));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The one middleware around every route: cross-origin rules, the request's id, problem
-//! details for every error, security headers, and the request's metrics.
+//! The one middleware around every route: cross-origin rules, rate limits, the request's
+//! id, problem details for every error, security headers, and the request's metrics.
 
 use std::time::Instant;
 
@@ -56,18 +56,31 @@ pub async fn answer(
     }
     let id = request.extensions().get().map(|id: &tracing_actix_web::RequestId| **id);
     let request_id = id.as_ref().map(ToString::to_string);
-    let cross_origin = request
-        .app_data::<web::Data<State>>()
+    let state = request.app_data::<web::Data<State>>().cloned();
+    let cross_origin = state
+        .as_ref()
         .and_then(|state| origin::allowed_header(request.head(), &state.config));
+    let mut allowance = None;
     let response = if origin::is_preflight(request.head()) {
         request.into_response(HttpResponse::NoContent().finish())
     } else {
-        within(id, next.call(request)).await?.map_into_boxed_body()
+        let admitted = state.map_or(Ok(()), |state| {
+            let (told, admitted) = state.rates.traffic.count(request.request(), &state);
+            allowance = told;
+            admitted
+        });
+        match admitted {
+            Ok(()) => within(id, next.call(request)).await?.map_into_boxed_body(),
+            Err(refused) => request.error_response(refused),
+        }
     };
     let mut response = with_problem(response, request_id.clone());
     let headers = response.headers_mut();
     if let Some(id) = request_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
         headers.insert(REQUEST_ID, id);
+    }
+    if let Some(allowance) = allowance {
+        allowance.add_to(headers);
     }
     origin::add_headers(headers, cross_origin, &method);
     add_security_headers(headers);

@@ -11,6 +11,7 @@ mod page;
 mod rate;
 pub mod request;
 pub mod rules;
+mod traffic;
 mod who;
 
 pub use answer::{AllowedMethods, METRICS, answer, no_route};
@@ -20,4 +21,5 @@ pub use error::{Error, PROBLEM_JSON, Problem, Result, problem};
 pub use origin::require_origin;
 pub use page::{Created, List, Page};
 pub use rate::{RateLimit, address_key};
+pub use traffic::{Traffic, is_counted};
 pub use who::{Admin, Caller, Confirmed, MaybeCaller, Owner, Shopkeeper};

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 
 use governor::clock::{Clock, DefaultClock};
+use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use shared::error::{ErrorCode, Refusal};
@@ -16,23 +17,25 @@ const KEYS_MAX: usize = 100_000;
 
 /// A limit for each key.
 pub struct RateLimit<K: Hash + Eq + Clone> {
-    limiter: RateLimiter<K, DashMapStateStore<K>, DefaultClock>,
+    limiter: RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>,
 }
 
 impl<K: Hash + Eq + Clone> RateLimit<K> {
     /// `per_minute` for each key.
     #[must_use]
     pub fn per_minute(per_minute: NonZeroU32) -> Self {
-        Self {
-            limiter: RateLimiter::dashmap(Quota::per_minute(per_minute)),
-        }
+        Self::of(Quota::per_minute(per_minute))
     }
 
     /// `per_hour` for each key.
     #[must_use]
     pub fn per_hour(per_hour: NonZeroU32) -> Self {
+        Self::of(Quota::per_hour(per_hour))
+    }
+
+    fn of(quota: Quota) -> Self {
         Self {
-            limiter: RateLimiter::dashmap(Quota::per_hour(per_hour)),
+            limiter: RateLimiter::dashmap(quota).with_middleware(),
         }
     }
 
@@ -42,17 +45,26 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
     /// `RateLimited`, with the time to wait; `Overloaded` when more keys are active than
     /// can be remembered.
     pub fn check(&self, key: &K) -> Result<()> {
+        self.count(key).map(drop)
+    }
+
+    /// Counts one for `key`: how many more there are at once.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn count(&self, key: &K) -> Result<u32> {
         if self.limiter.len() >= KEYS_MAX {
             self.tidy();
             if self.limiter.len() >= KEYS_MAX {
                 return Err(Refusal::from(ErrorCode::Overloaded).retry_after_ms(60_000).into());
             }
         }
-        self.limiter.check_key(key).map_err(|denied| {
+        let left = self.limiter.check_key(key).map_err(|denied| {
             let wait = denied.wait_time_from(DefaultClock::default().now());
             let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-            Refusal::from(ErrorCode::RateLimited).retry_after_ms(ms).into()
-        })
+            Refusal::from(ErrorCode::RateLimited).retry_after_ms(ms)
+        })?;
+        Ok(left.remaining_burst_capacity())
     }
 
     /// Forgets keys that are back at their full allowance.

@@ -81,6 +81,14 @@ fn bearer(request: &HttpRequest) -> Result<Option<String>> {
         .ok_or_else(|| Refusal::new(ErrorCode::Unauthenticated, "Send `Authorization: Bearer` and a token").into())
 }
 
+/// The account that a request's token was signed for, for counting alone: nobody has asked
+/// whether its session is still good. `None`: no token, or none of ours.
+pub(super) fn signed_for(request: &HttpRequest, state: &State) -> Option<UserId> {
+    let token = bearer(request).ok().flatten()?;
+    let access = state.config.token_key.verify::<Access>(&token).ok()?;
+    Some(access.claims.sub)
+}
+
 async fn authenticate(state: &State, token: &str) -> Result<(Caller, Standing)> {
     let access = state.config.token_key.verify::<Access>(token)?.claims;
     let standing = identity::standing(&state.db, access.sub, access.sid).await?;

@@ -75,6 +75,9 @@ impl App {
         let plenty = NonZeroU32::MAX;
         config.workers = 2;
         config.cookie_secure = false;
+        config.limits.reads_per_minute = plenty;
+        config.limits.writes_per_minute = plenty;
+        config.limits.money_per_minute = plenty;
         config.limits.register_per_minute = plenty;
         config.limits.login_per_minute = plenty;
         config.limits.login_per_email_per_minute = plenty;

@@ -156,6 +156,11 @@ async fn the_description_is_whole() {
                 operation["responses"]["default"]["content"]["application/problem+json"].is_object(),
                 "{at}"
             );
+            let too_often = &operation["responses"]["429"]["headers"];
+            let is_probe = matches!(path.as_str(), "/healthz" | "/readyz");
+            for name in ["Retry-After", "RateLimit", "RateLimit-Policy"] {
+                assert_ne!(too_often[name].is_object(), is_probe, "{at}: {name}");
+            }
             assert!(
                 operation["summary"].is_string() || operation["description"].is_string(),
                 "{at}"

@@ -16,6 +16,7 @@ mod http;
 mod identity;
 mod jobs;
 mod late_payments;
+mod limits;
 mod mail;
 mod market;
 mod moderation;

@@ -87,6 +87,9 @@ impl World {
         let live_url = format!("ws://{}/ws", engine.addr());
         let mut config = core_api::Config::new(ANY_PORT, testkit::token_key(), live_url);
         config.workers = 2;
+        config.limits.reads_per_minute = NonZeroU32::MAX;
+        config.limits.writes_per_minute = NonZeroU32::MAX;
+        config.limits.money_per_minute = NonZeroU32::MAX;
         config.limits.register_per_minute = NonZeroU32::MAX;
         config.limits.login_per_minute = NonZeroU32::MAX;
         config.limits.login_per_email_per_minute = NonZeroU32::MAX;

@@ -10,15 +10,18 @@ use super::{Binaries, Program, free_port};
 
 /// The signing secret of the processes that are started here, and of nothing else.
 const TOKEN_SECRET: &str = "processes-under-test-sign-with-this-alone";
-/// Per minute and address: as good as none.
+/// Per minute and address or account: as good as none.
 const UNLIMITED: &str = "1000000";
-const PER_ADDRESS: [&str; 7] = [
+const LIFTED: [&str; 10] = [
+    "HAWKER_LIMIT_READS_PER_MINUTE",
+    "HAWKER_LIMIT_WRITES_PER_MINUTE",
+    "HAWKER_LIMIT_MONEY_PER_MINUTE",
     "HAWKER_LIMIT_REGISTER_PER_MINUTE",
     "HAWKER_LIMIT_LOGIN_PER_MINUTE",
     "HAWKER_LIMIT_LOGIN_PER_EMAIL_PER_MINUTE",
     "HAWKER_LIMIT_REFRESH_PER_MINUTE",
     "HAWKER_LIMIT_TICKETS_PER_MINUTE",
-    "HAWKER_LIMIT_CONNECTIONS_PER_ADDRESS",
+    "HAWKER_LIMIT_CONNECTIONS_LIFTED",
     "HAWKER_LIMIT_PASSWORD_QUEUE",
 ];
 
@@ -143,7 +146,7 @@ impl Apart {
         if place.database_forgets {
             command.env("HAWKER_ALLOW_UNSAFE_DATABASE", "true");
         }
-        for limit in PER_ADDRESS {
+        for limit in LIFTED {
             command.env(limit, UNLIMITED);
         }
         command.envs(place.settings.iter().map(|(name, value)| (name, value)));

@@ -1,0 +1,222 @@
+//! How often one actor may ask, whatever for. Every request counts for its account, or
+//! without one for its address, in the class of what it does; one's limit is never
+//! another's. What each actor has left is told with every answer, as the IETF's draft
+//! "`RateLimit` header fields for HTTP" has it. Decides nothing about permission.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::Method;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use shared::error::ErrorCode;
+use shared::ids::UserId;
+
+use super::who::signed_for;
+use super::{Error, RateLimit, Result, address_key, client_address};
+use crate::config::Limits;
+use crate::state::State;
+
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LEFT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// What all allowances are counted over.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// Whether requests to `path` count. Who asks whether the service lives is always answered:
+/// a busy neighbour must not take it out of service.
+#[must_use]
+pub fn is_counted(path: &str) -> bool {
+    !matches!(path, "/healthz" | "/readyz")
+}
+
+/// What a request does, as far as its cost goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Read,
+    Write,
+    /// Holds stock for somebody, orders, pays.
+    Money,
+}
+
+impl Class {
+    fn of(method: &Method, path: &str) -> Self {
+        let first = path.split('/').nth(1).unwrap_or_default();
+        match *method {
+            Method::GET | Method::HEAD | Method::OPTIONS => Self::Read,
+            _ if matches!(first, "orders" | "flash-sales") => Self::Money,
+            _ => Self::Write,
+        }
+    }
+}
+
+/// Who asks. A token of ours is enough to count for its account: it cannot be made up, and
+/// whether it is still good is asked later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Actor {
+    Account(UserId),
+    Address(IpAddr),
+}
+
+impl Actor {
+    fn of(request: &HttpRequest, state: &State) -> Self {
+        signed_for(request, state).map_or_else(
+            || Self::Address(address_key(client_address(request, &state.config))),
+            Self::Account,
+        )
+    }
+}
+
+/// What an actor was allowed, for the answer's headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    policy: String,
+    left: String,
+}
+
+impl Told {
+    pub(super) fn add_to(self, headers: &mut HeaderMap) {
+        for (name, text) in [(POLICY, self.policy), (LEFT, self.left)] {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// So many requests of one class a minute for each actor. Accounts and addresses are
+/// remembered apart: a flood from many addresses leaves the room for accounts alone.
+struct Allowance {
+    name: &'static str,
+    per_minute: NonZeroU32,
+    accounts: RateLimit<UserId>,
+    addresses: RateLimit<IpAddr>,
+}
+
+impl Allowance {
+    fn new(name: &'static str, per_minute: NonZeroU32) -> Self {
+        Self {
+            name,
+            per_minute,
+            accounts: RateLimit::per_minute(per_minute),
+            addresses: RateLimit::per_minute(per_minute),
+        }
+    }
+
+    fn count(&self, actor: Actor) -> (Option<Told>, Result<()>) {
+        let counted = match actor {
+            Actor::Account(id) => self.accounts.count(&id),
+            Actor::Address(address) => self.addresses.count(&address),
+        };
+        match counted {
+            Ok(left) => (Some(self.told(left, self.until_whole(left))), Ok(())),
+            Err(Error::Refused(refusal)) if refusal.code == ErrorCode::RateLimited => {
+                // The same moment as `Retry-After`.
+                let wait = refusal.retry_after_ms.unwrap_or_default().div_ceil(1_000).max(1);
+                (Some(self.told(0, wait)), Err(refusal.into()))
+            }
+            Err(other) => (None, Err(other)),
+        }
+    }
+
+    /// In how many seconds nothing is missing any more, rounded up.
+    fn until_whole(&self, left: u32) -> u64 {
+        let of = u64::from(self.per_minute.get());
+        let missing = of.saturating_sub(u64::from(left));
+        (missing * WINDOW.as_secs()).div_ceil(of)
+    }
+
+    fn told(&self, left: u32, seconds: u64) -> Told {
+        let Self { name, per_minute, .. } = self;
+        Told {
+            policy: format!("\"{name}\";q={per_minute};w={}", WINDOW.as_secs()),
+            left: format!("\"{name}\";r={left};t={seconds}"),
+        }
+    }
+
+    fn tidy(&self) {
+        self.accounts.tidy();
+        self.addresses.tidy();
+    }
+}
+
+/// The allowances of all actors, in this process.
+pub struct Traffic {
+    read: Allowance,
+    write: Allowance,
+    money: Allowance,
+}
+
+impl Traffic {
+    /// Nobody has used anything up.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            read: Allowance::new("read", limits.reads_per_minute),
+            write: Allowance::new("write", limits.writes_per_minute),
+            money: Allowance::new("money", limits.money_per_minute),
+        }
+    }
+
+    /// Counts a request: what its sender is told of their allowance, and whether it may
+    /// go on (`RateLimited`, `Overloaded`).
+    pub(super) fn count(&self, request: &HttpRequest, state: &State) -> (Option<Told>, Result<()>) {
+        if !is_counted(request.path()) {
+            return (None, Ok(()));
+        }
+        let allowance = match Class::of(request.method(), request.path()) {
+            Class::Read => &self.read,
+            Class::Write => &self.write,
+            Class::Money => &self.money,
+        };
+        allowance.count(Actor::of(request, state))
+    }
+
+    /// Forgets actors that are back at their full allowance.
+    pub fn tidy(&self) {
+        self.read.tidy();
+        self.write.tidy();
+        self.money.tidy();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_orders_or_pays_is_money_and_looking_at_it_is_reading() {
+        let class = |method: &Method, path| Class::of(method, path);
+        assert_eq!(class(&Method::POST, "/orders"), Class::Money);
+        assert_eq!(class(&Method::POST, "/orders/checkout"), Class::Money);
+        assert_eq!(class(&Method::POST, "/orders/1/payments/2/confirm"), Class::Money);
+        assert_eq!(class(&Method::DELETE, "/flash-sales/1/holds/2"), Class::Money);
+        assert_eq!(class(&Method::GET, "/orders/1/receipt"), Class::Read);
+        assert_eq!(class(&Method::HEAD, "/products"), Class::Read);
+        assert_eq!(class(&Method::PATCH, "/seller/products/1"), Class::Write);
+        // What nobody has heard of changes something, until it is known better.
+        assert_eq!(class(&Method::TRACE, "/products"), Class::Write);
+    }
+
+    #[test]
+    fn what_is_left_and_when_it_is_whole_is_told() {
+        let allowance = Allowance::new("write", NonZeroU32::new(2).expect("two"));
+        let actor = Actor::Address(IpAddr::from([192, 0, 2, 1]));
+        let told = |(told, admitted): (Option<Told>, Result<()>)| (told.expect("told").left, admitted.is_ok());
+        assert_eq!(told(allowance.count(actor)), ("\"write\";r=1;t=30".to_owned(), true));
+        assert_eq!(told(allowance.count(actor)), ("\"write\";r=0;t=60".to_owned(), true));
+        let (told, admitted) = allowance.count(actor);
+        assert_eq!(admitted.map_err(|error| error.code()), Err(ErrorCode::RateLimited));
+        let told = told.expect("told");
+        assert_eq!(told.policy, "\"write\";q=2;w=60");
+        assert!(told.left.starts_with("\"write\";r=0;t="), "{told:?}");
+    }
+
+    #[test]
+    fn an_allowance_without_end_is_counted_like_another() {
+        let allowance = Allowance::new("read", NonZeroU32::MAX);
+        assert_eq!(allowance.until_whole(u32::MAX - 1), 1);
+        assert_eq!(allowance.until_whole(0), 60);
+    }
+}
