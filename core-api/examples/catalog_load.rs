@@ -3,10 +3,15 @@
 //!
 //!     cargo run --release -p core-api --example catalog_load -- [products] [seconds]
 //!
-//! It prints figures and, at the end, the plan of each kind of search. Postgres is the
+//! It prints figures and, at the end and to the standard error, the plan of each kind of
+//! search. It fails when a kind of search is too slow. Postgres is the
 //! tests' own, in memory; client and server share the machine, which should be idle.
 
-#![allow(clippy::print_stdout, reason = "this is what the program is for")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is what the program is for"
+)]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -63,7 +68,7 @@ const FILL: [&str; 6] = [
        from generate_series(1, $1) i
        join (select id, currency, row_number() over (order by id) - 1 as n from sellers) s on s.n = i % ($1 / 500)",
     "insert into product_variants (id, product_id, sku, options, price_minor, on_hand)
-     select gen_random_uuid(), md5('product ' || i)::uuid, 'SKU-' || i || '-' || v, jsonb_build_object('Size', v),
+     select gen_random_uuid(), md5('product ' || i)::uuid, 'SKU-' || i || '-' || v, jsonb_build_object('Size', v::text),
             500 + i * 31 % 20000, case when i % 10 = 0 then 0 else 20 end
        from generate_series(1, $1) i, generate_series(1, 2) v",
     "update products set option_axes = '{Size}' where $1 > 0",
@@ -102,9 +107,9 @@ async fn fill(pool: &PgPool, products: i32) -> Result<()> {
             .await
             .context(statement)?;
     }
-    sqlx::raw_sql("truncate product_changes; vacuum analyze")
-        .execute(&mut *conn)
-        .await?;
+    for statement in ["truncate product_changes", "vacuum analyze"] {
+        sqlx::raw_sql(statement).execute(&mut *conn).await?;
+    }
     println!("{products} products written in {:.1} s", began.elapsed().as_secs_f64());
     Ok(())
 }
@@ -314,7 +319,8 @@ async fn plans(url: &str) -> Result<()> {
     ]);
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
     for (name, make) in kinds() {
-        println!("\n== {name}");
+        // Beside the plans, which come as the database's notices.
+        eprintln!("\n== {name}");
         search(&pool, &make(2))
             .await
             .map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
