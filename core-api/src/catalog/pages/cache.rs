@@ -257,7 +257,7 @@ mod tests {
             assert_eq!(text(&outcome.await), "one");
         };
         let asking = futures_util::future::join_all((0..200).map(|_| ask()));
-        tokio::join!(asking, async { gate.add_permits(1) });
+        tokio::join!(asking, async { gate.add_permits(200) });
         assert_eq!(readings.into_inner(), 1);
     }
 
