@@ -1,6 +1,7 @@
 //! core-api against a real server and a real Postgres, each test in a database of its own.
 
 mod adjustments;
+mod authorisation;
 mod bus;
 mod catalog;
 mod categories;

@@ -1,0 +1,220 @@
+//! The rows that a line of the matrix names.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use shared::ids::UserId;
+use sqlx::PgPool;
+use testkit::fixtures::{self, Shop};
+use uuid::Uuid;
+
+use crate::harness::{App, Session};
+
+/// The name that is no row, and nothing in a body: with it nobody's address is confirmed.
+pub const UNCONFIRMED: &str = "unconfirmed";
+
+/// Runs a statement whose parameters are these ids.
+pub async fn run(pool: &PgPool, sql: &'static str, ids: &[Uuid]) {
+    let query = ids.iter().fold(sqlx::query(sql), |query, id| query.bind(*id));
+    let done = query.execute(pool).await;
+    let done = done.unwrap_or_else(|error| panic!("{error}: {sql}"));
+    assert_eq!(done.rows_affected(), 1, "{sql}");
+}
+
+/// The rows of one shop and of the buyer.
+pub struct Rows<'a> {
+    app: &'a App,
+    shop: Shop,
+    buyer: &'a Session,
+    made: BTreeMap<String, String>,
+}
+
+impl<'a> Rows<'a> {
+    pub fn of(app: &'a App, shop: Shop, buyer: &'a Session) -> Self {
+        Self {
+            app,
+            shop,
+            buyer,
+            made: BTreeMap::new(),
+        }
+    }
+
+    /// Makes each of these.
+    pub async fn make(mut self, names: &[&str]) -> BTreeMap<String, String> {
+        for name in names {
+            if !self.made.contains_key(*name) {
+                let row = self.row(name).await;
+                self.made.insert((*name).to_owned(), row);
+            }
+        }
+        self.made
+    }
+
+    async fn row(&self, name: &str) -> String {
+        let shop = &self.shop;
+        match name {
+            UNCONFIRMED => String::new(),
+            "shop" => shop.seller.0.to_string(),
+            "product" => shop.product.to_string(),
+            "variant" => shop.variant.to_string(),
+            "stream" => shop.stream.to_string(),
+            "user" => self.user("Viewer").await.to_string(),
+            "email" => {
+                self.text("select email from users where id = $1", self.buyer.id.0)
+                    .await
+            }
+            "handle" => {
+                let handle = "select handle from profiles where user_id = $1";
+                self.text(handle, self.buyer.id.0).await
+            }
+            "new_email" => format!("{}@test.hawker.example", Uuid::now_v7().simple()),
+            "slug" => format!("bowls-{}", Uuid::now_v7().simple()),
+            "external_key" => {
+                let key = Uuid::now_v7().to_string();
+                let set = sqlx::query("update products set external_key = $2 where id = $1");
+                let set = set.bind(shop.product.0).bind(&key).execute(&self.app.db.pool);
+                set.await.expect("the key is set");
+                key
+            }
+            "address" => fixtures::address(&self.app.db.pool, self.buyer.id).await.to_string(),
+            "checkout" | "order" | "delivered" | "payment" | "item" | "review" | "sale" | "hold" => {
+                self.bought(name).await
+            }
+            _ => self.inserted(name).await,
+        }
+    }
+
+    async fn user(&self, name: &str) -> UserId {
+        fixtures::user(&self.app.db.pool, name).await
+    }
+
+    async fn text(&self, sql: &'static str, id: Uuid) -> String {
+        let text = sqlx::query_scalar(sql).bind(id).fetch_one(&self.app.db.pool).await;
+        text.expect("the row is there")
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> String {
+        let made: Value = self.buyer.post_once(path, Uuid::now_v7(), body).await.created();
+        let id = made.get("reservation").unwrap_or(&made["id"]);
+        id.as_str().expect("an id").to_owned()
+    }
+
+    /// What comes of buying, over the API.
+    async fn bought(&self, name: &str) -> String {
+        match name {
+            "sale" => {
+                let sale = Uuid::now_v7();
+                let (stream, seller, variant) = (self.shop.stream.0, self.shop.seller.0, self.shop.variant.0);
+                let open = "select open_flash_sale($1, $2, $3, $4, 5, 500, 2, 600, now(), now() + interval '1 hour')";
+                run(&self.app.db.pool, open, &[sale, stream, seller, variant]).await;
+                sale.to_string()
+            }
+            "hold" => {
+                let path = format!("/flash-sales/{}/holds", self.made["sale"]);
+                self.post(&path, &json!({"quantity": 1})).await
+            }
+            "checkout" => {
+                let address = fixtures::address(&self.app.db.pool, self.buyer.id).await;
+                let items = json!([{"variant_id": self.shop.variant, "quantity": 1}]);
+                let body = json!({"address_id": address, "items": items});
+                self.post("/orders/checkout", &body).await
+            }
+            "order" => {
+                let checkout = Box::pin(self.bought("checkout")).await;
+                self.post("/orders", &json!({"checkout_id": checkout})).await
+            }
+            "payment" => {
+                let path = format!("/orders/{}/payments", self.made["order"]);
+                self.post(&path, &json!({"token": "test_second_step"})).await
+            }
+            _ => {
+                let order: Uuid = Box::pin(self.bought("order")).await.parse().expect("an id");
+                let deliver = "update orders set status = 'delivered', paid_at = now() where id = $1";
+                run(&self.app.db.pool, deliver, &[order]).await;
+                if name == "delivered" {
+                    return order.to_string();
+                }
+                let item = self
+                    .text("select id::text from order_items where order_id = $1", order)
+                    .await;
+                if name == "item" {
+                    return item;
+                }
+                let path = format!("/products/{}/reviews", self.shop.product);
+                self.post(&path, &json!({"order_item_id": item, "rating": 5})).await
+            }
+        }
+    }
+
+    /// What a statement makes: a new row, or the secret of a new one.
+    async fn inserted(&self, name: &str) -> String {
+        let id = Uuid::now_v7();
+        let (seller, owner, stream) = (self.shop.seller.0, self.shop.owner.0, self.shop.stream.0);
+        let buyer = self.buyer.id.0;
+        let (sql, ids): (&'static str, Vec<Uuid>) = match name {
+            "session" | "refresh" => (REFRESH_TOKEN, vec![id, buyer]),
+            "email_link" => (EMAIL_LINK, vec![id, self.user("Reader").await.0]),
+            "password_link" => (PASSWORD_LINK, vec![id, self.user("Reader").await.0]),
+            "applicant" => (PENDING_SHOP, vec![id, self.user("Applicant").await.0]),
+            "suspended" => (SUSPENDED_SHOP, vec![id, self.user("Suspended").await.0]),
+            "category" => (CATEGORY, vec![id]),
+            "sized" => (SIZED_PRODUCT, vec![id, seller]),
+            "import" => (IMPORT, vec![id, seller, owner]),
+            "profile" => (SHIPPING_PROFILE, vec![id, seller]),
+            "scheduled" => (SCHEDULED_SHOW, vec![id, seller]),
+            "ended" => (ENDED_SHOW, vec![id, seller]),
+            "ban" => (BAN, vec![id, seller, self.user("Banned").await.0, owner]),
+            "word" => (WORD, vec![id, seller, owner]),
+            "moderator" => (MODERATOR, vec![id, seller, self.user("Helper").await.0, owner]),
+            "message" => (MESSAGE, vec![id, stream, buyer]),
+            "held" => (HELD_MESSAGE, vec![id, stream, buyer]),
+            "report" => (REPORT, vec![id, stream, buyer, owner]),
+            _ => panic!("what is ${name}?"),
+        };
+        run(&self.app.db.pool, sql, &ids).await;
+        id.to_string()
+    }
+}
+
+const REFRESH_TOKEN: &str = "insert into refresh_tokens (id, family_id, user_id, token_hash, expires_at)
+    values ($1, $1, $2, sha256(convert_to($1::text, 'UTF8')), now() + interval '1 day')";
+const EMAIL_LINK: &str = "insert into mailed_links (user_id, purpose, email, token_hash, expires_at)
+    select id, 'email', email, sha256(convert_to($1::text, 'UTF8')), now() + interval '1 day'
+      from users where id = $2";
+const PASSWORD_LINK: &str = "insert into mailed_links (user_id, purpose, email, token_hash, expires_at)
+    select id, 'password', email, sha256(convert_to($1::text, 'UTF8')), now() + interval '1 day'
+      from users where id = $2";
+const PENDING_SHOP: &str = "insert into sellers (id, user_id, shop_name, slug, country, currency)
+    values ($1, $2, 'New Shop', 'shop-' || $1, 'DE', 'EUR')";
+const SUSPENDED_SHOP: &str = "insert into sellers (id, user_id, shop_name, slug, country, currency, status, decided_at)
+    values ($1, $2, 'Old Shop', 'shop-' || $1, 'DE', 'EUR', 'suspended', now())";
+const CATEGORY: &str = "insert into categories (id, name, slug) values ($1, 'Bowls', 'bowls-' || $1)";
+const SIZED_PRODUCT: &str = "with p as (
+        insert into products (id, seller_id, title, currency, status, option_axes)
+        values ($1, $2, 'Shirt', 'EUR', 'active', '{Size}') returning id)
+    insert into product_variants (id, product_id, sku, options, price_minor, on_hand)
+    select gen_random_uuid(), id, 'SHIRT-S', '{\"Size\": \"S\"}', 1000, 0 from p";
+const IMPORT: &str =
+    "insert into product_imports (id, seller_id, user_id, status, total_lines, done_lines, created, finished_at)
+    values ($1, $2, $3, 'done', 1, 1, 1, now())";
+const SHIPPING_PROFILE: &str = "insert into shipping_profiles (id, seller_id, name, base_minor, currency)
+    values ($1, $2, 'Parcel', 499, 'EUR')";
+const SCHEDULED_SHOW: &str = "insert into streams (id, seller_id, title, scheduled_at)
+    values ($1, $2, 'Next Show', now() + interval '1 hour')";
+const ENDED_SHOW: &str = "with s as (
+        insert into streams (id, seller_id, title, status, scheduled_at, started_at, ended_at, summarised)
+        values ($1, $2, 'Past Show', 'ended', now(), now(), now(), true) returning id)
+    insert into stream_summaries
+    select id, 1, 1, 1, 0, 0, 0, '{}' from s";
+const BAN: &str = "insert into banned_viewers (id, seller_id, user_id, banned_by) values ($1, $2, $3, $4)";
+const WORD: &str = "insert into blocked_words (id, seller_id, word, folded, matching, action, created_by)
+    values ($1, $2, 'fake', 'fake', 'word', 'hold', $3)";
+const MODERATOR: &str = "insert into moderators (id, seller_id, user_id, rights, appointed_by)
+    values ($1, $2, $3, '{mute}', $4)";
+const MESSAGE: &str = "insert into stream_chat_messages (id, stream_id, epoch, seq, user_id, text, created_at)
+    values ($1, $2, 1, 1, $3, 'hello', now())";
+const HELD_MESSAGE: &str =
+    "insert into chat_reviews (message_id, stream_id, user_id, request_id, body_hash, text, cause)
+    values ($1, $2, $3, $1, 1, 'fake', 'word')";
+const REPORT: &str = "insert into chat_reports (id, stream_id, message_id, author_id, reporter_id, reason, text)
+    values ($1, $2, $1, $3, $4, 'scam', 'send me your card')";

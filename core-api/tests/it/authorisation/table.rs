@@ -1,0 +1,182 @@
+//! Who may do what: one line an operation, written by hand and never derived from the code.
+//!
+//! A line is a method, a path, the status for each of [`super::world::ACTORS`], and a
+//! body. `$name` stands for a row that the world makes for the line. All of them act on the
+//! seller's rows; the suspended seller acts on the same rows of their own shop. Rows of a
+//! buyer are the first buyer's. An operation may have several lines, of different bodies.
+//!
+//! Lists that let several in `show` a row: `own` is a 200 that has it, and a 200 has it not.
+
+pub const TABLE: &str = r#"
+# method path                                   nobody buyer other seller stranger suspended admin   body
+# The service
+GET    /healthz                                 200 200 200 200 200 200 200
+GET    /readyz                                  200 200 200 200 200 200 200
+GET    /openapi.json                            200 200 200 200 200 200 200
+
+# Accounts and sessions
+POST   /auth/register                           201 201 201 201 201 201 201  {"email": "$new_email", "password": "correct horse", "display_name": "Somebody"}
+POST   /auth/login                              200 200 200 200 200 200 200  {"email": "$email", "password": "correct horse"}
+POST   /auth/refresh                            200 200 200 200 200 200 200  {"refresh_token": "$refresh"}
+POST   /auth/logout                             204 204 204 204 204 204 204  {"refresh_token": "$refresh"}
+POST   /auth/logout/everywhere                  401 204 204 204 204 204 204
+GET    /auth/sessions                           401 own 200 200 200 200 200  shows $session
+DELETE /auth/sessions/$session                  401 204 404 404 404 404 404
+GET    /auth/me                                 401 own 200 200 200 200 200  shows $email
+PATCH  /auth/profile                            401 200 200 200 200 200 200  {"bio": "Here for the bowls"}
+GET    /profiles/$handle                        200 200 200 200 200 200 200
+POST   /auth/email                              401 202 202 202 202 202 202  {"email": "$new_email", "password": "correct horse"}
+POST   /auth/email/confirm                      204 204 204 204 204 204 204  {"token": "$email_link"}
+POST   /auth/email/verification                 401 202 202 202 202 202 202  $unconfirmed
+POST   /auth/password                           401 204 204 204 204 204 204  {"current_password": "correct horse", "password": "battery staple"}
+POST   /auth/password/reset                     202 202 202 202 202 202 202  {"email": "$email"}
+POST   /auth/password/reset/confirm             204 204 204 204 204 204 204  {"token": "$password_link", "password": "battery staple"}
+GET    /auth/export                             401 own 200 200 200 200 200  shows $address
+POST   /auth/leave                              401 204 204 409 409 409 204  {"password": "correct horse"}
+GET    /users/addresses                         401 own 200 200 200 200 200  shows $address
+POST   /users/addresses                         401 201 201 201 201 201 201  {"recipient": "Test Buyer", "line1": "1 Quay Street", "city": "Hamburg", "postal_code": "20457", "country": "DE"}
+PATCH  /users/addresses/$address                401 200 404 404 404 404 404  {"city": "Bremen"}
+DELETE /users/addresses/$address                401 204 404 404 404 404 404
+POST   /users/addresses/$address/default        401 200 404 404 404 404 404  {"kind": "shipping"}
+GET    /users/reviews                           401 own 200 200 200 200 200  shows $review
+
+# What admins do to accounts
+GET    /admin/users                             401 403 403 403 403 403 200
+GET    /admin/users/$user                       401 403 403 403 403 403 200
+POST   /admin/users/$user/suspend               401 403 403 403 403 403 200  {}
+POST   /admin/users/$user/reinstate             401 403 403 403 403 403 200  {}
+POST   /admin/users/$user/confirm-email         401 403 403 403 403 403 200  {}
+
+# Shops
+POST   /sellers/apply                           401 201 201 409 409 409 201  {"shop_name": "New Shop", "country": "DE", "currency": "EUR"}
+GET    /sellers/$shop                           200 200 200 200 200 404 200
+GET    /sellers/$shop/products                  200 200 200 200 200 404 200
+POST   /sellers/$shop/follow                    401 204 204 204 204 404 204
+DELETE /sellers/$shop/follow                    401 204 204 204 204 204 204
+GET    /admin/sellers                           401 403 403 403 403 403 200
+POST   /admin/sellers/$applicant/approve        401 403 403 403 403 403 200  {}
+POST   /admin/sellers/$applicant/reject         401 403 403 403 403 403 200  {}
+POST   /admin/sellers/$shop/suspend             401 403 403 403 403 403 200  {}
+POST   /admin/sellers/$suspended/reinstate      401 403 403 403 403 403 200  {}
+
+# Categories
+GET    /categories                              200 200 200 200 200 200 200
+GET    /admin/categories                        401 403 403 403 403 403 200
+POST   /admin/categories                        401 403 403 403 403 403 201  {"name": "Bowls", "slug": "$slug"}
+PATCH  /admin/categories/$category              401 403 403 403 403 403 200  {"name": "Dishes"}
+DELETE /admin/categories/$category              401 403 403 403 403 403 204
+
+# Products, as everybody sees them
+GET    /products                                200 200 200 200 200 200 200
+GET    /products/$product                       200 200 200 200 200 404 200
+GET    /products/$product/reviews               200 200 200 200 200 404 200
+
+# Products of a shop
+GET    /seller/products                         401 403 403 own 200 403 403  shows $product
+POST   /seller/products                         401 403 403 201 201 403 403  {"title": "Mug", "variants": [{"sku": "MUG", "price_minor": 1999, "on_hand": 1}]}
+GET    /seller/products/$product                401 403 403 200 404 403 403
+PATCH  /seller/products/$product                401 403 403 200 404 403 403  {"title": "Cup"}
+PUT    /seller/products/$product/options        401 403 403 200 404 403 403  {"option_axes": ["Size"], "variants": [{"id": "$variant", "options": {"Size": "S"}}]}
+POST   /seller/products/$sized/variants         401 403 403 201 404 403 403  {"sku": "MUG-2", "options": {"Size": "M"}, "price_minor": 1999, "on_hand": 1}
+PATCH  /seller/variants/$variant                401 403 403 200 404 403 403  {"price_minor": 1899}
+POST   /seller/variants/$variant/stock          401 403 403 200 404 403 403  {"delta": 1}
+GET    /seller/variants/$variant/movements      401 403 403 200 404 403 403
+GET    /seller/products/export                  401 403 403 own 200 403 403  shows $external_key
+GET    /seller/products/imports                 401 403 403 own 200 403 403  shows $import
+POST   /seller/products/imports                 401 403 403 202 202 403 403  product_key,title,sku,price,on_hand\nMUG,Mug,MUG-1,19.99,5\n
+GET    /seller/products/imports/$import         401 403 403 200 404 403 403
+GET    /seller/products/imports/$import/lines   401 403 403 200 404 403 403
+GET    /seller/shipping-profiles                401 403 403 own 200 403 403  shows $profile
+POST   /seller/shipping-profiles                401 403 403 201 201 403 403  {"name": "Parcel", "base_minor": 499}
+GET    /seller/shipping-profiles/$profile       401 403 403 200 404 403 403
+PATCH  /seller/shipping-profiles/$profile       401 403 403 200 404 403 403  {"base_minor": 599}
+DELETE /seller/shipping-profiles/$profile       401 403 403 204 404 403 403
+
+# Reviews of products
+POST   /products/$product/reviews               401 201 404 404 404 404 404  {"order_item_id": "$item", "rating": 5}
+PATCH  /reviews/$review                         401 200 404 404 404 404 404  {"rating": 4}
+DELETE /reviews/$review                         401 204 404 404 404 404 404
+GET    /seller/reviews                          401 403 403 own 200 403 403  shows $review
+PUT    /seller/reviews/$review/answer           401 403 403 200 404 403 403  {"text": "Thank you."}
+DELETE /seller/reviews/$review/answer           401 403 403 200 404 403 403
+GET    /admin/reviews                           401 403 403 403 403 403 200
+POST   /admin/reviews/$review/hide              401 403 403 403 403 403 200
+POST   /admin/reviews/$review/show              401 403 403 403 403 403 200
+
+# Buying. A shop's owner buys nothing of it, and of one that is suspended nobody does.
+POST   /flash-sales/$sale/holds                 401 201 201 403 201 409 201  {"quantity": 1}
+DELETE /flash-sales/$sale/holds/$hold           401 204 404 404 404 404 404
+POST   /orders/checkout                         401 201 404 403 404 403 404  {"address_id": "$address", "items": [{"variant_id": "$variant", "quantity": 1}]}
+GET    /orders/checkout/$checkout               401 200 404 404 404 404 404
+DELETE /orders/checkout/$checkout               401 204 404 404 404 404 404
+POST   /orders                                  401 201 404 404 404 404 404  {"checkout_id": "$checkout"}
+GET    /orders                                  401 own 200 200 200 200 200  shows $order
+GET    /orders/$order                           401 200 404 404 404 404 404
+POST   /orders/$order/cancel                    401 200 404 404 404 404 404
+GET    /orders/$delivered/receipt               401 200 404 404 404 404 404
+POST   /orders/$order/payments                  401 201 404 404 404 404 404  {"token": "test_success"}
+GET    /orders/$order/payments/$payment         401 200 404 404 404 404 404
+POST   /orders/$order/payments/$payment/confirm 401 200 404 404 404 404 404
+
+# Shows, as everybody sees them
+GET    /streams/live                            200 200 200 200 200 200 200
+GET    /streams/upcoming                        200 200 200 200 200 200 200
+GET    /streams/$stream                         200 200 200 200 200 200 200
+GET    /streams/$stream/products                200 200 200 200 200 200 200
+GET    /streams/$stream/chat                    200 200 200 200 200 200 200
+GET    /streams/$stream/chat-rules              200 200 200 200 200 200 200
+GET    /streams/$stream/events                  200 200 200 200 200 200 200
+GET    /streams/$stream/replay                  200 200 200 200 200 200 200
+GET    /streams/$ended/summary                  200 200 200 200 200 200 200
+POST   /streams/$stream/ticket                  200 200 200 200 200 200 200  {}
+POST   /streams/$stream/ticket                  401 403 403 200 403 403 403  {"part": "host"}
+
+# Shows of a shop. One that is suspended may still stop what it has begun.
+GET    /seller/streams                          401 403 403 own 200 403 403  shows $scheduled
+GET    /seller/streams/$ended/summary           401 403 403 200 404 403 403
+POST   /streams                                 401 403 403 201 201 403 403  {"title": "Bowls"}
+POST   /streams/$scheduled/cancel               401 403 403 200 404 403 403
+PUT    /streams/$stream/products                401 403 403 200 404 403 403  {"product_ids": ["$product"]}
+PUT    /streams/$stream/products/order          401 403 403 200 404 403 403  {"products": ["$product"]}
+POST   /streams/$stream/start                   401 403 403 200 404 403 403
+POST   /streams/$stream/end                     401 403 403 200 404 200 403
+POST   /streams/$stream/feature                 401 403 403 200 404 403 403  {"product": "$product"}
+DELETE /streams/$stream/feature                 401 403 403 204 404 204 403
+POST   /streams/$stream/sales                   401 403 403 201 404 403 403  {"variant": "$variant", "quantity": 1, "price_minor": 1, "per_buyer": 1, "hold_seconds": 60, "ends_in_seconds": 60}
+POST   /streams/$stream/sales/$sale/close       401 403 403 200 404 200 403
+
+# Order in a show: its host's, suspended or not, and its moderators'
+POST   /streams/$stream/mutes                   401 403 403 200 403 200 403  {"user": "$user", "seconds": 60}
+DELETE /streams/$stream/mutes/$user             401 403 403 204 403 204 403
+POST   /streams/$stream/timeouts                401 403 403 200 403 200 403  {"user": "$user", "seconds": 60}
+POST   /streams/$stream/bans                    401 403 403 200 403 200 403  {"user": "$user"}
+DELETE /streams/$stream/bans/$user              401 403 403 204 403 204 403
+POST   /streams/$stream/pin                     401 403 403 200 403 200 403  {"message": "$message"}
+DELETE /streams/$stream/pin                     401 403 403 204 403 204 403
+POST   /streams/$stream/announcements           401 403 403 200 403 200 403  {"text": "Welcome"}
+PATCH  /streams/$stream/chat-rules              401 403 403 200 403 200 403  {"slow_seconds": 10}
+DELETE /streams/$stream/chat/$message           401 204 403 204 403 204 403
+GET    /streams/$stream/reviews                 401 404 404 200 404 200 404
+POST   /streams/$stream/reviews/$held/approve   401 403 403 200 403 200 403
+POST   /streams/$stream/reviews/$held/reject    401 403 403 200 403 200 403
+GET    /streams/$stream/reports                 401 404 404 200 404 200 404
+
+# Order in all shows of a shop
+GET    /seller/moderators                       401 403 403 own 200 403 403  shows $moderator
+POST   /seller/moderators                       401 403 403 201 201 403 403  {"user_id": "$user", "rights": ["mute"]}
+PATCH  /seller/moderators/$moderator            401 403 403 200 404 403 403  {"rights": ["pin"]}
+DELETE /seller/moderators/$moderator            401 403 403 204 404 403 403
+GET    /streams/$stream/moderators              401 403 403 200 404 403 403
+POST   /streams/$stream/moderators              401 403 403 201 404 403 403  {"user_id": "$user", "rights": ["mute"]}
+GET    /seller/bans                             401 403 403 own 200 own 403  shows $ban
+POST   /seller/bans                             401 403 403 201 201 201 403  {"user": "$user"}
+DELETE /seller/bans/$ban                        401 403 403 204 404 204 403
+GET    /seller/blocked-words                    401 403 403 own 200 403 403  shows $word
+POST   /seller/blocked-words                    401 403 403 201 201 403 403  {"word": "counterfeit", "action": "hold"}
+PATCH  /seller/blocked-words/$word              401 403 403 200 404 403 403  {"action": "refuse"}
+DELETE /seller/blocked-words/$word              401 403 403 204 404 403 403
+GET    /seller/reports                          401 403 403 own 200 403 403  shows $report
+POST   /seller/reports/$report/settle           401 403 403 200 404 403 403
+GET    /admin/reports                           401 403 403 403 403 403 200
+POST   /admin/reports/$report/settle            401 403 403 403 403 403 200
+"#;
