@@ -63,6 +63,10 @@ pub struct Limits {
     pub refresh_per_minute: NonZeroU32,
     /// Tickets a minute from one address.
     pub tickets_per_minute: NonZeroU32,
+    /// How long a JSON body may take to arrive.
+    pub body_wait: Duration,
+    /// How long a file may take to arrive.
+    pub file_wait: Duration,
     /// Passwords hashed at once: each takes 19 MiB and a core for some 20 ms.
     pub password_hashes: usize,
     /// Requests that wait for their turn to hash; the next is refused at once.
@@ -91,6 +95,8 @@ impl Default for Limits {
             exports_per_hour: at_least_one(3),
             refresh_per_minute: at_least_one(60),
             tickets_per_minute: at_least_one(120),
+            body_wait: Duration::from_secs(20),
+            file_wait: Duration::from_secs(120),
             password_hashes: cores(),
             password_queue: 64,
             password_wait: Duration::from_secs(5),
@@ -197,6 +203,8 @@ impl Limits {
         let exports = settings.or("limit_exports_per_hour", default.exports_per_hour);
         let refresh = settings.or("limit_refresh_per_minute", default.refresh_per_minute);
         let tickets = settings.or("limit_tickets_per_minute", default.tickets_per_minute);
+        let body_seconds = settings.or("limit_body_seconds", default.body_wait.as_secs());
+        let file_seconds = settings.or("limit_file_seconds", default.file_wait.as_secs());
         let hashes = settings.or("limit_password_hashes", default.password_hashes);
         let queue = settings.or("limit_password_queue", default.password_queue);
         let wait_ms = settings.or("limit_password_wait_ms", 5_000_u64);
@@ -211,6 +219,8 @@ impl Limits {
             exports_per_hour: exports?,
             refresh_per_minute: refresh?,
             tickets_per_minute: tickets?,
+            body_wait: Duration::from_secs(body_seconds?),
+            file_wait: Duration::from_secs(file_seconds?),
             password_hashes: hashes?.max(1),
             password_queue: queue?,
             password_wait: Duration::from_millis(wait_ms?),

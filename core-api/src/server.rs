@@ -29,6 +29,8 @@ pub type Pages = fn(&mut web::ServiceConfig);
 
 /// How long requests and jobs may take to end when the service stops, in seconds.
 const STOP_SECONDS: u64 = 10;
+/// How long a request's line and headers may take to arrive; a body has its own time.
+const HEAD_WAIT: Duration = Duration::from_secs(5);
 /// How long a client may be silent on an open connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How often what is kept in memory for a while is tidied.
@@ -76,6 +78,7 @@ pub async fn start(config: Config, db: PgPool, bus: SharedBus, site: Option<Page
             .wrap(TracingLogger::default())
     })
     .workers(workers)
+    .client_request_timeout(HEAD_WAIT)
     .keep_alive(KEEP_ALIVE)
     .shutdown_timeout(STOP_SECONDS)
     .disable_signals()

@@ -1,5 +1,6 @@
-//! The one middleware around every route: cross-origin rules, rate limits, the request's
-//! id, problem details for every error, security headers, and the request's metrics.
+//! The one middleware around every route: cross-origin rules, rate limits, no compressed
+//! bodies, the request's id, problem details for every error, security headers, and the
+//! request's metrics.
 
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use shared::error::{ErrorCode, Refusal};
 use shared::metric::Metric;
 use utoipa::openapi::OpenApi;
 
+use super::body::require_plain;
 use super::error::{Error, problem};
 use super::origin;
 use super::request::within;
@@ -69,7 +71,7 @@ pub async fn answer(
             allowance = told;
             admitted
         });
-        match admitted {
+        match admitted.and_then(|()| require_plain(request.headers())) {
             Ok(()) => within(id, next.call(request)).await?.map_into_boxed_body(),
             Err(refused) => request.error_response(refused),
         }
@@ -146,6 +148,8 @@ fn add_security_headers(headers: &mut HeaderMap) {
     set(header::X_FRAME_OPTIONS, "DENY");
     set(header::REFERRER_POLICY, "same-origin");
     if is_data {
+        // No page of another origin gets it as a picture or a script.
+        set(header::CROSS_ORIGIN_RESOURCE_POLICY, "same-origin");
         set(header::CACHE_CONTROL, "no-store");
         set(
             header::CONTENT_SECURITY_POLICY,

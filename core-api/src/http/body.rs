@@ -1,8 +1,8 @@
 //! What callers send, read once and validated at the edge: JSON bodies, ids in paths,
-//! the Idempotency-Key.
+//! the Idempotency-Key. A body comes as it is, whole, within a time and within a size.
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 use garde::Validate;
@@ -10,8 +10,11 @@ use serde::de::DeserializeOwned;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::RequestId;
 use std::future::{Ready, ready};
+use std::time::Duration;
 
 use super::{Error, Result};
+use crate::config::Limits;
+use crate::state::State;
 
 /// A body at most, in bytes.
 const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -32,11 +35,12 @@ where
             .get(header::CONTENT_TYPE)
             .map(|value| is_json(value.to_str().unwrap_or_default()));
         let bytes = web::Bytes::from_request(request, payload);
+        let time = time_for(request, |limits| limits.body_wait);
         Box::pin(async move {
             if media == Some(false) {
                 return Err(ErrorCode::UnsupportedMediaType.into());
             }
-            let bytes = bytes.await.map_err(|error| unreadable(&error))?;
+            let bytes = in_time(time?, bytes).await?.map_err(|error| unreadable(&error))?;
             match (bytes.is_empty(), media) {
                 (true, _) => parse(b"{}"),
                 (false, Some(_)) => parse(&bytes),
@@ -45,6 +49,44 @@ where
             .map(Self)
         })
     }
+}
+
+/// How long the body of `request` may take to arrive.
+///
+/// # Errors
+/// When the application has no state.
+pub fn time_for(request: &HttpRequest, of: fn(&Limits) -> Duration) -> Result<Duration> {
+    let state = request.app_data::<web::Data<State>>();
+    let state = state.ok_or_else(|| anyhow::anyhow!("the application has no state"))?;
+    Ok(of(&state.config.limits))
+}
+
+/// Waits for a whole body: whoever sends it a byte at a time holds no request for long.
+///
+/// # Errors
+/// `RequestTimeout`.
+pub async fn in_time<T>(time: Duration, body: impl Future<Output = T>) -> Result<T> {
+    let read = tokio::time::timeout(time, body).await;
+    read.map_err(|_| ErrorCode::RequestTimeout.into())
+}
+
+/// Refuses a body that is compressed. Nothing here needs one, and what a few bytes unfold
+/// into is memory that a sender could make us set aside.
+///
+/// # Errors
+/// `UnsupportedMediaType`.
+pub(super) fn require_plain(headers: &HeaderMap) -> Result<()> {
+    let is_plain = |value: &HeaderValue| {
+        let codings = value.to_str().unwrap_or("?").split(',').map(str::trim);
+        { codings }.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case("identity"))
+    };
+    if headers.get_all(header::CONTENT_ENCODING).all(is_plain) {
+        return Ok(());
+    }
+    let detail = "Send the body as it is, without a Content-Encoding";
+    Err(Refusal::new(ErrorCode::UnsupportedMediaType, detail)
+        .at(header::CONTENT_ENCODING.as_str())
+        .into())
 }
 
 /// `application/json`, whatever its parameters.

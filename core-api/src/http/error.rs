@@ -154,6 +154,10 @@ pub fn problem(refusal: &Refusal, request_id: Option<String>) -> HttpResponse {
         // RFC 9110, 11.6.1: a 401 names a scheme.
         response.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
     }
+    if refusal.field.as_deref() == Some(header::CONTENT_ENCODING.as_str()) {
+        // RFC 9110, 12.5.3: a 415 for the coding's sake names the codings that are taken.
+        response.insert_header((header::ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+    }
     if let Some(ms) = refusal.retry_after_ms {
         response.insert_header((header::RETRY_AFTER, ms.div_ceil(1_000).max(1).to_string()));
     }

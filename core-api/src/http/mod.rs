@@ -15,7 +15,7 @@ mod traffic;
 mod who;
 
 pub use answer::{AllowedMethods, METRICS, answer, no_route};
-pub use body::{Body, Id, IdempotencyKey, extractor_errors};
+pub use body::{Body, Id, IdempotencyKey, extractor_errors, in_time, time_for};
 pub use client::client_address;
 pub use error::{Error, PROBLEM_JSON, Problem, Result, problem};
 pub use origin::require_origin;

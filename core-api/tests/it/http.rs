@@ -3,6 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::error::ErrorCode;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::harness::App;
@@ -55,6 +57,70 @@ async fn a_body_must_be_json_of_the_right_shape() {
     assert_eq!(field(send("application/json", body).await), "email");
     let short = json!({"email": "a@example.com", "password": "short", "display_name": "A"});
     assert_eq!(field(app.post("/auth/register").json(&short).send().await), "password");
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_wherever_it_goes() {
+    let app = App::start().await;
+    let encoded = async |path: &str, coding: &str, body: Vec<u8>| {
+        let call = app.post(path).header("Content-Encoding", coding);
+        call.body("application/json", body).send().await
+    };
+    // gzip of `{}`: what it unfolds into would have been read.
+    let packed = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\xae\x05\x00\x43\xbf\xa6\xa3\x02\x00\x00\x00".to_vec();
+    for coding in ["gzip", "identity, gzip", "br", "zstd", "deflate", "unheard-of"] {
+        for path in ["/auth/login", "/seller/products/imports", "/nothing/here"] {
+            let reply = encoded(path, coding, packed.clone()).await;
+            assert_eq!(
+                reply.refused(415, "unsupported_media_type")["field"],
+                "content-encoding",
+                "{coding} {path}"
+            );
+            assert_eq!(reply.header("accept-encoding"), "identity");
+        }
+    }
+    let plain = encoded("/auth/login", "identity", b"{}".to_vec()).await;
+    plain.refused(422, "invalid_body");
+    let media = app.post("/auth/login").body("text/plain", "{}").send().await;
+    media.refused(415, "unsupported_media_type");
+    assert_eq!(media.header("accept-encoding"), "");
+}
+
+/// What a connection is answered that sends `bytes` and then nothing more.
+async fn silent_after(app: &App, bytes: String) -> String {
+    let mut socket = TcpStream::connect(app.addr()).await.expect("connected");
+    socket.write_all(bytes.as_bytes()).await.expect("sent");
+    let mut answer = vec![0; 4096];
+    let reading = tokio::time::timeout(std::time::Duration::from_secs(60), socket.read(&mut answer));
+    let read = reading.await.expect("an answer in time").expect("read");
+    String::from_utf8_lossy(&answer[..read]).into_owned()
+}
+
+#[tokio::test]
+async fn what_does_not_arrive_in_time_is_not_waited_for() {
+    let app = App::start_with(|config| {
+        config.limits.body_wait = std::time::Duration::from_millis(100);
+        config.limits.file_wait = std::time::Duration::from_millis(200);
+    })
+    .await;
+    let half =
+        "POST /auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{";
+    let answer = silent_after(&app, half.to_owned()).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("\"request_timeout\""), "{answer}");
+
+    let (owner, _) = app.seller("Shop").await;
+    let head = format!(
+        "POST /seller/products/imports HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nIdempotency-Key: {}\r\n\
+         Content-Type: text/csv\r\nContent-Length: 50\r\n\r\nproduct_key",
+        owner.token,
+        Uuid::now_v7()
+    );
+    let answer = silent_after(&app, head).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+
+    let answer = silent_after(&app, "GET /healthz HTTP/1.1\r\nHost:".to_owned()).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
 
 #[tokio::test]
@@ -119,6 +185,9 @@ async fn answers_say_who_they_are_and_are_not_kept() {
     assert_ne!(a.header("x-request-id"), b.header("x-request-id"));
     assert!(a.header("x-request-id").parse::<Uuid>().is_ok());
     assert_eq!(a.header("x-content-type-options"), "nosniff");
+    assert_eq!(a.header("x-frame-options"), "DENY");
+    assert_eq!(a.header("referrer-policy"), "same-origin");
+    assert_eq!(a.header("cross-origin-resource-policy"), "same-origin");
     assert_eq!(a.header("cache-control"), "no-store");
     assert_eq!(
         a.header("content-security-policy"),

@@ -13,7 +13,7 @@ use shared::ids::ImportId;
 use super::FILE_MAX_BYTES;
 use super::model::{Import, Report, ReportFilter};
 use crate::catalog::files;
-use crate::http::{Error, Id, IdempotencyKey, List, Page, Result, Shopkeeper};
+use crate::http::{Error, Id, IdempotencyKey, List, Page, Result, Shopkeeper, in_time, time_for};
 use crate::idempotency::Answer;
 use crate::state::State;
 
@@ -32,12 +32,13 @@ impl FromRequest for File {
         let essence = media.and_then(|media| media.split(';').next()).map(str::trim);
         let is_csv = essence.is_some_and(|essence| essence.eq_ignore_ascii_case("text/csv"));
         let payload = web::Payload::from_request(request, payload);
+        let time = time_for(request, |limits| limits.file_wait);
         Box::pin(async move {
             if !is_csv {
                 return Err(Refusal::new(ErrorCode::UnsupportedMediaType, "Send text/csv").into());
             }
             let payload = payload.await.map_err(|_| ErrorCode::Malformed)?;
-            match payload.to_bytes_limited(FILE_MAX_BYTES).await {
+            match in_time(time?, payload.to_bytes_limited(FILE_MAX_BYTES)).await? {
                 Ok(Ok(bytes)) => Ok(Self(bytes)),
                 Ok(Err(_)) => Err(ErrorCode::Malformed.into()),
                 Err(_) => {
