@@ -88,7 +88,7 @@ async fn a_show_is_scheduled_listed_and_called_off() {
     let event = json!({"type": "stream_status", "status": "cancelled"});
     assert_eq!(
         told,
-        [json!({"notice": "happened", "event": event})],
+        [json!({"notice": "happened", "no": 1, "event": event})],
         "whoever waits is told, once"
     );
     let on_air = format!("/streams/{}/cancel", market.shop.stream);
