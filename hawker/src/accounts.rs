@@ -35,16 +35,13 @@ pub enum Admin {
 /// Makes an administrator, or makes one of an existing account.
 ///
 /// # Errors
-/// When the address or the password cannot be one, or the database fails.
+/// When the address or the password cannot be one, the account that is there cannot be
+/// trusted with it, or the database fails.
 pub async fn create_admin(db: &PgPool, args: &AdminArgs) -> Result<Admin> {
     let email = Email::parse(&args.email)
         .map_err(|problem| anyhow::anyhow!("{:?}: {problem}", args.email))?
         .into_string();
-    if let Some(id) = store::find(&mut *db.acquire().await?, &email).await? {
-        let mut tx = db.begin().await?;
-        store::raise(&mut tx, id).await?;
-        store::record(&mut tx, id, "admin.raised").await?;
-        tx.commit().await?;
+    if raise(db, &email, args).await? {
         return Ok(Admin::Raised);
     }
     // No transaction waits for somebody who types.
@@ -62,6 +59,29 @@ pub async fn create_admin(db: &PgPool, args: &AdminArgs) -> Result<Admin> {
     tx.commit().await?;
     let password = given.is_none().then_some(password);
     Ok(Admin::Created { password })
+}
+
+/// Makes an administrator of the account that is there, if one is. Whoever opened it keeps
+/// its password, so it must be known to be theirs: anybody may open an account under an
+/// address, and only who reads its mail can confirm it.
+async fn raise(db: &PgPool, email: &str, args: &AdminArgs) -> Result<bool> {
+    let mut tx = db.begin().await?;
+    let Some(account) = store::find(&mut tx, email).await? else {
+        return Ok(false);
+    };
+    if account.is_suspended {
+        bail!("{email} is suspended: reinstate the account first");
+    }
+    if !account.is_confirmed {
+        bail!("somebody has opened an account as {email} and not confirmed the address: it may be anybody's");
+    }
+    if args.password_stdin || args.password_prompt {
+        bail!("{email} has an account, whose password stays what it is: leave the password's option out");
+    }
+    store::raise(&mut tx, account.id).await?;
+    store::record(&mut tx, account.id, "admin.raised").await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// One line, which must do as a password.

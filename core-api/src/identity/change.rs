@@ -62,6 +62,8 @@ pub(crate) async fn password(state: &State, user: UserId, session: Uuid, change:
     proof.lock(&mut tx).await?;
     store::set_password(&mut tx, user, &hash).await?;
     store::links::forget(&mut tx, user, store::links::Purpose::Password).await?;
+    // Nor may somebody who knew the former password move the account to their address.
+    store::links::forget(&mut tx, user, store::links::Purpose::Email).await?;
     store::sessions::revoke_all(&mut tx, user, Some(session)).await?;
     mail::queue(&mut tx, &Letter::PasswordChanged { user }).await?;
     tx.commit().await?;

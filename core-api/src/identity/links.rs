@@ -155,6 +155,8 @@ pub(crate) async fn reset(state: &State, token: &Secret, password: String) -> Re
     }
     store::set_password(&mut tx, spent.user, &hash).await?;
     store::links::confirm(&mut tx, spent.user).await?;
+    // Whoever had the account before has no say in its address any more.
+    store::links::forget(&mut tx, spent.user, Purpose::Email).await?;
     store::sessions::revoke_all(&mut tx, spent.user, None).await?;
     mail::queue(&mut tx, &Letter::PasswordChanged { user: spent.user }).await?;
     tx.commit().await?;

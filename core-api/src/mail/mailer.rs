@@ -10,6 +10,7 @@ use chrono::Utc;
 use lettre::message::header::{ContentTransferEncoding, ContentType};
 use lettre::message::{Body, Mailbox, SinglePart};
 use lettre::transport::smtp::AsyncSmtpTransport;
+use lettre::transport::smtp::response::Category;
 use lettre::{AsyncTransport as _, Message, Tokio1Executor};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -85,7 +86,7 @@ impl Mailer {
         match &self.way {
             Way::Smtp(smtp) => match smtp.send(message).await {
                 Ok(_) => {}
-                Err(error) if error.is_permanent() => return Err(Unsent::Never(error.into())),
+                Err(error) if is_about_the_letter(&error) => return Err(Unsent::Never(error.into())),
                 Err(error) => return Err(Unsent::Later(error.into())),
             },
             Way::Here { folder, log_links } => {
@@ -112,6 +113,14 @@ impl Mailer {
             .singlepart(plain(&written.text))
             .context("a letter")
     }
+}
+
+/// Whether the server refuses this letter for good, rather than us: of what is permanent,
+/// a wrong password or an unknown command (RFC 5321, 4.2.1) is for an operator to mend, and
+/// every letter is still wanted then.
+fn is_about_the_letter(error: &lettre::transport::smtp::Error) -> bool {
+    let code = error.status();
+    error.is_permanent() && code.is_some_and(|code| code.category == Category::MailSystem)
 }
 
 /// Text as it is. The library would encode it for lines of more than 76 characters, and a

@@ -190,6 +190,27 @@ async fn another_address_is_the_accounts_once_it_is_confirmed_and_the_old_one_is
 }
 
 #[tokio::test]
+async fn who_knew_the_former_password_does_not_take_the_account_to_their_address() {
+    let app = App::start().await;
+    let wish = |email: &str, password: &str| json!({"email": email, "password": password});
+    let viewer = app.register("Viewer").await;
+    accepted(&viewer.post("/auth/email", &wish("thief@example.com", PASSWORD)).await);
+    let link = token(&app.letter("thief@example.com", "Confirm").await, "confirm");
+    let change = json!({"current_password": PASSWORD, "password": OTHER_PASSWORD});
+    viewer.post("/auth/password", &change).await.gone();
+    confirm(&app, &link).await.refused(422, "link_invalid");
+
+    let wish = wish("other-thief@example.com", OTHER_PASSWORD);
+    accepted(&viewer.post("/auth/email", &wish).await);
+    let link = token(&app.letter("other-thief@example.com", "Confirm").await, "confirm");
+    accepted(&ask_to_reset(&app, &viewer.email).await);
+    let reset_link = token(&app.letter(&viewer.email, "Choose").await, "reset");
+    reset(&app, &reset_link, PASSWORD).await.gone();
+    confirm(&app, &link).await.refused(422, "link_invalid");
+    login(&app, &viewer.email, PASSWORD).await.ok::<Opened>();
+}
+
+#[tokio::test]
 async fn of_two_who_want_one_address_the_first_to_confirm_gets_it_and_asking_tells_nothing() {
     let app = App::start().await;
     let (a, b, owner) = (

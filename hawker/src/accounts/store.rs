@@ -4,13 +4,24 @@ use shared::ids::UserId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// The account with this address, if there is one.
-pub async fn find(conn: &mut PgConnection, email: &str) -> Result<Option<UserId>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select id as "id: UserId" from users where email = $1 and deleted_at is null"#,
+/// An account as it is.
+pub struct Existing {
+    pub id: UserId,
+    /// Somebody who reads the address's mail has said that it is theirs.
+    pub is_confirmed: bool,
+    pub is_suspended: bool,
+}
+
+/// The account with this address, if there is one, locked.
+pub async fn find(tx: &mut PgConnection, email: &str) -> Result<Option<Existing>, sqlx::Error> {
+    sqlx::query_as!(
+        Existing,
+        r#"select id as "id: UserId", email_verified_at is not null as "is_confirmed!",
+                  suspended_at is not null as "is_suspended!"
+             from users where email = $1 and deleted_at is null for update"#,
         email
     )
-    .fetch_optional(conn)
+    .fetch_optional(tx)
     .await
 }
 

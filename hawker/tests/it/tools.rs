@@ -80,6 +80,40 @@ async fn an_admin_is_made_once_and_then_raised() {
 }
 
 #[tokio::test]
+async fn an_account_that_may_be_anybodys_is_not_raised() {
+    let db = testkit::database().await;
+    let shop = testkit::fixtures::shop(&db.pool, 1, 100).await;
+    let set = async |what: &str| {
+        let change = format!("update users set email = 'boss@shop.example', {what} where id = $1");
+        let change = sqlx::query(sqlx::AssertSqlSafe(change)).bind(shop.host.0);
+        change.execute(&db.pool).await.unwrap();
+    };
+    let create = || async {
+        let mut command = hawker(&[
+            "admin",
+            "create",
+            "--email",
+            "boss@shop.example",
+            "--database-url",
+            &db.url,
+        ]);
+        command.env("HAWKER_ALLOW_UNSAFE_DATABASE", "true");
+        finish(command).await
+    };
+    for (state, why) in [
+        ("email_verified_at = null", "not confirmed"),
+        ("email_verified_at = now(), suspended_at = now()", "suspended"),
+    ] {
+        set(state).await;
+        let (status, _, said) = create().await;
+        assert_eq!(status.code(), Some(1));
+        assert!(said.contains(why) && said.lines().count() == 1, "{said}");
+    }
+    set("suspended_at = null").await;
+    assert!(create().await.0.success());
+}
+
+#[tokio::test]
 async fn the_description_of_the_api_is_json() {
     let (status, said, _) = finish(hawker(&["openapi"])).await;
     assert!(status.success());
