@@ -77,6 +77,8 @@ async fn decide(
     body: Reason,
 ) -> Result<web::Json<AdminSeller>> {
     let decided = sellers::decide(&state.db, &state.bus, admin.id, id, decision, body.reason.trim()).await?;
+    // Before the answer: no page of the shop is shown from here as it was.
+    state.pages.forget_shop(id);
     Ok(web::Json(decided))
 }
 
