@@ -46,11 +46,13 @@ impl Probe for Operations {
             let mut conn = pool.acquire().await?;
             Ok(sqlx::Connection::ping(&mut *conn).await?)
         };
+        let answers = self.stopping.is_cancelled() || self.shared.db.call(Purpose::Command, None, ping).await.is_ok();
+        // It may have been told to stop while it asked.
         let is_draining = self.stopping.is_cancelled();
         Standing {
             is_draining,
             // One that stops takes its database down last.
-            has_database: is_draining || self.shared.db.call(Purpose::Command, None, ping).await.is_ok(),
+            has_database: is_draining || answers,
             has_bus: self.shared.bus.is_up(),
         }
     }

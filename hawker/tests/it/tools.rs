@@ -85,7 +85,7 @@ async fn an_account_that_may_be_anybodys_is_not_raised() {
     let shop = testkit::fixtures::shop(&db.pool, 1, 100).await;
     let set = async |what: &str| {
         let change = format!("update users set email = 'boss@shop.example', {what} where id = $1");
-        let change = sqlx::query(sqlx::AssertSqlSafe(change)).bind(shop.host.0);
+        let change = sqlx::query(sqlx::AssertSqlSafe(change)).bind(shop.owner.0);
         change.execute(&db.pool).await.unwrap();
     };
     let create = || async {

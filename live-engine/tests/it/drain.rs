@@ -172,8 +172,8 @@ async fn a_program_that_is_told_to_stop_says_goodbye_and_a_second_time_ends_at_o
     let began = Instant::now();
     engine.terminate().await;
     // Whoever sends it viewers sees that it takes no more, and its metrics stay.
-    let told = engine.until("/readyz", |status, _| status == 503).await;
-    assert!(told.contains(r#""status":"draining""#), "{told}");
+    let is_draining = |status, told: &str| status == 503 && told.contains(r#""status":"draining""#);
+    engine.until("/readyz", is_draining).await;
     assert_eq!(engine.get("/healthz").await.0, 200, "it is not to be killed");
     assert!(engine.get("/metrics").await.1.contains("engine_draining 1"));
     assert!(engine.is_running(), "it still waits");
