@@ -53,6 +53,22 @@ fn client() -> reqwest::Client {
         .expect("a client needs nothing")
 }
 
+/// Limits that no test reaches by accident.
+fn lift(config: &mut Config) {
+    let (plenty, limits) = (NonZeroU32::MAX, &mut config.limits);
+    limits.reads_per_minute = plenty;
+    limits.writes_per_minute = plenty;
+    limits.money_per_minute = plenty;
+    limits.register_per_minute = plenty;
+    limits.login_per_minute = plenty;
+    limits.login_per_email_per_minute = plenty;
+    limits.refresh_per_minute = plenty;
+    limits.tickets_per_minute = plenty;
+    limits.mails_per_hour = plenty;
+    limits.exports_per_hour = plenty;
+    limits.password_wait = std::time::Duration::from_secs(60);
+}
+
 impl App {
     /// Starts with limits that no test reaches by accident.
     pub async fn start() -> Self {
@@ -72,22 +88,11 @@ impl App {
             .expect("the database answers");
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut config = Config::new(bind, testkit::token_key(), "ws://127.0.0.1:1/ws".to_owned());
-        let plenty = NonZeroU32::MAX;
         config.workers = 2;
         config.cookie_secure = false;
-        config.limits.reads_per_minute = plenty;
-        config.limits.writes_per_minute = plenty;
-        config.limits.money_per_minute = plenty;
-        config.limits.register_per_minute = plenty;
-        config.limits.login_per_minute = plenty;
-        config.limits.login_per_email_per_minute = plenty;
-        config.limits.refresh_per_minute = plenty;
-        config.limits.tickets_per_minute = plenty;
-        config.limits.mails_per_hour = plenty;
-        config.limits.exports_per_hour = plenty;
+        lift(&mut config);
         let mail = tempfile::tempdir().expect("a folder");
         config.mail.folder = Some(mail.path().to_owned());
-        config.limits.password_wait = std::time::Duration::from_secs(60);
         change(&mut config);
         let service = core_api::start(config, pool, bus.clone(), None)
             .await
@@ -109,6 +114,7 @@ impl App {
         let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut config = Config::new(bind, testkit::token_key(), "ws://127.0.0.1:1/ws".to_owned());
         config.workers = 1;
+        lift(&mut config);
         let service = core_api::start(config, pool, bus, None)
             .await
             .expect("the service starts");
