@@ -40,8 +40,10 @@ pub async fn insert_account(conn: &mut PgConnection, account: &Account) -> Resul
     )
     .execute(&mut *conn)
     .await?;
+    // The same handle on each machine, and nobody else's.
     sqlx::query!(
-        "insert into profiles (user_id, display_name) values ($1, $2) on conflict do nothing",
+        "insert into profiles (user_id, display_name, handle)
+         values ($1, $2, 'user_' || left(md5($1::uuid::text), 12)) on conflict do nothing",
         account.id(),
         account.name
     )
