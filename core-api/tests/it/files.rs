@@ -104,6 +104,17 @@ async fn a_bad_line_stops_no_other_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_byte_that_the_database_does_not_take_stops_nobody() {
+    let app = app().await;
+    let (shop, _) = app.seller("Some Shop").await;
+    let file = "product_key,title,sku,price\nK,Mug,A\0B,1\nP,Pan,PAN,9\n";
+    let (import, lines) = imported(&app, &shop, file).await;
+    assert_eq!(import.status, ImportStatus::Done);
+    assert_eq!((import.created, import.refused), (1, 1));
+    assert_eq!(lines[0].1, Outcome::Refused);
+}
+
+#[tokio::test]
 async fn what_is_exported_changes_nothing_when_it_is_imported() {
     let app = app().await;
     let admin = app.admin().await;

@@ -99,6 +99,8 @@ pub fn read(file: &[u8], currency: Currency) -> Result<Vec<Line>, Refusal> {
                 .cell(&record, Column::Sku)
                 .unwrap_or_default()
                 .chars()
+                // It is shown in the report, whatever the line says; Postgres takes no NUL.
+                .filter(|c| !c.is_control())
                 .take(64)
                 .collect(),
             says: says(&header, &record, currency),

@@ -36,17 +36,34 @@ pub async fn import_some(db: &PgPool, bus: &SharedBus, batches: u32) -> Result<u
             seller: import.seller,
             currency: store::currency(&import.currency)?,
         };
-        // It was a table when it was taken.
-        let lines = lines::read(import.file.as_deref().unwrap_or_default(), shop.currency)?;
-        while left > 0 {
-            left -= 1;
-            let batch = batch(db, &shop, import.id, &lines).await?;
-            if batch == 0 {
-                break;
-            }
-            done += batch;
-            outbox::hint(bus.as_ref()).await;
+        match some_of(db, bus, &shop, &import, &mut left).await {
+            Ok(lines) => done += lines,
+            // It is tried again; others do not wait behind it.
+            Err(error) => tracing::error!(import = %import.id, ?error, "an import does not go on"),
         }
+    }
+    Ok(done)
+}
+
+/// Batches of one import, `left` at most; how many lines they had.
+async fn some_of(
+    db: &PgPool,
+    bus: &SharedBus,
+    shop: &Shopkeeper,
+    import: &store::Waiting,
+    left: &mut u32,
+) -> Result<u64> {
+    // It was a table when it was taken.
+    let lines = lines::read(import.file.as_deref().unwrap_or_default(), shop.currency)?;
+    let mut done = 0;
+    while *left > 0 {
+        *left -= 1;
+        let batch = batch(db, shop, import.id, &lines).await?;
+        if batch == 0 {
+            break;
+        }
+        done += batch;
+        outbox::hint(bus.as_ref()).await;
     }
     Ok(done)
 }
@@ -61,7 +78,8 @@ async fn batch(db: &PgPool, shop: &Shopkeeper, id: ImportId, lines: &[Line]) -> 
     };
     let place = usize::try_from(place).unwrap_or(usize::MAX).min(lines.len());
     let batch = &lines[place..lines.len().min(place + BATCH_LINES)];
-    let skus: Vec<String> = batch.iter().map(|line| line.sku.clone()).collect();
+    let good = batch.iter().filter(|line| line.says.is_ok());
+    let skus: Vec<String> = good.map(|line| line.sku.clone()).collect();
     let keys = batch.iter().filter_map(|line| line.says.as_ref().ok());
     let keys: Vec<String> = keys.map(|says| says.key.clone()).collect();
     store::lock_named(&mut tx, shop.seller, &skus, &keys).await?;
