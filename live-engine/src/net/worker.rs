@@ -101,6 +101,9 @@ impl Worker {
     /// # Errors
     /// When its socket cannot be watched; it is closed then.
     pub fn admit(&self, mut socket: mio::net::TcpStream, seat: Seat) -> io::Result<()> {
+        // Where nobody was for a while, no turn has begun since, and a newcomer's deadline
+        // would count from then.
+        self.turn.begin();
         let mut conns = self.conns.borrow_mut();
         let generation = self.generation.get().wrapping_add(1);
         self.generation.set(generation);
