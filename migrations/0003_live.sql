@@ -458,7 +458,6 @@ create table reservation_waitlist (
     status         text        not null default 'waiting' check (status in ('waiting', 'offered', 'left', 'ended')),
     joined_version bigint      not null,
     ended_version  bigint,
-    ended_request  uuid,
     created_at     timestamptz not null default now(),
     constraint reservation_waitlist_request_key unique (user_id, request_id),
     constraint reservation_waitlist_place_key unique (sale_id, place),
@@ -471,4 +470,3 @@ create index reservation_waitlist_line_idx on reservation_waitlist (sale_id, pla
 comment on table reservation_waitlist is
     'The line before a sale that is sold out, in the order of `place`. Who has left it stays as a record of the order.
      An offered place''s hold has its id.';
-comment on column reservation_waitlist.ended_request is 'The request by which its owner left.';

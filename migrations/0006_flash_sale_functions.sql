@@ -394,34 +394,26 @@ begin
           from reservations r where r.id = any (v_changed.lapsed || v_changed.offered);
 end $$;
 
--- Leaves a sale's wait list. 'left': it is left, by this request or by an earlier one;
--- 'offered': the turn had come, and the units are held; 'ended': the sale is over; null:
--- was never in line.
-create function flash_sale_unwait(p_sale uuid, p_user uuid, p_request uuid) returns text language plpgsql as $$
-declare
-    v_status text;
+-- Leaves a sale's wait list, and says what became of the last place there: 'left', now or
+-- earlier; 'offered': the turn had come, and the units are held; 'ended': the sale is over;
+-- null: was never in line. The caller answers a request that comes again from what it
+-- keeps: this one would take the place that was got since.
+create function flash_sale_unwait(p_sale uuid, p_user uuid) returns text language plpgsql as $$
 begin
     -- Who has nothing to leave does not wait for the sale's row, nor makes others wait.
     if exists (select from reservation_waitlist w
                 where w.sale_id = p_sale and w.user_id = p_user and w.status = 'waiting') then
         perform 1 from flash_sales s where s.id = p_sale for no key update;
+        update reservation_waitlist w set status = 'left', ended_version = s.version + 1
+          from flash_sales s
+         where s.id = p_sale and w.sale_id = p_sale and w.user_id = p_user and w.status = 'waiting';
+        if found then
+            update flash_sales set waiting = waiting - 1, version = version + 1 where id = p_sale;
+            return 'left';
+        end if;
     end if;
-    -- A request that comes again must not take the place that was got since.
-    select w.status into v_status from reservation_waitlist w
-     where w.sale_id = p_sale and w.user_id = p_user and w.ended_request = p_request;
-    if found then
-        return v_status;
-    end if;
-    update reservation_waitlist w set status = 'left', ended_version = s.version + 1, ended_request = p_request
-      from flash_sales s
-     where s.id = p_sale and w.sale_id = p_sale and w.user_id = p_user and w.status = 'waiting';
-    if found then
-        update flash_sales set waiting = waiting - 1, version = version + 1 where id = p_sale;
-        return 'left';
-    end if;
-    select w.status into v_status from reservation_waitlist w
-     where w.sale_id = p_sale and w.user_id = p_user order by w.place desc limit 1;
-    return v_status;
+    return (select w.status from reservation_waitlist w
+             where w.sale_id = p_sale and w.user_id = p_user order by w.place desc limit 1);
 end $$;
 
 -- Expires a sale's stale holds, offers what that frees to the wait list and, past

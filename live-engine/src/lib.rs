@@ -16,6 +16,7 @@
 //!   grants holds, `tickets` spends tickets, `feed` brings committed changes, `requests`
 //!   commands from core-api, `revoked` word of whoever was shut out. `hook` asks the
 //!   operator's moderation service, on a thread of its own.
+//! - `once` does an act once, however often it is asked for.
 //! - `metrics` is what is counted, `trace` where what is logged came from, `operations`
 //!   what an operator may look at.
 //!
@@ -33,6 +34,7 @@ pub mod hook;
 pub mod limits;
 mod metrics;
 pub mod net;
+mod once;
 pub mod operations;
 pub mod own;
 pub mod persist;

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use sha2::{Digest as _, Sha256};
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, RequestId, UserId};
-use shared::protocol::{Millis, Outcome};
+use shared::protocol::{HeldFor, Millis, Outcome};
 
 use crate::sieve::Sieve;
 use crate::types::ConnId;
@@ -35,7 +35,12 @@ struct Message {
     outcome: Option<Outcome>,
     /// Those who wait to hear it; none once it is for certain.
     waiting: Option<Vec<Waiting>>,
+    /// Why it was to be held, and nobody knows whether it is.
+    doubt: Option<WhyHeld>,
 }
+
+/// Why a message has to wait for a moderator, with what moderators are told.
+pub type WhyHeld = (HeldFor, String);
 
 /// What is known of a message that comes again.
 #[derive(Clone, PartialEq, Debug)]
@@ -46,6 +51,8 @@ pub enum Again {
     Wait,
     /// It may have been said before what is remembered: the database knows.
     Perhaps,
+    /// It may be held: whatever is thought of it by now, it may be held again and never said.
+    Held(WhyHeld),
 }
 
 /// See the module.
@@ -91,6 +98,7 @@ impl SaidLately {
             at: now,
             outcome: Some(outcome),
             waiting: None,
+            doubt: None,
         };
         self.messages.insert(key, message);
         self.order.push_back((now, key));
@@ -116,8 +124,8 @@ impl SaidLately {
                 waiting.push(who);
                 Ok(Some(Again::Wait))
             }
-            // Nobody waits, and nothing is known: there is no such state.
-            (None, None) => Ok(None),
+            // Nobody waits, and nothing is known: only of what may be held.
+            (None, None) => Ok(message.doubt.clone().map(Again::Held)),
         }
     }
 
@@ -128,10 +136,24 @@ impl SaidLately {
             at: now,
             outcome: None,
             waiting: Some(vec![who]),
+            doubt: self.messages.remove(&key).and_then(|known| known.doubt),
         };
         self.messages.insert(key, message);
         self.order.push_back((now, key));
         self.forget(now);
+    }
+
+    /// It was to be held, and may be or not: it stays so until that is known.
+    pub fn doubt(&mut self, key: Key, why: WhyHeld) {
+        if let Some(known) = self.messages.get_mut(&key) {
+            known.doubt = Some(why);
+        }
+    }
+
+    /// Whether it is open whether this is held.
+    #[must_use]
+    pub fn is_doubtful(&self, key: Key) -> bool {
+        self.messages.get(&key).is_some_and(|known| known.doubt.is_some())
     }
 
     /// It is said, under this number, and about to be committed.
@@ -149,12 +171,16 @@ impl SaidLately {
             return Vec::new();
         };
         known.outcome = Some(outcome);
+        known.doubt = None;
         known.waiting.take().unwrap_or_default()
     }
 
-    /// It is refused: who is to hear it. It may be said again.
+    /// It is refused: who is to hear it. It may be sent again.
     pub fn refused(&mut self, key: Key) -> Vec<Waiting> {
-        let message = self.messages.remove(&key);
+        let message = match self.messages.get_mut(&key) {
+            Some(known) if known.doubt.is_some() => return known.waiting.take().unwrap_or_default(),
+            _ => self.messages.remove(&key),
+        };
         message.and_then(|message| message.waiting).unwrap_or_default()
     }
 
@@ -281,6 +307,35 @@ mod tests {
         said.begin(b, 2, 0, who(3));
         assert_eq!(said.settled(b, Outcome::Done), [who(3)]);
         assert_eq!(said.again(b, 2, who(4)), Ok(Some(Again::Answer(Outcome::Done))));
+    }
+
+    #[test]
+    fn what_may_be_held_is_never_said() {
+        let (mut said, a) = (SaidLately::default(), key());
+        let why = (HeldFor::Word, "cheaper".to_owned());
+        said.begin(a, 1, 0, who(1));
+        said.doubt(a, why.clone());
+        assert_eq!(said.refused(a), [who(1)], "told to send it again");
+        assert_eq!(said.again(a, 1, who(2)), Ok(Some(Again::Held(why.clone()))));
+        assert_eq!(said.again(a, 2, who(2)), Err(ErrorCode::RequestIdReused.into()));
+        // Refused on its way to be held again, it may still be held.
+        said.begin(a, 1, 0, who(2));
+        assert_eq!(said.refused(a), [who(2)]);
+        assert_eq!(said.again(a, 1, who(3)), Ok(Some(Again::Held(why))));
+        said.begin(a, 1, 0, who(3));
+        assert_eq!(said.again(a, 1, who(4)), Ok(Some(Again::Wait)));
+        assert_eq!(said.settled(a, Outcome::Done), [who(3), who(4)]);
+        assert!(!said.is_doubtful(a));
+        assert_eq!(said.again(a, 1, who(5)), Ok(Some(Again::Answer(Outcome::Done))));
+        // Forgotten, it is looked up.
+        let b = key();
+        said.begin(b, 1, 0, who(1));
+        said.doubt(b, (HeldFor::Hook, String::new()));
+        said.refused(b);
+        say(&mut said, key(), 1, 1);
+        said.committed(1);
+        said.begin(key(), 1, REMEMBERED_MS + 1, who(1));
+        assert_eq!(said.again(b, 1, who(2)), Ok(Some(Again::Perhaps)));
     }
 
     #[test]

@@ -7,7 +7,6 @@ pub mod host;
 pub mod lease;
 pub mod load;
 pub mod moderate;
-mod once;
 pub mod people;
 pub mod report;
 pub mod unattended;

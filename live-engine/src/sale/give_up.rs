@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use shared::error::{ErrorCode, Refusal};
+use shared::error::Refusal;
 use shared::ids::{RequestId, ReservationId, SaleId, UserId};
 use shared::protocol::Outcome;
 use tokio::time::Instant;
@@ -52,7 +52,7 @@ pub(super) fn release(inner: &Arc<Inner>, request: ReleaseRequest) -> Result<(),
         });
         let released = match released.await? {
             Ok(released) => released,
-            Err(code) => return Ok(Err(code)),
+            Err(code) => return Ok(Err(code.into())),
         };
         if let Some(state) = &released.state {
             desk.learn(state, asked);
@@ -71,15 +71,19 @@ pub(super) fn unwait(inner: &Arc<Inner>, request: UnwaitRequest) -> Result<(), R
     let work = async move {
         let asked = Instant::now();
         let left = db::alone(&desk.pool, async |conn| {
-            let status = store::line::unwait(conn, request.sale, request.user, request.request_id).await?;
-            Ok::<_, sqlx::Error>((status, store::counters(conn, request.sale).await?))
+            store::line::unwait(conn, request.sale, request.user, request.request_id).await
         });
-        let (status, state) = left.await?;
+        let (status, state) = match left.await {
+            Ok(left) => left,
+            Err(db::Error::Refused(refusal)) => return Ok(Err(refusal)),
+            Err(db::Error::Sql(error)) => return Err(error),
+            Err(db::Error::Json(error)) => return Err(sqlx::Error::Decode(error.into())),
+        };
         if let Some(state) = &state {
             // Those behind have moved up.
             desk.learn(state, asked);
         }
-        Ok(state::after_unwait(status))
+        Ok(state::after_unwait(status).map_err(Refusal::from))
     };
     answer_later(inner, (request.conn, request.id, request.user), work)
 }
@@ -89,7 +93,7 @@ pub(super) fn unwait(inner: &Arc<Inner>, request: UnwaitRequest) -> Result<(), R
 fn answer_later(
     inner: &Arc<Inner>,
     who: (ConnId, u64, UserId),
-    work: impl Future<Output = Result<Result<(), ErrorCode>, sqlx::Error>> + Send + 'static,
+    work: impl Future<Output = Result<Result<(), Refusal>, sqlx::Error>> + Send + 'static,
 ) -> Result<(), Refusal> {
     let (conn, id, user) = who;
     let queued = inner.tending.queue(Some(user.0))?;
@@ -113,7 +117,7 @@ fn answer_later(
         match done {
             Some(Ok(done)) => {
                 desk.health.answered();
-                answer(done.map(|()| Outcome::Done).map_err(Refusal::from));
+                answer(done.map(|()| Outcome::Done));
             }
             Some(Err(error)) => answer(Err(match desk.health.failed("giving up a hold or a place", &error) {
                 Failure::Away => batch::outcome_unknown(),

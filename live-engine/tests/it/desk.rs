@@ -216,6 +216,11 @@ impl World {
 
     /// Waits until somebody in the test's database waits for a lock.
     pub async fn somebody_waits_for_a_lock(&self) {
+        self.so_many_wait_for_a_lock(1).await;
+    }
+
+    /// Waits until so many in the test's database wait for a lock.
+    pub async fn so_many_wait_for_a_lock(&self, many: i64) {
         let looking = async {
             let mut turns = tokio::time::interval(Duration::from_millis(5));
             let waiting = "select count(*) from pg_stat_activity
@@ -226,7 +231,7 @@ impl World {
                     .fetch_one(&self.base.pool)
                     .await
                     .expect("a count");
-                if count > 0 {
+                if count >= many {
                     return;
                 }
             }

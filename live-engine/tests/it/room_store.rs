@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use live_engine::db::Error;
+use live_engine::room::store::chat::{Held, hold};
 use live_engine::room::store::host::{HostAct, HostDone, carry_out};
 use live_engine::room::store::lease::{Lease, acquire_lease, release_lease, renew_leases};
 use live_engine::room::store::load;
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{NodeId, ProductId, RequestId, SaleId, StreamId, UserId, VariantId};
+use shared::ids::{MessageId, NodeId, ProductId, RequestId, SaleId, StreamId, UserId, VariantId};
 use shared::live::RoomNotice;
-use shared::protocol::{Feature, HostCommand, Outcome, RoomEvent, SaleOpen, SalePrice};
+use shared::protocol::{Author, Feature, HeldFor, HeldMessage, HostCommand, Outcome, RoomEvent, SaleOpen, SalePrice};
 use shared::status::{ReservationStatus, SaleStatus, StreamStatus};
 use sqlx::PgPool;
 use testkit::TestDb;
@@ -304,6 +305,44 @@ async fn one_node_at_a_time_owns_a_room_and_no_epoch_comes_twice() {
     assert_eq!(take(&mut conn, a, TTL).await, Lease::Taken { epoch: 4 });
     let nowhere = acquire_lease(&mut conn, StreamId::new(), a, TTL).await;
     assert!(matches!(nowhere, Err(Error::Refused(refusal)) if refusal.code == ErrorCode::NotFound));
+}
+
+#[tokio::test]
+async fn a_room_that_another_owner_has_taken_holds_no_message() {
+    let (base, shop) = world().await;
+    let mut conn = base.pool.acquire().await.expect("connected");
+    let take = async |conn: &mut _, ttl| {
+        acquire_lease(conn, shop.stream, NodeId::new(), ttl)
+            .await
+            .expect("asked")
+    };
+    assert_eq!(take(&mut conn, Duration::ZERO).await, Lease::Taken { epoch: 1 });
+    assert_eq!(take(&mut conn, TTL).await, Lease::Taken { epoch: 2 });
+    let author = Author {
+        id: fixtures::user(&base.pool, "Author").await,
+        name: "Author".into(),
+        host: false,
+        moderator: false,
+    };
+    let held = |epoch| Held {
+        stream: shop.stream,
+        epoch,
+        request_id: RequestId::new(),
+        body: 1,
+        reply_to: None,
+        message: HeldMessage {
+            message: MessageId::new(),
+            author: author.clone(),
+            text: "cheaper".into(),
+            cause: HeldFor::Word,
+            detail: String::new(),
+            at: 0,
+        },
+    };
+    let late = hold(&mut conn, &held(1)).await;
+    assert!(matches!(late, Err(Error::Refused(refusal)) if refusal.code == ErrorCode::RoomUnavailable));
+    assert_eq!(count(&base.pool, "select count(*) from chat_reviews").await, 0);
+    hold(&mut conn, &held(2)).await.expect("held");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use shared::ids::{RequestId, UserId};
 use shared::protocol::{Outcome, Reservation, Waiting};
 use shared::status::{ReservationStatus, SaleStatus, WaitStatus};
 
-use crate::desk::{TERMS, Terms, World, held, users, world};
+use crate::desk::{TERMS, Terms, World, held, open, users, world};
 use crate::ears::refused;
 
 /// The next hold that the line brings somebody.
@@ -152,6 +152,39 @@ async fn a_place_that_was_left_is_not_left_twice() {
         "there is a hold to give up now"
     );
     assert_eq!(world.unwait(people[1], RequestId::new()).await, Ok(Outcome::Done));
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn what_an_unwait_came_to_is_its_answer_and_it_takes_no_newer_place() {
+    let mut world = world(TERMS).await;
+    let people = users(&world.base.pool, 2).await;
+    world.buy(people[0], RequestId::new(), 1).await.expect("granted");
+    let [never, left, late] = [(); 3].map(|()| RequestId::new());
+    let refusal = world.unwait(people[1], never).await;
+    assert_eq!(refused(&refusal), Some(ErrorCode::NotFound), "never in line");
+    world.in_line(people[1], 1).await;
+    assert_eq!(world.unwait(people[1], left).await, Ok(Outcome::Done));
+    assert_eq!(world.unwait(people[1], late).await, Ok(Outcome::Done), "left before");
+    world.in_line(people[1], 1).await;
+    // All of them come again, whatever they came to.
+    let again = world.unwait(people[1], never).await;
+    assert_eq!(refused(&again), Some(ErrorCode::NotFound));
+    for act in [left, late] {
+        assert_eq!(world.unwait(people[1], act).await, Ok(Outcome::Done));
+    }
+    let waiting: i32 = sqlx::query_scalar("select waiting from flash_sales where id = $1")
+        .bind(world.sale.0)
+        .fetch_one(&world.base.pool)
+        .await
+        .expect("read");
+    assert_eq!(waiting, 1, "the place that was got since is still there");
+    // An act's name stands for it alone, of another sale too, and for no hold.
+    world.sale = open(&world.base.pool, &world.shop, TERMS).await;
+    let other = world.unwait(people[1], left).await;
+    assert_eq!(refused(&other), Some(ErrorCode::RequestIdReused));
+    let other = world.buy(people[1], left, 1).await;
+    assert_eq!(refused(&other), Some(ErrorCode::RequestIdReused));
     world.verify().await;
 }
 

@@ -7,10 +7,10 @@ use shared::error::ErrorCode;
 use shared::ids::{RequestId, ReservationId, SaleId, UserId};
 use shared::protocol::{Ban, HostCommand, Outcome, Person, SaleOpen, SalePrice};
 use shared::status::WaitStatus;
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::desk::{TERMS, Terms, open, users, world};
+use crate::desk::{TERMS, Terms, World, open, users, world};
 use crate::ears::{DEADLINE, conn, refused};
 use live_engine::sale::ReleaseRequest;
 
@@ -90,36 +90,110 @@ async fn a_place_that_is_lost_while_its_turn_comes_gives_its_units_to_the_next()
     world.verify().await;
 }
 
+/// Has every transaction wait before the second row that it writes into `table`, until the
+/// returned one ends: two that write the same rows in different order have one each by
+/// then, and wait for each other for ever.
+async fn gate(world: &World, table: &str) -> Transaction<'static, Postgres> {
+    let sql = format!(
+        "create function gate() returns trigger language plpgsql as $$ begin
+             if exists (select from {table} t where t.xmin = pg_current_xact_id()::xid) then
+                 perform pg_advisory_xact_lock_shared(7);
+             end if;
+             return new;
+         end $$;
+         create trigger gate before insert on {table} for each row execute function gate();"
+    );
+    sqlx::raw_sql(&sql).execute(&world.base.pool).await.expect("made");
+    let mut gate = world.base.pool.begin().await.expect("a transaction");
+    let close = sqlx::query("select pg_advisory_xact_lock(7)").execute(&mut *gate);
+    close.await.expect("nobody else has it");
+    gate
+}
+
+/// Two people's requests, in the order of their key.
+async fn two_requests(world: &World, waits: bool) -> [(UserId, RequestId, bool); 2] {
+    let people = users(&world.base.pool, 2).await;
+    let mut asks = [0, 1].map(|n| (people[n], RequestId::new(), waits));
+    asks.sort_unstable_by_key(|(user, ..)| user.0);
+    asks
+}
+
+/// Asks two sales for the same two requests, in opposite orders, with a gate between the
+/// first row of each and the second. What they were answered.
+async fn at_cross_purposes(world: &World, other: SaleId, table: &str, waits: bool) -> [Vec<String>; 2] {
+    let [first, second] = two_requests(world, waits).await;
+    let gate = gate(world, table).await;
+    let asked = [(world.sale, [first, second]), (other, [second, first])].map(|(sale, asks)| {
+        let pool = world.base.pool.clone();
+        tokio::spawn(async move { reserve(&pool, sale, &asks).await })
+    });
+    world.so_many_wait_for_a_lock(2).await;
+    gate.commit().await.expect("opened");
+    let mut answers = Vec::new();
+    for answer in asked {
+        answers.push(answer.await.expect("no panic").expect("no deadlock"));
+    }
+    let [a, b] = answers.try_into().expect("two answers");
+    [a, b]
+}
+
 #[tokio::test]
 async fn two_sales_that_get_the_same_requests_do_not_lock_each_other_out() {
-    let world = world(Terms {
-        quantity: 100,
-        per_buyer: 100,
+    let terms = Terms { quantity: 2, ..TERMS };
+    let world = world(terms).await;
+    let other = open(&world.base.pool, &world.shop, terms).await;
+    let answers = at_cross_purposes(&world, other, "reservations", false).await;
+    let granted = answers.iter().flatten().filter(|outcome| *outcome == "granted");
+    assert_eq!(granted.count(), 2, "{answers:?}");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn two_lines_that_get_the_same_requests_do_not_lock_each_other_out() {
+    let mut world = world(TERMS).await;
+    let other = open(&world.base.pool, &world.shop, TERMS).await;
+    let people = users(&world.base.pool, 2).await;
+    for (person, sale) in people.into_iter().zip([other, world.sale]) {
+        world.sale = sale;
+        world.buy(person, RequestId::new(), 1).await.expect("granted");
+    }
+    let answers = at_cross_purposes(&world, other, "reservation_waitlist", true).await;
+    let waiting = answers.iter().flatten().filter(|outcome| *outcome == "waiting");
+    assert_eq!(waiting.count(), 2, "{answers:?}");
+    world.verify().await;
+}
+
+#[tokio::test]
+async fn a_line_whose_turn_comes_and_a_sale_that_gets_its_requests_do_not_lock_each_other_out() {
+    let mut world = world(Terms {
+        quantity: 2,
+        per_buyer: 2,
         ..TERMS
     })
     .await;
-    let buyer = users(&world.base.pool, 1).await[0];
-    let other = open(
-        &world.base.pool,
-        &world.shop,
-        Terms {
-            quantity: 100,
-            per_buyer: 100,
-            ..TERMS
-        },
-    )
-    .await;
-    for _ in 0..40 {
-        let forth: Vec<_> = (0..20).map(|_| (buyer, RequestId::new(), false)).collect();
-        let back: Vec<_> = forth.iter().rev().copied().collect();
-        let (a, b) = tokio::join!(
-            reserve(&world.base.pool, world.sale, &forth),
-            reserve(&world.base.pool, other, &back)
-        );
-        let (a, b) = (a.expect("no deadlock"), b.expect("no deadlock"));
-        let granted = a.iter().chain(&b).filter(|outcome| *outcome == "granted").count();
-        assert!(granted <= 20, "{granted}");
+    let other = open(&world.base.pool, &world.shop, Terms { quantity: 2, ..TERMS }).await;
+    let holder = users(&world.base.pool, 1).await[0];
+    let hold = world.buy(holder, RequestId::new(), 2).await.expect("granted");
+    let [first, second] = two_requests(&world, false).await;
+    let gate = gate(&world, "reservations").await;
+    let pool = world.base.pool.clone();
+    let buying = tokio::spawn(async move { reserve(&pool, other, &[first, second]).await });
+    world.so_many_wait_for_a_lock(1).await;
+    // In line in the other order, before anybody can see that the requests are spent.
+    for (user, request, _) in [second, first] {
+        let place = world.wait(user, request, 1).await;
+        assert!(matches!(place, Ok(Outcome::Waiting(_))), "{place:?}");
     }
+    let pool = world.base.pool.clone();
+    let releasing = tokio::spawn(async move {
+        let release = sqlx::query("select * from release_flash_hold($1, $2)");
+        release.bind(hold.reservation.0).bind(holder.0).execute(&pool).await
+    });
+    world.so_many_wait_for_a_lock(2).await;
+    gate.commit().await.expect("opened");
+    let bought = buying.await.expect("no panic").expect("no deadlock");
+    assert_eq!(bought, ["granted", "granted"]);
+    releasing.await.expect("no panic").expect("no deadlock");
     world.verify().await;
 }
 

@@ -22,7 +22,7 @@ const BUYERS: usize = 5;
 enum Step {
     Reserve(Vec<Wish>),
     /// Which buyer leaves the wait list, by which request, if not by a new one.
-    Unwait(usize, Option<usize>),
+    Unwait(usize),
     /// The shop does not sell to this buyer any more.
     Bar(usize),
     /// Which hold, by which buyer.
@@ -60,7 +60,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let holds = || prop::collection::vec(0_usize..100, 1..3);
     let step = prop_oneof![
         8 => prop::collection::vec(wish, 1..8).prop_map(Step::Reserve),
-        2 => (0..BUYERS, again()).prop_map(|(buyer, again)| Step::Unwait(buyer, again)),
+        2 => (0..BUYERS).prop_map(Step::Unwait),
         1 => (0..BUYERS).prop_map(Step::Bar),
         3 => (0_usize..100, 0..BUYERS).prop_map(|(hold, buyer)| Step::Release(hold, buyer)),
         3 => holds().prop_map(Step::StartPaying),
@@ -83,8 +83,6 @@ struct Twins {
     model: Sale,
     buyers: Vec<UserId>,
     asks: Vec<Ask>,
-    /// Requests to leave, and the buyers whose they are.
-    left: Vec<(UserId, RequestId)>,
     holds: Vec<ReservationId>,
     on_hand: i32,
     version: i64,
@@ -135,7 +133,6 @@ impl Twins {
             model,
             buyers,
             asks: Vec::new(),
-            left: Vec::new(),
             holds: Vec::new(),
             on_hand: 40,
             version: 0,
@@ -191,7 +188,7 @@ impl Twins {
                 let offered = done.map(|(_, offered)| sorted(offered));
                 assert_eq!(offered, (!expected.is_empty()).then(|| sorted(offers(&expected))));
             }
-            Step::Unwait(buyer, again) => self.unwait(*buyer, *again).await,
+            Step::Unwait(buyer) => self.unwait(*buyer).await,
             Step::Bar(buyer) => {
                 let buyer = self.buyers[*buyer];
                 let bar = sqlx::query("insert into barred values ($1, $2)").bind(self.shop.seller.0);
@@ -293,30 +290,17 @@ impl Twins {
         self.model.holds.get_mut(&hold).expect("known").expires_at = at;
     }
 
-    async fn unwait(&mut self, buyer: usize, again: Option<usize>) {
-        let earlier = again.and_then(|n| (!self.left.is_empty()).then(|| self.left[n % self.left.len()]));
-        let (user, request) = earlier.unwrap_or((self.buyers[buyer], RequestId::new()));
-        let status: Option<WaitStatus> = sqlx::query_scalar("select flash_sale_unwait($1, $2, $3)")
+    async fn unwait(&mut self, buyer: usize) {
+        let user = self.buyers[buyer];
+        let status: Option<WaitStatus> = sqlx::query_scalar("select flash_sale_unwait($1, $2)")
             .bind(self.sale.0)
             .bind(user.0)
-            .bind(request.0)
             .fetch_one(&self.pool)
             .await
             .expect("asked");
-        if earlier.is_some() {
-            assert_eq!(
-                status,
-                Some(WaitStatus::Left),
-                "a resend does nothing and is answered the same"
-            );
-            return;
-        }
-        let left = self.act(&Command::Unwait(user)).expect("never refused") == 1;
+        self.act(&Command::Unwait(user)).expect("never refused");
         let last = self.model.line.iter().rev().find(|place| place.user == user);
         assert_eq!(status, last.map(|place| place.status));
-        if left {
-            self.left.push((user, request));
-        }
     }
 
     async fn reserve(&mut self, wishes: &[Wish]) {

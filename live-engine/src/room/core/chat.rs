@@ -28,7 +28,7 @@ use crate::room::chat::links;
 use crate::room::chat::members::Members;
 use crate::room::chat::out::Out;
 use crate::room::chat::recalls::{New, Recalls};
-use crate::room::said::{Again, SaidLately, body};
+use crate::room::said::{Again, SaidLately, WhyHeld, body};
 use crate::room::state::Command;
 use crate::room::store::chat::{Held, Said};
 use crate::room::store::load::LoadedRoom;
@@ -37,9 +37,6 @@ use crate::types::{Inspected, Verdict};
 
 /// The longest detail of a held message, in characters.
 const MAX_DETAIL_CHARS: usize = 200;
-
-/// Why a message has to wait for a moderator, if it has to, with what moderators are told.
-type WhyHeld = Option<(HeldFor, String)>;
 
 /// What a room may say, and whether somebody looks at it first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -146,7 +143,8 @@ impl Core {
             Ok((Some(Again::Answer(outcome)), ..)) => return self.reply([(who, Ok(outcome))]),
             Ok((Some(Again::Wait), ..)) => return,
             Ok((Some(Again::Perhaps), ..)) if !is_new => return self.recall((say, message)),
-            Ok((Some(Again::Perhaps) | None, text, body)) => self.hear(say, message, text, body, now).err(),
+            Ok((Some(Again::Held(why)), text, body)) => self.hear(say, message, (text, body), Some(why), now).err(),
+            Ok((Some(Again::Perhaps) | None, text, body)) => self.hear(say, message, (text, body), None, now).err(),
             Err(refusal) => Some(refusal),
         };
         self.reply(refused.map(|refusal| (who, Err(refusal))));
@@ -192,8 +190,15 @@ impl Core {
         }
     }
 
-    /// Hears a message that is new.
-    fn hear(&mut self, say: Say, message: MessageId, text: String, body: i64, now: Now) -> Result<(), Refusal> {
+    /// Hears a message that is new, or that may be held already for `why`.
+    fn hear(
+        &mut self,
+        say: Say,
+        message: MessageId,
+        (text, body): (String, i64),
+        why: Option<WhyHeld>,
+        now: Now,
+    ) -> Result<(), Refusal> {
         let (key, who) = ((say.user, say.request_id), (say.conn, say.id));
         self.powers.hear(say.user, now.ms)?;
         if self.chat.out.is_turned_out(say.user, say.since) {
@@ -201,7 +206,7 @@ impl Core {
         }
         self.chat.lanes.has_room(say.user)?;
         let is_free = self.powers.runs_the_show(say.user);
-        let held = self.permit(&text, is_free)?;
+        let held = why.or(self.permit(&text, is_free)?);
         let slow = Duration::from_secs(self.state.rules().slow_seconds.into());
         let turn = self.chat.gate.pass(say.user, (!is_free).then_some(slow), now.at)?;
         let known = say.reply_to.and_then(|answered| self.chat.known.get(answered));
@@ -230,7 +235,7 @@ impl Core {
     }
 
     /// What can be said about a text at once: why it has to wait for a moderator, if it has to.
-    fn permit(&self, text: &str, is_free: bool) -> Result<WhyHeld, Refusal> {
+    fn permit(&self, text: &str, is_free: bool) -> Result<Option<WhyHeld>, Refusal> {
         if self.state.status().is_final() {
             return Err(ErrorCode::StreamNotLive.into());
         }
@@ -280,8 +285,8 @@ impl Core {
                 let inspect = inspect(stream, pending);
                 self.effect(Effect::Inspect(inspect));
                 return;
-            } else if let Some((cause, detail)) = pending.held.take() {
-                let held = held((stream, self.epoch), pending, cause, &detail);
+            } else if let Some(why) = pending.held.take() {
+                let held = held((stream, self.epoch), pending, why, now.ms);
                 self.effect(Effect::Hold(Box::new(held)));
                 return;
             } else if let Some(pending) = self.chat.lanes.done(user) {
@@ -450,7 +455,7 @@ impl Core {
 
     /// A text as the moderation service has changed it: what the room does not let anybody
     /// say, it does not let the service say for them.
-    fn changed(&self, user: UserId, text: &str) -> Result<Option<(String, WhyHeld)>, Refusal> {
+    fn changed(&self, user: UserId, text: &str) -> Result<Option<(String, Option<WhyHeld>)>, Refusal> {
         let text = text::normalise(text, MAX_CHAT_CHARS).map_err(|_| ErrorCode::MessageRefused)?;
         let held = self.permit(&text, self.powers.runs_the_show(user))?;
         Ok(Some((text, held)))
@@ -460,9 +465,14 @@ impl Core {
     /// another one when it was held before.
     pub fn held(&mut self, held: Held, result: Result<MessageId, Refusal>, now: Now) {
         let user = held.message.author.id;
+        let key = (user, held.request_id);
         let message = match result {
             Ok(message) => message,
             Err(refusal) => {
+                // Its transaction may still end either way.
+                self.chat
+                    .said
+                    .doubt(key, (held.message.cause, held.message.detail.clone()));
                 if self.chat.lanes.checked(user, held.message.message).is_some() {
                     self.refuse_first(user, &refusal, now);
                 }
@@ -473,10 +483,16 @@ impl Core {
             self.chat.lanes.done(user);
         }
         let outcome = Outcome::HeldForReview { message };
-        let waiting = self.chat.said.settled((user, held.request_id), outcome.clone());
+        // Nobody was told of one whose first answer was lost.
+        let is_news = message == held.message.message || self.chat.said.is_doubtful(key);
+        let waiting = self.chat.said.settled(key, outcome.clone());
         self.reply(waiting.into_iter().map(|who| (who, Ok(outcome.clone()))));
-        if message == held.message.message {
-            self.tell_moderators(&[Right::Review], &Private::Review(held.message));
+        if is_news {
+            let held = HeldMessage {
+                message,
+                ..held.message
+            };
+            self.tell_moderators(&[Right::Review], &Private::Review(held));
         }
         self.advance(user, now);
     }
@@ -523,7 +539,7 @@ fn inspect(stream: StreamId, pending: &Pending) -> Inspect {
     }
 }
 
-fn held((stream, epoch): (StreamId, i64), pending: &Pending, cause: HeldFor, detail: &str) -> Held {
+fn held((stream, epoch): (StreamId, i64), pending: &Pending, (cause, detail): WhyHeld, at: Millis) -> Held {
     Held {
         stream,
         epoch,
@@ -541,7 +557,7 @@ fn held((stream, epoch): (StreamId, i64), pending: &Pending, cause: HeldFor, det
             text: pending.text.clone(),
             cause,
             detail: detail.chars().take(MAX_DETAIL_CHARS).collect(),
-            at: 0,
+            at,
         },
     }
 }

@@ -15,8 +15,9 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::moderate::{self, MuteChange};
-use super::{chat, load, once};
+use super::{chat, load};
 use crate::db::Error;
+use crate::once;
 use crate::room::powers;
 use crate::trace;
 
@@ -118,12 +119,8 @@ async fn attempt(tx: &mut PgConnection, act: &HostAct) -> Result<HostDone, Error
     let operation = operation(&act.command);
     let hash = shared::idempotency::body_hash(&(act.stream, &act.command))?;
     if let Some(stored) = once::claim(tx, act.user, act.request_id).await? {
-        if stored.operation != operation || stored.body_hash != hash {
-            return Err(ErrorCode::RequestIdReused.into());
-        }
-        let outcome = serde_json::from_value(stored.response)?;
         return Ok(HostDone {
-            outcome,
+            outcome: stored.answer(operation, &hash)?,
             events: Vec::new(),
             told: Vec::new(),
             muted: None,

@@ -7,8 +7,8 @@ use shared::live::RoomNotice;
 use shared::protocol::{Outcome, ReportReason, Reported};
 use sqlx::{Connection, PgConnection, PgPool};
 
-use super::once;
 use crate::db::Error;
+use crate::once;
 
 const OPERATION: &str = "room.report";
 
@@ -38,9 +38,9 @@ pub async fn carry_out(pool: &PgPool, report: &Report) -> Result<Outcome, Error>
     let mut conn = pool.acquire().await?;
     let mut tx = conn.begin().await?;
     match attempt(&mut tx, report).await {
-        Ok(()) => {
+        Ok(outcome) => {
             tx.commit().await?;
-            Ok(Outcome::Done)
+            Ok(outcome)
         }
         Err(error) => {
             tx.rollback().await?;
@@ -49,14 +49,11 @@ pub async fn carry_out(pool: &PgPool, report: &Report) -> Result<Outcome, Error>
     }
 }
 
-async fn attempt(tx: &mut PgConnection, report: &Report) -> Result<(), Error> {
+async fn attempt(tx: &mut PgConnection, report: &Report) -> Result<Outcome, Error> {
     let act = (report.stream, report.message, report.reason, &report.note);
     let hash = shared::idempotency::body_hash(&act)?;
     if let Some(stored) = once::claim(tx, report.user, report.request_id).await? {
-        if stored.operation != OPERATION || stored.body_hash != hash {
-            return Err(ErrorCode::RequestIdReused.into());
-        }
-        return Ok(());
+        return stored.answer(OPERATION, &hash);
     }
     let message = sqlx::query!(
         r#"select user_id as "author: UserId", text from stream_chat_messages
@@ -97,5 +94,6 @@ async fn attempt(tx: &mut PgConnection, report: &Report) -> Result<(), Error> {
         shared::outbox::push(tx, report.stream, &RoomNotice::MessageReported { reported }).await?;
     }
     let answer = serde_json::to_value(Outcome::Done)?;
-    once::keep(tx, report.user, report.request_id, OPERATION, &hash, answer).await
+    once::keep(tx, report.user, report.request_id, OPERATION, &hash, answer).await?;
+    Ok(Outcome::Done)
 }

@@ -3,23 +3,59 @@
 use shared::ids::{RequestId, SaleId, UserId};
 use shared::protocol::Waiting;
 use shared::status::WaitStatus;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
-/// Leaves a sale's wait list; what has become of the place, none if there was none.
+use super::{SaleState, counters};
+use crate::db::Error;
+use crate::once;
+
+const OPERATION: &str = "sale.unwait";
+
+/// What has become of a place in line, none if there was none; and the sale as it is.
+pub(in crate::sale) type Left = (Option<WaitStatus>, Option<SaleState>);
+
+/// Leaves a sale's wait list, once under its request's name: whatever it came to is the
+/// answer to that name from then on, so that one sent again takes no newer place away.
+///
+/// # Errors
+/// `request_id_reused`, `request_in_flight`, or when the database fails.
 pub(in crate::sale) async fn unwait(
     conn: &mut PgConnection,
     sale: SaleId,
     user: UserId,
     request: RequestId,
-) -> Result<Option<WaitStatus>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select flash_sale_unwait($1, $2, $3) as "status: WaitStatus""#,
+) -> Result<Left, Error> {
+    let mut tx = conn.begin().await?;
+    match attempt(&mut tx, sale, user, request).await {
+        Ok(left) => {
+            tx.commit().await?;
+            Ok(left)
+        }
+        Err(error) => {
+            // Now and not when the connection is next used: a resend must not meet our locks.
+            tx.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn attempt(tx: &mut PgConnection, sale: SaleId, user: UserId, request: RequestId) -> Result<Left, Error> {
+    let hash = shared::idempotency::body_hash(&sale)?;
+    if let Some(stored) = once::claim(tx, user, request).await? {
+        return Ok((stored.answer(OPERATION, &hash)?, None));
+    }
+    let status = sqlx::query_scalar!(
+        r#"select flash_sale_unwait($1, $2) as "status: WaitStatus""#,
         sale.0,
-        user.0,
-        request.0
+        user.0
     )
-    .fetch_one(conn)
-    .await
+    .fetch_one(&mut *tx)
+    .await?;
+    // A place that was got at this very moment is nothing that one could have meant.
+    if status != Some(WaitStatus::Waiting) {
+        once::keep(tx, user, request, OPERATION, &hash, serde_json::to_value(status)?).await?;
+    }
+    Ok((status, counters(tx, sale).await?))
 }
 
 /// Everybody in line, the next one first.

@@ -6,7 +6,7 @@ use shared::ids::{MessageId, RequestId};
 use shared::protocol::{ClientCommand, HeldFor, HeldMessage, Mute, Outcome, Person, Private, Unban};
 use shared::rights::Right;
 
-use super::words::block;
+use super::words::{block, unblock, until_said};
 use super::{again, answer_to, count, done, heard, moderator, refused, say, snapshot};
 use crate::harness::{World, chat, hears};
 
@@ -134,6 +134,46 @@ async fn a_held_message_sent_again_is_answered_the_same_and_held_once() {
     assert_eq!(count(&world, "select count(*) from chat_reviews").await, 1);
     let chat = snapshot(&world).await.chat;
     assert_eq!(chat.iter().filter(|said| said.id == message).count(), 1);
+    world.engine.stop().await;
+}
+
+#[tokio::test]
+async fn what_may_be_held_is_not_said_when_it_is_sent_again() {
+    let world = World::start().await;
+    block(&world, "cheaper", "word", "hold").await;
+    block(&world, "swindle", "word", "refuse").await;
+    let (mut host, mut author) = (world.host().await, world.joined("Author").await);
+    let mut lock = world.db.pool.begin().await.expect("a transaction");
+    sqlx::query("lock table chat_reviews in share mode")
+        .execute(&mut *lock)
+        .await
+        .expect("locked");
+    let act = RequestId::new();
+    let lost = author.call_as(chat("cheaper"), act).await.expect("answered");
+    let lost = lost.expect_err("nobody knows in time");
+    assert_ne!(lost.code.retry(), shared::error::Retry::Never, "{lost:?}");
+    // By now nothing would be wrong with it.
+    unblock(&world).await;
+    until_said(&world, "swindle").await;
+    lock.commit().await.expect("unlocked");
+    let again = author.call_as(chat("cheaper"), act).await.expect("answered");
+    let Ok(Outcome::HeldForReview { message }) = again else {
+        panic!("{again:?}");
+    };
+    assert_eq!(review(&mut host).await.message, message, "moderators hear of it now");
+    assert_eq!(count(&world, "select count(*) from chat_reviews").await, 1);
+    done(&mut host, approve(message)).await;
+    assert_eq!(heard(&mut author, "cheaper").await.id, message);
+    assert_eq!(
+        author.call_as(chat("cheaper"), act).await.expect("answered"),
+        Ok(Outcome::HeldForReview { message })
+    );
+    let said = count(
+        &world,
+        "select count(*) from stream_chat_messages where text = 'cheaper'",
+    )
+    .await;
+    assert_eq!(said, 1);
     world.engine.stop().await;
 }
 

@@ -46,6 +46,23 @@ async fn until_refused(world: &World, text: &str) {
     }
 }
 
+/// Blocks nothing any more.
+pub async fn unblock(world: &World) {
+    sqlx::query("delete from blocked_words")
+        .execute(&world.db.pool)
+        .await
+        .expect("allowed again");
+    tell(world).await;
+}
+
+/// Waits until the room has heard that this may be said again.
+pub async fn until_said(world: &World, text: &str) {
+    let by = tokio::time::Instant::now() + crate::ears::DEADLINE;
+    while try_to_say(&mut world.joined("Somebody").await, text).await.is_err() {
+        assert!(tokio::time::Instant::now() < by, "{text:?} is still blocked");
+    }
+}
+
 #[tokio::test]
 async fn a_blocked_word_is_refused_however_it_is_written_and_innocent_words_pass() {
     let world = World::start().await;
@@ -75,18 +92,8 @@ async fn a_room_hears_of_other_words_while_it_is_open() {
     until_refused(&world, "counterfeits").await;
     // A hint brings it at once; a lost one costs the polling interval.
     assert!(begun.elapsed() < std::time::Duration::from_secs(5));
-    sqlx::query("delete from blocked_words")
-        .execute(&world.db.pool)
-        .await
-        .expect("allowed again");
-    tell(&world).await;
-    let by = tokio::time::Instant::now() + crate::ears::DEADLINE;
-    while try_to_say(&mut world.joined("Somebody").await, "counterfeits")
-        .await
-        .is_err()
-    {
-        assert!(tokio::time::Instant::now() < by, "the word is still blocked");
-    }
+    unblock(&world).await;
+    until_said(&world, "counterfeits").await;
     assert!(!snapshot(&world).await.chat.is_empty());
     world.engine.stop().await;
 }

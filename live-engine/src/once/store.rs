@@ -1,6 +1,5 @@
-//! Doing an act once, however often it is asked for: the same table, key and lock as
-//! over REST. The answer is written in the work's own transaction, so that a crash leaves
-//! both or nothing. A refusal is not kept; the act may be tried again.
+//! SQL of `idempotency_keys`. The answer is written in the work's own transaction, so that
+//! a crash leaves both or nothing.
 
 use serde_json::Value;
 use shared::error::{ErrorCode, Refusal};
@@ -11,14 +10,14 @@ use sqlx::PgConnection;
 use crate::db::Error;
 
 /// The answer that was given.
-pub(super) struct Stored {
+pub(crate) struct Stored {
     pub(super) operation: String,
     pub(super) body_hash: Vec<u8>,
     pub(super) response: Value,
 }
 
 /// Locks the act's name until the transaction ends and reads what it was answered.
-pub(super) async fn claim(tx: &mut PgConnection, user: UserId, key: RequestId) -> Result<Option<Stored>, Error> {
+pub(crate) async fn claim(tx: &mut PgConnection, user: UserId, key: RequestId) -> Result<Option<Stored>, Error> {
     let locked = sqlx::query_scalar!(
         r#"select pg_try_advisory_xact_lock($1) as "locked!""#,
         lock_key(user, key)
@@ -57,7 +56,7 @@ async fn stands_for_hold(tx: &mut PgConnection, user: UserId, key: RequestId) ->
 }
 
 /// Keeps the answer, in the work's own transaction.
-pub(super) async fn keep(
+pub(crate) async fn keep(
     tx: &mut PgConnection,
     user: UserId,
     key: RequestId,
