@@ -266,6 +266,8 @@ create table stream_events (
     primary key (stream_id, epoch, seq)
 );
 create index stream_events_time_idx on stream_events (stream_id, created_at, epoch, seq);
+-- Which sales the log says are open.
+create index stream_events_sales_idx on stream_events (stream_id) where kind in ('sale_opened', 'sale_closed');
 comment on table stream_events is
     'Numbered events other than chat, as they were sent. With the chat rows an epoch''s numbers have no gap.';
 

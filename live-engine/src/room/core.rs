@@ -24,7 +24,7 @@ use shared::error::{ErrorCode, Refusal};
 use shared::ids::StreamId;
 use shared::outbox::Happened;
 use shared::protocol::{Millis, Outcome, Private, RoomEvent, ShowSummary};
-use shared::status::StreamStatus;
+use shared::status::{SaleStatus, StreamStatus};
 use uuid::Uuid;
 
 use super::host::HostQueue;
@@ -124,7 +124,9 @@ impl Core {
     ) -> Self {
         let away_since = rows.host_away_since.map(|since| since.timestamp_millis());
         rows.stream.host_away = away_since.map(|since| limits.patience.away(since));
-        let sales = rows.sales.iter().map(|(sale, _)| sale.clone()).collect();
+        let sales = rows.sales.iter().map(|(sale, ..)| sale.clone()).collect();
+        let over = rows.sales.iter().filter(|(_, status, _)| *status == SaleStatus::Closed);
+        let over: Vec<_> = over.map(|(sale, ..)| sale.id).collect();
         let chat = Chat::new(rows, limits.chat, now);
         let state = RoomState::new(Beginning {
             stream: rows.stream.clone(),
@@ -138,8 +140,9 @@ impl Core {
         });
         let (moderators, mutes) = (std::mem::take(&mut rows.moderators), std::mem::take(&mut rows.mutes));
         let powers = Powers::new(rows.host, moderators, mutes);
-        let watch = rows.sales.drain(..).map(|(sale, expiry)| Effect::Watch(sale, expiry));
-        Self {
+        let watch = rows.sales.drain(..);
+        let watch = watch.map(|(sale, _, expiry)| Effect::Watch(sale, expiry));
+        let mut core = Self {
             stream: rows.stream.id,
             epoch,
             state,
@@ -161,7 +164,12 @@ impl Core {
             speech: Speech::new(epoch, limits.log, now.at),
             idle_since: now.at,
             effects: watch.collect(),
+        };
+        for sale in over {
+            // While nobody had the room: nothing else brings it again.
+            core.happen(Command::Committed(RoomEvent::SaleClosed { sale }), None, now);
         }
+        core
     }
 
     /// What is to be done now, in this order. Whoever calls anything else takes these

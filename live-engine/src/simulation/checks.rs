@@ -66,6 +66,10 @@ impl World {
                 faults.push(format!("{sale:?} was not swept for {late} ms"));
             }
         }
+        let untold = self.db.close_untold();
+        if !untold.is_empty() {
+            faults.push(format!("nobody was told that {untold:?} are closed"));
+        }
         if node.queue.bytes() > 0 || node.sums.next().is_some() || self.reacted_not_stored() {
             faults.push("the persister has not stored all".into());
         }
@@ -107,7 +111,8 @@ impl World {
         }
         for client in &self.clients {
             for act in &client.acts {
-                let times = self.db.times_said(client.user, act.request);
+                let is_held = self.db.is_held(client.user, act.request);
+                let times = self.db.times_said(client.user, act.request) + usize::from(is_held);
                 assert!(times <= 1, "{act:?} is stored {times} times");
             }
         }

@@ -2,16 +2,16 @@
 //! `room/store` and `feed/store.rs`, one whole transaction at a time. Whether a question
 //! arrives and whether its answer does is the world's business.
 
+mod load;
+mod log;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{MessageId, ProductId, RequestId, SaleId, SellerId, StreamId, UserId};
+use shared::ids::{MessageId, ProductId, RequestId, SaleId, StreamId, UserId};
 use shared::live::RoomNotice;
 use shared::outbox::Happened;
-use shared::protocol::{
-    ChatMessage, ChatRules, DeletedBy, HostCommand, Millis, Outcome, ProductCard, RoomEvent, SaleCard, StreamCard,
-};
+use shared::protocol::{DeletedBy, HostCommand, Millis, Outcome, ProductCard, RoomEvent, SaleCard};
 use shared::status::StreamStatus;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ use super::store::GivenUp;
 use crate::persist::queue::ReactionKey;
 use crate::persist::sums::Sum;
 use crate::persist::work::Tried;
-use crate::persist::{ChatAct, Entry, Row};
+use crate::persist::{Entry, Row};
 use crate::room::core::{Read, Reading};
 use crate::room::state::ProductReading;
 use crate::room::store::chat::{Held, Said};
@@ -145,71 +145,6 @@ impl Database {
         }
     }
 
-    fn load(&self, ms: Millis) -> LoadedRoom {
-        let chats = self.rows.iter().filter_map(|(at, row)| match row {
-            Stored::Row(Row::Chat { message, act }) => Some((*at, message, *act)),
-            Stored::Row(Row::Event(_)) | Stored::Reject => None,
-        });
-        let chats: Vec<_> = chats.collect();
-        let shown = chats
-            .iter()
-            .filter(|(_, message, _)| !self.deleted.contains(&message.id));
-        let shown: Vec<_> = shown.map(|(_, message, _)| (*message).clone()).collect();
-        let recent = shown.len().saturating_sub(crate::room::state::SNAPSHOT_MESSAGES);
-        let said = |(at, message, act): &((i64, u64), &ChatMessage, Option<ChatAct>)| {
-            let act = (*act)?;
-            let (epoch, seq) = *at;
-            Some(Said {
-                user: message.author.id,
-                request_id: act.request_id,
-                body: act.body,
-                outcome: Outcome::Said {
-                    message: message.id,
-                    epoch,
-                    seq,
-                },
-                at: message.at,
-            })
-        };
-        let held = self.held.iter().map(|((user, request_id), (message, body))| Said {
-            user: *user,
-            request_id: *request_id,
-            body: *body,
-            outcome: Outcome::HeldForReview { message: *message },
-            at: ms,
-        });
-        LoadedRoom {
-            stream: StreamCard {
-                id: self.stream,
-                title: "A show".into(),
-                shop: "A shop".into(),
-                cover_url: String::new(),
-                status: self.status,
-                scheduled_at: 0,
-                started_at: Some(1),
-                ended_at: None,
-                host_away: None,
-            },
-            host: self.host,
-            seller: SellerId(uuid::Uuid::nil()),
-            moderators: Vec::new(),
-            mutes: Vec::new(),
-            pinned: None,
-            host_away_since: None,
-            host_was_here: true,
-            featured: self.featured.clone(),
-            line_up: Vec::new(),
-            sales: self.shelf.open_sales(ms),
-            chat: shown[recent..].to_vec(),
-            rules: ChatRules::default(),
-            filter: Arc::default(),
-            said: chats.iter().filter_map(said).chain(held).collect(),
-            said_more: false,
-            command_no: self.command_no,
-            notices: self.undelivered(),
-        }
-    }
-
     /// Writes entries as far as their epoch has the room, or refuses them all.
     pub fn persist(&mut self, entries: &[Entry], is_reject: bool) -> Tried {
         let epoch = self.lease.epoch;
@@ -239,28 +174,6 @@ impl Database {
         Tried::Stored(BTreeMap::from([(self.stream, epoch)]))
     }
 
-    /// The last number that is stored of an epoch.
-    pub fn last_stored(&self, epoch: i64) -> u64 {
-        let mut of_epoch = self.rows.range((epoch, 0)..(epoch + 1, 0));
-        of_epoch.next_back().map_or(0, |((_, seq), _)| *seq)
-    }
-
-    /// Whether this message is stored there.
-    pub fn has_said(&self, message: MessageId, at: (i64, u64)) -> bool {
-        matches!(self.rows.get(&at), Some(Stored::Row(Row::Chat { message: stored, .. })) if stored.id == message)
-    }
-
-    /// How often a person's act is stored as a message.
-    pub fn times_said(&self, user: UserId, request: RequestId) -> usize {
-        let is_it = |row: &&Stored| match row {
-            Stored::Row(Row::Chat { message, act }) => {
-                message.author.id == user && act.is_some_and(|act| act.request_id == request)
-            }
-            Stored::Row(Row::Event(_)) | Stored::Reject => false,
-        };
-        self.rows.values().filter(is_it).count()
-    }
-
     pub fn add_reactions(&mut self, writer: u64, number: i64, sums: &[Sum]) {
         let last = self.writers.entry(writer).or_insert(i64::MIN);
         if *last < number {
@@ -286,27 +199,6 @@ impl Database {
     pub fn undelivered(&self) -> Vec<(Uuid, RoomNotice)> {
         let rows = self.outbox.iter().filter(|row| !row.delivered);
         rows.map(|row| (row.id, row.notice.clone())).collect()
-    }
-
-    /// What a host did that is marked as told and was never stored as an event. Of a sale
-    /// that time has overtaken, nothing need be told; nor of what was shown before
-    /// something else was.
-    pub fn untold(&self) -> Vec<&RoomNotice> {
-        let shows = |event: &RoomEvent| matches!(event, RoomEvent::Featured { .. } | RoomEvent::Unfeatured);
-        let last_shown = self.outbox.iter().filter_map(|row| match &row.notice {
-            RoomNotice::Happened { no, event } if shows(event) => Some(*no),
-            _ => None,
-        });
-        let last_shown = last_shown.max();
-        let told = |row: &&OutboxRow| row.delivered && !self.stored_with.contains(&row.id);
-        let rows = self.outbox.iter().filter(told).map(|row| &row.notice);
-        rows.filter(|notice| match notice {
-            RoomNotice::Happened { no, event } => {
-                matches!(**event, RoomEvent::MessageDeleted { .. }) || shows(event) && Some(*no) == last_shown
-            }
-            _ => false,
-        })
-        .collect()
     }
 
     /// A change that is committed elsewhere, for the room to hear of.

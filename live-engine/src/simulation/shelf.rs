@@ -2,7 +2,7 @@
 //! held to by a differential test, one whole batch at a time, by the database's clock.
 //! What must never be is counted anew here, from the holds themselves.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
@@ -30,8 +30,8 @@ struct Shelved {
     card: SaleCard,
     sale: Sale,
     version: i64,
-    /// What left the wait list under which request.
-    left: BTreeMap<(UserId, RequestId), ReservationId>,
+    /// What leaving the wait list came to, by request.
+    left: BTreeMap<(UserId, RequestId), Option<WaitStatus>>,
 }
 
 /// See the module.
@@ -68,10 +68,12 @@ impl Shelf {
     }
 
     /// Sales that are open or about to.
-    pub fn open_sales(&self, ms: Millis) -> Vec<(SaleCard, Option<shared::Timestamp>)> {
-        let open = self.sales.values().filter(|shelved| shelved.is_open());
-        open.filter(|shelved| shelved.card.ends_at > ms)
-            .map(|shelved| (shelved.shown(), shelved.next_expiry()))
+    /// Sales that are open, and those that somebody still takes for open.
+    pub fn shown_sales(&self, told_open: &BTreeSet<SaleId>) -> Vec<(SaleCard, SaleStatus, Option<shared::Timestamp>)> {
+        let shown = self.sales.keys().filter_map(|sale| Some((sale, self.find(*sale)?)));
+        shown
+            .filter(|(sale, (_, status, _))| *status == SaleStatus::Open || told_open.contains(sale))
+            .map(|(_, found)| found)
             .collect()
     }
 
@@ -159,17 +161,15 @@ impl Shelf {
         let Some(shelved) = self.sales.get_mut(&sale) else {
             return (None, None);
         };
-        if !shelved.left.contains_key(&key) {
-            let events = shelved.sale.decide(&Command::Unwait(key.0), ms).unwrap_or_default();
-            shelved.apply(&events);
-            if let Some(Event::Left(place)) = events.first() {
-                shelved.left.insert(key, *place);
-            }
+        if let Some(status) = shelved.left.get(&key) {
+            return (*status, None);
         }
-        let id = shelved.left.get(&key).copied();
-        let mut places = shelved.sale.line.iter().rev();
-        let place = places.find(|place| id.map_or(place.user == key.0, |id| place.id == id));
-        (place.map(|place| place.status), Some(shelved.state(stream, ms)))
+        let events = shelved.sale.decide(&Command::Unwait(key.0), ms).unwrap_or_default();
+        shelved.apply(&events);
+        let place = shelved.sale.line.iter().rev().find(|place| place.user == key.0);
+        let status = place.map(|place| place.status);
+        shelved.left.insert(key, status);
+        (status, Some(shelved.state(stream, ms)))
     }
 
     /// An order takes one of the holds, elsewhere: it is paid, begun or let go. Whose sale

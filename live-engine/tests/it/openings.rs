@@ -99,6 +99,34 @@ async fn a_sale_that_is_over_is_not_opened_by_word_of_its_opening() {
     world.engine.stop().await;
 }
 
+#[tokio::test]
+async fn a_sale_that_closed_while_nobody_had_the_room_is_told_once_by_the_next_owner() {
+    let world = World::start().await;
+    let mut host = world.host().await;
+    let sale = open(&world, &mut host).await.id;
+    drop(host);
+    let mut world = world.restart().await;
+    // By a clock, a suspension, a last payment: no room hears of it.
+    sqlx::query("select close_flash_sale($1)")
+        .bind(sale.0)
+        .execute(&world.db.pool)
+        .await
+        .expect("closed");
+    for _ in 0..2 {
+        let mut late = world.viewer("Late").await;
+        let snapshot = world.join(&mut late).await.snapshot.expect("a snapshot");
+        assert_eq!(snapshot.sales, []);
+        // What comes after it in the same epoch is stored after it.
+        late.call(chat("is it over?")).await.expect("answered").expect("said");
+        drop(late);
+        world = world.restart().await;
+    }
+    let told = "select kind from stream_events where kind like 'sale%' order by epoch, seq";
+    let told: Vec<String> = sqlx::query_scalar(told).fetch_all(&world.db.pool).await.expect("read");
+    assert_eq!(told, ["sale_opened", "sale_closed"]);
+    world.engine.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_that_closes_while_it_opens_gives_its_lease_back() {
     let world = World::start().await;

@@ -46,8 +46,9 @@ pub struct LoadedRoom {
     pub featured: Option<ProductCard>,
     /// The line-up's products that are on sale, in order.
     pub line_up: Vec<LineUpCard>,
-    /// Sales that are open or about to, with their earliest expiry.
-    pub sales: Vec<(SaleCard, Option<Timestamp>)>,
+    /// Sales that are open or about to, and those that closed while nobody had the room and
+    /// that the log still says are open; with their earliest expiry.
+    pub sales: Vec<(SaleCard, SaleStatus, Option<Timestamp>)>,
     /// The last messages, oldest first.
     pub chat: Vec<ChatMessage>,
     /// What holds for the chat.
@@ -112,7 +113,7 @@ pub async fn load_room(
         command_no: row.command_no,
         featured,
         line_up,
-        sales: open_sales(conn, stream).await?,
+        sales: shown_sales(conn, stream).await?,
         chat: last_messages(conn, stream, row.host, &moderators, messages).await?,
         pinned: pinned(conn, stream).await?,
         mutes: people::mutes(conn, stream).await?,
@@ -341,19 +342,24 @@ pub async fn sale_card(
     Ok(sales.pop())
 }
 
-async fn open_sales(
+async fn shown_sales(
     conn: &mut PgConnection,
     stream: StreamId,
-) -> Result<Vec<(SaleCard, Option<Timestamp>)>, sqlx::Error> {
+) -> Result<Vec<(SaleCard, SaleStatus, Option<Timestamp>)>, sqlx::Error> {
     let ids = sqlx::query_scalar!(
-        "select id from flash_sales where stream_id = $1 and status = 'open' order by id",
+        "with told as (
+             select coalesce(e.payload #>> '{sale,id}', e.payload ->> 'sale') as sale,
+                    bool_or(e.kind = 'sale_closed') as closed
+               from stream_events e
+              where e.stream_id = $1 and e.kind in ('sale_opened', 'sale_closed') group by 1
+         )
+         select s.id from flash_sales s left join told t on t.sale = s.id::text
+          where s.stream_id = $1 and (s.status = 'open' or not t.closed) order by s.id",
         stream.0
     )
     .fetch_all(&mut *conn)
     .await?;
-    let sales = sale_cards(conn, &ids).await?;
-    let open = sales.into_iter().filter(|(_, status, _)| *status == SaleStatus::Open);
-    Ok(open.map(|(card, _, next_expiry)| (card, next_expiry)).collect())
+    sale_cards(conn, &ids).await
 }
 
 async fn sale_cards(
