@@ -225,6 +225,7 @@ fn relax(settings: &mut Settings) {
     settings.set_default("limit_password_queue", UNLIMITED);
     settings.set_default("limit_connections_per_address", UNLIMITED);
     settings.set_default("limit_connects", "1000000/1000000");
+    settings.set_default("limit_reactions_per_address", "1000000/1000000");
     settings.set_default("cookie_secure", "false");
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Only what has to ask the database is awaited, and only by the connection that asked.
 
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -258,15 +259,16 @@ impl Command<'_> {
         let Some(kind) = REACTION_KINDS.into_iter().find(|known| *known == kind) else {
             return Err(Refusal::new(ErrorCode::InvalidBody, "there is no such reaction").at("kind"));
         };
-        if !(1..=MAX_REACTION_COUNT).contains(&count) {
+        let Some(counted) = NonZeroU32::new(count).filter(|_| count <= MAX_REACTION_COUNT) else {
             let detail = format!("count must be from 1 to {MAX_REACTION_COUNT}");
             return Err(Refusal::new(ErrorCode::InvalidBody, detail).at("count"));
-        }
+        };
         if self.worker.refusing.is_cancelled() {
             // The room may have counted for the last time.
             return Err(ErrorCode::RoomUnavailable.into());
         }
         self.worker.shared.guards.act(Act::React, self.who.person())?;
+        self.conn.seat.borrow().react(counted)?;
         shard.react(kind, count)?;
         Ok(Done::Now(Outcome::Done))
     }

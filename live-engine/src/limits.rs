@@ -31,6 +31,7 @@ pub struct Guards {
     chat: DefaultKeyedRateLimiter<Uuid>,
     buys: DefaultKeyedRateLimiter<Uuid>,
     reactions: DefaultKeyedRateLimiter<Uuid>,
+    reactions_of_networks: DefaultKeyedRateLimiter<Network>,
     reports: DefaultKeyedRateLimiter<Uuid>,
     deletions: DefaultKeyedRateLimiter<Uuid>,
     commands: Rate,
@@ -115,6 +116,7 @@ impl Guards {
             chat: RateLimiter::keyed(quota(limits.chat)),
             buys: RateLimiter::keyed(quota(limits.buys)),
             reactions: RateLimiter::keyed(quota(limits.reactions)),
+            reactions_of_networks: RateLimiter::keyed(quota(limits.reactions_per_address)),
             reports: RateLimiter::keyed(quota(limits.reports)),
             // Nobody takes back more than they say.
             deletions: RateLimiter::keyed(quota(limits.chat)),
@@ -196,6 +198,7 @@ impl Guards {
             limiter.retain_recent();
         }
         self.connects.retain_recent();
+        self.reactions_of_networks.retain_recent();
     }
 
     fn until(&self, until: &NotUntil<<DefaultClock as governor::clock::Clock>::Instant>) -> Refusal {
@@ -233,7 +236,7 @@ fn quota(rate: Rate) -> Quota {
     Quota::per_second(rate.per_second).allow_burst(burst)
 }
 
-/// A connection's place.
+/// A connection's place, and what all at its address do together.
 pub struct Seat {
     guards: Arc<Guards>,
     network: Option<Network>,
@@ -260,6 +263,20 @@ impl Seat {
         add(&self.guards.networks, network, self.guards.max_per_address)?;
         self.network = Some(network);
         Ok(())
+    }
+
+    /// Counts reactions for the connection's address: however many connections, guests and
+    /// accounts share it, they make no more together.
+    ///
+    /// # Errors
+    /// `RateLimited`, with the time to wait.
+    pub fn react(&self, count: NonZeroU32) -> Result<(), Refusal> {
+        let Some(network) = self.network else { return Ok(()) };
+        match self.guards.reactions_of_networks.check_key_n(&network, count) {
+            Ok(checked) => checked.map_err(|until| self.guards.until(&until)),
+            // More than may ever be made at once.
+            Err(_) => Err(ErrorCode::RateLimited.into()),
+        }
     }
 
     /// Counts the connection for an account, once.
@@ -358,6 +375,25 @@ mod tests {
         assert!(refused.retry_after_ms.is_some());
         assert_eq!((guards.connections(), guards.networks.len()), (0, 0));
         assert!(guards.seat(Some(IpAddr::from([10, 0, 0, 2]))).is_ok());
+    }
+
+    #[test]
+    fn whoever_shares_an_address_makes_so_many_reactions_together() {
+        let limits = Limits {
+            reactions_per_address: "1/100".parse().expect("a rate"),
+            ..Limits::default()
+        };
+        let guards = Guards::new(&limits);
+        let seat = |address: &str| guards.seat(address.parse().ok()).expect("free");
+        let count = |n| NonZeroU32::new(n).expect("some");
+        let crowd: Vec<_> = (1..=10).map(|n| seat(&format!("2001:db8::{n:x}"))).collect();
+        let taken = crowd.iter().filter(|seat| seat.react(count(30)).is_ok());
+        assert_eq!(taken.count(), 3, "of a hundred");
+        let refusal = crowd[0].react(count(30)).expect_err("too much");
+        assert_eq!(refusal.code, ErrorCode::RateLimited);
+        assert!(refusal.retry_after_ms.is_some_and(|ms| ms > 10_000), "{refusal:?}");
+        assert_eq!(seat("2001:db8:0:1::1").react(count(30)), Ok(()), "somebody else");
+        assert_eq!(code(seat("9.9.9.9").react(count(101))), Some(ErrorCode::RateLimited));
     }
 
     #[test]

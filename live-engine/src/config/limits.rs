@@ -100,6 +100,8 @@ pub struct Limits {
     pub buys: Rate,
     /// Reaction commands of one person.
     pub reactions: Rate,
+    /// Reactions, each counted, of everybody at one address.
+    pub reactions_per_address: Rate,
 }
 
 impl Default for Limits {
@@ -131,6 +133,7 @@ impl Default for Limits {
             reports: Rate::new(1, 10),
             buys: Rate::new(5, 20),
             reactions: Rate::new(5, 20),
+            reactions_per_address: Rate::new(200, 2_000),
         }
     }
 }
@@ -174,6 +177,7 @@ impl Limits {
             chat: rate("limit_chat", default.chat),
             buys: rate("limit_buys", default.buys),
             reactions: rate("limit_reactions", default.reactions),
+            reactions_per_address: rate("limit_reactions_per_address", default.reactions_per_address),
             connections: connections?,
             connections_per_address: per_address?,
             connections_per_account: per_account?,

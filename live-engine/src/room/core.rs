@@ -122,8 +122,10 @@ impl Core {
         limits: CoreLimits,
         now: Now,
     ) -> Self {
-        let away_since = rows.host_away_since.map(|since| since.timestamp_millis());
-        rows.stream.host_away = away_since.map(|since| limits.patience.away(since));
+        let away = rows.host_away.map(|(since, _)| since.timestamp_millis());
+        rows.stream.host_away = away.map(|since| limits.patience.away(since));
+        let missing = rows.host_away.map(|(_, missing)| missing);
+        let missing_since = missing.map(|missing| now.at.checked_sub(missing).unwrap_or(now.at));
         let sales = rows.sales.iter().map(|(sale, ..)| sale.clone()).collect();
         let over = rows.sales.iter().filter(|(_, status, _)| *status == SaleStatus::Closed);
         let over: Vec<_> = over.map(|(sale, ..)| sale.id).collect();
@@ -156,7 +158,7 @@ impl Core {
             load,
             limits,
             chat,
-            watch: HostWatch::new(limits.patience, rows.host_was_here, away_since),
+            watch: HostWatch::new(limits.patience, rows.host_was_here, missing_since),
             farewell: Farewell::of(&rows.stream, limits.doors.close_after, now.ms),
             next_seq: 1,
             committed: 0,
@@ -414,7 +416,7 @@ impl Core {
             has_host: self.load.presence.counted().has_host,
             is_told: self.state.stream().host_away.is_some(),
         };
-        if let Some(step) = self.watch.look(show, now.ms) {
+        if let Some(step) = self.watch.look(show, now.at) {
             self.effect(Effect::LookAfterHost(step));
         }
     }

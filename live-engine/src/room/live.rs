@@ -174,9 +174,10 @@ impl Live {
 
     fn look_after_host(&self, step: HostStep, ctx: &mut Context<Room>) {
         let (db, stream, epoch) = (self.shared.db.clone(), self.stream, self.epoch);
+        let patience = self.shared.config.show.patience;
         let looked = async move {
             db.call(Purpose::Command, None, async move |pool: PgPool| {
-                unattended::carry_out(&pool, stream, epoch, step).await
+                unattended::carry_out(&pool, stream, epoch, patience, step).await
             })
             .await
         };

@@ -260,6 +260,7 @@ async fn reactions_of_a_crowd_that_is_none_are_counted_up_to_a_limit() {
         config.limits.commands = "1000000/1000000".parse().expect("a rate");
         config.limits.person_commands = "1000000/1000000".parse().expect("a rate");
         config.limits.reactions = "1000000/1000000".parse().expect("a rate");
+        config.limits.reactions_per_address = "1000000/1000000".parse().expect("a rate");
     })
     .await;
     let mut client = guest(&world, None);

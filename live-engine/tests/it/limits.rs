@@ -209,3 +209,40 @@ async fn a_person_commands_so_often_over_all_connections() {
     other.call(react).await.expect("answered").expect("done");
     world.engine.stop().await;
 }
+
+#[tokio::test]
+async fn a_crowd_of_guests_at_one_address_reacts_no_more_than_one_address_may() {
+    let world = World::start_with(|config| {
+        behind_a_proxy(config);
+        config.limits.reactions_per_address = rate("1/100");
+    })
+    .await;
+    let react = || ClientCommand::React {
+        kind: "heart".into(),
+        count: 30,
+    };
+    let mut taken = 0;
+    for n in 0..6 {
+        // Each of them with an address of its own, in one network.
+        let mut guest = from(&world, &format!("2001:db8::{n}")).await.expect("let in");
+        world.join(&mut guest).await;
+        match guest.call(react()).await.expect("answered") {
+            Ok(_) => taken += 30,
+            Err(refusal) => {
+                assert_eq!(refusal.code, ErrorCode::RateLimited);
+                assert!(refusal.retry_after_ms.is_some(), "{refusal:?}");
+            }
+        }
+    }
+    assert_eq!(taken, 90, "of a hundred");
+    let mut other = from(&world, "2001:db8:0:1::1").await.expect("let in");
+    world.join(&mut other).await;
+    other.call(react()).await.expect("answered").expect("taken");
+    let World { engine, db, .. } = world;
+    engine.stop().await;
+    let counted: i64 = sqlx::query_scalar("select sum(count)::bigint from stream_reactions")
+        .fetch_one(&db.pool)
+        .await
+        .expect("read");
+    assert_eq!(counted, 120);
+}

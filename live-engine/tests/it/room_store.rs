@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use live_engine::db::Error;
+use live_engine::room::host_watch::{HostPatience, HostStep};
 use live_engine::room::store::chat::{Held, hold};
 use live_engine::room::store::host::{HostAct, HostDone, carry_out};
 use live_engine::room::store::lease::{Lease, acquire_lease, release_lease, renew_leases};
-use live_engine::room::store::load;
+use live_engine::room::store::{load, unattended};
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, NodeId, ProductId, RequestId, SaleId, StreamId, UserId, VariantId};
 use shared::live::RoomNotice;
@@ -343,6 +344,34 @@ async fn a_room_that_another_owner_has_taken_holds_no_message() {
     assert!(matches!(late, Err(Error::Refused(refusal)) if refusal.code == ErrorCode::RoomUnavailable));
     assert_eq!(count(&base.pool, "select count(*) from chat_reviews").await, 0);
     hold(&mut conn, &held(2)).await.expect("held");
+}
+
+#[tokio::test]
+async fn a_show_ends_without_its_host_by_the_databases_clock_alone() {
+    let (base, shop) = world().await;
+    let mut conn = base.pool.acquire().await.expect("connected");
+    let lease = acquire_lease(&mut conn, shop.stream, NodeId::new(), TTL).await;
+    assert_eq!(lease.expect("asked"), Lease::Taken { epoch: 1 });
+    let patience = HostPatience {
+        grace: Duration::from_secs(10),
+        ends_after: Duration::from_secs(60),
+    };
+    let step = async |step| {
+        let happened = unattended::carry_out(&base.pool, shop.stream, 1, patience, step).await;
+        let kinds = happened.expect("asked").into_iter();
+        kinds.map(|happened| happened.event.kind()).collect::<Vec<_>>()
+    };
+    // Whatever a room's own clock says, nobody is given up who was not noted as missing.
+    assert_eq!(step(HostStep::End).await, [""; 0]);
+    assert_eq!(step(HostStep::Away(Duration::from_secs(10))).await, ["host_away"]);
+    let missing = "select extract(epoch from clock_timestamp() - host_away_since)::bigint from streams";
+    assert_eq!(count(&base.pool, missing).await, 10);
+    assert_eq!(step(HostStep::End).await, [""; 0], "50 seconds are left");
+    sqlx::query("update streams set host_away_since = host_away_since - interval '50 seconds'")
+        .execute(&base.pool)
+        .await
+        .expect("time passes");
+    assert_eq!(step(HostStep::End).await, ["stream_status"]);
 }
 
 #[tokio::test]

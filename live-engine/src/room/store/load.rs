@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use shared::Timestamp;
@@ -38,8 +39,8 @@ pub struct LoadedRoom {
     pub mutes: Vec<(UserId, Muted)>,
     /// The message pinned above its chat.
     pub pinned: Option<ChatMessage>,
-    /// Since when the host's connection is lost.
-    pub host_away_since: Option<Timestamp>,
+    /// Since when the host's connection is lost, and how long that is; by the database's clock.
+    pub host_away: Option<(Timestamp, Duration)>,
     /// Whether the host has ever been in the room.
     pub host_was_here: bool,
     /// The product shown.
@@ -77,7 +78,8 @@ pub async fn load_room(
 ) -> Result<Option<LoadedRoom>, Error> {
     let row = sqlx::query!(
         r#"select s.title, s.cover_url, s.status as "status: StreamStatus", s.scheduled_at, s.started_at, s.ended_at,
-                  s.host_away_since, s.host_seen_at is not null as "host_was_here!", s.command_no,
+                  s.host_away_since,
+                  (extract(epoch from clock_timestamp() - s.host_away_since) * 1000)::bigint as away_ms, s.host_seen_at is not null as "host_was_here!", s.command_no,
                   s.featured_product_id as "featured: ProductId", l.shop_name, l.user_id as "host: UserId",
                   l.id as "seller: SellerId"
              from streams s join sellers l on l.id = s.seller_id where s.id = $1"#,
@@ -108,7 +110,10 @@ pub async fn load_room(
             host_away: None,
         },
         host: row.host,
-        host_away_since: row.host_away_since,
+        host_away: row
+            .host_away_since
+            .zip(row.away_ms)
+            .map(|(since, ms)| (since, from_ms(ms))),
         host_was_here: row.host_was_here,
         command_no: row.command_no,
         featured,
@@ -125,6 +130,10 @@ pub async fn load_room(
         seller: row.seller,
         notices: notices(conn, stream).await?,
     }))
+}
+
+fn from_ms(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 async fn last_messages(

@@ -1,11 +1,13 @@
 //! What a room does by itself about a host who is away, each in one transaction with the
 //! outbox row of the event it causes. Fenced by the room's epoch: an owner that was
-//! replaced ends no show.
+//! replaced ends no show. By the database's clock alone it is decided how long the host has
+//! been away: a node's clock that is off ends no show early.
 
-use chrono::DateTime;
+use std::time::Duration;
+
 use shared::ids::{SellerId, StreamId};
 use shared::outbox::{self, Happened};
-use shared::protocol::{HostAway, RoomEvent};
+use shared::protocol::RoomEvent;
 use shared::status::StreamStatus;
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
@@ -13,23 +15,31 @@ use uuid::Uuid;
 use super::host::{self, Show};
 use super::lease;
 use crate::db::Error;
-use crate::room::host_watch::HostStep;
+use crate::room::host_watch::{HostPatience, HostStep};
 
 /// Carries a step out. What happened; nothing when
-/// the room is not ours any more, the show not on air, or nothing is to be changed.
+/// the room is not ours any more, the show not on air, the host's time not up, or nothing
+/// is to be changed.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn carry_out(pool: &PgPool, stream: StreamId, epoch: i64, step: HostStep) -> Result<Vec<Happened>, Error> {
+pub async fn carry_out(
+    pool: &PgPool,
+    stream: StreamId,
+    epoch: i64,
+    patience: HostPatience,
+    step: HostStep,
+) -> Result<Vec<Happened>, Error> {
     let mut conn = pool.acquire().await?;
     let mut tx = conn.begin().await?;
     let Some(show) = lock(&mut tx, stream, epoch).await? else {
         return Ok(Vec::new());
     };
     let happened = match step {
-        HostStep::Away(away) => gone(&mut tx, stream, away).await?,
+        HostStep::Away(missing) => gone(&mut tx, stream, patience, missing).await?,
         HostStep::Back => back(&mut tx, stream).await?,
-        HostStep::End => end(&mut tx, &show).await?,
+        HostStep::End if is_given_up(&mut tx, stream, patience).await? => end(&mut tx, &show).await?,
+        HostStep::End => Vec::new(),
     };
     let mut events = Vec::with_capacity(happened.len());
     for event in happened {
@@ -61,19 +71,35 @@ async fn lock(tx: &mut PgConnection, stream: StreamId, epoch: i64) -> Result<Opt
     }))
 }
 
-async fn gone(tx: &mut PgConnection, stream: StreamId, away: HostAway) -> Result<Vec<RoomEvent>, sqlx::Error> {
-    let since = DateTime::from_timestamp_millis(away.since).unwrap_or_default();
-    let noted = sqlx::query!(
-        "update streams set host_away_since = $2 where id = $1 and host_away_since is null",
+async fn gone(
+    tx: &mut PgConnection,
+    stream: StreamId,
+    patience: HostPatience,
+    missing: Duration,
+) -> Result<Vec<RoomEvent>, sqlx::Error> {
+    let since = sqlx::query_scalar!(
+        r#"update streams set host_away_since = clock_timestamp() - make_interval(secs => $2)
+            where id = $1 and host_away_since is null
+        returning host_away_since as "since!""#,
         stream.0,
-        since
+        missing.as_secs_f64()
     )
-    .execute(tx)
+    .fetch_optional(tx)
     .await?;
-    Ok((noted.rows_affected() > 0)
-        .then_some(RoomEvent::HostAway(away))
-        .into_iter()
-        .collect())
+    let away = since.map(|since| patience.away(since.timestamp_millis()));
+    Ok(away.map(RoomEvent::HostAway).into_iter().collect())
+}
+
+/// Whether the host has been away for as long as they may be.
+async fn is_given_up(tx: &mut PgConnection, stream: StreamId, patience: HostPatience) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select coalesce(host_away_since + make_interval(secs => $2) <= clock_timestamp(), false) as "is_up!"
+             from streams where id = $1"#,
+        stream.0,
+        patience.ends_after.as_secs_f64()
+    )
+    .fetch_one(tx)
+    .await
 }
 
 async fn back(tx: &mut PgConnection, stream: StreamId) -> Result<Vec<RoomEvent>, sqlx::Error> {

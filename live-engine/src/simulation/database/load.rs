@@ -61,7 +61,7 @@ impl Database {
             moderators: Vec::new(),
             mutes: Vec::new(),
             pinned: None,
-            host_away_since: None,
+            host_away: None,
             host_was_here: true,
             featured: self.featured.clone(),
             line_up: Vec::new(),
