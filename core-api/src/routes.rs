@@ -147,13 +147,16 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(chat::approve) // POST /streams/{id}/reviews/{message}/approve
         .service(chat::reject) // POST /streams/{id}/reviews/{message}/reject
         .service(chat::reports_of_show) // GET /streams/{id}/reports
+        .service(chat::settle_of_show) // POST /streams/{id}/reports/{report}/settle
         .service(chat::reports) // GET /seller/reports
         .service(chat::settle) // POST /seller/reports/{id}/settle
         .service(chat::all_reports) // GET /admin/reports
         .service(chat::settle_any); // POST /admin/reports/{id}/settle
     config
         .service(flash::hold) // POST /flash-sales/{id}/holds
-        .service(flash::release); // DELETE /flash-sales/{id}/holds/{reservation}
+        .service(flash::release) // DELETE /flash-sales/{id}/holds/{reservation}
+        .service(flash::place) // GET /flash-sales/{id}/place
+        .service(flash::unwait); // DELETE /flash-sales/{id}/place
     config
         .service(checkout::create) // POST /orders/checkout
         .service(checkout::get) // GET /orders/checkout/{id}

@@ -10,6 +10,10 @@ use crate::ids::{RequestId, UserId};
 /// How soon to ask again about a request that is under way.
 pub const IN_FLIGHT_RETRY_MS: u64 = 200;
 
+/// Leaving a sale's wait list, over REST and over the socket: the sale is its body, what
+/// became of the place ([`crate::status::WaitStatus`], or null) its answer.
+pub const UNWAIT: &str = "sale.unwait";
+
 /// The advisory lock that stands for a person's key. Two that collide only wait for each
 /// other's answer for nothing.
 #[must_use]

@@ -211,6 +211,25 @@ pub async fn reports_of_show(
     super::reports_of_show(&state.db, caller.id, id.0, filter.settled, &page).await
 }
 
+/// Marks a report of a show's message as settled (right `delete_messages` or `review`).
+/// Doing it twice is no error.
+#[utoipa::path(
+    tag = "chat",
+    security(("bearer" = [])),
+    responses((status = 200, description = "Settled", body = Settled))
+)]
+#[post("/streams/{id}/reports/{report}/settle")]
+pub async fn settle_of_show(
+    state: web::Data<State>,
+    caller: Caller,
+    ids: Id<(StreamId, ReportId)>,
+) -> Result<web::Json<Settled>> {
+    let (stream, report) = ids.0;
+    Ok(web::Json(
+        super::settle_of_show(&state.db, caller.id, stream, report).await?,
+    ))
+}
+
 /// Reports of messages in the caller's shows, newest first.
 #[utoipa::path(
     tag = "chat",

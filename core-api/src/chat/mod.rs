@@ -196,13 +196,35 @@ pub async fn reports(
 /// `not_found`.
 pub async fn settle(db: &PgPool, user: UserId, seller: Option<SellerId>, id: ReportId) -> Result<Settled> {
     let mut tx = db.begin().await?;
-    let settled = store::settle(&mut tx, user, seller, id)
-        .await?
-        .ok_or(ErrorCode::NotFound)?;
-    if settled.by_this {
-        audit::record(&mut tx, user, "report.settle", id.0, json!({})).await?;
-    }
+    let settled = settle_in(&mut tx, user, seller, None, id).await?;
     tx.commit().await?;
+    Ok(settled)
+}
+
+/// The same of one show's report, for its host and those who may act on it.
+///
+/// # Errors
+/// `not_found` for everybody else, and for a report of another show.
+pub async fn settle_of_show(db: &PgPool, user: UserId, stream: StreamId, id: ReportId) -> Result<Settled> {
+    let mut tx = db.begin().await?;
+    streams::require_right(&mut tx, stream, user, &[Right::DeleteMessages, Right::Review]).await?;
+    let settled = settle_in(&mut tx, user, None, Some(stream), id).await?;
+    tx.commit().await?;
+    Ok(settled)
+}
+
+async fn settle_in(
+    tx: &mut PgConnection,
+    user: UserId,
+    seller: Option<SellerId>,
+    stream: Option<StreamId>,
+    id: ReportId,
+) -> Result<Settled> {
+    let settled = store::settle(tx, user, seller, stream, id).await?;
+    let settled = settled.ok_or(ErrorCode::NotFound)?;
+    if settled.by_this {
+        audit::record(tx, user, "report.settle", id.0, json!({})).await?;
+    }
     Ok(Settled {
         id,
         settled_at: settled.at,

@@ -185,18 +185,21 @@ pub(super) struct SettledRow {
     pub by_this: bool,
 }
 
-/// Settles a report of a shop's, or any; `None`: there is none such.
+/// Settles a report of a shop's, of a show's, or any; `None`: there is none such.
 pub(super) async fn settle(
     tx: &mut PgConnection,
     user: UserId,
     seller: Option<SellerId>,
+    stream: Option<StreamId>,
     id: ReportId,
 ) -> sqlx::Result<Option<SettledRow>> {
     let row = sqlx::query!(
         "select r.settled_at from chat_reports r join streams s on s.id = r.stream_id
-          where r.id = $1 and ($2::uuid is null or s.seller_id = $2) for update of r",
+          where r.id = $1 and ($2::uuid is null or s.seller_id = $2) and ($3::uuid is null or r.stream_id = $3)
+            for update of r",
         id.0,
-        seller.map(|seller| seller.0)
+        seller.map(|seller| seller.0),
+        stream.map(|stream| stream.0)
     )
     .fetch_optional(&mut *tx)
     .await?;

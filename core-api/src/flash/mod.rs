@@ -10,15 +10,17 @@ mod store;
 
 use shared::bus::SharedBus;
 use shared::error::{ErrorCode, Refusal};
+use shared::idempotency::UNWAIT;
 use shared::ids::{RequestId, ReservationId, SaleId, SellerId, StreamId, UserId};
 use shared::live::RoomNotice;
 use shared::outbox;
-use shared::status::ReservationStatus;
+use shared::status::{ReservationStatus, WaitStatus};
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::http::Result;
+use crate::idempotency;
 use crate::stock;
-use model::Hold;
+use model::{Hold, Place};
 
 /// Holds `quantity` units for `user`. The same request again gets its hold, whatever has
 /// become of it.
@@ -111,6 +113,51 @@ pub async fn release(
     tx.commit().await?;
     outbox::hint(bus.as_ref()).await;
     Ok(())
+}
+
+/// The caller's last place in a sale's line, as it is now.
+///
+/// # Errors
+/// `not_found` for who was never in it.
+pub async fn place(db: &PgPool, user: UserId, sale: SaleId) -> Result<Place> {
+    let place = store::place(&mut *db.acquire().await?, sale, user).await?;
+    Ok(place.ok_or(ErrorCode::NotFound)?)
+}
+
+/// Leaves a sale's line. What it came to is kept under the request's name, here and for
+/// the socket: sent again, it takes no place away that was got since.
+///
+/// # Errors
+/// `not_found` for who was never in it, `wrong_state` when the turn had come: then there is
+/// a hold to give up.
+pub async fn unwait(db: &PgPool, bus: &SharedBus, user: UserId, sale: SaleId, request: RequestId) -> Result<()> {
+    let left = idempotency::once(db, user, request, UNWAIT, &sale, 200, async |tx| {
+        let status = store::unwait(tx, sale, user).await?;
+        if status == Some(WaitStatus::Waiting) {
+            // Got at this very moment: nothing that was meant.
+            return Err(ErrorCode::Conflict.into());
+        }
+        if status == Some(WaitStatus::Left)
+            && let Some((stream, _)) = store::stream_of(tx, sale).await?
+        {
+            // Those behind have moved up.
+            outbox::push(tx, stream, &RoomNotice::SaleChanged { sale }).await?;
+        }
+        Ok(status)
+    })
+    .await?;
+    if !left.replayed {
+        outbox::hint(bus.as_ref()).await;
+    }
+    match left.body {
+        Some(WaitStatus::Left | WaitStatus::Ended) => Ok(()),
+        Some(WaitStatus::Offered) => {
+            let detail = "the turn has come: there is a hold to give up";
+            Err(Refusal::new(ErrorCode::WrongState, detail).into())
+        }
+        Some(WaitStatus::Waiting) => Err(ErrorCode::Conflict.into()),
+        None => Err(ErrorCode::NotFound.into()),
+    }
 }
 
 /// Step: locks the sales of these holds, and then the holds, before anything else of stock

@@ -3,11 +3,11 @@
 
 use shared::Timestamp;
 use shared::ids::{ProductId, RequestId, ReservationId, SaleId, SellerId, StreamId, UserId, VariantId};
-use shared::status::ReservationStatus;
+use shared::status::{ReservationStatus, WaitStatus};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::Hold;
+use super::model::{Hold, Place};
 
 /// One row of `reserve_flash_units`.
 pub struct Granted {
@@ -96,6 +96,34 @@ pub async fn release(
     .fetch_optional(conn)
     .await?;
     Ok(offered.map(holds))
+}
+
+/// `user`'s last place in a sale's line.
+pub async fn place(conn: &mut PgConnection, sale: SaleId, user: UserId) -> sqlx::Result<Option<Place>> {
+    sqlx::query_as!(
+        Place,
+        r#"select w.sale_id as "sale: SaleId", w.quantity, w.status as "status: WaitStatus",
+                  (select l.line from flash_sale_line(w.sale_id, array[w.id]) l) as position,
+                  case when w.status = 'offered' then w.id end as "reservation: ReservationId",
+                  w.created_at as "since: Timestamp"
+             from reservation_waitlist w
+            where w.sale_id = $1 and w.user_id = $2 order by w.place desc limit 1"#,
+        sale.0,
+        user.0
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Leaves a sale's line; what has become of the place, none if there was none.
+pub async fn unwait(conn: &mut PgConnection, sale: SaleId, user: UserId) -> sqlx::Result<Option<WaitStatus>> {
+    sqlx::query_scalar!(
+        r#"select flash_sale_unwait($1, $2) as "status: WaitStatus""#,
+        sale.0,
+        user.0
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Sales and then holds, each in the order of their ids.

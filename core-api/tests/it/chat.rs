@@ -178,6 +178,67 @@ async fn a_report_is_settled_once_by_its_shop_or_an_admin() {
     app.stop().await;
 }
 
+#[tokio::test]
+async fn a_report_is_settled_by_who_may_act_on_it_in_its_show_alone() {
+    let app = App::start().await;
+    let (shop, theirs) = (
+        fixtures::shop(&app.db.pool, 1, 100).await,
+        fixtures::shop(&app.db.pool, 1, 100).await,
+    );
+    let [reviewer, pinner, deleter] = [
+        moderator(&app, &shop, "review").await,
+        moderator(&app, &shop, "pin").await,
+        moderator(&app, &shop, "delete_messages").await,
+    ];
+    let first = report(&app, shop.stream, shop.owner).await;
+    let second = report(&app, shop.stream, shop.owner).await;
+    let elsewhere = report(&app, theirs.stream, theirs.owner).await;
+    let settle = |stream: StreamId, report: Uuid| format!("/streams/{stream}/reports/{report}/settle");
+    let stranger = app.session_of(theirs.owner);
+    for session in [&pinner, &stranger] {
+        let refused = session.post(&settle(shop.stream, first), &json!({})).await;
+        refused.refused(404, "not_found");
+    }
+    let settled: Value = reviewer.post(&settle(shop.stream, first), &json!({})).await.ok();
+    let again: Value = deleter.post(&settle(shop.stream, first), &json!({})).await.ok();
+    assert_eq!(settled, again, "settled once");
+    deleter
+        .post(&settle(shop.stream, second), &json!({}))
+        .await
+        .ok::<Value>();
+    // A right in one show is none to the reports of others.
+    for stream in [shop.stream, theirs.stream] {
+        let refused = reviewer.post(&settle(stream, elsewhere), &json!({})).await;
+        refused.refused(404, "not_found");
+    }
+    let open: Value = reviewer
+        .get(&format!("/streams/{}/reports?settled=false", shop.stream))
+        .await
+        .ok();
+    assert_eq!(open["items"], json!([]));
+    let audited: i64 = sqlx::query_scalar("select count(*) from audit_log where action = 'report.settle'")
+        .fetch_one(&app.db.pool)
+        .await
+        .expect("the database answers");
+    assert_eq!(audited, 2);
+    app.stop().await;
+}
+
+/// Somebody who moderates a shop's shows with one right.
+async fn moderator(app: &App, shop: &fixtures::Shop, right: &str) -> Session {
+    let user = fixtures::user(&app.db.pool, "Moderator").await;
+    sqlx::query("insert into moderators (id, seller_id, user_id, rights, appointed_by) values ($1, $2, $3, $4, $5)")
+        .bind(Uuid::now_v7())
+        .bind(shop.seller.0)
+        .bind(user.0)
+        .bind(vec![right])
+        .bind(shop.owner.0)
+        .execute(&app.db.pool)
+        .await
+        .expect("appointed");
+    app.session_of(user)
+}
+
 /// Something that was said in a show.
 async fn said(app: &App, stream: StreamId, author: UserId, seq: i64) -> MessageId {
     let id = MessageId::new();

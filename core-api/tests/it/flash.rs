@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use core_api::flash::model::Hold;
+use core_api::flash::model::{Hold, Place};
 use serde_json::{Value, json};
 use shared::live::{OUTBOX_HINTS, RoomNotice};
-use shared::status::ReservationStatus;
+use shared::status::{ReservationStatus, WaitStatus};
 use testkit::fixtures;
 use uuid::Uuid;
 
-use crate::market::Market;
+use crate::market::{Buyer, Market};
 
 #[tokio::test]
 async fn a_resent_hold_is_the_first_one() {
@@ -261,5 +261,68 @@ async fn a_suspension_closes_the_shops_sales_and_tells_their_rooms() {
     let path = format!("/flash-sales/{sale}/holds/{}", hold.reservation);
     buyer.session.delete(&path).await.gone();
     assert_eq!(market.stock(market.shop.variant).await, (10, 0));
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_place_in_line_is_seen_and_left_by_its_owner_alone_and_once() {
+    let market = Market::open(10, 1_000).await;
+    let sale = market.sale(1, 500, 1).await;
+    let (holder, patient, other) = (market.buyer().await, market.buyer().await, market.buyer().await);
+    let hold = holder.hold(sale, 1).await;
+    let path = format!("/flash-sales/{sale}/place");
+    let leave = async |buyer: &Buyer, key| buyer.session.delete_once(&path, key).await;
+    // Over the socket, as a rule.
+    let wait = async |buyer: &Buyer| {
+        let outcome: String = sqlx::query_scalar(
+            "select outcome from reserve_flash_units($1, array[gen_random_uuid()], array[$2], array[1],
+                                                     array[gen_random_uuid()], array[true])",
+        )
+        .bind(sale.0)
+        .bind(buyer.session.id.0)
+        .fetch_one(&market.app.db.pool)
+        .await
+        .expect("asked");
+        assert_eq!(outcome, "waiting");
+    };
+    patient.session.get(&path).await.refused(404, "not_found");
+    let never = Uuid::now_v7();
+    leave(&patient, never).await.refused(404, "not_found");
+    wait(&patient).await;
+    let place: Place = patient.session.get(&path).await.ok();
+    assert_eq!((place.status, place.position), (WaitStatus::Waiting, Some(1)));
+    other.session.get(&path).await.refused(404, "not_found");
+    leave(&other, Uuid::now_v7()).await.refused(404, "not_found");
+    patient
+        .session
+        .delete(&path)
+        .await
+        .refused(400, "idempotency_key_missing");
+    let act = Uuid::now_v7();
+    leave(&patient, act).await.gone();
+    let place: Place = patient.session.get(&path).await.ok();
+    assert_eq!((place.status, place.position), (WaitStatus::Left, None));
+    let told = "select count(*) from outbox where topic = 'sale_changed'";
+    let told_before = market.number(told).await;
+    assert!(told_before > 0, "those behind move up");
+    // Sent again, they take no place away that was got since.
+    wait(&patient).await;
+    leave(&patient, act).await.gone();
+    leave(&patient, never).await.refused(404, "not_found");
+    let place: Place = patient.session.get(&path).await.ok();
+    assert_eq!(place.status, WaitStatus::Waiting);
+    assert_eq!(market.number(told).await, told_before);
+    // The turn has come: that is a hold.
+    let released = holder
+        .session
+        .delete(&format!("/flash-sales/{sale}/holds/{}", hold.reservation))
+        .await;
+    released.gone();
+    let place: Place = patient.session.get(&path).await.ok();
+    assert_eq!(place.status, WaitStatus::Offered);
+    leave(&patient, Uuid::now_v7()).await.refused(409, "wrong_state");
+    let reservation = place.reservation.expect("a hold");
+    let released = format!("/flash-sales/{sale}/holds/{reservation}");
+    patient.session.delete(&released).await.gone();
     market.verified().await;
 }

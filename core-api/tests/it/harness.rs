@@ -417,6 +417,11 @@ impl Session {
     pub async fn delete(&self, path: &str) -> Reply {
         self.call(Method::DELETE, path).send().await
     }
+
+    /// DELETE under a key.
+    pub async fn delete_once(&self, path: &str, key: Uuid) -> Reply {
+        self.call(Method::DELETE, path).key(key).send().await
+    }
 }
 
 /// An answer.

@@ -77,7 +77,7 @@ impl<'a> Rows<'a> {
                 key
             }
             "address" => fixtures::address(&self.app.db.pool, self.buyer.id).await.to_string(),
-            "checkout" | "order" | "delivered" | "payment" | "item" | "review" | "sale" | "hold" => {
+            "checkout" | "order" | "delivered" | "payment" | "item" | "review" | "sale" | "hold" | "line" => {
                 self.bought(name).await
             }
             _ => self.inserted(name).await,
@@ -108,6 +108,12 @@ impl<'a> Rows<'a> {
                 let open = "select open_flash_sale($1, $2, $3, $4, 5, 500, 2, 600, now(), now() + interval '1 hour')";
                 run(&self.app.db.pool, open, &[sale, stream, seller, variant]).await;
                 sale.to_string()
+            }
+            "line" => {
+                let sale = Box::pin(self.bought("sale")).await;
+                let ids = [Uuid::now_v7(), sale.parse().expect("an id"), self.buyer.id.0];
+                run(&self.app.db.pool, PLACE_IN_LINE, &ids).await;
+                sale
             }
             "hold" => {
                 let path = format!("/flash-sales/{}/holds", self.made["sale"]);
@@ -216,5 +222,8 @@ const MESSAGE: &str = "insert into stream_chat_messages (id, stream_id, epoch, s
 const HELD_MESSAGE: &str =
     "insert into chat_reviews (message_id, stream_id, user_id, request_id, body_hash, text, cause)
     values ($1, $2, $3, $1, 1, 'fake', 'word')";
+const PLACE_IN_LINE: &str = "with s as (update flash_sales set waiting = 1, line_last = 1, version = 2 where id = $2)
+    insert into reservation_waitlist (id, sale_id, user_id, request_id, quantity, place, joined_version)
+    values ($1, $2, $3, $1, 1, 1, 2)";
 const REPORT: &str = "insert into chat_reports (id, stream_id, message_id, author_id, reporter_id, reason, text)
     values ($1, $2, $1, $3, $4, 'scam', 'send me your card')";

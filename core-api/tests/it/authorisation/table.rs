@@ -106,6 +106,8 @@ POST   /admin/reviews/$review/show              401 403 403 403 403 403 200
 # Buying. A shop's owner buys nothing of it, and of one that is suspended nobody does.
 POST   /flash-sales/$sale/holds                 401 201 201 403 201 409 201  {"quantity": 1}
 DELETE /flash-sales/$sale/holds/$hold           401 204 404 404 404 404 404
+GET    /flash-sales/$line/place                 401 200 404 404 404 404 404
+DELETE /flash-sales/$line/place                 401 204 404 404 404 404 404
 POST   /orders/checkout                         401 201 404 403 404 403 404  {"address_id": "$address", "items": [{"variant_id": "$variant", "quantity": 1}]}
 GET    /orders/checkout/$checkout               401 200 404 404 404 404 404
 DELETE /orders/checkout/$checkout               401 204 404 404 404 404 404
@@ -160,6 +162,7 @@ GET    /streams/$stream/reviews                 401 404 404 200 404 200 404
 POST   /streams/$stream/reviews/$held/approve   401 403 403 200 403 200 403
 POST   /streams/$stream/reviews/$held/reject    401 403 403 200 403 200 403
 GET    /streams/$stream/reports                 401 404 404 200 404 200 404
+POST   /streams/$stream/reports/$report/settle  401 404 404 200 404 200 404
 
 # Order in all shows of a shop
 GET    /seller/moderators                       401 403 403 own 200 403 403  shows $moderator

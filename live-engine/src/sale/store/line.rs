@@ -1,5 +1,6 @@
 //! The wait list's SQL: leaving it, and where everybody in it stands.
 
+use shared::idempotency::UNWAIT;
 use shared::ids::{RequestId, SaleId, UserId};
 use shared::protocol::Waiting;
 use shared::status::WaitStatus;
@@ -8,8 +9,6 @@ use sqlx::{Connection, PgConnection};
 use super::{SaleState, counters};
 use crate::db::Error;
 use crate::once;
-
-const OPERATION: &str = "sale.unwait";
 
 /// What has become of a place in line, none if there was none; and the sale as it is.
 pub(in crate::sale) type Left = (Option<WaitStatus>, Option<SaleState>);
@@ -42,7 +41,7 @@ pub(in crate::sale) async fn unwait(
 async fn attempt(tx: &mut PgConnection, sale: SaleId, user: UserId, request: RequestId) -> Result<Left, Error> {
     let hash = shared::idempotency::body_hash(&sale)?;
     if let Some(stored) = once::claim(tx, user, request).await? {
-        return Ok((stored.answer(OPERATION, &hash)?, None));
+        return Ok((stored.answer(UNWAIT, &hash)?, None));
     }
     let status = sqlx::query_scalar!(
         r#"select flash_sale_unwait($1, $2) as "status: WaitStatus""#,
@@ -53,7 +52,7 @@ async fn attempt(tx: &mut PgConnection, sale: SaleId, user: UserId, request: Req
     .await?;
     // A place that was got at this very moment is nothing that one could have meant.
     if status != Some(WaitStatus::Waiting) {
-        once::keep(tx, user, request, OPERATION, &hash, serde_json::to_value(status)?).await?;
+        once::keep(tx, user, request, UNWAIT, &hash, serde_json::to_value(status)?).await?;
     }
     Ok((status, counters(tx, sale).await?))
 }
