@@ -25,7 +25,7 @@ use crate::persist::work::Tried;
 use crate::persist::{Entry, Row};
 use crate::room::core::{Read, Reading};
 use crate::room::state::ProductReading;
-use crate::room::store::chat::{Held, Said};
+use crate::room::store::chat::Held;
 use crate::room::store::host::{HostAct, HostDone};
 use crate::room::store::load::LoadedRoom;
 
@@ -396,7 +396,7 @@ impl Database {
             }
             Read::Moderators(rows) => Reading::Moderators(rows, Ok(Vec::new())),
             Read::Mute(row, user, made) => Reading::Mute(row, user, made, Ok(None)),
-            Read::Words(rows) => Reading::Words(rows, Ok(Arc::default())),
+            Read::Words(rows) => Reading::Words(rows, Ok(std::sync::Arc::default())),
             Read::Members(audience, users) => Reading::Members(audience, users.clone(), Ok(users)),
             Read::Quote(user, message, _) => Reading::Quote(user, message, Ok(None)),
             Read::Said(user, request) => Reading::Said(user, request, Ok(None)),

@@ -7,7 +7,7 @@ use shared::error::ErrorCode;
 use shared::ids::{RequestId, ReservationId, SaleId, UserId};
 use shared::protocol::{Ban, HostCommand, Outcome, Person, SaleOpen, SalePrice};
 use shared::status::WaitStatus;
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::desk::{TERMS, Terms, World, open, users, world};
@@ -103,7 +103,10 @@ async fn gate(world: &World, table: &str) -> Transaction<'static, Postgres> {
          end $$;
          create trigger gate before insert on {table} for each row execute function gate();"
     );
-    sqlx::raw_sql(&sql).execute(&world.base.pool).await.expect("made");
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&world.base.pool)
+        .await
+        .expect("made");
     let mut gate = world.base.pool.begin().await.expect("a transaction");
     let close = sqlx::query("select pg_advisory_xact_lock(7)").execute(&mut *gate);
     close.await.expect("nobody else has it");

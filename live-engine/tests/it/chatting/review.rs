@@ -151,7 +151,7 @@ async fn what_may_be_held_is_not_said_when_it_is_sent_again() {
     let act = RequestId::new();
     let lost = author.call_as(chat("cheaper"), act).await.expect("answered");
     let lost = lost.expect_err("nobody knows in time");
-    assert_ne!(lost.code.retry(), shared::error::Retry::Never, "{lost:?}");
+    assert_ne!(lost.code.retry(), shared::error::Retry::No, "{lost:?}");
     // By now nothing would be wrong with it.
     unblock(&world).await;
     until_said(&world, "swindle").await;
