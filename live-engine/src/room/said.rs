@@ -104,6 +104,12 @@ impl SaidLately {
         self.order.push_back((now, key));
     }
 
+    /// Whether something may have been said under this name that is not remembered.
+    #[must_use]
+    pub fn may_have_forgotten(&self, key: Key) -> bool {
+        !self.messages.contains_key(&key) && (self.has_more || self.forgotten.may_have(key))
+    }
+
     /// Whether this was said already. Whoever asks about one that is not settled yet is
     /// answered with the first.
     ///
@@ -111,8 +117,7 @@ impl SaidLately {
     /// `RequestIdReused` when the act's name stands for another message.
     pub fn again(&mut self, key: Key, body: i64, who: Waiting) -> Result<Option<Again>, Refusal> {
         let Some(message) = self.messages.get_mut(&key) else {
-            let may_be_known = self.has_more || self.forgotten.may_have(key);
-            return Ok(may_be_known.then_some(Again::Perhaps));
+            return Ok(self.may_have_forgotten(key).then_some(Again::Perhaps));
         };
         if message.body != body {
             return Err(ErrorCode::RequestIdReused.into());

@@ -32,23 +32,37 @@ const MAX_PASSES: usize = 8;
 /// built so that it never comes to rest.
 pub fn normalise(text: &str, max_chars: usize) -> Result<String, Refusal> {
     fits(text, max_chars)?;
+    if is_plain(text) {
+        return shown(text.trim(), max_chars);
+    }
     let mut text = Cow::Borrowed(text);
     // What is dropped makes neighbours of others: a letter and its mark compose, a joiner
     // loses what it joined. So again, until a pass changes nothing.
     for _ in 0..MAX_PASSES {
         let cleaned = clean(&text)?;
         if cleaned == text {
-            return if text.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
-                Err(refusal("a message needs something to read"))
-            } else if text.chars().count() > max_chars {
-                Err(refusal(format!("a message has at most {max_chars} characters")))
-            } else {
-                Ok(cleaned)
-            };
+            return shown(&cleaned, max_chars);
         }
         text = Cow::Owned(cleaned);
     }
     Err(refusal("these characters do not make a text"))
+}
+
+/// Whether a text has nothing to be cleaned but its ends: most messages are such, and the
+/// tables of Unicode cost more than all else that is done with one.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+/// A cleaned text, if it is one to be shown.
+fn shown(cleaned: &str, max_chars: usize) -> Result<String, Refusal> {
+    if cleaned.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
+        Err(refusal("a message needs something to read"))
+    } else if cleaned.chars().count() > max_chars {
+        Err(refusal(format!("a message has at most {max_chars} characters")))
+    } else {
+        Ok(cleaned.to_owned())
+    }
 }
 
 /// Whether a text may come down to so many characters at all: looked at before anything
@@ -256,6 +270,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn plain_text_is_what_the_whole_of_cleaning_leaves_as_it_is(text in "[ -~]{0,600}") {
+            prop_assert!(is_plain(&text));
+            let cleaned = clean(&text).and_then(|cleaned| shown(&cleaned, 500));
+            prop_assert_eq!(normalise(&text, 500), cleaned);
+        }
+
         #[test]
         fn what_is_allowed_fits_the_column_and_stays_the_same(text in "\\PC{0,40}|.{0,600}|[a👩\u{300}\u{301}\u{323}\u{200b}-\u{200f}\u{fe0f}\u{e0061} ]{0,40}") {
             if let Ok(normal) = normalise(&text, 500) {

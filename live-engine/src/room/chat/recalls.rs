@@ -9,8 +9,9 @@ use shared::ids::{MessageId, RequestId, UserId};
 
 use crate::room::Say;
 
-/// Messages of one author that may wait.
-const MAX_OF_AUTHOR: usize = 8;
+/// Messages of one author that may wait: more than the usual rates let anybody send in the
+/// time that a look-up may take.
+const MAX_OF_AUTHOR: usize = 512;
 /// Messages of all.
 const MAX: usize = 2_048;
 

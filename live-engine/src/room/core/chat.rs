@@ -183,10 +183,16 @@ impl Core {
             }
             Err(refusal) => self.reply([((say.conn, say.id), Err(refusal))]),
         }
-        if let Some(next) = self.chat.recalls.first(user) {
-            // Looked up too, whether it must be or not: its turn comes as soon.
+        // What waited behind it, up to the next that must be looked up.
+        while let Some(next) = self.chat.recalls.first(user) {
             let request = next.request_id;
-            self.effect(Effect::Read(Read::Said(user, request)));
+            if self.chat.said.may_have_forgotten((user, request)) {
+                self.effect(Effect::Read(Read::Said(user, request)));
+                return;
+            }
+            if let Some((say, message)) = self.chat.recalls.next(user) {
+                self.take_in(say, message, false, now);
+            }
         }
     }
 
