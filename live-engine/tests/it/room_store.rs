@@ -271,6 +271,33 @@ async fn what_happened_stays_in_the_outbox_until_it_is_told() {
 }
 
 #[tokio::test]
+async fn what_was_said_last_is_read_without_the_rest_however_much_was_said_just_now() {
+    let (base, shop) = world().await;
+    let mut tx = base.pool.begin().await.expect("begun");
+    // In one transaction, so that the planner can know nothing of these rows.
+    sqlx::query(
+        "insert into stream_chat_messages (id, stream_id, epoch, seq, user_id, request_id, body_hash, text, created_at)
+         select gen_random_uuid(), $1, 1, n, $2, gen_random_uuid(), n, 'a message', now()
+           from generate_series(1, 30000) n",
+    )
+    .bind(shop.stream.0)
+    .bind(shop.owner.0)
+    .execute(&mut *tx)
+    .await
+    .expect("said");
+    let fetched = "select idx_tup_fetch from pg_stat_xact_user_tables where relname = 'stream_chat_messages'";
+    let before: i64 = sqlx::query_scalar(fetched).fetch_one(&mut *tx).await.expect("counted");
+    let room = load::load_room(&mut tx, shop.stream, 50)
+        .await
+        .expect("read")
+        .expect("there");
+    let after: i64 = sqlx::query_scalar(fetched).fetch_one(&mut *tx).await.expect("counted");
+    assert_eq!((room.chat.len(), room.said_more), (50, true));
+    let read = usize::try_from(after - before).expect("a count");
+    assert!(read <= room.said.len() + room.chat.len() + 10, "{read} rows were read");
+}
+
+#[tokio::test]
 async fn one_node_at_a_time_owns_a_room_and_no_epoch_comes_twice() {
     let (base, shop) = world().await;
     let mut conn = base.pool.acquire().await.expect("connected");

@@ -16,7 +16,7 @@ use shared::protocol::{
 use shared::rights::Rights;
 use shared::status::{ReservationStatus, SaleStatus, StreamStatus};
 use shared::words::WordFilter;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::chat::{self, Said};
@@ -96,7 +96,7 @@ pub async fn load_room(
     };
     let moderators = people::moderators(conn, stream).await?;
     let line_up = line_up(conn, stream).await?;
-    let (said, said_more) = chat::said_lately(conn, stream).await?;
+    let (chat, (said, said_more)) = lately(conn, stream, row.host, &moderators, messages).await?;
     Ok(Some(LoadedRoom {
         stream: StreamCard {
             id: stream,
@@ -119,7 +119,7 @@ pub async fn load_room(
         featured,
         line_up,
         sales: shown_sales(conn, stream).await?,
-        chat: last_messages(conn, stream, row.host, &moderators, messages).await?,
+        chat,
         pinned: pinned(conn, stream).await?,
         mutes: people::mutes(conn, stream).await?,
         moderators,
@@ -134,6 +134,24 @@ pub async fn load_room(
 
 fn from_ms(ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+/// The last messages, and the acts of those said lately. Read from the young end of their
+/// indexes, whatever the planner believes: its statistics are a minute old, and in a show
+/// that is taken over in that minute it would sort half a million messages.
+async fn lately(
+    conn: &mut PgConnection,
+    stream: StreamId,
+    host: UserId,
+    moderators: &[(UserId, Rights)],
+    messages: usize,
+) -> Result<(Vec<ChatMessage>, (Vec<Said>, bool)), sqlx::Error> {
+    let mut tx = conn.begin().await?;
+    sqlx::query("set local enable_sort = off").execute(&mut *tx).await?;
+    let last = last_messages(&mut tx, stream, host, moderators, messages).await?;
+    let said = chat::said_lately(&mut tx, stream).await?;
+    tx.commit().await?;
+    Ok((last, said))
 }
 
 async fn last_messages(
