@@ -61,6 +61,8 @@ pub struct Limits {
     pub exports_per_hour: NonZeroU32,
     /// Renewals of sessions a minute from one address.
     pub refresh_per_minute: NonZeroU32,
+    /// Renewals of one session an hour.
+    pub renewals_per_hour: NonZeroU32,
     /// Tickets a minute from one address.
     pub tickets_per_minute: NonZeroU32,
     /// How long a JSON body may take to arrive.
@@ -94,6 +96,7 @@ impl Default for Limits {
             mails_per_hour: at_least_one(5),
             exports_per_hour: at_least_one(3),
             refresh_per_minute: at_least_one(60),
+            renewals_per_hour: at_least_one(300),
             tickets_per_minute: at_least_one(120),
             body_wait: Duration::from_secs(20),
             file_wait: Duration::from_secs(120),
@@ -202,6 +205,7 @@ impl Limits {
         let mails = settings.or("limit_mails_per_hour", default.mails_per_hour);
         let exports = settings.or("limit_exports_per_hour", default.exports_per_hour);
         let refresh = settings.or("limit_refresh_per_minute", default.refresh_per_minute);
+        let renewals = settings.or("limit_renewals_per_hour", default.renewals_per_hour);
         let tickets = settings.or("limit_tickets_per_minute", default.tickets_per_minute);
         let body_seconds = settings.or("limit_body_seconds", default.body_wait.as_secs());
         let file_seconds = settings.or("limit_file_seconds", default.file_wait.as_secs());
@@ -218,6 +222,7 @@ impl Limits {
             mails_per_hour: mails?,
             exports_per_hour: exports?,
             refresh_per_minute: refresh?,
+            renewals_per_hour: renewals?,
             tickets_per_minute: tickets?,
             body_wait: Duration::from_secs(body_seconds?),
             file_wait: Duration::from_secs(file_seconds?),

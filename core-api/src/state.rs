@@ -1,7 +1,6 @@
 //! What every request can reach. Cheap to clone; nothing in it decides anything about a
 //! person, that is read from the database.
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -9,10 +8,11 @@ use shared::bus::SharedBus;
 use shared::ids::UserId;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::catalog::pages::cache::Cache as PageCache;
 use crate::config::{Config, Limits};
-use crate::http::{RateLimit, Traffic};
+use crate::http::{AddressLimit, RateLimit, Traffic};
 use crate::identity::Passwords;
 use crate::identity::model::Email;
 use crate::mail::Mailer;
@@ -50,27 +50,32 @@ pub struct Rates {
     /// Every request, by who asks and what kind it is.
     pub traffic: Traffic,
     /// Registrations by address.
-    pub register: RateLimit<IpAddr>,
+    pub register: AddressLimit,
     /// Registrations by the address of the account.
     pub register_email: RateLimit<Email>,
     /// Attempts to sign in by address.
-    pub login: RateLimit<IpAddr>,
+    pub login: AddressLimit,
     /// Attempts to sign in by account.
     pub login_email: RateLimit<Email>,
     /// Links that were mailed, followed or asked for, by address.
-    pub links: RateLimit<IpAddr>,
+    pub links: AddressLimit,
     /// Passwords shown again within a session, by account.
     pub proofs: RateLimit<UserId>,
-    /// Letters by the address that they go to.
+    /// Letters that accounts ask for, by the address that they go to.
     pub mails_to: RateLimit<Email>,
+    /// Letters to set a password, by the address that they go to. Anybody asks for them, so
+    /// they are counted apart: nobody uses up what an account may have sent.
+    pub resets_to: RateLimit<Email>,
     /// Letters by the account that asks for them.
     pub mails_by: RateLimit<UserId>,
     /// Exports by account.
     pub exports: RateLimit<UserId>,
     /// Renewals by address.
-    pub refresh: RateLimit<IpAddr>,
+    pub refresh: AddressLimit,
+    /// Renewals by session.
+    pub renewals: RateLimit<Uuid>,
     /// Tickets by address.
-    pub tickets: RateLimit<IpAddr>,
+    pub tickets: AddressLimit,
     /// Deletions of messages by person.
     pub deletions: RateLimit<UserId>,
 }
@@ -79,22 +84,24 @@ impl Rates {
     fn new(limits: &Limits) -> Self {
         Self {
             traffic: Traffic::new(limits),
-            register: RateLimit::per_minute(limits.register_per_minute),
+            register: AddressLimit::per_minute(limits.register_per_minute),
             register_email: RateLimit::per_minute(limits.login_per_email_per_minute),
-            login: RateLimit::per_minute(limits.login_per_minute),
+            login: AddressLimit::per_minute(limits.login_per_minute),
             login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
-            links: RateLimit::per_minute(limits.login_per_minute),
+            links: AddressLimit::per_minute(limits.login_per_minute),
             proofs: RateLimit::per_minute(limits.login_per_email_per_minute),
             mails_to: RateLimit::per_hour(limits.mails_per_hour),
+            resets_to: RateLimit::per_hour(limits.mails_per_hour),
             mails_by: RateLimit::per_hour(limits.mails_per_hour),
             exports: RateLimit::per_hour(limits.exports_per_hour),
-            refresh: RateLimit::per_minute(limits.refresh_per_minute),
-            tickets: RateLimit::per_minute(limits.tickets_per_minute),
+            refresh: AddressLimit::per_minute(limits.refresh_per_minute),
+            renewals: RateLimit::per_hour(limits.renewals_per_hour),
+            tickets: AddressLimit::per_minute(limits.tickets_per_minute),
             deletions: RateLimit::per_minute(DELETIONS_PER_MINUTE),
         }
     }
 
-    /// Forgets who has been quiet.
+    /// Forgets some of those who have been quiet.
     pub fn tidy(&self) {
         self.traffic.tidy();
         self.register.tidy();
@@ -104,9 +111,11 @@ impl Rates {
         self.links.tidy();
         self.proofs.tidy();
         self.mails_to.tidy();
+        self.resets_to.tidy();
         self.mails_by.tidy();
         self.exports.tidy();
         self.refresh.tidy();
+        self.renewals.tidy();
         self.tickets.tidy();
         self.deletions.tidy();
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::HttpRequest;
+use actix_web::http::header::HeaderValue;
 
 use crate::config::Config;
 
@@ -12,9 +13,6 @@ pub fn client_address(request: &HttpRequest, config: &Config) -> IpAddr {
     let peer = request
         .peer_addr()
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    let forwarded = request
-        .headers()
-        .get_all("x-forwarded-for")
-        .filter_map(|value| value.to_str().ok());
+    let forwarded = request.headers().get_all("x-forwarded-for").map(HeaderValue::as_bytes);
     shared::client_address::client_address(peer, forwarded, &config.trusted_proxies)
 }

@@ -15,6 +15,10 @@ use shared::error::{ErrorCode, Refusal};
 /// The media type of problem details.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
+/// What the database calls its refusal to write anything for an account that is gone: it
+/// was there when the request began.
+const ACCOUNT_IS_THERE: &str = "account_is_there";
+
 /// Why a request was not done.
 #[derive(Debug)]
 pub enum Error {
@@ -70,6 +74,10 @@ impl From<ErrorCode> for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
+        let constraint = error.as_database_error().and_then(|cause| cause.constraint());
+        if constraint == Some(ACCOUNT_IS_THERE) {
+            return Self::Refused(ErrorCode::Unauthenticated.into());
+        }
         let Some(code) = trouble(&error) else {
             return Self::Fault(anyhow::Error::new(error).context("the database refused a statement"));
         };

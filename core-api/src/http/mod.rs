@@ -20,6 +20,6 @@ pub use client::client_address;
 pub use error::{Error, PROBLEM_JSON, Problem, Result, problem};
 pub use origin::require_origin;
 pub use page::{Created, List, Page};
-pub use rate::{RateLimit, address_key};
+pub use rate::{AddressLimit, RateLimit};
 pub use traffic::{Traffic, is_counted};
 pub use who::{Admin, Caller, Confirmed, MaybeCaller, Owner, Shopkeeper};

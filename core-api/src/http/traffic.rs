@@ -10,11 +10,10 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use shared::error::ErrorCode;
 use shared::ids::UserId;
 
 use super::who::signed_for;
-use super::{Error, RateLimit, Result, address_key, client_address};
+use super::{AddressLimit, RateLimit, Result, client_address};
 use crate::config::Limits;
 use crate::state::State;
 
@@ -61,10 +60,7 @@ enum Actor {
 
 impl Actor {
     fn of(request: &HttpRequest, state: &State) -> Self {
-        signed_for(request, state).map_or_else(
-            || Self::Address(address_key(client_address(request, &state.config))),
-            Self::Account,
-        )
+        signed_for(request, state).map_or_else(|| Self::Address(client_address(request, &state.config)), Self::Account)
     }
 }
 
@@ -91,7 +87,7 @@ struct Allowance {
     name: &'static str,
     per_minute: NonZeroU32,
     accounts: RateLimit<UserId>,
-    addresses: RateLimit<IpAddr>,
+    addresses: AddressLimit,
 }
 
 impl Allowance {
@@ -100,23 +96,22 @@ impl Allowance {
             name,
             per_minute,
             accounts: RateLimit::per_minute(per_minute),
-            addresses: RateLimit::per_minute(per_minute),
+            addresses: AddressLimit::per_minute(per_minute),
         }
     }
 
-    fn count(&self, actor: Actor) -> (Option<Told>, Result<()>) {
+    fn count(&self, actor: Actor) -> (Told, Result<()>) {
         let counted = match actor {
             Actor::Account(id) => self.accounts.count(&id),
-            Actor::Address(address) => self.addresses.count(&address),
+            Actor::Address(address) => self.addresses.count(address),
         };
         match counted {
-            Ok(left) => (Some(self.told(left, self.until_whole(left))), Ok(())),
-            Err(Error::Refused(refusal)) if refusal.code == ErrorCode::RateLimited => {
+            Ok(left) => (self.told(left, self.until_whole(left)), Ok(())),
+            Err(refused) => {
                 // The same moment as `Retry-After`.
-                let wait = refusal.retry_after_ms.unwrap_or_default().div_ceil(1_000).max(1);
-                (Some(self.told(0, wait)), Err(refusal.into()))
+                let wait_ms = refused.refusal().retry_after_ms.unwrap_or_default();
+                (self.told(0, wait_ms.div_ceil(1_000).max(1)), Err(refused))
             }
-            Err(other) => (None, Err(other)),
         }
     }
 
@@ -160,17 +155,20 @@ impl Traffic {
     }
 
     /// Counts a request: what its sender is told of their allowance, and whether it may
-    /// go on (`RateLimited`, `Overloaded`).
+    /// go on (`RateLimited`).
     pub(super) fn count(&self, request: &HttpRequest, state: &State) -> (Option<Told>, Result<()>) {
-        if !is_counted(request.path()) {
+        // As routing reads it: `/%6Frders` is `/orders`.
+        let path = request.match_info().as_str();
+        if !is_counted(path) {
             return (None, Ok(()));
         }
-        let allowance = match Class::of(request.method(), request.path()) {
+        let allowance = match Class::of(request.method(), path) {
             Class::Read => &self.read,
             Class::Write => &self.write,
             Class::Money => &self.money,
         };
-        allowance.count(Actor::of(request, state))
+        let (told, admitted) = allowance.count(Actor::of(request, state));
+        (Some(told), admitted)
     }
 
     /// Forgets actors that are back at their full allowance.
@@ -183,6 +181,8 @@ impl Traffic {
 
 #[cfg(test)]
 mod tests {
+    use shared::error::ErrorCode;
+
     use super::*;
 
     #[test]
@@ -203,12 +203,11 @@ mod tests {
     fn what_is_left_and_when_it_is_whole_is_told() {
         let allowance = Allowance::new("write", NonZeroU32::new(2).expect("two"));
         let actor = Actor::Address(IpAddr::from([192, 0, 2, 1]));
-        let told = |(told, admitted): (Option<Told>, Result<()>)| (told.expect("told").left, admitted.is_ok());
+        let told = |(told, admitted): (Told, Result<()>)| (told.left, admitted.is_ok());
         assert_eq!(told(allowance.count(actor)), ("\"write\";r=1;t=30".to_owned(), true));
         assert_eq!(told(allowance.count(actor)), ("\"write\";r=0;t=60".to_owned(), true));
         let (told, admitted) = allowance.count(actor);
         assert_eq!(admitted.map_err(|error| error.code()), Err(ErrorCode::RateLimited));
-        let told = told.expect("told");
         assert_eq!(told.policy, "\"write\";q=2;w=60");
         assert!(told.left.starts_with("\"write\";r=0;t="), "{told:?}");
     }

@@ -10,7 +10,7 @@ use super::model::{
 };
 use crate::catalog::products::Product;
 use crate::http::{
-    Body, Created, Id, IdempotencyKey, List, MaybeCaller, Owner, Page, Result, Shopkeeper, address_key, client_address,
+    Body, Created, Id, IdempotencyKey, List, MaybeCaller, Owner, Page, Result, Shopkeeper, client_address,
 };
 use crate::state::State;
 
@@ -266,10 +266,7 @@ pub async fn ticket(
     id: Id<StreamId>,
     body: Body<NewTicket>,
 ) -> Result<web::Json<Ticket>> {
-    state
-        .rates
-        .tickets
-        .check(&address_key(client_address(&request, &state.config)))?;
+    state.rates.tickets.check(client_address(&request, &state.config))?;
     let ticket = super::ticket(&state.db, &state.config, caller.0, id.0, body.0.part).await?;
     Ok(web::Json(ticket))
 }

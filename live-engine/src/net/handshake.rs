@@ -135,10 +135,7 @@ fn upgrade(request: &Request, origins: &[String], peer: IpAddr, proxies: &[IpAdd
         let detail = "ask for the subprotocol hawker.v1.json or hawker.v1.msgpack";
         return Err(refuse(StatusCode::BAD_REQUEST, detail));
     };
-    let forwarded = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .filter_map(|line| line.to_str().ok());
+    let forwarded = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
     let address = client_address(peer, forwarded, proxies);
     Ok(Upgrade {
         format,

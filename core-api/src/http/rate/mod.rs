@@ -1,49 +1,61 @@
 //! Rate limits by key, in memory: so many a minute or an hour, and a burst of as many.
+//! A limit never refuses one key for what others use: see [`keys`] for what it remembers
+//! when there are more of them than it has room for.
 
-use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+mod address;
+mod keys;
+
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::marker::PhantomData;
 use std::num::NonZeroU32;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use shared::error::{ErrorCode, Refusal};
 
 use super::Result;
+pub use address::AddressLimit;
+use keys::Keys;
 
-/// Keys that are remembered at most, some tens of bytes each. Beyond it, new ones wait.
+/// Keys that are remembered at most: some 60 bytes each.
 const KEYS_MAX: usize = 100_000;
 
 /// A limit for each key.
-pub struct RateLimit<K: Hash + Eq + Clone> {
-    limiter: RateLimiter<K, DashMapStateStore<K>, DefaultClock, StateInformationMiddleware>,
+pub struct RateLimit<K> {
+    limiter: RateLimiter<u64, Keys, DefaultClock, StateInformationMiddleware>,
+    /// Makes the fingerprints, by a secret of this process: nobody finds a key that has
+    /// another's.
+    fingerprints: RandomState,
+    of: PhantomData<fn(&K)>,
 }
 
-impl<K: Hash + Eq + Clone> RateLimit<K> {
+impl<K: Hash> RateLimit<K> {
     /// `per_minute` for each key.
     #[must_use]
     pub fn per_minute(per_minute: NonZeroU32) -> Self {
-        Self::of(Quota::per_minute(per_minute))
+        Self::of(Quota::per_minute(per_minute), KEYS_MAX)
     }
 
     /// `per_hour` for each key.
     #[must_use]
     pub fn per_hour(per_hour: NonZeroU32) -> Self {
-        Self::of(Quota::per_hour(per_hour))
+        Self::of(Quota::per_hour(per_hour), KEYS_MAX)
     }
 
-    fn of(quota: Quota) -> Self {
+    fn of(quota: Quota, keys_max: usize) -> Self {
+        let clock = DefaultClock::default();
         Self {
-            limiter: RateLimiter::dashmap(quota).with_middleware(),
+            limiter: RateLimiter::new(quota, Keys::new(keys_max), clock),
+            fingerprints: RandomState::new(),
+            of: PhantomData,
         }
     }
 
     /// Counts one for `key`.
     ///
     /// # Errors
-    /// `RateLimited`, with the time to wait; `Overloaded` when more keys are active than
-    /// can be remembered.
+    /// `RateLimited`, with the time to wait.
     pub fn check(&self, key: &K) -> Result<()> {
         self.count(key).map(drop)
     }
@@ -53,13 +65,8 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
     /// # Errors
     /// As [`Self::check`].
     pub fn count(&self, key: &K) -> Result<u32> {
-        if self.limiter.len() >= KEYS_MAX {
-            self.tidy();
-            if self.limiter.len() >= KEYS_MAX {
-                return Err(Refusal::from(ErrorCode::Overloaded).retry_after_ms(60_000).into());
-            }
-        }
-        let left = self.limiter.check_key(key).map_err(|denied| {
+        let fingerprint = self.fingerprints.hash_one(key);
+        let left = self.limiter.check_key(&fingerprint).map_err(|denied| {
             let wait = denied.wait_time_from(DefaultClock::default().now());
             let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
             Refusal::from(ErrorCode::RateLimited).retry_after_ms(ms)
@@ -67,23 +74,9 @@ impl<K: Hash + Eq + Clone> RateLimit<K> {
         Ok(left.remaining_burst_capacity())
     }
 
-    /// Forgets keys that are back at their full allowance.
+    /// Forgets some keys that are back at their full allowance; to be called now and then.
     pub fn tidy(&self) {
         self.limiter.retain_recent();
-        self.limiter.shrink_to_fit();
-    }
-}
-
-/// What counts as one address: IPv6 by its /64, because a household or a server has a
-/// whole one to choose from.
-#[must_use]
-pub fn address_key(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let network = u128::from(v6) & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from(network))
-        }
     }
 }
 
@@ -91,6 +84,10 @@ pub fn address_key(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
     use crate::http::Error;
+
+    fn quota(per_hour: u32) -> Quota {
+        Quota::per_hour(NonZeroU32::new(per_hour).expect("some"))
+    }
 
     #[test]
     fn one_keys_limit_is_not_anothers() {
@@ -105,11 +102,16 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_in_a_64_share_a_limit() {
-        let a = address_key("2001:db8::1".parse().expect("an address"));
-        let b = address_key("2001:db8::ffff".parse().expect("an address"));
-        let c = address_key("2001:db8:0:1::1".parse().expect("an address"));
-        assert_eq!(a, b);
-        assert_ne!(a, c);
+    fn a_flood_of_keys_refuses_nobody_and_frees_nobody() {
+        let limit = RateLimit::of(quota(5), 1_600);
+        for _ in 0..5 {
+            assert!(limit.check(&u64::MAX).is_ok());
+        }
+        for passing in 0..20_000_u64 {
+            assert!(limit.check(&passing).is_ok(), "{passing}");
+        }
+        assert!(limit.limiter.len() <= 1_600);
+        let refused = limit.check(&u64::MAX).map_err(|error| error.code());
+        assert_eq!(refused, Err(ErrorCode::RateLimited));
     }
 }
