@@ -70,7 +70,8 @@ impl Written {
             subject: "Confirm your e-mail address",
             text: format!(
                 "Somebody, you most likely, gave this address for an account.\n\n\
-                 Follow this link within 24 hours to confirm that it is yours:\n\n  {url}\n\n\
+                 Follow this link within 24 hours to confirm that it is yours, and sign in if\n\
+                 you are asked to:\n\n  {url}\n\n\
                  Or enter this code: {}\n\n\
                  If it was not you, do nothing: without the link the address is not used.\n",
                 link.token

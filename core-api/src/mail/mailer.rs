@@ -1,6 +1,9 @@
 //! The way of a letter out of the house: over SMTP where that is configured, else into the
 //! log and a folder. The log says that a letter went out, never to whom or what it said.
 
+use std::error::Error as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +15,7 @@ use lettre::message::{Body, Mailbox, SinglePart};
 use lettre::transport::smtp::AsyncSmtpTransport;
 use lettre::transport::smtp::response::Category;
 use lettre::{AsyncTransport as _, Message, Tokio1Executor};
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -116,11 +120,13 @@ impl Mailer {
 }
 
 /// Whether the server refuses this letter for good, rather than us: of what is permanent,
-/// a wrong password or an unknown command (RFC 5321, 4.2.1) is for an operator to mend, and
-/// every letter is still wanted then.
+/// a wrong password or an unknown command (RFC 5321, 4.2.1), and whatever it has against
+/// whoever sends (RFC 3463, 3.8: relaying, for one), is for an operator to mend, and every
+/// letter is still wanted then.
 fn is_about_the_letter(error: &lettre::transport::smtp::Error) -> bool {
-    let code = error.status();
-    error.is_permanent() && code.is_some_and(|code| code.category == Category::MailSystem)
+    let of_the_mail = error.status().is_some_and(|code| code.category == Category::MailSystem);
+    let said = error.source().map(ToString::to_string).unwrap_or_default();
+    error.is_permanent() && of_the_mail && !said.starts_with("5.7.")
 }
 
 /// Text as it is. The library would encode it for lines of more than 76 characters, and a
@@ -136,11 +142,13 @@ fn plain(text: &str) -> SinglePart {
 /// Writes a file that is there whole or not at all, and forgets the oldest ones.
 async fn drop_off(folder: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     // Whoever reads letters takes over accounts: the folder is nobody else's.
-    let mut private = tokio::fs::DirBuilder::new();
-    private.recursive(true).mode(0o700).create(folder).await?;
+    make_private(folder).await.context("the folder of letters")?;
     let name = Uuid::now_v7();
     let (draft, file) = (folder.join(format!(".{name}")), folder.join(format!("{name}.eml")));
-    tokio::fs::write(&draft, bytes).await?;
+    let mut private = tokio::fs::OpenOptions::new();
+    let mut letter = private.write(true).create_new(true).mode(0o600).open(&draft).await?;
+    letter.write_all(bytes).await?;
+    letter.flush().await?;
     tokio::fs::rename(&draft, &file).await?;
     let mut names = Vec::new();
     let mut entries = tokio::fs::read_dir(folder).await?;
@@ -159,6 +167,17 @@ async fn drop_off(folder: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes a folder that is its owner's alone, also of one that is there.
+async fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut private = tokio::fs::DirBuilder::new();
+    private.recursive(true).mode(0o700).create(folder).await?;
+    let mode = tokio::fs::metadata(folder).await?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    tokio::fs::set_permissions(folder, Permissions::from_mode(0o700)).await
 }
 
 #[cfg(test)]
@@ -191,8 +210,6 @@ mod tests {
     }
     #[tokio::test]
     async fn letters_are_kept_where_nobody_else_reads_them_and_the_oldest_go() {
-        use std::os::unix::fs::PermissionsExt as _;
-
         let scratch = tempfile::tempdir().expect("a folder");
         let folder = scratch.path().join("mail");
         for nth in 0..FILES_MAX {
@@ -207,7 +224,17 @@ mod tests {
 
         let fresh = scratch.path().join("fresh");
         drop_off(&fresh, b"new").await.expect("dropped off");
-        let mode = std::fs::metadata(&fresh).expect("the folder").permissions().mode();
-        assert_eq!(mode & 0o077, 0, "{mode:o}");
+        let open = scratch.path().join("open");
+        std::fs::create_dir(&open).expect("a folder");
+        std::fs::set_permissions(&open, Permissions::from_mode(0o755)).expect("open to all");
+        drop_off(&open, b"new").await.expect("dropped off");
+        for folder in [fresh, open] {
+            let letter = std::fs::read_dir(&folder).expect("the folder").next();
+            let letter = letter.expect("a letter").expect("an entry").path();
+            for path in [folder, letter] {
+                let mode = std::fs::metadata(&path).expect("it is there").permissions().mode();
+                assert_eq!(mode & 0o077, 0, "{} {mode:o}", path.display());
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
+use shared::error::{ErrorCode, Refusal};
 use sqlx::PgConnection;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -35,6 +36,10 @@ const LEASE: Duration = Duration::from_secs(300);
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// And at most.
 const RETRY_MAX: Duration = Duration::from_secs(3_600);
+
+/// Letters with a link to set a password that may wait at once, whosever they are: anybody
+/// has them queued, and each takes a row.
+const RESETS_MAX: i64 = 2_000;
 
 /// Letters taken at once.
 const BATCH: u32 = 20;
@@ -74,6 +79,18 @@ pub(crate) async fn queue(tx: &mut PgConnection, letter: &Letter) -> Result<()> 
     let payload = serde_json::to_value(letter).context("a letter is JSON")?;
     store::insert(tx, Uuid::now_v7(), payload).await?;
     Ok(())
+}
+
+/// Queues a letter with a link that sets a new password, for whoever has this address.
+///
+/// # Errors
+/// `Overloaded` when too many such letters wait.
+pub(crate) async fn queue_reset(conn: &mut PgConnection, email: String) -> Result<()> {
+    let payload = serde_json::to_value(Letter::ResetPassword { email }).context("a letter is JSON")?;
+    if store::insert_reset(conn, Uuid::now_v7(), payload, RESETS_MAX).await? {
+        return Ok(());
+    }
+    Err(Refusal::from(ErrorCode::Overloaded).retry_after_ms(10_000).into())
 }
 
 /// Writes and sends letters that are due, `limit` at most. Returns how many were taken.
@@ -136,8 +153,12 @@ async fn handle(state: &State, row: store::Due) -> Result<()> {
     };
     metrics::counter!("mails_total", "outcome" => end.name()).increment(1);
     let mut conn = state.db.acquire().await?;
-    // The row stays for a day without what it said.
-    store::done(&mut conn, row.id).await?;
+    match end {
+        // Whoever asks for letters to nobody leaves nothing behind.
+        End::Moot => store::delete(&mut conn, row.id).await?,
+        // The row stays for a day without what it said.
+        End::Sent | End::GivenUp => store::done(&mut conn, row.id).await?,
+    }
     Ok(())
 }
 

@@ -15,6 +15,29 @@ pub(super) async fn insert(tx: &mut PgConnection, id: Uuid, payload: Value) -> R
     Ok(())
 }
 
+/// Adds a letter that sets a password, unless `max` of them wait; false: they do.
+pub(super) async fn insert_reset(
+    conn: &mut PgConnection,
+    id: Uuid,
+    payload: Value,
+    max: i64,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "insert into outbox (id, topic, payload)
+         select $1, 'mail', $2
+          where (select count(*) from (
+                     select from outbox
+                      where topic = 'mail' and stream_id is null and delivered_at is null
+                        and payload ->> 'letter' = 'reset_password' limit $3) waiting) < $3",
+        id,
+        payload,
+        max
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// A letter that is due.
 pub(super) struct Due {
     pub id: Uuid,
@@ -52,6 +75,14 @@ pub(super) async fn postpone(conn: &mut PgConnection, id: Uuid, seconds: f64) ->
     )
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// Forgets a letter that goes to nobody.
+pub(super) async fn delete(conn: &mut PgConnection, id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!("delete from outbox where id = $1", id)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

@@ -1,0 +1,116 @@
+//! How a letter gets out, whatever the mail server does.
+
+use serde_json::json;
+
+use crate::harness::{App, Reply};
+use crate::smtp::Server;
+
+async fn over(server: &Server) -> App {
+    let url = server.url();
+    App::start_with(|config| config.mail.smtp_url = Some(shared::config::Secret::new(url))).await
+}
+
+async fn ask_to_reset(app: &App, email: &str) {
+    let body = json!({"email": email});
+    let reply: Reply = app.post("/auth/password/reset").json(&body).send().await;
+    assert_eq!(reply.status.as_u16(), 202, "{}", reply.text);
+}
+
+async fn run(app: &App, sql: &'static str) {
+    sqlx::query(sql).execute(&app.db.pool).await.expect("done");
+}
+
+#[tokio::test]
+async fn a_letter_that_cannot_be_sent_is_tried_again_and_given_up_after_a_day() {
+    let server = Server::start().await;
+    server.answer_with("451 not now");
+    let app = over(&server).await;
+    let viewer = app.register_unconfirmed("Viewer").await;
+    server.heard(1).await;
+    app.wait_for("select count(*) = 1 from outbox where topic = 'mail' and delivered_at is null and not_before < now() + interval '10 seconds'")
+        .await;
+    server.answer_with("250 thank you");
+    run(&app, "update outbox set not_before = now()").await;
+    app.mail_is_done().await;
+    let sent = server.letters();
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].contains(&format!("To: {}", viewer.email)), "{}", sent[0]);
+
+    server.answer_with("451 not now");
+    ask_to_reset(&app, &viewer.email).await;
+    server.heard(3).await;
+    app.wait_for("select count(*) = 1 from outbox where topic = 'mail' and delivered_at is null and not_before < now() + interval '10 seconds'")
+        .await;
+    run(
+        &app,
+        "update outbox set not_before = now(), created_at = now() - interval '25 hours' where delivered_at is null",
+    )
+    .await;
+    app.mail_is_done().await;
+    assert_eq!(server.letters().len(), 1);
+}
+
+#[tokio::test]
+async fn a_recipient_that_the_server_refuses_for_good_is_not_tried_again() {
+    let server = Server::start().await;
+    server.answer_with("550 no such person");
+    let app = over(&server).await;
+    app.register_unconfirmed("Viewer").await;
+    app.mail_is_done().await;
+    assert!(server.letters().is_empty());
+    let once = "select max(attempts) = 1 from outbox where topic = 'mail'";
+    assert!(
+        sqlx::query_scalar::<_, bool>(once)
+            .fetch_one(&app.db.pool)
+            .await
+            .expect("one")
+    );
+}
+
+#[tokio::test]
+async fn what_an_operator_has_to_mend_loses_no_letter() {
+    let server = Server::start().await;
+    let app = over(&server).await;
+    let answers = [
+        "530 log in first",
+        "535 wrong password",
+        "554 5.7.1 relay access denied",
+        "550-5.7.1 we know\r\n550 5.7.1 you not",
+    ];
+    for (nth, answer) in answers.into_iter().enumerate() {
+        server.answer_with(answer);
+        app.register_unconfirmed("Viewer").await;
+        server.heard(2 * nth + 1).await;
+        app.wait_for("select count(*) = 1 from outbox where topic = 'mail' and delivered_at is null and not_before < now() + interval '10 seconds'")
+            .await;
+        server.answer_with("250 thank you");
+        run(&app, "update outbox set not_before = now() where delivered_at is null").await;
+        app.mail_is_done().await;
+        assert_eq!(server.letters().len(), nth + 1, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_letter_that_a_process_died_over_is_sent_by_another() {
+    let app = App::start().await;
+    let viewer = app.register("Viewer").await;
+    app.mail_is_done().await;
+    // As a process leaves it that has taken it and is gone: nobody touches it until then.
+    let left = "insert into outbox (id, topic, payload, attempts, not_before)
+                values (gen_random_uuid(), 'mail', jsonb_build_object('letter', 'password_changed', 'user', $1::uuid),
+                        1, now() + interval '300 seconds')";
+    sqlx::query(left)
+        .bind(viewer.id.0)
+        .execute(&app.db.pool)
+        .await
+        .expect("left lying");
+    ask_to_reset(&app, &viewer.email).await;
+    app.letter(&viewer.email, "Choose").await;
+    assert!(
+        !app.letters(&viewer.email)
+            .iter()
+            .any(|l| l.subject.starts_with("Your password"))
+    );
+    run(&app, "update outbox set not_before = now()").await;
+    app.letter(&viewer.email, "Your password was changed").await;
+}
