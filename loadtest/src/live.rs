@@ -414,6 +414,7 @@ mod tests {
         let m: Vec<_> = titles
             .iter()
             .map(|title| RoomEvent::Purchase {
+                buyer: None,
                 name: None,
                 title: (*title).into(),
                 quantity: 1,

@@ -109,7 +109,11 @@ pub enum RoomNotice {
     },
     /// Something was bought in this show.
     Purchased {
-        /// The buyer's name, if they opted in.
+        /// Who, if they let purchases show their name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        buyer: Option<UserId>,
+        /// Their name: added when the row is read, and never stored.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         /// The product's title.
         title: String,

@@ -119,8 +119,10 @@ pub async fn events(
     limit: i64,
 ) -> sqlx::Result<Vec<NumberedEvent>> {
     let rows = sqlx::query!(
-        "select seq, created_at, kind, payload from stream_events
-          where stream_id = $1 and epoch = $2 and seq > $3 order by seq limit $4",
+        r#"select seq, created_at, kind,
+                  case when kind = 'purchase' then told_purchase(payload) else payload end as "payload!"
+             from stream_events
+            where stream_id = $1 and epoch = $2 and seq > $3 order by seq limit $4"#,
         stream.0,
         epoch,
         after,
@@ -318,13 +320,15 @@ pub async fn events_by_time(
     limit: i64,
 ) -> sqlx::Result<Vec<(Cursor, Happened)>> {
     let rows = sqlx::query!(
-        "select epoch, seq, created_at, kind, payload from stream_events
-          where stream_id = $1 and (created_at, epoch, seq) > ($2, $3, $4) and kind <> 'message_deleted'
+        r#"select epoch, seq, created_at, kind,
+                  case when kind = 'purchase' then told_purchase(payload) else payload end as "payload!"
+             from stream_events
+            where stream_id = $1 and (created_at, epoch, seq) > ($2, $3, $4) and kind <> 'message_deleted'
             and case when kind = 'pinned'
                      then exists (select from stream_chat_messages m
                                    where m.id = (payload ->> 'message')::uuid and m.deleted_at is null)
                      else true end
-          order by created_at, epoch, seq limit $5",
+            order by created_at, epoch, seq limit $5"#,
         stream.0,
         after.time(),
         after.epoch,

@@ -112,11 +112,12 @@ async fn tell_rooms(
     let Some(stream) = order.stream else {
         return Ok(());
     };
-    let name = store::shown_name(conn, order.buyer).await?;
+    let is_named = store::shows_purchases(conn, order.buyer).await?;
     let host = store::seller_of(conn, stream).await?;
     for line in lines.iter().filter(|l| Some(l.seller) == host) {
         let notice = RoomNotice::Purchased {
-            name: name.clone(),
+            buyer: is_named.then_some(order.buyer),
+            name: None,
             title: line.title.clone(),
             quantity: u32::try_from(line.quantity).unwrap_or_default(),
         };

@@ -400,14 +400,11 @@ pub async fn reserved_units(
         .collect())
 }
 
-/// The buyer's name, if purchases may show it.
-pub async fn shown_name(conn: &mut PgConnection, buyer: UserId) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!(
-        "select display_name from profiles where user_id = $1 and show_purchases",
-        buyer.0
-    )
-    .fetch_optional(conn)
-    .await
+/// Whether purchases may show the buyer's name.
+pub async fn shows_purchases(conn: &mut PgConnection, buyer: UserId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!("select show_purchases from profiles where user_id = $1", buyer.0)
+        .fetch_one(conn)
+        .await
 }
 
 /// Whose show it is.

@@ -57,7 +57,8 @@ async fn a_purchase_goes_all_the_way_to_its_receipt_and_the_books() {
     assert_eq!(market.stock(market.shop.variant).await, (7, 3));
     let notices = market.notices().await;
     let bought = |quantity| RoomNotice::Purchased {
-        name: Some("Test Buyer".into()),
+        buyer: Some(buyer.session.id),
+        name: None,
         title: "Test Product".into(),
         quantity,
     };
@@ -82,10 +83,10 @@ async fn a_buyer_is_named_only_if_they_want_to_be() {
     let notices = market.notices().await;
     let named = notices
         .iter()
-        .any(|n| matches!(n, RoomNotice::Purchased { name: Some(_), .. }));
+        .any(|n| matches!(n, RoomNotice::Purchased { buyer: Some(_), .. }));
     let bought = notices
         .iter()
-        .any(|n| matches!(n, RoomNotice::Purchased { name: None, .. }));
+        .any(|n| matches!(n, RoomNotice::Purchased { buyer: None, .. }));
     assert!(bought && !named, "{notices:?}");
 }
 

@@ -21,7 +21,7 @@ pub(super) async fn undelivered(
 ) -> Result<Vec<OutboxRow>, sqlx::Error> {
     sqlx::query_as!(
         OutboxRow,
-        r#"select o.id, o.stream_id as "stream!: StreamId", o.payload
+        r#"select o.id, o.stream_id as "stream!: StreamId", outbox_as_read(o.topic, o.payload) as "payload!"
              from unnest($1::uuid[]) as s (id)
             cross join lateral (select * from outbox where stream_id = s.id and delivered_at is null and id <> all ($2)
                                  order by id limit 500) o"#,

@@ -76,10 +76,23 @@ pub(super) async fn insert_chat(conn: &mut PgConnection, entries: &[Entry]) -> R
 }
 
 /// An event as it is kept. Of a message that is pinned only which one it is: its text is
-/// in its own row, and nowhere else when that is deleted.
+/// in its own row, and nowhere else when that is deleted. Of who has bought something only
+/// who they are: their name is in their profile, and nowhere else when they leave.
 fn stored(event: &RoomEvent) -> serde_json::Result<Value> {
     match event {
         RoomEvent::Pinned { message } => Ok(serde_json::json!({ "type": event.kind(), "message": message.id })),
+        RoomEvent::Purchase {
+            buyer,
+            name,
+            title,
+            quantity,
+        } => {
+            let mut kept = serde_json::json!({ "type": event.kind(), "title": title, "quantity": quantity });
+            if let Some(buyer) = buyer.filter(|_| name.is_some()) {
+                kept["buyer"] = serde_json::to_value(buyer)?;
+            }
+            Ok(kept)
+        }
         other => serde_json::to_value(other),
     }
 }

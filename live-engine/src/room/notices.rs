@@ -154,8 +154,19 @@ impl Core {
                     self.tell_moderators(&[Right::DeleteMessages, Right::Review], &Private::Reported(reported));
                     self.nothing_more([row], now);
                 }
-                RoomNotice::Purchased { name, title, quantity } => {
-                    self.happen(Command::Purchased { name, title, quantity }, Some(row), now);
+                RoomNotice::Purchased {
+                    buyer,
+                    name,
+                    title,
+                    quantity,
+                } => {
+                    let bought = Command::Purchased {
+                        buyer,
+                        name,
+                        title,
+                        quantity,
+                    };
+                    self.happen(bought, Some(row), now);
                 }
                 RoomNotice::Happened { .. } | RoomNotice::SaleChanged { .. } => {
                     self.nothing_more([row], now);

@@ -108,6 +108,8 @@ pub enum Command {
     Progress(SaleProgress),
     /// Something was bought.
     Purchased {
+        /// Who, if they opted in.
+        buyer: Option<UserId>,
         /// The buyer's name, if they opted in.
         name: Option<String>,
         /// The product's title.
@@ -240,7 +242,17 @@ impl RoomState {
             Command::LineUp(products) => Ok(self.relisted(products)),
             Command::Banned(user) => Ok(vec![RoomEvent::Moderation { user }]),
             Command::Progress(progress) => Ok(self.progress(&progress)),
-            Command::Purchased { name, title, quantity } => Ok(vec![RoomEvent::Purchase { name, title, quantity }]),
+            Command::Purchased {
+                buyer,
+                name,
+                title,
+                quantity,
+            } => Ok(vec![RoomEvent::Purchase {
+                buyer,
+                name,
+                title,
+                quantity,
+            }]),
         }
     }
 

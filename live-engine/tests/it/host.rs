@@ -242,6 +242,11 @@ async fn a_committed_change_reaches_viewers_and_its_row_is_marked() {
         .expect("answered")
         .expect("shown");
     let user = viewer.hello().user.expect("an account");
+    sqlx::query("update profiles set show_purchases = true where user_id = $1")
+        .bind(user.0)
+        .execute(&world.db.pool)
+        .await
+        .expect("opted in");
     let order = OrderId::new();
     let mut tx = world.db.pool.begin().await.expect("a transaction");
     sqlx::query("update product_variants set price_minor = 1500 where id = $1")
@@ -264,6 +269,7 @@ async fn a_committed_change_reaches_viewers_and_its_row_is_marked() {
             status: OrderStatus::Paid,
         },
         RoomNotice::Purchased {
+            buyer: Some(user),
             name: None,
             title: "Bowl".into(),
             quantity: 1,
@@ -280,8 +286,11 @@ async fn a_committed_change_reaches_viewers_and_its_row_is_marked() {
         _ => None,
     });
     assert_eq!(price.await.expect("told"), 1500);
-    let bought = viewer.event(|event| matches!(event, RoomEvent::Purchase { .. }).then_some(()));
-    bought.await.expect("told");
+    let bought = viewer.event(|event| match event {
+        RoomEvent::Purchase { name, buyer, .. } => Some((name.clone(), *buyer)),
+        _ => None,
+    });
+    assert_eq!(bought.await.expect("told"), (Some("Visitor".to_owned()), None));
     let told = viewer.private(|message| match message {
         Private::Order { order, status } => Some((*order, *status)),
         _ => None,
@@ -305,6 +314,13 @@ async fn a_committed_change_reaches_viewers_and_its_row_is_marked() {
         .filter(|frame| format!("{frame:?}").contains("Purchase"));
     assert_eq!(purchases.count(), 0, "told once");
     world.engine.stop().await;
+    // The log keeps who it was and not what they are called.
+    let kept: serde_json::Value = sqlx::query_scalar("select payload from stream_events where kind = 'purchase'")
+        .fetch_one(&world.db.pool)
+        .await
+        .expect("stored");
+    let bought = serde_json::json!({"type": "purchase", "buyer": user, "title": "Bowl", "quantity": 1});
+    assert_eq!(kept, bought);
 }
 
 /// An event of a command whose row nobody meets yet.

@@ -212,6 +212,7 @@ mod tests {
             to: seq,
             now: 0,
             m: vec![RoomEvent::Purchase {
+                buyer: None,
                 name: None,
                 title: title.into(),
                 quantity: 1,

@@ -13,6 +13,7 @@ fn numbered(from: u64, titles: &[&str]) -> ServerFrame {
     let m: Vec<_> = titles
         .iter()
         .map(|title| RoomEvent::Purchase {
+            buyer: None,
             name: None,
             title: (*title).into(),
             quantity: 1,

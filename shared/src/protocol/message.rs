@@ -95,6 +95,9 @@ pub enum RoomEvent {
     },
     /// Somebody has bought something.
     Purchase {
+        /// Who they are, for the room's log alone: it keeps no name. Never sent.
+        #[serde(skip)]
+        buyer: Option<UserId>,
         /// The buyer's name, if they opted in.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,

@@ -237,7 +237,8 @@ pub async fn pinned(conn: &mut PgConnection, stream: StreamId) -> Result<Option<
 
 async fn notices(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<(Uuid, RoomNotice)>, Error> {
     let rows = sqlx::query!(
-        "select id, payload from outbox where stream_id = $1 and delivered_at is null order by id limit 500",
+        r#"select id, outbox_as_read(topic, payload) as "payload!" from outbox
+            where stream_id = $1 and delivered_at is null order by id limit 500"#,
         stream.0
     )
     .fetch_all(conn)

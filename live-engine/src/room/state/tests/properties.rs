@@ -100,7 +100,7 @@ fn any_goods() -> impl Strategy<Value = Command> {
             Command::Committed(RoomEvent::SaleClosed { sale: SaleId(Uuid::from_u128(n)) })
         }),
         4 => (0..3_u128, 0..9_u32, 0..20_i64, status).prop_map(|(n, left, v, s)| progress(n, left, v, s)),
-        1 => (1..9_u32).prop_map(|quantity| Command::Purchased { name: None, title: "Bowl".into(), quantity }),
+        1 => (1..9_u32).prop_map(|quantity| Command::Purchased { buyer: None, name: None, title: "Bowl".into(), quantity }),
     ]
 }
 
