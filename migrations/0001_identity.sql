@@ -69,7 +69,7 @@ create table addresses (
     created_at          timestamptz not null default now(),
     deleted_at          timestamptz
 );
-create index addresses_user_idx on addresses (user_id, id) where deleted_at is null;
+create index addresses_user_idx on addresses (user_id, id);
 -- One default of each kind a person, whatever two requests race.
 create unique index addresses_default_shipping_key on addresses (user_id)
     where is_default_shipping and deleted_at is null;
@@ -87,32 +87,47 @@ create table refresh_tokens (
     user_agent text        not null default '' check (length(user_agent) <= 200),
     revoked_at timestamptz,
     created_at timestamptz not null default now(),
-    check ((used_at is null) = (next_seed is null))
+    check ((used_at is null) = (next_seed is null)),
+    -- A session is over by the row that began it, and by no other.
+    constraint refresh_tokens_revoked_is_first check (revoked_at is null or id = family_id)
 );
 create unique index refresh_tokens_hash_key on refresh_tokens (token_hash);
-create index refresh_tokens_family_idx on refresh_tokens (family_id);
-create index refresh_tokens_user_idx on refresh_tokens (user_id) where revoked_at is null;
+create index refresh_tokens_family_idx on refresh_tokens (family_id, id desc);
+create index refresh_tokens_user_idx on refresh_tokens (user_id, id);
+-- Sessions, and what is left of renewals: the oldest are forgotten first.
+create index refresh_tokens_begun_idx on refresh_tokens (expires_at) where id = family_id;
+create index refresh_tokens_spent_idx on refresh_tokens (used_at) where used_at is not null and id <> family_id;
 comment on table refresh_tokens is
     'Rotating: each use spends the row and adds one of the same family. A spent token seen again revokes its family.';
+comment on column refresh_tokens.revoked_at is
+    'Of the row that began the session, whose id is the session''s: when it was ended before its time.';
 comment on column refresh_tokens.next_seed is
     'With the token that was spent it makes the next one: two tabs that renew at once get the same. Alone it is nothing.';
 comment on column refresh_tokens.token_hash is 'SHA-256 of the token; the token itself is never stored.';
 
-create table mailed_links (
-    user_id    uuid not null references users,
-    purpose    text not null check (purpose in ('email', 'password')),
-    email      text not null check (length(email) between 3 and 254),
-    token_hash bytea,
-    expires_at timestamptz,
-    created_at timestamptz not null default now(),
-    primary key (user_id, purpose),
-    check ((token_hash is null) = (expires_at is null))
+create table wished_addresses (
+    user_id    uuid primary key references users,
+    email      text        not null check (length(email) between 3 and 254),
+    created_at timestamptz not null default now()
 );
-create unique index mailed_links_hash_key on mailed_links (token_hash);
+comment on table wished_addresses is
+    'What a person has yet to confirm: the address that they gave, or another that they asked to have.';
+
+create table mailed_links (
+    token_hash bytea primary key,
+    user_id    uuid        not null references users,
+    purpose    text        not null check (purpose in ('email', 'password')),
+    email      text        not null check (length(email) between 3 and 254),
+    expires_at timestamptz not null,
+    created_at timestamptz not null default clock_timestamp()
+);
+create index mailed_links_user_idx on mailed_links (user_id, purpose, created_at);
+create index mailed_links_expiry_idx on mailed_links (expires_at);
 comment on table mailed_links is
-    'Links under way: one of a purpose a person. Whoever has one reads the mail of its address; it is good once.';
+    'Links under way, a few of a purpose a person: a newer one leaves older ones good, and the first that is used spends
+     them all. Whoever has one reads the mail of its address.';
 comment on column mailed_links.token_hash is
-    'SHA-256 of what the link carries; null until its letter is written, which is when the link is made.';
+    'SHA-256 of what the link carries. The link is made when its letter is written.';
 
 -- Who may not come in any more, for those who hold signed tokens in good faith: sockets
 -- are closed and tokens refused by it. Its rows write themselves, whoever changes what

@@ -205,6 +205,8 @@ create index stream_chat_messages_recent_idx on stream_chat_messages (stream_id,
 -- and its look-up are the first. What one person has said is taken out of view together,
 -- which needs the same order.
 create unique index stream_chat_messages_act_key on stream_chat_messages (user_id, stream_id, request_id);
+-- What one person has said, in order: they take it along.
+create index stream_chat_messages_author_idx on stream_chat_messages (user_id, id);
 -- Replay reads by time; epoch and seq make the order whole.
 create index stream_chat_messages_time_idx on stream_chat_messages (stream_id, created_at, epoch, seq);
 comment on column stream_chat_messages.request_id is
@@ -221,7 +223,7 @@ create table chat_reviews (
     request_id uuid        not null,
     body_hash  bigint      not null,
     reply_to   uuid,
-    text       text        not null check (length(text) between 1 and 500),
+    text       text        not null check (length(text) <= 500),
     cause      text        not null check (cause in ('word', 'hook')),
     detail     text        not null default '' check (length(detail) <= 200),
     status     text        not null default 'waiting' check (status in ('waiting', 'approved', 'rejected')),
@@ -229,10 +231,14 @@ create table chat_reviews (
     decided_at timestamptz,
     created_at timestamptz not null default now(),
     constraint chat_reviews_request_key unique (user_id, request_id),
-    check ((status = 'waiting') = (decided_at is null) and (status = 'waiting') = (decided_by is null))
+    check ((status = 'waiting') = (decided_at is null) and (status = 'waiting') = (decided_by is null)),
+    constraint chat_reviews_waits_with_text check (text <> '' or status <> 'waiting')
 );
 create index chat_reviews_stream_idx on chat_reviews (stream_id, message_id desc);
 create index chat_reviews_waiting_idx on chat_reviews (stream_id, message_id) where status = 'waiting';
+create index chat_reviews_kept_idx on chat_reviews (decided_at) where decided_at is not null and text <> '';
+comment on column chat_reviews.text is
+    'What was held. Empty 30 days after it was decided about, and when its author has left before anybody saw it.';
 comment on table chat_reviews is
     'Messages that were held: nobody saw them unless a moderator approved them. Written before their author is answered.';
 
@@ -254,6 +260,7 @@ create table chat_reports (
 );
 create index chat_reports_stream_idx on chat_reports (stream_id, id desc);
 create index chat_reports_open_idx on chat_reports (id desc) where settled_at is null;
+create index chat_reports_reporter_idx on chat_reports (reporter_id, id);
 comment on column chat_reports.text is 'The message as it was when it was reported.';
 
 create table stream_events (
@@ -269,7 +276,16 @@ create index stream_events_time_idx on stream_events (stream_id, created_at, epo
 -- Which sales the log says are open.
 create index stream_events_sales_idx on stream_events (stream_id) where kind in ('sale_opened', 'sale_closed');
 comment on table stream_events is
-    'Numbered events other than chat, as they were sent. With the chat rows an epoch''s numbers have no gap.';
+    'Numbered events other than chat, as they were sent, but for names and pinned texts: those are joined when they are
+     read. With the chat rows an epoch''s numbers have no gap.';
+
+-- A purchase as it is told: with the buyer's name in the place of who they are, while they
+-- let purchases show it. The one answer for both services.
+create function told_purchase(purchase jsonb) returns jsonb language sql stable as $$
+    select (purchase - 'buyer') || coalesce(
+        (select jsonb_build_object('name', p.display_name) from profiles p
+          where p.user_id = (purchase ->> 'buyer')::uuid and p.show_purchases), '{}')
+$$;
 
 create table stream_reactions (
     stream_id uuid        not null references streams,

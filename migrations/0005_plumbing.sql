@@ -21,6 +21,11 @@ comment on table outbox is
 comment on column outbox.not_before is
     'Rows without a stream: whoever takes one has it until then, and one that failed rests until then.';
 
+-- What a row says to whoever takes it: names are not stored, but joined here.
+create function outbox_as_read(topic text, payload jsonb) returns jsonb language sql stable as $$
+    select case when topic = 'purchased' then payload || told_purchase(payload) else payload end
+$$;
+
 create table idempotency_keys (
     user_id    uuid        not null references users,
     key        uuid        not null,
@@ -47,3 +52,56 @@ create index audit_log_subject_idx on audit_log (subject_id, id desc);
 create index audit_log_actor_idx on audit_log (actor_id, id desc);
 create trigger audit_log_append_only before update or delete on audit_log
     for each row execute function refuse_change();
+
+-- Who has left leaves nothing more behind: a request of theirs that was under way meets
+-- the account's lock, and finds it gone. The foreign key alone would only see its row.
+create function refuse_who_has_left() returns trigger language plpgsql as $$
+begin
+    perform from users where id = (to_jsonb(new) ->> tg_argv[0])::uuid and deleted_at is null for key share;
+    if not found then
+        raise exception 'the account is gone'
+            using errcode = 'integrity_constraint_violation', constraint = 'account_is_there';
+    end if;
+    return new;
+end $$;
+-- The same for what a shop makes, by its owner.
+create function refuse_whose_owner_has_left() returns trigger language plpgsql as $$
+begin
+    perform from users
+      where id = (select user_id from sellers where id = new.seller_id) and deleted_at is null for key share;
+    if not found then
+        raise exception 'the shop''s owner is gone'
+            using errcode = 'integrity_constraint_violation', constraint = 'account_is_there';
+    end if;
+    return new;
+end $$;
+create trigger account_is_there before insert on addresses
+    for each row execute function refuse_who_has_left('user_id');
+create trigger account_is_there before insert on refresh_tokens
+    for each row execute function refuse_who_has_left('user_id');
+create trigger account_is_there before insert on wished_addresses
+    for each row execute function refuse_who_has_left('user_id');
+create trigger account_is_there before insert on mailed_links
+    for each row execute function refuse_who_has_left('user_id');
+create trigger account_is_there before insert on sellers
+    for each row execute function refuse_who_has_left('user_id');
+create trigger account_is_there before insert on follows
+    for each row execute function refuse_who_has_left('user_id');
+create trigger account_is_there before insert on moderators
+    for each row execute function refuse_who_has_left('user_id');
+create trigger account_is_there before insert on chat_reviews
+    for each row execute function refuse_who_has_left('user_id');
+create trigger account_is_there before insert on chat_reports
+    for each row execute function refuse_who_has_left('reporter_id');
+create trigger account_is_there before insert on product_reviews
+    for each row execute function refuse_who_has_left('user_id');
+create trigger account_is_there before insert on checkouts
+    for each row execute function refuse_who_has_left('user_id');
+create trigger account_is_there before insert on orders
+    for each row execute function refuse_who_has_left('user_id');
+create trigger account_is_there before insert on idempotency_keys
+    for each row execute function refuse_who_has_left('user_id');
+create trigger account_is_there before insert on products
+    for each row execute function refuse_whose_owner_has_left();
+create trigger account_is_there before insert on streams
+    for each row execute function refuse_whose_owner_has_left();

@@ -3,10 +3,11 @@
 
 use actix_web::{HttpRequest, HttpResponse, post, web};
 
+use super::links::Confirming;
 use super::model::{ChangeEmail, ChangePassword, ConfirmEmail, Reset, ResetPassword};
 use super::secrets::Secret;
 use super::{change, links};
-use crate::http::{Body, Caller, Result, address_key, client_address};
+use crate::http::{Body, Caller, MaybeCaller, Result, client_address};
 use crate::state::State;
 
 /// Mails another link that confirms the caller's address, or the one they asked to have.
@@ -25,20 +26,28 @@ pub async fn resend_verification(state: web::Data<State>, caller: Caller) -> Res
 
 /// Confirms an address with what was mailed there. If it is one that was asked for, it is
 /// the account's from now on, and the old one is told.
+///
+/// The link alone is not enough: anybody may open an account under any address. The caller
+/// is signed in to the account, or sends its password. Who has neither and reads the mail
+/// of the address asks for a new password, which confirms it, too, and ends every session.
 #[utoipa::path(
     tag = "identity",
     request_body = ConfirmEmail,
+    security((), ("bearer" = [])),
     responses((status = 204, description = "Confirmed"))
 )]
 #[post("/auth/email/confirm")]
 pub async fn confirm_email(
     request: HttpRequest,
     state: web::Data<State>,
+    caller: MaybeCaller,
     body: Body<ConfirmEmail>,
 ) -> Result<HttpResponse> {
-    let address = address_key(client_address(&request, &state.config));
-    state.rates.links.check(&address)?;
-    links::confirm_email(&state, &Secret::received(body.0.token)).await?;
+    state.rates.links.check(client_address(&request, &state.config))?;
+    let ConfirmEmail { token, password } = body.0;
+    let caller = caller.0.map(|caller| caller.id);
+    let who = Confirming { caller, password };
+    links::confirm_email(&state, &Secret::received(token), who).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -74,7 +83,8 @@ pub async fn change_password(
 }
 
 /// Mails a link that sets a new password, if the address has an account. The answer is
-/// the same if it has none.
+/// the same if it has none, or if several were mailed to it within the hour: those are
+/// good still.
 #[utoipa::path(
     tag = "identity",
     request_body = ResetPassword,
@@ -86,9 +96,7 @@ pub async fn ask_to_reset(
     state: web::Data<State>,
     body: Body<ResetPassword>,
 ) -> Result<HttpResponse> {
-    let address = address_key(client_address(&request, &state.config));
-    state.rates.links.check(&address)?;
-    state.rates.mails_to.check(&body.0.email)?;
+    state.rates.links.check(client_address(&request, &state.config))?;
     links::ask_to_reset(&state, body.0.email).await?;
     Ok(HttpResponse::Accepted().finish())
 }
@@ -101,8 +109,7 @@ pub async fn ask_to_reset(
 )]
 #[post("/auth/password/reset/confirm")]
 pub async fn reset(request: HttpRequest, state: web::Data<State>, body: Body<Reset>) -> Result<HttpResponse> {
-    let address = address_key(client_address(&request, &state.config));
-    state.rates.links.check(&address)?;
+    state.rates.links.check(client_address(&request, &state.config))?;
     let Reset { token, password } = body.0;
     links::reset(&state, &Secret::received(token), password).await?;
     Ok(HttpResponse::NoContent().finish())

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 
 use super::model::{Me, Profile, PublicProfile, Register, Session};
 use super::session_handlers::{check_origin, respond, user_agent};
-use crate::http::{Body, Caller, Result, address_key, client_address};
+use crate::http::{Body, Caller, Result, client_address};
 use crate::identity;
 use crate::state::State;
 
@@ -18,8 +18,7 @@ use crate::state::State;
 )]
 #[post("/auth/register")]
 pub async fn register(request: HttpRequest, state: web::Data<State>, body: Body<Register>) -> Result<HttpResponse> {
-    let address = address_key(client_address(&request, &state.config));
-    state.rates.register.check(&address)?;
+    state.rates.register.check(client_address(&request, &state.config))?;
     state.rates.register_email.check(&body.0.email)?;
     let keep = body.0.session;
     check_origin(&request, &state.config, keep)?;

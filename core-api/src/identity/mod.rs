@@ -280,13 +280,15 @@ pub async fn standing(db: &PgPool, user: UserId, session: Uuid) -> Result<Standi
     Ok(row.standing)
 }
 
-/// Forgets sessions that ran out long ago and handles that have rested, as many as one run
+/// Forgets sessions and links that ran out and handles that have rested, as many as one run
 /// may take.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn sweep(db: &PgPool) -> Result<()> {
     sessions::sweep(db).await?;
-    store::delete_rested(&mut *db.acquire().await?, SWEEP_BATCH.into()).await?;
+    let mut conn = db.acquire().await?;
+    store::delete_rested(&mut conn, SWEEP_BATCH.into()).await?;
+    store::links::delete_expired(&mut conn, SWEEP_BATCH.into()).await?;
     Ok(())
 }

@@ -91,6 +91,11 @@ pub struct ConfirmEmail {
     #[garde(length(max = 128))]
     #[schema(max_length = 128)]
     pub token: String,
+    /// The account's password, from whoever is not signed in to it.
+    #[serde(default)]
+    #[garde(length(chars, max = 128))]
+    #[schema(max_length = 128, format = Password)]
+    pub password: Option<String>,
 }
 
 /// Another address for the account.

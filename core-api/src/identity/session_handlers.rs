@@ -13,7 +13,7 @@ use super::model::{Keep, Login, OpenSession, Renew, Session};
 use super::secrets::Secret;
 use super::sessions::{self, Opened, REFRESH_DAYS};
 use crate::config::Config;
-use crate::http::{Body, Caller, Id, List, Result, address_key, client_address, require_origin};
+use crate::http::{Body, Caller, Id, List, Result, client_address, require_origin};
 use crate::identity;
 use crate::state::State;
 
@@ -82,8 +82,7 @@ pub(super) fn user_agent(request: &HttpRequest) -> String {
 )]
 #[post("/auth/login")]
 pub async fn login(request: HttpRequest, state: web::Data<State>, body: Body<Login>) -> Result<HttpResponse> {
-    let address = address_key(client_address(&request, &state.config));
-    state.rates.login.check(&address)?;
+    state.rates.login.check(client_address(&request, &state.config))?;
     state.rates.login_email.check(&body.0.email)?;
     let keep = body.0.session;
     check_origin(&request, &state.config, keep)?;
@@ -116,8 +115,7 @@ fn refresh_token(request: &HttpRequest, config: &Config, body: Renew) -> Result<
 )]
 #[post("/auth/refresh")]
 pub async fn refresh(request: HttpRequest, state: web::Data<State>, body: Body<Renew>) -> Result<HttpResponse> {
-    let address = address_key(client_address(&request, &state.config));
-    state.rates.refresh.check(&address)?;
+    state.rates.refresh.check(client_address(&request, &state.config))?;
     let (token, keep) = refresh_token(&request, &state.config, body.0)?
         .ok_or_else(|| Refusal::new(ErrorCode::Unauthenticated, "Send a refresh token").at("refresh_token"))?;
     let opened = sessions::refresh(&state, &token, &user_agent(&request)).await?;
@@ -140,8 +138,7 @@ pub async fn logout(
     caller: Result<Caller>,
     body: Body<Renew>,
 ) -> Result<HttpResponse> {
-    let address = address_key(client_address(&request, &state.config));
-    state.rates.refresh.check(&address)?;
+    state.rates.refresh.check(client_address(&request, &state.config))?;
     let session = caller.ok().map(|caller| caller.session);
     let token = refresh_token(&request, &state.config, body.0)?.map(|(token, _)| token);
     sessions::logout(&state, session, token.as_ref()).await?;

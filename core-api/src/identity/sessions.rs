@@ -9,6 +9,9 @@
 //! way: within [`GRACE_SECONDS`] of the spending, and while the next token is unspent, the
 //! second use gets the very same next token. It cannot branch off a session of its own, so
 //! a thief who is that quick is found out at the next renewal.
+//!
+//! However often it is renewed, a session ends some time after it began, and the rows that
+//! renewals leave behind are bounded: so many an hour, each kept for some days.
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::UserId;
@@ -25,6 +28,11 @@ use crate::state::State;
 
 /// How long a session lives without being renewed, in days.
 pub(crate) const REFRESH_DAYS: i32 = 30;
+/// How long a session lives at most, in days; then its owner shows their password again.
+const SESSION_DAYS: i32 = 180;
+/// How long a token that was spent is known, so that whoever brings it back is found out, in
+/// days.
+const SPENT_DAYS: i32 = 7;
 /// How long after its spending a refresh token still gets the same next one, in seconds.
 const GRACE_SECONDS: f64 = 10.0;
 /// Sessions a person may have; a new one ends the oldest.
@@ -51,6 +59,7 @@ pub(super) async fn open(state: &State, tx: &mut PgConnection, user: UserId, use
         hash: &refresh.hash(),
         user_agent,
         days: REFRESH_DAYS,
+        days_in_all: SESSION_DAYS,
     };
     store::sessions::insert(tx, token).await?;
     store::sessions::revoke_beyond(tx, user, SESSIONS_MAX).await?;
@@ -76,7 +85,7 @@ async fn answer(state: &State, tx: &mut PgConnection, user: UserId, family: Uuid
 /// part of it signs in again.
 ///
 /// # Errors
-/// `Unauthenticated`, `AccountSuspended`.
+/// `Unauthenticated`, `AccountSuspended`, `RateLimited`.
 pub(crate) async fn refresh(state: &State, token: &Secret, user_agent: &str) -> Result<Opened> {
     let mut connection = state.db.acquire().await?;
     let mut tx = connection.begin().await?;
@@ -113,6 +122,8 @@ pub(crate) async fn refresh(state: &State, token: &Secret, user_agent: &str) -> 
         tracing::warn!(user = %found.user, session = %family, "a spent refresh token came back; session revoked");
         return Err(refused().into());
     }
+    // Each renewal leaves a row for a while.
+    state.rates.renewals.check(&family)?;
     let seed = seed();
     let next = token.next(&seed)?;
     store::sessions::spend(&mut tx, &hash, &seed).await?;
@@ -123,6 +134,7 @@ pub(crate) async fn refresh(state: &State, token: &Secret, user_agent: &str) -> 
         hash: &next.hash(),
         user_agent,
         days: REFRESH_DAYS,
+        days_in_all: SESSION_DAYS,
     };
     store::sessions::insert(&mut tx, row).await?;
     let opened = answer(state, &mut tx, found.user, family, next).await?;
@@ -192,15 +204,18 @@ pub(crate) async fn end(state: &State, user: UserId, session: Uuid) -> Result<()
     Ok(())
 }
 
-/// Forgets sessions that ran out long ago: all of them, or as many as one run may take.
+/// Forgets sessions that ran out long ago, and tokens that were spent long ago: all of them,
+/// or as many as one run may take.
 ///
 /// # Errors
 /// When the database fails.
 pub(super) async fn sweep(db: &PgPool) -> Result<()> {
     for _ in 0..SWEEP_BATCHES_MAX {
-        let deleted = store::sessions::delete_expired(&mut *db.acquire().await?, SWEEP_BATCH.into()).await?;
+        let mut conn = db.acquire().await?;
+        let sessions = store::sessions::delete_expired(&mut conn, SWEEP_BATCH.into()).await?;
+        let spent = store::sessions::delete_spent(&mut conn, SPENT_DAYS, SWEEP_BATCH.into()).await?;
         // A session has a token at least, so fewer tokens are fewer sessions.
-        if deleted < u64::from(SWEEP_BATCH) {
+        if sessions.max(spent) < u64::from(SWEEP_BATCH) {
             break;
         }
     }

@@ -26,80 +26,51 @@ const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
 /// Starts them all; they end when the service stops.
 pub(crate) fn start(tasks: &TaskTracker, state: &State) {
-    let interval = state.config.commerce.job_interval;
-    let job = |name, interval, batch| Job { name, interval, batch };
-    spawn(
-        tasks,
-        state,
-        job("expire checkouts", interval, BATCH),
-        |state| async move { checkout::expire(&state.db, &state.bus, BATCH).await },
-    );
-    spawn(
-        tasks,
-        state,
-        job("expire orders", interval, BATCH),
-        |state| async move { orders::expire(&state.db, &state.bus, BATCH).await },
-    );
-    spawn(
-        tasks,
-        state,
-        job("reconcile payments", interval, BATCH),
-        |state| async move { payments::reconcile(&state.till, BATCH).await },
-    );
-    spawn(
-        tasks,
-        state,
-        job("sweep flash sales", interval, BATCH),
-        |state| async move { flash::sweep(&state.db, &state.bus, BATCH).await },
-    );
-    spawn(tasks, state, job("count shows", interval, BATCH), |state| async move {
-        history::summarise_left_behind(&state.db, BATCH).await
+    let jobs = Jobs { tasks, state };
+    jobs.work("expire checkouts", |s, n| async move {
+        checkout::expire(&s.db, &s.bus, n).await
     });
-    spawn(
-        tasks,
-        state,
-        job("prune attendance", PRUNE_EVERY, PRUNE_BATCH),
-        |state| async move { history::prune_attendance(&state.db, PRUNE_BATCH).await },
+    jobs.work(
+        "expire orders",
+        |s, n| async move { orders::expire(&s.db, &s.bus, n).await },
     );
-    spawn(
-        tasks,
-        state,
-        job("prune tickets", PRUNE_EVERY, PRUNE_BATCH),
-        |state| async move { streams::prune_tickets(&state.db, PRUNE_BATCH).await },
-    );
-    spawn(
-        tasks,
-        state,
-        job("prune bans", PRUNE_EVERY, PRUNE_BATCH),
-        |state| async move { moderation::prune(&state.db, PRUNE_BATCH).await },
-    );
-    spawn(
-        tasks,
-        state,
-        job("outbox prune", PRUNE_EVERY, PRUNE_BATCH),
-        |state| async move { prune_outbox(&state.db, PRUNE_BATCH).await },
-    );
-    spawn(tasks, state, job("import products", interval, 1), |state| async move {
-        files::import_some(&state.db, &state.bus, IMPORT_BATCHES).await
+    jobs.work("reconcile payments", |s, n| async move {
+        payments::reconcile(&s.till, n).await
     });
-    spawn(
-        tasks,
-        state,
-        job("prune imports", PRUNE_EVERY, BATCH),
-        |state| async move { files::prune(&state.db, BATCH).await },
+    jobs.work("sweep flash sales", |s, n| async move {
+        flash::sweep(&s.db, &s.bus, n).await
+    });
+    jobs.work("count shows", |s, n| async move {
+        history::summarise_left_behind(&s.db, n).await
+    });
+    let imports = Job {
+        name: "import products",
+        interval: state.config.commerce.job_interval,
+        batch: 1,
+    };
+    jobs.run(imports, |s, _| async move {
+        files::import_some(&s.db, &s.bus, IMPORT_BATCHES).await
+    });
+
+    jobs.prune("prune attendance", |db, n| async move {
+        history::prune_attendance(&db, n).await
+    });
+    jobs.prune(
+        "prune tickets",
+        |db, n| async move { streams::prune_tickets(&db, n).await },
     );
-    spawn(
-        tasks,
-        state,
-        job("prune product changes", PRUNE_EVERY, PRUNE_BATCH),
-        |state| async move { pages::prune_changes(&state.db, PRUNE_BATCH).await },
-    );
-    spawn(
-        tasks,
-        state,
-        job("prune rejects", PRUNE_EVERY, PRUNE_BATCH),
-        |state| async move { prune_rejects(&state.db, PRUNE_BATCH).await },
-    );
+    jobs.prune("prune bans", |db, n| async move { moderation::prune(&db, n).await });
+    jobs.prune("prune outbox", |db, n| async move { prune_outbox(&db, n).await });
+    jobs.prune("prune product changes", |db, n| async move {
+        pages::prune_changes(&db, n).await
+    });
+    jobs.prune("prune rejects", |db, n| async move { prune_rejects(&db, n).await });
+    let imports = Job {
+        name: "prune imports",
+        interval: PRUNE_EVERY,
+        batch: BATCH,
+    };
+    jobs.run(imports, |s, n| async move { files::prune(&s.db, n).await });
 }
 
 /// Deletes a batch of the outbox: rows that were delivered more than a day ago, and rows
@@ -116,16 +87,17 @@ pub async fn prune_outbox(db: &PgPool, limit: u32) -> Result<u64> {
 }
 
 /// Clears away a batch of what the engine keeps only for a while: the text of rows that
-/// the database refused 30 days ago, and what processes that are gone have noted of their
-/// reactions. Returns how many.
+/// the database refused and of messages that moderators decided about 30 days ago, and what
+/// processes that are gone have noted of their reactions. Returns how many.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn prune_rejects(db: &PgPool, limit: u32) -> Result<u64> {
     let mut conn = db.acquire().await?;
     let emptied = store::empty_rejects(&mut conn, limit.into()).await?;
+    let reviewed = store::empty_reviews(&mut conn, limit.into()).await?;
     let forgotten = store::delete_reaction_writers(&mut conn, limit.into()).await?;
-    Ok(emptied + forgotten)
+    Ok(emptied + reviewed + forgotten)
 }
 
 /// How a job runs.
@@ -137,31 +109,62 @@ struct Job {
     batch: u32,
 }
 
-/// Runs `step` at each interval, and again at once while it finds a full batch. A
-/// failure is logged, and the next turn tries again.
-fn spawn<F>(tasks: &TaskTracker, state: &State, job: Job, step: impl Fn(State) -> F + Send + 'static)
-where
-    F: Future<Output = Result<u64>> + Send,
-{
-    let state = state.clone();
-    tasks.spawn(async move {
-        loop {
-            tokio::select! {
-                () = state.stopping.cancelled() => return,
-                () = tokio::time::sleep(jittered(job.interval)) => {}
-            }
-            while !state.stopping.is_cancelled() {
-                match step(state.clone()).await {
-                    Ok(done) if done < u64::from(job.batch) => break,
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::warn!(job = job.name, %error, "a job failed");
-                        break;
+/// Where jobs are started.
+struct Jobs<'a> {
+    tasks: &'a TaskTracker,
+    state: &'a State,
+}
+
+impl Jobs<'_> {
+    /// What is due, as often as the settings say.
+    fn work<F>(&self, name: &'static str, step: impl Fn(State, u32) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<u64>> + Send,
+    {
+        let interval = self.state.config.commerce.job_interval;
+        let batch = BATCH;
+        self.run(Job { name, interval, batch }, step);
+    }
+
+    /// What is of no use any more, now and then.
+    fn prune<F>(&self, name: &'static str, step: impl Fn(PgPool, u32) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<u64>> + Send,
+    {
+        let job = Job {
+            name,
+            interval: PRUNE_EVERY,
+            batch: PRUNE_BATCH,
+        };
+        self.run(job, move |state, batch| step(state.db, batch));
+    }
+
+    /// Runs `step` at each interval, and again at once while it finds a full batch. A
+    /// failure is logged, and the next turn tries again.
+    fn run<F>(&self, job: Job, step: impl Fn(State, u32) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<u64>> + Send,
+    {
+        let state = self.state.clone();
+        self.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = state.stopping.cancelled() => return,
+                    () = tokio::time::sleep(jittered(job.interval)) => {}
+                }
+                while !state.stopping.is_cancelled() {
+                    match step(state.clone(), job.batch).await {
+                        Ok(done) if done < u64::from(job.batch) => break,
+                        Ok(_) => {}
+                        Err(error) => {
+                            tracing::warn!(job = job.name, %error, "a job failed");
+                            break;
+                        }
                     }
                 }
             }
-        }
-    });
+        });
+    }
 }
 
 /// Within a fifth of the interval, so that nodes that started together drift apart.

@@ -47,6 +47,21 @@ pub(super) async fn empty_rejects(conn: &mut PgConnection, limit: i64) -> sqlx::
     Ok(done.rows_affected())
 }
 
+/// Empties held messages that were decided about 30 days ago: what was let pass is in the
+/// chat, and the rest was for its moderators alone.
+pub(super) async fn empty_reviews(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "update chat_reviews set text = '', detail = '' where message_id in (
+             select message_id from chat_reviews
+              where decided_at < now() - interval '30 days' and text <> ''
+              order by decided_at limit $1 for update skip locked)",
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Forgets processes of the engine that have written no reactions for a day.
 pub(super) async fn delete_reaction_writers(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(

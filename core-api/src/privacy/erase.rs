@@ -31,15 +31,15 @@ pub(crate) async fn erase(state: &State, user: UserId, password: String) -> Resu
         let detail = format!("The account cannot be deleted yet: {}", reasons.join("; "));
         return Err(Refusal::new(ErrorCode::ObligationsOpen, detail).into());
     }
-    let before = store::person(&mut tx, user).await?;
+    let address = store::address(&mut tx, user).await?;
     identity::end_sessions(&mut tx, user).await?;
-    store::forget_mail(&mut tx, &before.email).await?;
-    store::forget_name(&mut tx, user, &before.display_name).await?;
+    store::forget_mail(&mut tx, &address).await?;
     store::delete_rows(&mut tx, user).await?;
+    store::mask_words(&mut tx, user).await?;
     store::mask_addresses(&mut tx, user).await?;
     store::close_shop(&mut tx, user).await?;
     identity::mask(&mut tx, user).await?;
-    mail::queue(&mut tx, &Letter::AccountDeleted { to: before.email }).await?;
+    mail::queue(&mut tx, &Letter::AccountDeleted { to: address }).await?;
     audit::record(&mut tx, user, "user.delete", user.0, json!({})).await?;
     tx.commit().await?;
     state.mailer.nudge();

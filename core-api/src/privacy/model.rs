@@ -22,6 +22,8 @@ pub struct Leave {
 pub struct Export {
     /// Address, role, name, handle and profile.
     pub account: Vec<Value>,
+    /// The address that the person gave or asked to have, and has not confirmed.
+    pub wished_addresses: Vec<Value>,
     /// Addresses, deleted ones included.
     pub addresses: Vec<Value>,
     /// Sessions, and the programs that renewed them.

@@ -1,5 +1,6 @@
 //! core-api against a real server and a real Postgres, each test in a database of its own.
 
+mod addresses;
 mod adjustments;
 mod authorisation;
 mod bus;
@@ -17,6 +18,7 @@ mod http;
 mod identity;
 mod jobs;
 mod late_payments;
+mod leaving;
 mod limits;
 mod mail;
 mod market;
@@ -28,6 +30,7 @@ mod privacy;
 mod reviews;
 mod search;
 mod sellers;
+mod sending;
 mod sessions;
 mod shipping;
 mod smtp;

@@ -1,4 +1,4 @@
-//! A person's data: taken along whole, and gone when they leave.
+//! A person's data, taken along whole; what becomes of it when they leave is in `leaving.rs`.
 
 use core_api::identity::Me;
 use core_api::privacy::tables::{Fate, PERSONAL, Told};
@@ -6,20 +6,16 @@ use serde_json::{Value, json};
 use testkit::fixtures;
 use uuid::Uuid;
 
-use crate::harness::{App, PASSWORD, Reply, Session};
+use crate::harness::{App, Session};
 
-async fn leave(who: &Session, password: &str) -> Reply {
-    who.post("/auth/leave", &json!({"password": password})).await
-}
-
-async fn run(app: &App, sql: &'static str, id: Uuid) {
+pub async fn run(app: &App, sql: &'static str, id: Uuid) {
     let done = sqlx::query(sql).bind(id).execute(&app.db.pool).await;
     done.expect("done");
 }
 
 /// Somebody whose name, handle, address and profile stand nowhere else, with a bit of
 /// everything, who has bought something in a show.
-async fn somebody(app: &App) -> Session {
+pub async fn somebody(app: &App) -> Session {
     let person = app.register("Wilhelmine Abendroth").await;
     let profile = json!({"handle": "minchen_a", "bio": "Sammelt Fayencen", "show_purchases": true});
     person.patch("/auth/profile", &profile).await.ok::<Me>();
@@ -40,9 +36,15 @@ async fn somebody(app: &App) -> Session {
         "insert into stream_chat_messages (id, stream_id, epoch, seq, user_id, text, created_at)
          select gen_random_uuid(), s.id, 1, 1, $1, 'What a lovely jug', now() from streams s",
         "insert into stream_events (stream_id, epoch, seq, kind, payload, created_at)
-         select s.id, 1, 2, 'purchased',
-                '{\"type\": \"purchased\", \"name\": \"Wilhelmine Abendroth\", \"title\": \"Mug\", \"quantity\": 1}', now()
-           from streams s where $1::uuid is not null",
+         select s.id, 1, 2, 'purchase',
+                jsonb_build_object('type', 'purchase', 'buyer', $1::uuid, 'title', 'Mug', 'quantity', 1), now()
+           from streams s",
+        "insert into chat_reviews (message_id, stream_id, user_id, request_id, body_hash, text, cause, detail)
+         select gen_random_uuid(), s.id, $1, gen_random_uuid(), 1, 'Held: my tel. 0175 5550177', 'word', 'tel.'
+           from streams s",
+        "insert into chat_reports (id, stream_id, message_id, author_id, reporter_id, reason, note, text)
+         select gen_random_uuid(), s.id, gen_random_uuid(), o.user_id, $1, 'scam', 'He rang me on 5550188', 'Call me'
+           from streams s join sellers o on o.id = s.seller_id",
     ] {
         run(app, sql, person.id.0).await;
     }
@@ -67,28 +69,6 @@ async fn buy(person: &Session, shop: &fixtures::Shop) {
     let path = format!("/orders/{}/payments", order["id"].as_str().expect("an id"));
     let paid = person.post_once(&path, Uuid::now_v7(), &pay).await;
     assert!(paid.status.is_success(), "{}", paid.text);
-}
-
-/// Where a text stands: `table: row`.
-async fn places(app: &App, text: &str) -> Vec<String> {
-    let tables: Vec<String> = sqlx::query_scalar(
-        "select table_name::text from information_schema.tables
-          where table_schema = 'public' and table_type = 'BASE TABLE' order by 1",
-    )
-    .fetch_all(&app.db.pool)
-    .await
-    .expect("the tables");
-    let mut found = Vec::new();
-    for table in tables {
-        let sql = format!("select t::text from {table} t where strpos(lower(t::text), lower($1)) > 0");
-        let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-            .bind(text)
-            .fetch_all(&app.db.pool)
-            .await
-            .expect("a look");
-        found.extend(rows.into_iter().map(|row| format!("{table}: {row}")));
-    }
-    found
 }
 
 #[tokio::test]
@@ -138,6 +118,8 @@ async fn an_export_has_all_that_is_known_of_a_person_and_nothing_of_others() {
     assert_eq!(export["orders"][0]["payments"][0]["status"], "captured");
     assert_eq!(export["chat_messages"][0]["text"], "What a lovely jug");
     assert_eq!(export["follows"].as_array().map(Vec::len), Some(1));
+    assert_eq!(export["held_messages"][0]["text"], "Held: my tel. 0175 5550177");
+    assert_eq!(export["reports"][0]["note"], "He rang me on 5550188");
     for secret in ["password", "hash", "request_id", &other.email, &person.refresh] {
         assert!(!reply.text.contains(secret), "{secret} in {}", reply.text);
     }
@@ -171,209 +153,44 @@ async fn exports_are_counted() {
     other.get("/auth/export").await.ok::<Value>();
 }
 
-#[tokio::test]
-async fn who_leaves_is_gone_but_for_the_books() {
-    let app = App::start().await;
-    let person = somebody(&app).await;
-    let admin = app.admin().await;
-    app.mail_is_done().await;
-    leave(&person, "wrong horse").await.refused(401, "invalid_credentials");
-    leave(&person, PASSWORD).await.gone();
-    app.letter(&person.email, "Your account is deleted").await;
-    app.mail_is_done().await;
-
-    person.get("/auth/me").await.refused(401, "unauthenticated");
-    let renewal = json!({"refresh_token": person.refresh});
-    let refused = app.post("/auth/refresh").json(&renewal).send().await;
-    assert!(!refused.status.is_success(), "{}", refused.text);
-    let login = json!({"email": person.email, "password": PASSWORD});
-    app.post("/auth/login")
-        .json(&login)
-        .send()
-        .await
-        .refused(401, "invalid_credentials");
-
-    let local = person.email.split('@').next().expect("a part").to_owned();
-    for text in [
-        local.as_str(),
-        "Wilhelmine",
-        "Abendroth",
-        "minchen_a",
-        "Fayencen",
-        "Elbchaussee",
-        "Palmaille",
-        "5550123",
-    ] {
-        // The orders' own copies of where they were sent, which the law has kept.
-        let left: Vec<_> = places(&app, text)
-            .await
-            .into_iter()
-            .filter(|p| !p.starts_with("orders: "))
-            .collect();
-        assert!(left.is_empty(), "{text} stands in {left:#?}");
-    }
-    assert_eq!(places(&app, "Palmaille").await.len(), 1, "the order has its address");
-
-    // What is decided to be deleted is.
-    for p in PERSONAL.iter().filter(|p| p.fate == Fate::Deleted) {
-        let sql = format!("select count(*) from {} where {} = $1", p.table, p.column);
-        let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-            .bind(person.id.0)
-            .fetch_one(&app.db.pool)
-            .await
-            .expect("a count");
-        assert_eq!(left, 0, "{}.{}", p.table, p.column);
-    }
-    let report = shared::verify::run(&app.db.pool).await.expect("a report");
-    let check = |name: &str| {
-        let check = report
-            .checks
-            .iter()
-            .find(|check| check.name == name)
-            .expect("an invariant");
-        (check.examined, check.broken)
-    };
-    assert_eq!(check("deleted_accounts_hold_nothing"), (1, 0));
-    assert_eq!(check("one_capture"), (1, 0));
-    assert_eq!(check("ledger_balances").1, 0);
-
-    let account: Value = admin.get(&format!("/admin/users/{}", person.id)).await.ok();
-    assert!(account["deleted_at"].is_string() && account["display_name"] == "Deleted account");
-    let path = format!("/admin/users/{}/reinstate", person.id);
-    let account: Value = admin.post(&path, &json!({})).await.ok();
-    assert!(account["suspended_at"].is_string(), "gone is gone");
+/// The columns that are looked up when somebody takes their data along or leaves.
+fn looked_up() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PERSONAL
+        .iter()
+        .filter(|p| matches!(p.told, Told::As(_)) || !matches!(p.fate, Fate::Stays(_)))
+        .map(|p| (p.table, p.column))
 }
 
 #[tokio::test]
-async fn the_sockets_of_who_leaves_are_told() {
+async fn what_is_known_of_a_person_is_found_without_reading_whole_tables() {
     let app = App::start().await;
-    let person = app.register("Viewer").await;
-    leave(&person, PASSWORD).await.gone();
-    for subject in ["account", "session"] {
-        let told: i64 =
-            sqlx::query_scalar("select count(*) from revocations where user_id = $1 and subject = $2 and in_force")
-                .bind(person.id.0)
-                .bind(subject)
-                .fetch_one(&app.db.pool)
-                .await
-                .expect("a count");
-        assert_eq!(told, 1, "{subject}");
+    let indexed: Vec<(String, String)> = sqlx::query_as(
+        "select i.indrelid::regclass::text, a.attname::text
+           from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+          where i.indpred is null",
+    )
+    .fetch_all(&app.db.pool)
+    .await
+    .expect("the indexes");
+    for (table, column) in looked_up() {
+        let found = indexed.iter().any(|(t, c)| t == table && c == column);
+        assert!(found, "{table} has no index that begins with {column}");
     }
 }
 
 #[tokio::test]
-async fn an_address_and_a_handle_are_free_again_the_one_at_once_the_other_later() {
+async fn a_session_is_told_once_however_often_it_was_renewed() {
     let app = App::start().await;
     let person = app.register("Viewer").await;
-    person
-        .patch("/auth/profile", &json!({"handle": "mug_fan"}))
-        .await
-        .ok::<Me>();
-    leave(&person, PASSWORD).await.gone();
-    let again = |handle: &str| {
-        let body = json!({"email": person.email, "password": PASSWORD, "display_name": "New", "handle": handle});
-        app.post("/auth/register").json(&body)
-    };
-    again("mug_fan").send().await.refused(409, "handle_taken");
-    let opened: Value = again("cup_fan").send().await.created();
-    assert_ne!(opened["user"]["id"], json!(person.id));
-}
-
-#[tokio::test]
-async fn who_still_owes_something_is_told_what() {
-    let app = App::start().await;
-    let (owner, seller) = app.seller("Harbour Lane Ceramics").await;
-    run(
-        &app,
-        "insert into streams (id, seller_id, title, status, scheduled_at)
-         values (gen_random_uuid(), $1, 'Next week', 'scheduled', now() + interval '7 days')",
-        seller.0,
-    )
-    .await;
-    let problem = leave(&owner, PASSWORD).await.refused(409, "obligations_open");
-    let detail = problem["detail"].as_str().expect("words");
-    assert!(detail.ends_with("1 show is scheduled or on air"), "{detail}");
-    owner.get("/auth/me").await.ok::<Me>();
-
-    run(
-        &app,
-        "update streams set status = 'cancelled' where seller_id = $1",
-        seller.0,
-    )
-    .await;
-    leave(&owner, PASSWORD).await.gone();
-    assert!(places(&app, "Harbour Lane").await.is_empty());
-    let shop = app.get(&format!("/sellers/{seller}")).send().await;
-    shop.refused(404, "not_found");
-}
-
-#[tokio::test]
-async fn who_sold_something_stays_until_it_is_delivered_and_paid_out() {
-    let app = App::start().await;
-    let (owner, seller) = app.seller("Harbour Lane Ceramics").await;
-    let (_, variant) = fixtures::product(&app.db.pool, seller, 5, 2_000).await;
-    let buyer = app.register("Buyer").await;
-    fixtures::address(&app.db.pool, buyer.id).await;
-    let list: Value = buyer.get("/users/addresses").await.ok();
-    let body = json!({"items": [{"variant_id": variant, "quantity": 1}], "address_id": list["items"][0]["id"]});
-    let checkout: Value = buyer
-        .post_once("/orders/checkout", Uuid::now_v7(), &body)
-        .await
-        .created();
-    let place = json!({"checkout_id": checkout["id"]});
-    let order: Value = buyer.post_once("/orders", Uuid::now_v7(), &place).await.created();
-    let reason = |problem: Value| problem["detail"].as_str().expect("words").to_owned();
-    assert!(reason(leave(&buyer, PASSWORD).await.refused(409, "obligations_open")).contains("1 order is unpaid"));
-    let path = format!("/orders/{}/payments", order["id"].as_str().expect("an id"));
-    let paid = buyer
-        .post_once(&path, Uuid::now_v7(), &json!({"token": "test_success"}))
-        .await;
-    assert!(paid.status.is_success(), "{}", paid.text);
-    let owed = reason(leave(&owner, PASSWORD).await.refused(409, "obligations_open"));
-    assert!(
-        owed.contains("1 order of a customer is not delivered; 1 balance is not paid out"),
-        "{owed}"
-    );
-    leave(&buyer, PASSWORD).await.gone();
-}
-
-#[tokio::test]
-async fn the_last_administrator_stays() {
-    let app = App::start().await;
-    let admin = app.register("Admin").await;
-    run(&app, "update users set role = 'admin' where id = $1", admin.id.0).await;
-    let problem = leave(&admin, PASSWORD).await.refused(409, "obligations_open");
-    assert!(
-        problem["detail"]
-            .as_str()
-            .expect("words")
-            .contains("no other administrator")
-    );
-    app.admin().await;
-    leave(&admin, PASSWORD).await.gone();
-}
-
-#[tokio::test]
-async fn nothing_is_written_into_an_account_that_is_just_going() {
-    let app = App::start().await;
-    let person = app.register("Viewer").await;
-    let mut going = app.db.pool.begin().await.expect("a transaction");
-    sqlx::query("update users set deleted_at = now(), suspended_at = now() where id = $1")
-        .bind(person.id.0)
-        .execute(&mut *going)
-        .await
-        .expect("going");
-    let address = json!({"recipient": "R", "line1": "L", "city": "C", "postal_code": "12345", "country": "DE"});
-    let (a, b) = (person.clone(), person.clone());
-    let late_address = tokio::spawn(async move { a.post("/users/addresses", &address).await });
-    app.somebody_waits().await;
-    let late_name = tokio::spawn(async move { b.patch("/auth/profile", &json!({"display_name": "Back"})).await });
-    app.wait_for(
-        "select count(*) >= 2 from pg_stat_activity
-          where datname = current_database() and wait_event_type = 'Lock'",
-    )
-    .await;
-    going.commit().await.expect("gone");
-    late_address.await.expect("an answer").refused(401, "unauthenticated");
-    late_name.await.expect("an answer").refused(401, "unauthenticated");
+    let mut token = person.refresh.clone();
+    for agent in ["Phone/1.0", "Phone/2.0", "Phone/2.0"] {
+        let body = json!({"refresh_token": token});
+        let call = app.post("/auth/refresh").header("User-Agent", agent).json(&body);
+        let renewed: Value = call.send().await.ok();
+        token = renewed["refresh_token"].as_str().expect("a token").to_owned();
+    }
+    let export: Value = person.get("/auth/export").await.ok();
+    let sessions = export["sessions"].as_array().expect("a list");
+    assert_eq!(sessions.len(), 1);
+    assert_eq!(sessions[0]["user_agents"], json!(["", "Phone/1.0", "Phone/2.0"]));
 }

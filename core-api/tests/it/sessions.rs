@@ -34,7 +34,9 @@ async fn sessions(who: &Session) -> Vec<OpenSession> {
 }
 
 async fn tokens_alive(app: &App, who: &Session) -> i64 {
-    sqlx::query_scalar("select count(*) from refresh_tokens where user_id = $1 and revoked_at is null")
+    let alive = "select count(*) from refresh_tokens t join refresh_tokens f on f.id = t.family_id
+                  where t.user_id = $1 and f.revoked_at is null";
+    sqlx::query_scalar(alive)
         .bind(who.id.0)
         .fetch_one(&app.db.pool)
         .await
@@ -261,11 +263,115 @@ async fn a_renewal_under_way_in_a_session_that_is_one_too_many_ends_with_it() {
     .expect("renewed");
     renewal.commit().await.expect("committed");
     login.await.expect("an answer").ok::<Opened>();
-    let alive: i64 =
-        sqlx::query_scalar("select count(*) from refresh_tokens where family_id = $1 and revoked_at is null")
-            .bind(session)
-            .fetch_one(&app.db.pool)
+    assert_eq!(
+        tokens_alive(&app, &viewer).await,
+        49 + 1,
+        "without the oldest and its next token"
+    );
+}
+
+#[tokio::test]
+async fn a_session_ends_half_a_year_after_it_began_however_often_it_was_renewed() {
+    let app = App::start().await;
+    let begun = async |days: i32, who: &Session| {
+        sqlx::query("update refresh_tokens set created_at = now() - make_interval(days => $2) where user_id = $1")
+            .bind(who.id.0)
+            .bind(days)
+            .execute(&app.db.pool)
             .await
-            .expect("a count");
-    assert_eq!(alive, 0);
+            .expect("aged");
+    };
+    let viewer = app.register("Viewer").await;
+    begun(179, &viewer).await;
+    let last = renewed(&app, &viewer.refresh).await;
+    let left: bool = sqlx::query_scalar(
+        "select expires_at between now() + interval '23 hours' and now() + interval '25 hours'
+           from refresh_tokens where user_id = $1 and used_at is null",
+    )
+    .bind(viewer.id.0)
+    .fetch_one(&app.db.pool)
+    .await
+    .expect("the token");
+    assert!(left, "a day, and not thirty");
+    begun(181, &viewer).await;
+    let after = renewed(&app, &last.refresh).await;
+    refresh(&app, &after.refresh).await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn a_session_is_renewed_so_often_in_an_hour_and_another_one_goes_on() {
+    let app = App::start_with(|config| config.limits.renewals_per_hour = 2.try_into().expect("two")).await;
+    let viewer = app.register("Viewer").await;
+    let other = login(&app, &viewer.email).await;
+    let second = renewed(&app, &viewer.refresh).await;
+    let third = renewed(&app, &second.refresh).await;
+    let limited = refresh(&app, &third.refresh).await;
+    limited.refused(429, "rate_limited");
+    assert!(!limited.header("retry-after").is_empty());
+    renewed(&app, &other.refresh).await;
+    // A thief is found out all the same.
+    refresh(&app, &viewer.refresh).await.refused(401, "unauthenticated");
+    third.get("/auth/me").await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn what_renewals_leave_behind_is_forgotten_after_a_week_and_the_session_goes_on() {
+    let app = App::start().await;
+    let mut viewer = app.register("Viewer").await;
+    for _ in 0..3 {
+        viewer = renewed(&app, &viewer.refresh).await;
+    }
+    sqlx::query("update refresh_tokens set used_at = now() - interval '8 days' where used_at is not null")
+        .execute(&app.db.pool)
+        .await
+        .expect("aged");
+    core_api::identity::sweep(&app.db.pool).await.expect("swept");
+    assert_eq!(
+        tokens_alive(&app, &viewer).await,
+        2,
+        "the first, and the one that is good"
+    );
+    renewed(&app, &viewer.refresh).await.get("/auth/me").await.ok::<Me>();
+}
+
+#[tokio::test]
+async fn sessions_that_ran_out_are_forgotten_and_others_kept() {
+    let app = App::start().await;
+    let (old, kept) = (app.register("Old").await, app.register("Kept").await);
+    let renewed: Opened = refresh(&app, &kept.refresh).await.ok();
+    let aged =
+        "update refresh_tokens set expires_at = now() - interval '2 days' where user_id = $1 or used_at is not null";
+    sqlx::query(aged)
+        .bind(old.id.0)
+        .execute(&app.db.pool)
+        .await
+        .expect("aged");
+    core_api::identity::sweep(&app.db.pool).await.expect("swept");
+    let left: Vec<Uuid> = sqlx::query_scalar("select user_id from refresh_tokens order by id")
+        .fetch_all(&app.db.pool)
+        .await
+        .expect("the tokens");
+    assert_eq!(
+        left,
+        [kept.id.0, kept.id.0],
+        "a family's first row stays as long as its last"
+    );
+    refresh(&app, &app.session(renewed).refresh).await.ok::<Opened>();
+}
+
+#[tokio::test]
+async fn all_sessions_that_ran_out_are_forgotten_in_one_run() {
+    let app = App::start().await;
+    let person = app.register("Somebody").await;
+    let many = "insert into refresh_tokens (id, family_id, user_id, token_hash, expires_at)
+                select id, id, $1, sha256(id::text::bytea), now() - interval '2 days'
+                  from (select gen_random_uuid() as id from generate_series(1, 2050)) t";
+    let done = sqlx::query(many).bind(person.id.0).execute(&app.db.pool).await;
+    assert_eq!(done.expect("inserted").rows_affected(), 2_050);
+    core_api::identity::sweep(&app.db.pool).await.expect("swept");
+    let left: i64 = sqlx::query_scalar("select count(*) from refresh_tokens")
+        .fetch_one(&app.db.pool)
+        .await
+        .expect("counted");
+    assert_eq!(left, 1, "more than two batches of them, and the one that is good");
 }

@@ -446,8 +446,10 @@ pub const CHECKS: &[Invariant] = &[
                      or p.avatar_key is not null
                      or exists (select 1 from addresses a
                                  where a.user_id = u.id and (a.deleted_at is null or a.recipient <> '-'))
-                     or exists (select 1 from refresh_tokens t where t.user_id = u.id and t.revoked_at is null)
+                     or exists (select 1 from refresh_tokens t
+                                 where t.user_id = u.id and t.id = t.family_id and t.revoked_at is null)
                      or exists (select 1 from mailed_links l where l.user_id = u.id)
+                     or exists (select 1 from wished_addresses w where w.user_id = u.id)
                      or exists (select 1 from follows f where f.user_id = u.id) as broken
                 from users u join profiles p on p.user_id = u.id
                where u.deleted_at is not null",

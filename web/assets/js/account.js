@@ -4,6 +4,7 @@
 // presses the button: programs that look at links ahead of people spend none.
 
 import { auth } from './api.js';
+import { createSession } from './session.js';
 import { h } from './ui/dom.js';
 import { field, form } from './ui/fields.js';
 
@@ -17,12 +18,19 @@ function show(title, ...parts) {
 
 const home = () => h('p', {}, h('a', { class: 'link', href: '/' }, 'To the shows'));
 
-function confirm(token) {
+// The link shows who reads the mail; the session or the password, whose account it is.
+async function confirm(link) {
+  const session = createSession();
+  await session.restore();
+  const fields = session.user()
+    ? [h('p', {}, 'One press, and the address is confirmed.')]
+    : [field('Password', { name: 'password', type: 'password', autocomplete: 'current-password', required: true, maxlength: '128' }, 'Of the account that the address is for.')];
   show('Confirm your e-mail', form({
-    fields: [h('p', {}, 'One press, and the address is confirmed.')],
+    fields,
     label: 'Confirm',
-    submit: () => auth.confirmEmail(token),
+    submit: async ({ password }) => auth.confirmEmail(link, { password, token: await session.token() }),
     done: () => show('Confirmed', h('p', {}, 'Thank you. The address is yours.'), home()),
+    foot: h('p', {}, 'You do not know of such an account? ', h('a', { class: 'link', href: '/account' }, 'Choose a new password'), ' and it is yours alone.'),
   }));
 }
 

@@ -1,4 +1,4 @@
-//! SQL of `mailed_links`, and of the addresses that they confirm.
+//! SQL of `mailed_links` and `wished_addresses`, and of the addresses that they confirm.
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::UserId;
@@ -32,10 +32,15 @@ pub(in crate::identity) async fn want_email(
     email: &str,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into mailed_links (user_id, purpose, email) values ($1, 'email', $2)
-         on conflict (user_id, purpose) do update
-            set email = excluded.email, token_hash = null, expires_at = null
-          where mailed_links.email <> excluded.email",
+        "insert into wished_addresses (user_id, email) values ($1, $2)
+         on conflict (user_id) do update set email = excluded.email",
+        user.0,
+        email
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "delete from mailed_links where user_id = $1 and purpose = 'email' and email <> $2",
         user.0,
         email
     )
@@ -44,20 +49,22 @@ pub(in crate::identity) async fn want_email(
     Ok(())
 }
 
-/// Makes the link to the address that a person wants confirmed. The address, unless they
-/// want none, or it is somebody else's by now.
-pub(in crate::identity) async fn renew_email(
+/// Adds a link to the address that a person wants confirmed. The address, unless they want
+/// none, or it is somebody else's by now.
+pub(in crate::identity) async fn add_email(
     conn: &mut PgConnection,
     user: UserId,
     hash: &[u8],
     minutes: i32,
-) -> Result<Option<String>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "update mailed_links l
-            set token_hash = $2, expires_at = clock_timestamp() + make_interval(mins => $3)
-          where l.user_id = $1 and l.purpose = 'email'
-            and not exists (select 1 from users u where u.email = l.email and u.id <> l.user_id)
-         returning l.email",
+) -> Result<Option<Link>, sqlx::Error> {
+    sqlx::query_as!(
+        Link,
+        r#"insert into mailed_links (token_hash, user_id, purpose, email, expires_at)
+           select $2, w.user_id, 'email', w.email, clock_timestamp() + make_interval(mins => $3)
+             from wished_addresses w
+            where w.user_id = $1
+              and not exists (select 1 from users u where u.email = w.email and u.id <> w.user_id)
+           returning user_id as "user: UserId", email"#,
         user.0,
         hash,
         minutes
@@ -66,21 +73,20 @@ pub(in crate::identity) async fn renew_email(
     .await
 }
 
-/// Makes the link with which the account of an address gets a new password. The address,
-/// if there is such an account.
-pub(in crate::identity) async fn make_password(
+/// Adds a link with which the account of an address gets a new password. The address, if
+/// there is such an account.
+pub(in crate::identity) async fn add_password(
     conn: &mut PgConnection,
     email: &str,
     hash: &[u8],
     minutes: i32,
-) -> Result<Option<String>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "insert into mailed_links (user_id, purpose, email, token_hash, expires_at)
-         select id, 'password', email, $2, clock_timestamp() + make_interval(mins => $3)
-           from users where email = $1 and deleted_at is null
-         on conflict (user_id, purpose) do update
-            set email = excluded.email, token_hash = excluded.token_hash, expires_at = excluded.expires_at
-         returning email",
+) -> Result<Option<Link>, sqlx::Error> {
+    sqlx::query_as!(
+        Link,
+        r#"insert into mailed_links (token_hash, user_id, purpose, email, expires_at)
+           select $2, id, 'password', email, clock_timestamp() + make_interval(mins => $3)
+             from users where email = $1 and deleted_at is null
+           returning user_id as "user: UserId", email"#,
         email,
         hash,
         minutes
@@ -89,44 +95,54 @@ pub(in crate::identity) async fn make_password(
     .await
 }
 
-/// A link that was spent.
-pub(in crate::identity) struct Spent {
+/// Forgets a person's links of a purpose but for the newest.
+pub(in crate::identity) async fn keep_newest(
+    conn: &mut PgConnection,
+    user: UserId,
+    purpose: Purpose,
+    kept: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from mailed_links where token_hash in (
+             select token_hash from mailed_links where user_id = $1 and purpose = $2
+              order by created_at desc offset $3)",
+        user.0,
+        purpose.as_str(),
+        kept
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Whose a link is, and which address it was mailed to.
+pub(in crate::identity) struct Link {
     pub user: UserId,
     pub email: String,
 }
 
-/// Spends a link, if it is good. Of two that race, one does.
-pub(in crate::identity) async fn spend(
-    tx: &mut PgConnection,
-    purpose: Purpose,
-    hash: &[u8],
-) -> Result<Option<Spent>, sqlx::Error> {
-    sqlx::query_as!(
-        Spent,
-        r#"delete from mailed_links where token_hash = $2 and purpose = $1 and expires_at > clock_timestamp()
-           returning user_id as "user: UserId", email"#,
-        purpose.as_str(),
-        hash
-    )
-    .fetch_optional(tx)
-    .await
-}
-
-pub(in crate::identity) async fn is_good(
+/// A link that is good: one that confirms an address must still be to the one that the
+/// person wants.
+pub(in crate::identity) async fn find(
     conn: &mut PgConnection,
     purpose: Purpose,
     hash: &[u8],
-) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select exists (select 1 from mailed_links
-                           where token_hash = $2 and purpose = $1 and expires_at > clock_timestamp()) as "good!""#,
+) -> Result<Option<Link>, sqlx::Error> {
+    sqlx::query_as!(
+        Link,
+        r#"select l.user_id as "user: UserId", l.email from mailed_links l
+            where l.token_hash = $2 and l.purpose = $1 and l.expires_at > clock_timestamp()
+              and (l.purpose = 'password'
+                   or exists (select 1 from wished_addresses w where w.user_id = l.user_id and w.email = l.email))"#,
         purpose.as_str(),
         hash
     )
-    .fetch_one(conn)
+    .fetch_optional(conn)
     .await
 }
 
+/// Forgets a person's links of a purpose, and the address that they wanted confirmed. Whoever
+/// spends one has locked the account before they found it good: of two that race, one does.
 pub(in crate::identity) async fn forget(
     tx: &mut PgConnection,
     user: UserId,
@@ -137,26 +153,51 @@ pub(in crate::identity) async fn forget(
         user.0,
         purpose.as_str()
     )
-    .execute(tx)
+    .execute(&mut *tx)
+    .await?;
+    if purpose == Purpose::Email {
+        sqlx::query!("delete from wished_addresses where user_id = $1", user.0)
+            .execute(tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Forgets links that ran out, some at a time.
+pub(in crate::identity) async fn delete_expired(conn: &mut PgConnection, limit: i64) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from mailed_links where token_hash in (
+             select token_hash from mailed_links where expires_at <= now() order by expires_at limit $1)",
+        limit
+    )
+    .execute(conn)
     .await?;
     Ok(())
 }
 
-/// The address that a person still has to confirm: the one they asked to have, or their
-/// own; `None`: neither.
+/// An address that is to be confirmed.
+pub(in crate::identity) struct Unconfirmed {
+    pub email: String,
+    /// It is the account's already.
+    pub is_own: bool,
+}
+
+/// Locks an account and reads the address that its owner still has to confirm: the one they
+/// asked to have, or their own; `None`: neither.
 pub(in crate::identity) async fn unconfirmed(
-    conn: &mut PgConnection,
+    tx: &mut PgConnection,
     user: UserId,
-) -> Result<Option<String>, sqlx::Error> {
-    let row = sqlx::query!(
-        r#"select coalesce(l.email, case when u.email_verified_at is null then u.email end) as email
-             from users u left join mailed_links l on l.user_id = u.id and l.purpose = 'email'
-            where u.id = $1 and u.deleted_at is null"#,
+) -> Result<Option<Unconfirmed>, sqlx::Error> {
+    sqlx::query_as!(
+        Unconfirmed,
+        r#"select coalesce(w.email, u.email) as "email!", coalesce(w.email, u.email) = u.email as "is_own!"
+             from users u left join wished_addresses w on w.user_id = u.id
+            where u.id = $1 and u.deleted_at is null
+              and (w.email is not null or u.email_verified_at is null) for no key update of u"#,
         user.0
     )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.and_then(|row| row.email))
+    .fetch_optional(tx)
+    .await
 }
 
 pub(in crate::identity) async fn address_of(
@@ -185,7 +226,8 @@ pub(in crate::identity) async fn lock_address(
 /// The account's address is confirmed.
 pub(in crate::identity) async fn confirm(tx: &mut PgConnection, user: UserId) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
-        "update users set email_verified_at = clock_timestamp() where id = $1 and email_verified_at is null",
+        "update users set email_verified_at = clock_timestamp()
+          where id = $1 and email_verified_at is null and deleted_at is null",
         user.0
     )
     .execute(tx)

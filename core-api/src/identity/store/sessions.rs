@@ -16,18 +16,23 @@ pub(in crate::identity) struct NewToken<'a> {
     pub hash: &'a [u8],
     pub user_agent: &'a str,
     pub days: i32,
+    /// How many days after the session began it ends, whatever renewed it.
+    pub days_in_all: i32,
 }
 
 pub(in crate::identity) async fn insert(tx: &mut PgConnection, new: NewToken<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into refresh_tokens (id, family_id, user_id, token_hash, user_agent, expires_at)
-         values ($1, $2, $3, $4, $5, now() + make_interval(days => $6))",
+         values ($1, $2, $3, $4, $5,
+                 least(now() + make_interval(days => $6),
+                       (select created_at from refresh_tokens where id = $2) + make_interval(days => $7)))",
         new.id,
         new.family,
         new.user.0,
         new.hash,
         new.user_agent,
-        new.days
+        new.days,
+        new.days_in_all
     )
     .execute(tx)
     .await?;
@@ -69,9 +74,9 @@ pub(in crate::identity) async fn token(
         r#"select t.user_id as "user: UserId", t.used_at is not null as "spent!",
                   case when t.used_at > clock_timestamp() - make_interval(secs => $2) then t.next_seed end
                       as seed_in_grace,
-                  t.revoked_at is not null as "revoked!", t.expires_at <= clock_timestamp() as "expired!",
+                  f.revoked_at is not null as "revoked!", t.expires_at <= clock_timestamp() as "expired!",
                   u.suspended_at is not null as "suspended!"
-             from refresh_tokens t join users u on u.id = t.user_id
+             from refresh_tokens t join refresh_tokens f on f.id = t.family_id join users u on u.id = t.user_id
             where t.token_hash = $1"#,
         hash,
         grace_seconds
@@ -105,7 +110,7 @@ pub(in crate::identity) async fn spend(tx: &mut PgConnection, hash: &[u8], seed:
 /// Ends a session, whose lock is held.
 pub(in crate::identity) async fn revoke(tx: &mut PgConnection, family: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update refresh_tokens set revoked_at = clock_timestamp() where family_id = $1 and revoked_at is null",
+        "update refresh_tokens set revoked_at = clock_timestamp() where id = $1 and revoked_at is null",
         family
     )
     .execute(tx)
@@ -130,8 +135,7 @@ pub(in crate::identity) async fn lock_own(
 }
 
 /// Ends all sessions of a person but `kept`. The account is locked first, so that no
-/// session begins meanwhile with what ended the others, and then each session, in order,
-/// so that a renewal under way is seen.
+/// session begins meanwhile with what ended the others, and then each session, in order.
 pub(in crate::identity) async fn revoke_all(
     tx: &mut PgConnection,
     user: UserId,
@@ -149,7 +153,7 @@ pub(in crate::identity) async fn revoke_all(
     .await?;
     sqlx::query!(
         "update refresh_tokens set revoked_at = clock_timestamp()
-          where user_id = $1 and revoked_at is null and family_id is distinct from $2",
+          where user_id = $1 and id = family_id and revoked_at is null and id is distinct from $2",
         user.0,
         kept
     )
@@ -160,15 +164,17 @@ pub(in crate::identity) async fn revoke_all(
 
 /// Forgets which programs a person has used.
 pub(in crate::identity) async fn forget_agents(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
-    sqlx::query!("update refresh_tokens set user_agent = '' where user_id = $1", user.0)
-        .execute(tx)
-        .await?;
+    sqlx::query!(
+        "update refresh_tokens set user_agent = '' where user_id = $1 and user_agent <> ''",
+        user.0
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
 /// Ends the person's oldest sessions beyond so many; how many that were. They are locked
-/// first and then ended by another statement, which sees what a renewal of theirs that was
-/// under way has added.
+/// first, in order.
 pub(in crate::identity) async fn revoke_beyond(
     tx: &mut PgConnection,
     user: UserId,
@@ -188,7 +194,7 @@ pub(in crate::identity) async fn revoke_beyond(
     if !too_many.is_empty() {
         sqlx::query!(
             "update refresh_tokens set revoked_at = clock_timestamp()
-              where family_id = any($1) and revoked_at is null",
+              where id = any($1) and revoked_at is null",
             &too_many
         )
         .execute(tx)
@@ -209,7 +215,7 @@ pub(in crate::identity) async fn open(
                   f.id = $2 as "current!"
              from refresh_tokens f
              cross join lateral (select t.user_agent, t.created_at, t.expires_at from refresh_tokens t
-                                  where t.family_id = f.id order by t.created_at desc, t.id desc limit 1) last
+                                  where t.family_id = f.id order by t.id desc limit 1) last
             where f.user_id = $1 and f.id = f.family_id and f.revoked_at is null and last.expires_at > now()
             order by f.id desc"#,
         user.0,
@@ -217,6 +223,27 @@ pub(in crate::identity) async fn open(
     )
     .fetch_all(conn)
     .await
+}
+
+/// Deletes tokens that were spent so many days ago, some at a time; how many. The row that
+/// began a session stays as long as the session. One that comes back later than that is
+/// refused like any other that nobody knows.
+pub(in crate::identity) async fn delete_spent(
+    conn: &mut PgConnection,
+    days: i32,
+    limit: i64,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "delete from refresh_tokens where id in (
+             select id from refresh_tokens
+              where used_at < now() - make_interval(days => $1) and id <> family_id
+              order by used_at limit $2)",
+        days,
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// Deletes families whose every token ran out a day ago, some at a time. The first row

@@ -48,20 +48,11 @@ pub(in crate::privacy) async fn obligations(tx: &mut PgConnection, user: UserId)
     .await
 }
 
-/// What is looked for in texts that others wrote.
-pub(in crate::privacy) struct Person {
-    pub email: String,
-    pub display_name: String,
-}
-
-pub(in crate::privacy) async fn person(tx: &mut PgConnection, user: UserId) -> Result<Person, sqlx::Error> {
-    sqlx::query_as!(
-        Person,
-        "select u.email, p.display_name from users u join profiles p on p.user_id = u.id where u.id = $1",
-        user.0
-    )
-    .fetch_one(tx)
-    .await
+/// The address of somebody who is there.
+pub(in crate::privacy) async fn address(tx: &mut PgConnection, user: UserId) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar!("select email from users where id = $1", user.0)
+        .fetch_one(tx)
+        .await
 }
 
 /// Letters under way to the address: there is nobody to write to any more.
@@ -70,33 +61,6 @@ pub(in crate::privacy) async fn forget_mail(tx: &mut PgConnection, email: &str) 
         "delete from outbox where topic = 'mail' and stream_id is null
             and (payload ->> 'email' = $1 or payload ->> 'to' = $1)",
         email
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Takes the person's name out of what the room told of their purchases.
-pub(in crate::privacy) async fn forget_name(
-    tx: &mut PgConnection,
-    user: UserId,
-    display_name: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update stream_events set payload = payload - 'name'
-          where kind = 'purchased' and payload ->> 'name' = $2
-            and stream_id in (select stream_id from orders where user_id = $1 and stream_id is not null)",
-        user.0,
-        display_name
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "update outbox set payload = payload - 'name'
-          where topic = 'purchased' and payload ->> 'name' = $2
-            and stream_id in (select stream_id from orders where user_id = $1 and stream_id is not null)",
-        user.0,
-        display_name
     )
     .execute(tx)
     .await?;
@@ -114,9 +78,33 @@ pub(in crate::privacy) async fn delete_rows(tx: &mut PgConnection, user: UserId)
     sqlx::query!("delete from mailed_links where user_id = $1", user.0)
         .execute(&mut *tx)
         .await?;
+    sqlx::query!("delete from wished_addresses where user_id = $1", user.0)
+        .execute(&mut *tx)
+        .await?;
     sqlx::query!("delete from idempotency_keys where user_id = $1", user.0)
         .execute(tx)
         .await?;
+    Ok(())
+}
+
+/// What only moderators have seen: held messages that nobody let pass, and what the person
+/// wrote in reports. A message that waits is rejected by its author's leaving.
+pub(in crate::privacy) async fn mask_words(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update chat_reviews
+            set text = '', detail = '', status = 'rejected', decided_by = coalesce(decided_by, user_id),
+                decided_at = coalesce(decided_at, clock_timestamp())
+          where user_id = $1 and status <> 'approved'",
+        user.0
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update chat_reports set note = '' where reporter_id = $1 and note <> ''",
+        user.0
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

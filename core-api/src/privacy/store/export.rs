@@ -30,6 +30,7 @@ macro_rules! sections {
 
 sections! {
     Account = "account",
+    Wishes = "wished_addresses",
     Addresses = "addresses",
     Sessions = "sessions",
     Shop = "shop",
@@ -69,7 +70,7 @@ pub(in crate::privacy) async fn page(
     after: Uuid,
 ) -> Result<Vec<Row>, sqlx::Error> {
     match section {
-        Section::Account | Section::Addresses | Section::Sessions | Section::Shop => {
+        Section::Account | Section::Wishes | Section::Addresses | Section::Sessions | Section::Shop => {
             of_account(conn, section, user, after).await
         }
         Section::Holds | Section::Places | Section::Reviews | Section::Orders => {
@@ -98,6 +99,13 @@ async fn of_account(
                  from users u join profiles p on p.user_id = u.id
                 where u.id = $1 and u.id > $2 order by u.id limit $3"#
         ),
+        Section::Wishes => page!(
+            conn,
+            user,
+            after,
+            r#"select user_id as id, jsonb_build_object('email', email, 'since', created_at) as "value!"
+                 from wished_addresses where user_id = $1 and user_id > $2 limit $3"#
+        ),
         Section::Addresses => page!(
             conn,
             user,
@@ -109,9 +117,13 @@ async fn of_account(
             conn,
             user,
             after,
-            r#"select id, jsonb_build_object('session', family_id, 'user_agent', user_agent, 'created_at', created_at,
-                                             'expires_at', expires_at, 'ended_at', revoked_at) as "value!"
-                 from refresh_tokens where user_id = $1 and id > $2 order by id limit $3"#
+            r#"select f.id, jsonb_build_object(
+                      'session', f.id, 'created_at', f.created_at, 'ended_at', f.revoked_at,
+                      'last_used_at', max(t.created_at), 'expires_at', max(t.expires_at),
+                      'user_agents', array_agg(distinct t.user_agent)) as "value!"
+                 from refresh_tokens f join refresh_tokens t on t.family_id = f.id
+                where f.user_id = $1 and f.id = f.family_id and f.id > $2
+                group by f.id order by f.id limit $3"#
         ),
         _ => page!(
             conn,

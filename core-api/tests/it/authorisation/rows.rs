@@ -159,7 +159,7 @@ impl<'a> Rows<'a> {
         let buyer = self.buyer.id.0;
         let (sql, ids): (&'static str, Vec<Uuid>) = match name {
             "session" | "refresh" => (REFRESH_TOKEN, vec![id, buyer]),
-            "email_link" => (EMAIL_LINK, vec![id, self.user("Reader").await.0]),
+            "email_link" => (EMAIL_LINK, vec![id, buyer]),
             "password_link" => (PASSWORD_LINK, vec![id, self.user("Reader").await.0]),
             "applicant" => (PENDING_SHOP, vec![id, self.user("Applicant").await.0]),
             "suspended" => (SUSPENDED_SHOP, vec![id, self.user("Suspended").await.0]),
@@ -184,9 +184,11 @@ impl<'a> Rows<'a> {
 
 const REFRESH_TOKEN: &str = "insert into refresh_tokens (id, family_id, user_id, token_hash, expires_at)
     values ($1, $1, $2, sha256(convert_to($1::text, 'UTF8')), now() + interval '1 day')";
-const EMAIL_LINK: &str = "insert into mailed_links (user_id, purpose, email, token_hash, expires_at)
-    select id, 'email', email, sha256(convert_to($1::text, 'UTF8')), now() + interval '1 day'
-      from users where id = $2";
+const EMAIL_LINK: &str = "with w as (
+        insert into wished_addresses (user_id, email) select id, email from users where id = $2
+            on conflict (user_id) do update set email = excluded.email returning user_id, email)
+    insert into mailed_links (user_id, purpose, email, token_hash, expires_at)
+    select user_id, 'email', email, sha256(convert_to($1::text, 'UTF8')), now() + interval '1 day' from w";
 const PASSWORD_LINK: &str = "insert into mailed_links (user_id, purpose, email, token_hash, expires_at)
     select id, 'password', email, sha256(convert_to($1::text, 'UTF8')), now() + interval '1 day'
       from users where id = $2";

@@ -26,7 +26,8 @@ GET    /auth/me                                 401 own 200 200 200 200 200  sho
 PATCH  /auth/profile                            401 200 200 200 200 200 200  {"bio": "Here for the bowls"}
 GET    /profiles/$handle                        200 200 200 200 200 200 200
 POST   /auth/email                              401 202 202 202 202 202 202  {"email": "$new_email", "password": "correct horse"}
-POST   /auth/email/confirm                      204 204 204 204 204 204 204  {"token": "$email_link"}
+POST   /auth/email/confirm                      401 204 403 403 403 403 403  {"token": "$email_link"}
+POST   /auth/email/confirm                      204 204 204 204 204 204 204  {"token": "$email_link", "password": "correct horse"}
 POST   /auth/email/verification                 401 202 202 202 202 202 202  $unconfirmed
 POST   /auth/password                           401 204 204 204 204 204 204  {"current_password": "correct horse", "password": "battery staple"}
 POST   /auth/password/reset                     202 202 202 202 202 202 202  {"email": "$email"}
