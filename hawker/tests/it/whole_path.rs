@@ -112,7 +112,9 @@ async fn from_the_shop_to_the_receipt(world: World) {
     buy_and_pay(&first, stream, &held, 1_200).await;
     for live in [&mut json, &mut msgpack] {
         let bought = live.event(|event| match event {
-            RoomEvent::Purchase { name, title, quantity } => Some((name.clone(), title.clone(), *quantity)),
+            RoomEvent::Purchase {
+                name, title, quantity, ..
+            } => Some((name.clone(), title.clone(), *quantity)),
             _ => None,
         });
         // Nobody is named who did not ask for it.
