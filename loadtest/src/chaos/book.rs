@@ -2,6 +2,8 @@
 //! checker and written to a file for whoever looks after a failure. A client writes here
 //! the moment an answer is read, so whatever is not here was not acknowledged.
 
+mod done;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -12,11 +14,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use shared::error::ErrorCode;
-use shared::ids::{
-    CheckoutId, MessageId, OrderId, PaymentId, ProductId, RequestId, ReservationId, SaleId, UserId, VariantId,
-};
-use shared::protocol::Position;
-use shared::status::PaymentStatus;
+use shared::ids::{MessageId, RequestId, StreamId, UserId};
+
+use done::is_same;
+pub use done::{Done, is_final};
 
 /// The name of one act: who, and their name for it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize)]
@@ -25,126 +26,6 @@ pub struct Act {
     pub user: UserId,
     /// Their name for it.
     pub request: RequestId,
-}
-
-/// What somebody was told is done.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Done {
-    /// A message was said.
-    Said {
-        /// Its id.
-        message: MessageId,
-        /// What.
-        text: String,
-        /// Its number.
-        at: Position,
-    },
-    /// Units are held.
-    Held {
-        /// The hold.
-        reservation: ReservationId,
-        /// The sale.
-        sale: SaleId,
-        /// Units.
-        quantity: u32,
-    },
-    /// A hold was given up.
-    Released {
-        /// Which.
-        reservation: ReservationId,
-    },
-    /// A purchase was priced.
-    CheckedOut {
-        /// It.
-        checkout: CheckoutId,
-        /// What it costs.
-        total_minor: i64,
-    },
-    /// An order was placed.
-    Ordered {
-        /// It.
-        order: OrderId,
-        /// What it was placed from.
-        checkout: CheckoutId,
-        /// What it costs.
-        total_minor: i64,
-    },
-    /// An attempt to pay has an answer.
-    Paid {
-        /// The attempt.
-        payment: PaymentId,
-        /// What for.
-        order: OrderId,
-        /// How much.
-        amount_minor: i64,
-        /// What became of it, when it was answered.
-        status: PaymentStatus,
-    },
-    /// A flash sale was opened.
-    Opened {
-        /// It.
-        sale: SaleId,
-        /// Units.
-        quantity: u32,
-    },
-    /// A flash sale was closed.
-    Closed {
-        /// It.
-        sale: SaleId,
-    },
-    /// A product was shown; nothing: no product is.
-    Featured {
-        /// Which.
-        product: Option<ProductId>,
-    },
-    /// A price was set.
-    Priced {
-        /// Whose.
-        variant: VariantId,
-        /// What it is now.
-        price_minor: i64,
-    },
-    /// Stock was adjusted.
-    Adjusted {
-        /// Whose.
-        variant: VariantId,
-        /// By how much.
-        delta: i32,
-    },
-}
-
-impl Done {
-    /// Its kind, for counting.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Said { .. } => "messages said",
-            Self::Held { .. } => "holds granted",
-            Self::Released { .. } => "holds released",
-            Self::CheckedOut { .. } => "checkouts",
-            Self::Ordered { .. } => "orders",
-            Self::Paid { .. } => "payments answered",
-            Self::Opened { .. } => "sales opened",
-            Self::Closed { .. } => "sales closed",
-            Self::Featured { .. } => "products shown",
-            Self::Priced { .. } => "prices set",
-            Self::Adjusted { .. } => "stock adjusted",
-        }
-    }
-
-    /// Whether core-api answered it, rather than the engine.
-    #[must_use]
-    pub const fn is_rest(&self) -> bool {
-        matches!(
-            self,
-            Self::CheckedOut { .. }
-                | Self::Ordered { .. }
-                | Self::Paid { .. }
-                | Self::Priced { .. }
-                | Self::Adjusted { .. }
-        )
-    }
 }
 
 /// One act and the answer to it.
@@ -165,12 +46,21 @@ pub struct Refused {
     pub code: ErrorCode,
 }
 
+/// Reactions of a kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reactions {
+    /// Asked for.
+    pub sent: u64,
+    /// Answered.
+    pub taken: u64,
+}
+
 #[derive(Default)]
 struct Inner {
     told: Vec<Told>,
     by_act: HashMap<Act, usize>,
     refused: Vec<Refused>,
-    reactions: BTreeMap<String, u64>,
+    reactions: BTreeMap<String, Reactions>,
     faults: Vec<String>,
     file: Option<BufWriter<File>>,
 }
@@ -219,6 +109,14 @@ impl Book {
             if !is_same(&first.done, &done) {
                 let fault = format!("{act:?} was answered {:?} and then {done:?}", first.done);
                 fault_in(&mut inner, fault);
+            } else if let Some(index) = inner.by_act.get(&act).copied()
+                && let Some(known) = inner.told.get_mut(index)
+                && known.done != done
+            {
+                // What time has changed: the last word is held against the database.
+                known.done = done;
+                let told = known.clone();
+                write(&mut inner, &told);
             }
             return false;
         }
@@ -249,13 +147,18 @@ impl Book {
         inner.refused.push(refused);
     }
 
-    /// Reactions are about to be sent. Nobody promises that they are kept.
+    /// Reactions are about to be sent.
     pub fn react(&self, kind: &str, count: u32) {
-        *self.lock().reactions.entry(kind.to_owned()).or_default() += u64::from(count);
+        self.lock().reactions.entry(kind.to_owned()).or_default().sent += u64::from(count);
     }
 
-    /// The reactions that were sent, by kind.
-    pub fn reactions(&self) -> BTreeMap<String, u64> {
+    /// Reactions were taken. A crash may lose them all the same.
+    pub fn reacted(&self, kind: &str, count: u32) {
+        self.lock().reactions.entry(kind.to_owned()).or_default().taken += u64::from(count);
+    }
+
+    /// The reactions of each kind.
+    pub fn reactions(&self) -> BTreeMap<String, Reactions> {
         self.lock().reactions.clone()
     }
 
@@ -267,6 +170,16 @@ impl Book {
     /// What has been told, in order.
     pub fn told(&self) -> Vec<Told> {
         self.lock().told.clone()
+    }
+
+    /// A message that was said lately in a show.
+    pub fn a_message(&self, of: StreamId, rng: &mut impl rand::Rng) -> Option<MessageId> {
+        let inner = self.lock();
+        let lately = inner.told.iter().rev().filter_map(|told| match told.done {
+            Done::Said { stream, message, .. } if stream == of => Some(message),
+            _ => None,
+        });
+        lately.take(20).nth(rng.random_range(0..20))
     }
 
     /// What was refused for good.
@@ -303,25 +216,11 @@ fn write(inner: &mut Inner, line: &impl Serialize) {
     }
 }
 
-/// Whether two answers to one act are the same, apart from what time may change.
-fn is_same(first: &Done, second: &Done) -> bool {
-    match (first, second) {
-        (
-            Done::Paid {
-                payment, amount_minor, ..
-            },
-            Done::Paid {
-                payment: other,
-                amount_minor: other_amount,
-                ..
-            },
-        ) => (payment, amount_minor) == (other, other_amount),
-        _ => first == second,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use shared::ids::{OrderId, PaymentId, ReservationId, SaleId};
+    use shared::status::PaymentStatus;
+
     use super::*;
 
     fn act() -> Act {
@@ -350,6 +249,23 @@ mod tests {
         assert_eq!(book.faults().len(), 1, "another hold");
         book.refuse(act, ErrorCode::SoldOut);
         assert_eq!(book.faults().len(), 2, "refused after it was granted");
+    }
+
+    #[test]
+    fn the_last_word_on_a_payment_is_kept_and_a_final_one_stays() {
+        let (book, act) = (Book::default(), act());
+        let paid = |status| Done::Paid {
+            payment: PaymentId(uuid::Uuid::nil()),
+            order: OrderId(uuid::Uuid::nil()),
+            amount_minor: 1,
+            status,
+        };
+        book.tell(act, paid(PaymentStatus::Processing));
+        book.tell(act, paid(PaymentStatus::Captured));
+        assert_eq!(book.told()[0].done, paid(PaymentStatus::Captured));
+        assert!(book.faults().is_empty());
+        book.tell(act, paid(PaymentStatus::Failed));
+        assert_eq!(book.faults().len(), 1, "it was captured");
     }
 
     #[test]

@@ -5,28 +5,38 @@
 //! acknowledged is stored, as it was acknowledged, and what is stored was acknowledged
 //! to somebody, once. What was refused for good has left nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod sale;
+mod show;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::Hash;
 
-use shared::ids::{RequestId, SaleId, UserId, VariantId};
+use serde_json::{Value, json};
+use shared::ids::{RequestId, StreamId, UserId};
 use shared::protocol::{Position, RoomEvent};
-use shared::status::{Machine as _, PaymentStatus};
+use shared::status::Machine as _;
 
-use super::book::{Act, Done, Refused, Told};
-use super::store::{Hold, Message, Stored};
+use super::book::{Act, Done, Reactions, Refused, Told, is_final};
+use super::store::{Message, Stored};
+
+/// The kind of reaction that is sent after the last kill, and never before: nothing takes
+/// these away.
+pub const AFTER_ALL_KILLS: &str = "clap";
 
 /// What clients know.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Known {
+    /// The show that everybody is in.
+    pub stream: StreamId,
     /// What they were told, in order.
     pub told: Vec<Told>,
     /// What they were refused.
     pub refused: Vec<Refused>,
-    /// The numbered events they heard.
+    /// The numbered events of that show they heard.
     pub heard: Vec<(Position, RoomEvent)>,
-    /// The reactions they sent, by kind.
-    pub reactions: BTreeMap<String, u64>,
+    /// Their reactions, by kind.
+    pub reactions: BTreeMap<String, Reactions>,
 }
 
 /// Every contradiction, in words; none: nothing was lost, doubled or changed.
@@ -34,12 +44,12 @@ pub struct Known {
 pub fn check(known: &Known, stored: &Stored) -> Vec<String> {
     let mut faults = Faults::default();
     messages(&mut faults, known, stored);
+    numbers(&mut faults, stored);
     events(&mut faults, known, stored);
-    holds(&mut faults, known, stored);
-    sales(&mut faults, known, stored);
+    sale::check(&mut faults, known, stored);
+    show::check(&mut faults, known, stored);
     trade(&mut faults, known, stored);
     payments(&mut faults, known, stored);
-    shop(&mut faults, known, stored);
     reactions(&mut faults, known, stored);
     faults.0
 }
@@ -88,7 +98,13 @@ fn messages(faults: &mut Faults, known: &Known, stored: &Stored) {
     let by_id: HashMap<_, &Message> = stored.messages.iter().map(|row| (row.id, row)).collect();
     let mut ids = Vec::new();
     for Told { act, done } in &known.told {
-        let Done::Said { message, text, at } = done else {
+        let Done::Said {
+            stream,
+            message,
+            text,
+            at,
+        } = done
+        else {
             continue;
         };
         ids.push(*message);
@@ -97,7 +113,7 @@ fn messages(faults: &mut Faults, known: &Known, stored: &Stored) {
             user: row.user,
             request: row.request,
         };
-        if (asked, &row.text, position(row.epoch, row.seq)) != (*act, text, *at) {
+        if (asked, row.stream, &row.text, position(row.epoch, row.seq)) != (*act, *stream, text, *at) {
             faults.add(format!("{done:?} of {act:?} is stored as {row:?}"));
         }
     }
@@ -127,97 +143,75 @@ fn refused_left_nothing(faults: &mut Faults, known: &Known, acts: impl Iterator<
     }
 }
 
-/// What was heard is what is stored. Beyond the last number that is stored of an epoch,
-/// a crash may have taken what nobody was told is safe.
+/// An event as it is kept: of a pinned message only which one it is.
+fn kept(event: &RoomEvent) -> serde_json::Result<Value> {
+    match event {
+        RoomEvent::Pinned { message } => Ok(json!({ "type": event.kind(), "message": message.id })),
+        other => serde_json::to_value(other),
+    }
+}
+
+/// The numbers that are stored of an epoch are 1, 2, 3, … up to the last, each once.
+fn numbers(faults: &mut Faults, stored: &Stored) {
+    let mut epochs: BTreeMap<(StreamId, i64), BTreeSet<i64>> = BTreeMap::new();
+    let messages = stored.messages.iter().map(|row| (row.stream, row.epoch, row.seq));
+    let events = stored.events.iter().map(|row| (row.stream, row.epoch, row.seq));
+    for (stream, epoch, seq) in messages.chain(events) {
+        if !epochs.entry((stream, epoch)).or_default().insert(seq) {
+            faults.add(format!(
+                "DOUBLED: number {seq} of epoch {epoch} of {stream} is stored twice"
+            ));
+        }
+    }
+    for ((stream, epoch), numbers) in epochs {
+        let missing = (1..).zip(&numbers).find(|(expected, seq)| *expected != **seq);
+        if let Some((missing, _)) = missing {
+            faults.add(format!(
+                "LOST: number {missing} of epoch {epoch} of {stream}, and later ones are stored"
+            ));
+        }
+    }
+}
+
+/// What was heard is what is stored. Of an epoch that was broken off, a crash may have
+/// taken what lies beyond the last number that is stored, which nobody was told is safe
+/// (what was acknowledged is looked for by itself); the one that goes on has stored all.
 fn events(faults: &mut Faults, known: &Known, stored: &Stored) {
-    let messages: HashMap<_, &Message> = stored.messages.iter().map(|row| ((row.epoch, row.seq), row)).collect();
-    let events: HashMap<_, _> = stored
-        .events
-        .iter()
-        .map(|row| ((row.epoch, row.seq), &row.payload))
-        .collect();
+    let messages = stored.messages.iter().filter(|row| row.stream == known.stream);
+    let messages: HashMap<_, &Message> = messages.map(|row| ((row.epoch, row.seq), row)).collect();
+    let events = stored.events.iter().filter(|row| row.stream == known.stream);
+    let events: HashMap<_, _> = events.map(|row| ((row.epoch, row.seq), &row.payload)).collect();
     let mut last: BTreeMap<i64, i64> = BTreeMap::new();
     for (epoch, seq) in messages.keys().chain(events.keys()) {
         let last = last.entry(*epoch).or_insert(0);
         *last = (*last).max(*seq);
     }
+    let mut said = HashMap::new();
     for (at, event) in &known.heard {
         let seq = i64::try_from(at.seq).unwrap_or(i64::MAX);
-        if seq > last.get(&at.epoch).copied().unwrap_or(0) {
+        if at.epoch < stored.epoch && seq > last.get(&at.epoch).copied().unwrap_or(0) {
             continue;
         }
         let same = match event {
-            RoomEvent::Chat(message) => messages
-                .get(&(at.epoch, seq))
-                .is_some_and(|row| (row.id, row.user, &row.text) == (message.id, message.author.id, &message.text)),
+            RoomEvent::Chat(message) => {
+                if let Some(first) = said.insert(message.id, *at) {
+                    faults.add(format!(
+                        "DOUBLED: message {} was heard at {first:?} and at {at:?}",
+                        message.id
+                    ));
+                }
+                messages
+                    .get(&(at.epoch, seq))
+                    .is_some_and(|row| (row.id, row.user, &row.text) == (message.id, message.author.id, &message.text))
+            }
             other => events
                 .get(&(at.epoch, seq))
-                .is_some_and(|payload| serde_json::to_value(other).is_ok_and(|sent| sent == **payload)),
+                .is_some_and(|payload| kept(other).is_ok_and(|sent| sent == **payload)),
         };
         if !same {
             faults.add(format!("{} at {at:?} is not stored as it was heard", event.kind()));
         }
     }
-}
-
-fn holds(faults: &mut Faults, known: &Known, stored: &Stored) {
-    let by_id: HashMap<_, &Hold> = stored.holds.iter().map(|row| (row.id, row)).collect();
-    let mut ids = Vec::new();
-    for Told { act, done } in &known.told {
-        match done {
-            Done::Held {
-                reservation,
-                sale,
-                quantity,
-            } => {
-                ids.push(*reservation);
-                let Some(row) = by_id.get(reservation) else { continue };
-                let asked = Act {
-                    user: row.user,
-                    request: row.request,
-                };
-                if (asked, row.sale, u32::try_from(row.quantity)) != (*act, *sale, Ok(*quantity)) {
-                    faults.add(format!("{done:?} of {act:?} is stored as {row:?}"));
-                }
-            }
-            Done::Released { reservation } => {
-                let status = by_id.get(reservation).map(|row| row.status.as_str());
-                if status != Some("released") {
-                    faults.add(format!("LOST: the release of {reservation}: it is {status:?}"));
-                }
-            }
-            _ => {}
-        }
-    }
-    let stored_ids: Vec<_> = stored.holds.iter().map(|row| row.id).collect();
-    faults.same("hold", &ids, &stored_ids);
-    once(faults, "a hold", stored.holds.iter().map(|row| (row.user, row.request)));
-    refused_left_nothing(faults, known, stored.holds.iter().map(|row| (row.user, row.request)));
-}
-
-fn sales(faults: &mut Faults, known: &Known, stored: &Stored) {
-    let by_id: HashMap<SaleId, _> = stored.sales.iter().map(|row| (row.id, row)).collect();
-    let mut ids = Vec::new();
-    for Told { done, .. } in &known.told {
-        match done {
-            Done::Opened { sale, quantity } => {
-                ids.push(*sale);
-                let units = by_id.get(sale).map(|row| u32::try_from(row.quantity));
-                if units.is_some_and(|units| units != Ok(*quantity)) {
-                    faults.add(format!("sale {sale} of {quantity} units is stored with {units:?}"));
-                }
-            }
-            Done::Closed { sale } => {
-                let status = by_id.get(sale).map(|row| row.status.as_str());
-                if status != Some("closed") {
-                    faults.add(format!("LOST: the close of sale {sale}: it is {status:?}"));
-                }
-            }
-            _ => {}
-        }
-    }
-    let stored_ids: Vec<_> = stored.sales.iter().map(|row| row.id).collect();
-    faults.same("sale", &ids, &stored_ids);
 }
 
 fn trade(faults: &mut Faults, known: &Known, stored: &Stored) {
@@ -276,11 +270,7 @@ fn payments(faults: &mut Faults, known: &Known, stored: &Stored) {
             faults.add(format!("{done:?} is stored as {row:?}"));
         }
         // A final answer stays what it was; any other may have become final since.
-        let is_final = matches!(
-            status,
-            PaymentStatus::Captured | PaymentStatus::Failed | PaymentStatus::Cancelled
-        );
-        if is_final && row.status != status.as_str() {
+        if is_final(*status) && row.status != status.as_str() {
             faults.add(format!("LOST: {done:?} is stored as {row:?}"));
         }
         let order = orders.get(order).map(|row| row.status.as_str());
@@ -292,55 +282,32 @@ fn payments(faults: &mut Faults, known: &Known, stored: &Stored) {
     faults.same("payment", &ids, &stored_ids);
 }
 
-/// The host did one thing after the other, so the last word counts.
-fn shop(faults: &mut Faults, known: &Known, stored: &Stored) {
-    let mut featured = None;
-    let mut prices: BTreeMap<VariantId, i64> = BTreeMap::new();
-    let mut adjusted: BTreeMap<VariantId, (i64, i64)> = BTreeMap::new();
-    for Told { done, .. } in &known.told {
-        match done {
-            Done::Featured { product } => featured = Some(*product),
-            Done::Priced { variant, price_minor } => {
-                prices.insert(*variant, *price_minor);
-            }
-            Done::Adjusted { variant, delta } => {
-                let (sum, count) = adjusted.entry(*variant).or_default();
-                *sum += i64::from(*delta);
-                *count += 1;
-            }
-            _ => {}
-        }
-    }
-    if featured.is_some_and(|featured| featured != stored.featured) {
-        faults.add(format!("{featured:?} was shown last and {:?} is", stored.featured));
-    }
-    for (variant, price) in prices {
-        let found = stored
-            .prices
-            .iter()
-            .find(|(id, _)| *id == variant)
-            .map(|(_, price)| *price);
-        if found != Some(price) {
-            faults.add(format!("LOST: the price {price} of {variant}: it is {found:?}"));
-        }
-    }
-    let stored: BTreeMap<_, _> = stored
-        .adjustments
-        .iter()
-        .map(|(id, sum, count)| (*id, (*sum, *count)))
-        .collect();
-    if stored != adjusted {
-        faults.add(format!("stock was adjusted by {adjusted:?}, stored is {stored:?}"));
-    }
-}
-
-/// A crash may lose a tick of reactions; it may not invent any.
+/// A crash may lose a tick of reactions; it may not invent any, and without a crash none
+/// that was taken is lost.
 fn reactions(faults: &mut Faults, known: &Known, stored: &Stored) {
-    for (kind, count) in &stored.reactions {
-        let sent = known.reactions.get(kind).copied().unwrap_or(0);
-        if u64::try_from(*count).is_ok_and(|count| count > sent) {
-            faults.add(format!("{sent} reactions {kind:?} were sent and {count} are stored"));
+    let counts: BTreeMap<_, _> = stored.reactions.iter().map(|(kind, count)| (kind, *count)).collect();
+    for (kind, known) in &known.reactions {
+        let count = counts.get(kind).copied().unwrap_or(0);
+        let count = u64::try_from(count).unwrap_or(0);
+        if count > known.sent {
+            faults.add(format!(
+                "{} reactions {kind:?} were sent and {count} are stored",
+                known.sent
+            ));
         }
+        if kind == AFTER_ALL_KILLS && count < known.taken {
+            faults.add(format!(
+                "LOST: {} reactions {kind:?} were taken and {count} are stored",
+                known.taken
+            ));
+        }
+    }
+    for (kind, _) in stored
+        .reactions
+        .iter()
+        .filter(|(kind, _)| !known.reactions.contains_key(kind))
+    {
+        faults.add(format!("DOUBLED: reactions {kind:?} are stored and nobody sent any"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! What everybody who takes part shares: the show, the book, and how long they insist.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,12 +8,14 @@ use anyhow::{Context, Result};
 use rand::Rng as _;
 use shared::error::{ErrorCode, Retry};
 use shared::ids::{AddressId, ProductId, RequestId, SaleId, StreamId, UserId, VariantId};
+use shared::rights::Right;
 use shared::status::ProductStatus;
 use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::book::{Act, Book};
+use super::check::AFTER_ALL_KILLS;
 use super::store;
 use crate::rest::{NewAddress, NewProduct, NewStream, NewVariant, RestClient, RestError, RestResult};
 use crate::show::{Account, Credentials, Record};
@@ -21,6 +24,14 @@ use crate::show::{Account, Credentials, Record};
 pub const INSIST: Duration = Duration::from_secs(60);
 /// Units of each variant: more than a run sets aside.
 const STOCK: i32 = 10_000_000;
+/// What the moderator may do.
+const MODERATES: [Right; 5] = [
+    Right::ChatRules,
+    Right::Pin,
+    Right::DeleteMessages,
+    Right::Mute,
+    Right::Ban,
+];
 /// How long setting up may be busy.
 const SETUP: Duration = Duration::from_secs(60);
 
@@ -39,6 +50,8 @@ pub struct Hall {
     /// Cancelled when nothing new is to be asked for.
     pub closing: CancellationToken,
     sales: Mutex<Vec<SaleId>>,
+    /// Nothing is killed any more.
+    is_safe: AtomicBool,
     give_up: Mutex<Option<Instant>>,
 }
 
@@ -68,7 +81,7 @@ pub fn a_moment() -> Duration {
 
 impl Hall {
     /// Sets the show up over REST: a shop with a product, on air, and `people` accounts.
-    /// The first is its host.
+    /// The first is its host, the second moderates it.
     ///
     /// # Errors
     /// When that does not work.
@@ -104,6 +117,8 @@ impl Hall {
             start: true,
         };
         let stream = host.create_stream(&stream).await?.id;
+        let moderator = &cast.get(1).context("a show needs a moderator")?.account;
+        host.appoint(moderator.user, &MODERATES).await?;
         let hall = Self {
             stream,
             product: product.id,
@@ -112,9 +127,24 @@ impl Hall {
             record: Record::default(),
             closing: CancellationToken::new(),
             sales: Mutex::default(),
+            is_safe: AtomicBool::new(false),
             give_up: Mutex::default(),
         };
         Ok((hall, cast))
+    }
+
+    /// The last kill is over.
+    pub fn is_safe_now(&self) {
+        self.is_safe.store(true, Ordering::Release);
+    }
+
+    /// How to react: after the last kill with a kind of its own.
+    #[must_use]
+    pub fn reaction(&self) -> &'static str {
+        match self.is_safe.load(Ordering::Acquire) {
+            true => AFTER_ALL_KILLS,
+            false => "heart",
+        }
     }
 
     /// Nothing new is asked for; what was asked is insisted on for a while.

@@ -85,14 +85,18 @@ impl Host {
     async fn open_sale(&mut self, variant: VariantId) {
         let sale = SaleOpen {
             variant,
-            quantity: self.rng.random_range(20..80),
+            quantity: match self.rng.random_ratio(1, 2) {
+                // Soon sold out: then there is a line.
+                true => self.rng.random_range(2..8),
+                false => self.rng.random_range(20..80),
+            },
             price: if self.rng.random_ratio(1, 2) {
                 SalePrice::PriceMinor(1_000)
             } else {
                 SalePrice::PercentOff(self.rng.random_range(10..60))
             },
             per_buyer: 20,
-            hold_seconds: self.rng.random_range(2..6),
+            hold_seconds: self.rng.random_range(1..5),
             ends_in_seconds: self.rng.random_range(5..60),
             opens_in_seconds: None,
         };

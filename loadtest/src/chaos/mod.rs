@@ -1,6 +1,6 @@
 //! The fault injector: Hawker's real processes are killed with SIGKILL at random moments
-//! under a load of chat, reactions, purchases, orders, payments and host's commands, and
-//! started again. Every client logs each acknowledgement it got and asks again for what
+//! under a load of chat, reactions, purchases, wait lists, orders, payments, moderation,
+//! host's commands and shows that begin and end, and started again. Every client logs each acknowledgement it got and asks again for what
 //! was not answered; at the end a checker holds every acknowledgement against the
 //! database, and `verify` every invariant.
 //!
@@ -12,8 +12,10 @@ pub mod book;
 pub mod check;
 mod hall;
 mod host;
+mod moderator;
 mod report;
 pub mod rig;
+mod season;
 mod shopper;
 pub mod store;
 mod viewer;
@@ -41,7 +43,9 @@ use book::Book;
 use check::Known;
 use hall::Hall;
 use host::Host;
+use moderator::Moderator;
 use rig::{Kind, Rig, Target};
+use season::Season;
 use shopper::Shopper;
 use viewer::Viewer;
 
@@ -53,6 +57,8 @@ const PROGRESS: (u64, u64) = (5, 2);
 const QUIET_MS: u64 = 600;
 /// Of a hundred restarts, so many are killed again while they start.
 const KILLED_AGAIN: u32 = 15;
+/// How long everybody goes on after the last kill.
+const SAFE: Duration = Duration::from_secs(1);
 /// Holds that may wait at a till.
 const TILL: usize = 64;
 
@@ -98,13 +104,19 @@ async fn one_rig(options: &Options, kind: Kind, kills: u32, dir: &Path) -> Resul
     let mut rig = Rig::start(kind, options.binaries.clone(), dir).await?;
     let pool = connect(&rig).await?;
     let book = Book::open(&dir.join("told.jsonl"))?;
-    let opened = Hall::open(&rig.base_url(), &pool, options.viewers + 1, book).await;
+    let opened = Hall::open(&rig.base_url(), &pool, options.viewers + 3, book).await;
     let (hall, mut cast) = opened.context("setting the show up")?;
     let hall = Arc::new(hall);
     // It would only meet the kills.
     pool.close().await;
     let mut crowd = JoinSet::new();
-    crowd.spawn_local(Host::new(hall.clone(), cast.remove(0), rng.random()).run());
+    let host = cast.remove(0);
+    let moderator = cast.remove(0);
+    // Takes no part: somebody to be muted and banned.
+    let other = cast.remove(0).account.user;
+    crowd.spawn_local(Host::new(hall.clone(), host.clone(), rng.random()).run());
+    crowd.spawn_local(Season::new(hall.clone(), host, rng.random()).run());
+    crowd.spawn_local(Moderator::new(hall.clone(), moderator, other, rng.random()).run());
     for (nth, person) in cast.into_iter().enumerate() {
         let (holds, taken) = mpsc::channel(TILL);
         let format = if nth % 2 == 0 { Format::Json } else { Format::MsgPack };
@@ -113,6 +125,11 @@ async fn one_rig(options: &Options, kind: Kind, kills: u32, dir: &Path) -> Resul
     }
     let mut round = Round::new(kind);
     let killed = kill_again_and_again(&mut rig, &hall, &mut rng, kills, &mut round).await;
+    if killed.is_ok() {
+        // What is taken from now on, nothing takes away.
+        hall.is_safe_now();
+        tokio::time::sleep(SAFE).await;
+    }
     hall.close();
     while let Some(left) = crowd.join_next().await {
         left.context("somebody panicked")?;
@@ -204,6 +221,40 @@ async fn recovered(hall: &Hall, before: (u64, u64)) -> Result<()> {
     }
 }
 
+/// Waits until the room has told everything that was committed, and stored everything that
+/// was heard of its epoch, and the reactions that were taken after the last kill.
+async fn told_and_stored(pool: &PgPool, hall: &Hall) -> Result<()> {
+    let heard = hall.record.events().into_iter().map(|(at, _)| at);
+    let heard: Vec<_> = heard.collect();
+    let taken = hall
+        .book
+        .reactions()
+        .get(check::AFTER_ALL_KILLS)
+        .copied()
+        .unwrap_or_default()
+        .taken;
+    let by = Instant::now() + RECOVERY;
+    loop {
+        let owed = store::owed(pool, hall.stream, check::AFTER_ALL_KILLS).await?;
+        let last = heard
+            .iter()
+            .filter(|at| at.epoch == owed.stored.epoch)
+            .map(|at| at.seq)
+            .max();
+        let is_stored = last.is_none_or(|last| last <= owed.stored.seq);
+        let is_counted = u64::try_from(owed.reactions).is_ok_and(|counted| counted >= taken);
+        if owed.untold == 0 && is_stored && is_counted {
+            return Ok(());
+        }
+        if Instant::now() > by {
+            let fault = format!("a minute after the last answer: {owed:?}, heard up to {last:?}, {taken} reactions");
+            hall.book.fault(fault);
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// After the last answer: payments under way come to their end, and everything that was
 /// told is held against what is stored.
 async fn settle(rig: &Rig, hall: &Hall, round: &mut Round) -> Result<()> {
@@ -217,13 +268,17 @@ async fn settle(rig: &Rig, hall: &Hall, round: &mut Round) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    told_and_stored(&pool, hall).await?;
     let known = Known {
+        stream: hall.stream,
         told: hall.book.told(),
         refused: hall.book.refused(),
         heard: hall.record.events(),
         reactions: hall.book.reactions(),
     };
-    let stored = store::read(&pool).await.context("reading what is stored")?;
+    let stored = store::read(&pool, hall.stream)
+        .await
+        .context("reading what is stored")?;
     for fault in check::check(&known, &stored) {
         hall.book.fault(fault);
     }

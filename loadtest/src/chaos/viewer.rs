@@ -3,7 +3,7 @@
 //! one, under the same request id and with the same body; and some of what was answered
 //! is asked once more, which must bring the same answer.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use shared::ids::{ReservationId, SaleId};
 use shared::protocol::{ClientCommand, ClientFrame, Format, NumberedFrame, Outcome, Position, Private, ServerFrame};
+use shared::status::ReservationStatus;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -37,6 +38,8 @@ const WORDS: [&str; 8] = ["lovely", "blue", "mug", "how", "big", "wow", "tea", "
 enum Wish {
     Say(String),
     Buy { sale: SaleId, quantity: u32 },
+    Wait { sale: SaleId, quantity: u32 },
+    Unwait(SaleId),
     Release(Held),
 }
 
@@ -59,6 +62,8 @@ pub struct Viewer {
     resume: Option<String>,
     pending: Vec<Pending>,
     lately: VecDeque<(Act, Wish)>,
+    /// Reactions on this connection that are not answered yet.
+    reacted: HashMap<u64, (&'static str, u32)>,
     last_id: u64,
     said: u64,
 }
@@ -77,6 +82,7 @@ impl Viewer {
             resume: None,
             pending: Vec::new(),
             lately: VecDeque::new(),
+            reacted: HashMap::new(),
             last_id: 1000,
             said: 0,
         }
@@ -122,6 +128,7 @@ impl Viewer {
         let (socket, hello, queued) = client.into_parts();
         self.resume = hello.resume;
         self.at = Some(joined.at);
+        self.reacted.clear();
         let now = Instant::now();
         for pending in &mut self.pending {
             (pending.sent, pending.due) = (None, now);
@@ -176,19 +183,16 @@ impl Viewer {
         }
         let wish = match self.rng.random_range(0..10) {
             0 | 1 => {
-                let count = self.rng.random_range(1..5);
-                self.hall.book.react("heart", count);
-                let kind = "heart".to_owned();
-                return self
-                    .command(socket, None, ClientCommand::React { kind, count })
-                    .await
-                    .map(|_| ());
+                return self.react(socket).await;
             }
             2..5 => match self.hall.sales().choose(&mut self.rng) {
-                Some(sale) => Wish::Buy {
-                    sale: *sale,
-                    quantity: self.rng.random_range(1..3),
-                },
+                Some(sale) => {
+                    let (sale, quantity) = (*sale, self.rng.random_range(1..3));
+                    match self.rng.random_ratio(1, 3) && !self.has_to_do_with_a_line(sale) {
+                        true => Wish::Wait { sale, quantity },
+                        false => Wish::Buy { sale, quantity },
+                    }
+                }
                 None => return Ok(()),
             },
             _ => {
@@ -203,6 +207,16 @@ impl Viewer {
         self.send_due(socket).await
     }
 
+    /// Whether a place in this sale's line is being asked for or left: one at a time, so
+    /// that the last word on it counts.
+    fn has_to_do_with_a_line(&self, sale: SaleId) -> bool {
+        let pending = self.pending.iter().map(|pending| &pending.wish);
+        pending.into_iter().any(|wish| match wish {
+            Wish::Wait { sale: of, .. } | Wish::Unwait(of) => *of == sale,
+            _ => false,
+        })
+    }
+
     fn want(&mut self, wish: Wish) {
         self.pending.push(Pending {
             act: act_of(self.person.account.user),
@@ -210,6 +224,18 @@ impl Viewer {
             sent: None,
             due: Instant::now(),
         });
+    }
+
+    async fn react(&mut self, socket: &mut Socket) -> Result<(), LiveError> {
+        let (kind, count) = (self.hall.reaction(), self.rng.random_range(1..5));
+        self.hall.book.react(kind, count);
+        let react = ClientCommand::React {
+            kind: kind.to_owned(),
+            count,
+        };
+        let id = self.command(socket, None, react).await?;
+        self.reacted.insert(id, (kind, count));
+        Ok(())
     }
 
     async fn send_due(&mut self, socket: &mut Socket) -> Result<(), LiveError> {
@@ -228,6 +254,8 @@ impl Viewer {
             let command = match wish.clone() {
                 Wish::Say(text) => ClientCommand::Chat { text, reply_to: None },
                 Wish::Buy { sale, quantity } => ClientCommand::Buy { sale, quantity },
+                Wish::Wait { sale, quantity } => ClientCommand::Wait { sale, quantity },
+                Wish::Unwait(sale) => ClientCommand::Unwait { sale },
                 Wish::Release(held) => ClientCommand::Release {
                     reservation: held.reservation,
                 },
@@ -259,10 +287,21 @@ impl Viewer {
         match frame {
             ServerFrame::Numbered(frame) => self.numbered(frame),
             ServerFrame::Private(Private::Reply { id, outcome }) => {
-                self.answered(id, &outcome);
+                match self.reacted.remove(&id) {
+                    Some((kind, count)) => self.hall.book.reacted(kind, count),
+                    None => self.answered(id, &outcome),
+                }
+                Ok(())
+            }
+            // The turn has come.
+            ServerFrame::Private(Private::Reservation(hold)) if hold.offered => {
+                if hold.status == ReservationStatus::Held {
+                    self.decide(hold.reservation, hold.sale);
+                }
                 Ok(())
             }
             ServerFrame::Private(Private::Error { id: Some(id), refusal }) => {
+                self.reacted.remove(&id);
                 if let Some(index) = self.index_of(id) {
                     if is_passing(refusal.code) {
                         let pending = &mut self.pending[index];
@@ -297,6 +336,7 @@ impl Viewer {
         let Pending { act, wish, .. } = self.pending.swap_remove(index);
         let done = match (&wish, outcome) {
             (Wish::Say(text), Outcome::Said { message, epoch, seq }) => Done::Said {
+                stream: self.hall.stream,
                 message: *message,
                 text: text.clone(),
                 at: Position {
@@ -304,7 +344,12 @@ impl Viewer {
                     seq: *seq,
                 },
             },
-            (Wish::Buy { .. }, Outcome::Held(hold)) => Done::Held {
+            (Wish::Unwait(sale), Outcome::Done) => Done::Left { sale: *sale },
+            (Wish::Wait { .. }, Outcome::Waiting(place)) => Done::Waits {
+                sale: place.sale,
+                quantity: place.quantity,
+            },
+            (Wish::Buy { .. } | Wish::Wait { .. }, Outcome::Held(hold)) => Done::Held {
                 reservation: hold.reservation,
                 sale: hold.sale,
                 quantity: hold.quantity,
@@ -316,10 +361,16 @@ impl Viewer {
                 return self.hall.book.fault(format!("{wish:?} was answered with {outcome:?}"));
             }
         };
-        if self.hall.book.tell(act, done)
-            && let (Wish::Buy { .. }, Outcome::Held(hold)) = (&wish, outcome)
-        {
-            self.decide(hold.reservation, hold.sale);
+        if self.hall.book.tell(act, done) {
+            match (&wish, outcome) {
+                (Wish::Buy { .. } | Wish::Wait { .. }, Outcome::Held(hold)) => {
+                    self.decide(hold.reservation, hold.sale);
+                }
+                (Wish::Wait { sale, .. }, Outcome::Waiting(_)) if self.rng.random_ratio(1, 3) => {
+                    self.want(Wish::Unwait(*sale));
+                }
+                _ => {}
+            }
         }
         if self.lately.len() == LATELY {
             self.lately.pop_front();

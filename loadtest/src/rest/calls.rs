@@ -7,6 +7,7 @@ use shared::ids::{
     CheckoutId, OrderId, ProductId, RequestId, ReservationId, SaleId, SellerId, StreamId, UserId, VariantId,
 };
 use shared::protocol::{Feature, SaleOpen};
+use shared::rights::Right;
 
 use super::{
     Address, Checkout, Hold, List, Me, NewAddress, NewCheckout, NewProduct, NewStream, OpenedSale, Order, PastMessage,
@@ -108,6 +109,15 @@ impl RestClient {
         self.post(&format!("/admin/sellers/{seller}/approve"), &json!({})).await
     }
 
+    /// Lets somebody moderate the shows of the caller's shop.
+    ///
+    /// # Errors
+    /// `not_found`, `conflict` for who does already.
+    pub async fn appoint(&self, user: UserId, rights: &[Right]) -> RestResult<serde_json::Value> {
+        let body = json!({ "user_id": user, "rights": rights });
+        self.post_as("/seller/moderators", RequestId::new(), Some(&body)).await
+    }
+
     /// Puts a product into the caller's shop.
     ///
     /// # Errors
@@ -181,8 +191,15 @@ impl RestClient {
     /// # Errors
     /// `wrong_state`, `room_unavailable`.
     pub async fn start_stream(&self, stream: StreamId) -> RestResult<Stream> {
-        self.post_as(&format!("/streams/{stream}/start"), RequestId::new(), NO_BODY)
-            .await
+        self.start_stream_as(stream, RequestId::new()).await
+    }
+
+    /// Puts a show on air, as the act `key`.
+    ///
+    /// # Errors
+    /// `wrong_state`, `room_unavailable`.
+    pub async fn start_stream_as(&self, stream: StreamId, key: RequestId) -> RestResult<Stream> {
+        self.post_as(&format!("/streams/{stream}/start"), key, NO_BODY).await
     }
 
     /// Ends a show.
@@ -190,8 +207,15 @@ impl RestClient {
     /// # Errors
     /// `wrong_state`, `room_unavailable`.
     pub async fn end_stream(&self, stream: StreamId) -> RestResult<Stream> {
-        self.post_as(&format!("/streams/{stream}/end"), RequestId::new(), NO_BODY)
-            .await
+        self.end_stream_as(stream, RequestId::new()).await
+    }
+
+    /// Ends a show, as the act `key`.
+    ///
+    /// # Errors
+    /// `wrong_state`, `room_unavailable`.
+    pub async fn end_stream_as(&self, stream: StreamId, key: RequestId) -> RestResult<Stream> {
+        self.post_as(&format!("/streams/{stream}/end"), key, NO_BODY).await
     }
 
     /// A show.
