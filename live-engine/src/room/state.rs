@@ -5,6 +5,7 @@
 //! same events, so a shard's copy at a seq is exactly the room's at that seq.
 
 mod check;
+mod goods;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -14,7 +15,7 @@ use shared::protocol::{
     Author, ChatMessage, ChatRules, LineUpCard, MAX_CHAT_CHARS, Millis, Position, ProductCard, Quote, RoomEvent,
     SaleCard, Snapshot, Standing, StreamCard,
 };
-use shared::status::{Machine as _, SaleStatus, StreamStatus};
+use shared::status::{Machine as _, StreamStatus};
 
 pub use super::doors::Doors;
 use super::doors::ShowTimes;
@@ -291,14 +292,6 @@ impl RoomState {
         if current { vec![event] } else { Vec::new() }
     }
 
-    /// A sale as it is shown, if that is newer.
-    fn newest(&self, sale: SaleCard) -> SaleCard {
-        match self.sales.get(&sale.id) {
-            Some(known) if known.version > sale.version => known.clone(),
-            Some(_) | None => sale,
-        }
-    }
-
     /// Whether the room is as an event that sets something has left it.
     pub(super) fn agrees(&self, event: &RoomEvent) -> bool {
         match event {
@@ -318,85 +311,6 @@ impl RoomState {
             RoomEvent::HostBack => self.stream.host_away.is_none(),
             _ => true,
         }
-    }
-
-    /// A product on sale is shown as it is now, in front and in the line-up, wherever that
-    /// is news.
-    fn product(&self, mut product: ProductCard) -> Vec<RoomEvent> {
-        let mut events = Vec::new();
-        let card = listed(&product);
-        if self
-            .line_up
-            .iter()
-            .any(|known| known.id == card.id && known.version <= card.version && *known != card)
-        {
-            events.push(RoomEvent::LineUpUpdated { product: card });
-        }
-        if let Some(shown) = self.featured.as_ref().filter(|shown| shown.id == product.id) {
-            product.featured_variant = shown.featured_variant;
-            if product.version >= shown.version && product != *shown {
-                events.push(RoomEvent::ProductUpdated { product });
-            }
-        }
-        events
-    }
-
-    /// A product that is not on sale is shown no more.
-    fn gone(&self, product: ProductId) -> Vec<RoomEvent> {
-        let mut events = Vec::new();
-        if self.featured() == Some(product) {
-            events.push(RoomEvent::Unfeatured);
-        }
-        if self.lists(product) {
-            let rest = self.line_up.iter().filter(|card| card.id != product);
-            events.push(RoomEvent::LineUp {
-                products: rest.cloned().collect(),
-            });
-        }
-        events
-    }
-
-    /// The line-up was read; of a product that was read later on its own, that stays.
-    fn relisted(&self, mut products: Vec<LineUpCard>) -> Vec<RoomEvent> {
-        for card in &mut products {
-            let known = self.line_up.iter().find(|known| known.id == card.id);
-            if let Some(newer) = known.filter(|known| known.version > card.version) {
-                *card = newer.clone();
-            }
-        }
-        let mut events = Vec::new();
-        // Only what is in the line-up is shown.
-        if self
-            .featured()
-            .is_some_and(|shown| products.iter().all(|card| card.id != shown))
-        {
-            events.push(RoomEvent::Unfeatured);
-        }
-        if products != self.line_up {
-            events.push(RoomEvent::LineUp { products });
-        }
-        events
-    }
-
-    fn progress(&self, progress: &SaleProgress) -> Vec<RoomEvent> {
-        let (sale, version) = (progress.sale, progress.version);
-        let Some(known) = self.sales.get(&sale) else {
-            return Vec::new();
-        };
-        if progress.status == SaleStatus::Closed {
-            return vec![RoomEvent::SaleClosed { sale }];
-        }
-        if version <= known.version || progress.remaining == known.remaining {
-            return Vec::new();
-        }
-        if progress.remaining == 0 {
-            return vec![RoomEvent::SaleSoldOut { sale, version }];
-        }
-        vec![RoomEvent::SaleUpdated {
-            sale,
-            remaining: progress.remaining,
-            version,
-        }]
     }
 
     /// The room after an event that was decided at `at`. Total: any event, in any state.
@@ -500,21 +414,6 @@ impl RoomState {
             waiting: own.waiting,
             orders: own.orders,
         }
-    }
-}
-
-/// A product as the line-up shows it.
-fn listed(product: &ProductCard) -> LineUpCard {
-    let prices = product.variants.iter().map(|variant| variant.price_minor);
-    let available = product.variants.iter().map(|variant| variant.available);
-    LineUpCard {
-        id: product.id,
-        title: product.title.clone(),
-        image_url: product.image_url.clone(),
-        currency: product.currency.clone(),
-        from_minor: prices.min().unwrap_or(0),
-        available: available.fold(0, u32::saturating_add),
-        version: product.version,
     }
 }
 

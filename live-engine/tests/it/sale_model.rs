@@ -1,6 +1,8 @@
 //! The SQL functions against the pure model: the same random commands to both, the same
 //! outcomes, counters and statuses from both.
 
+mod steps;
+
 use std::collections::BTreeMap;
 
 use live_engine::sale::state::{Ask, Command, Event, Sale, Terms};
@@ -13,67 +15,11 @@ use sqlx::PgPool;
 use testkit::fixtures::{self, Shop};
 use uuid::Uuid;
 
+use steps::{Step, Wish, steps};
+
 use crate::desk::{TERMS, open, users};
 
 const BUYERS: usize = 5;
-
-/// One step of both.
-#[derive(Clone, Debug)]
-enum Step {
-    Reserve(Vec<Wish>),
-    /// Which buyer leaves the wait list, by which request, if not by a new one.
-    Unwait(usize),
-    /// The shop does not sell to this buyer any more.
-    Bar(usize),
-    /// Which hold, by which buyer.
-    Release(usize, usize),
-    StartPaying(Vec<usize>),
-    Convert(Vec<usize>),
-    PaymentFailed(Vec<usize>),
-    /// Time passes for one hold.
-    Lapse(usize),
-    /// Much of its time passes, or it had more than usual.
-    Hurry(usize, bool),
-    /// Time passes for the sale.
-    Ends,
-    Sweep,
-    Close,
-}
-
-#[derive(Clone, Debug)]
-struct Wish {
-    buyer: usize,
-    quantity: u32,
-    waits: bool,
-    /// Which of the requests so far is sent again, if any.
-    again: Option<usize>,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let again = || prop::option::weighted(0.2, 0_usize..100);
-    let wish = (0..=BUYERS, 1_u32..4, any::<bool>(), again()).prop_map(|(buyer, quantity, waits, again)| Wish {
-        buyer,
-        quantity,
-        waits,
-        again,
-    });
-    let holds = || prop::collection::vec(0_usize..100, 1..3);
-    let step = prop_oneof![
-        8 => prop::collection::vec(wish, 1..8).prop_map(Step::Reserve),
-        2 => (0..BUYERS).prop_map(Step::Unwait),
-        1 => (0..BUYERS).prop_map(Step::Bar),
-        3 => (0_usize..100, 0..BUYERS).prop_map(|(hold, buyer)| Step::Release(hold, buyer)),
-        3 => holds().prop_map(Step::StartPaying),
-        3 => holds().prop_map(Step::Convert),
-        3 => holds().prop_map(Step::PaymentFailed),
-        3 => (0_usize..100).prop_map(Step::Lapse),
-        2 => (0_usize..100, any::<bool>()).prop_map(|(hold, soon)| Step::Hurry(hold, soon)),
-        1 => Just(Step::Ends),
-        2 => Just(Step::Sweep),
-        1 => Just(Step::Close),
-    ];
-    prop::collection::vec(step, 1..30)
-}
 
 /// Both worlds. In the model a hold has time left (`LATER`) or none (`PAST`).
 struct Twins {

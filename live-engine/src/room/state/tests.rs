@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 use shared::ids::{StreamId, VariantId};
 use shared::protocol::{HostCommand, MAX_LINE_UP, SaleOpen, SalePrice, VariantCard};
+use shared::status::SaleStatus;
 use uuid::Uuid;
 
+use super::goods::listed;
 use super::*;
 
 const NOW: Millis = 1_000_000;
