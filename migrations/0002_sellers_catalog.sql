@@ -85,6 +85,11 @@ create trigger banned_viewers_lift after delete on banned_viewers
 
 -- Search finds words (tsvector) and, where there are none, what is spelt nearly so (trigrams).
 do $$ begin
+    -- What search folds is Unicode.
+    if getdatabaseencoding() <> 'UTF8' then
+        raise exception 'Hawker needs a database whose encoding is UTF8, and this one''s is %', getdatabaseencoding()
+            using hint = 'create database ... encoding ''UTF8'' template template0';
+    end if;
     create extension if not exists pg_trgm;
 exception
     when undefined_file or feature_not_supported or insufficient_privilege then
@@ -169,16 +174,23 @@ create table products (
     currency            text        not null check (currency ~ '^[A-Z]{3}$'),
     status              text        not null default 'draft' check (status in ('draft', 'active', 'archived')),
     version             bigint      not null default 1,
+    published_at        timestamptz,
     price_from_minor    bigint      not null default 0,
+    price_to_minor      bigint      not null default 0,
     in_stock            boolean     not null default false,
     rating_sum          bigint      not null default 0,
     rating_count        int         not null default 0,
     created_at          timestamptz not null default now(),
     updated_at          timestamptz not null default now(),
     folded_title        text        not null generated always as (folded(title)) stored,
+    title_words         tsvector    not null generated always as (
+        to_tsvector('pg_catalog.english', folded(title))) stored,
+    other_words         tsvector    not null generated always as (
+        to_tsvector('pg_catalog.english', folded(description))) stored,
     search              tsvector    not null generated always as (
         setweight(to_tsvector('pg_catalog.english', folded(title)), 'A')
         || setweight(to_tsvector('pg_catalog.english', folded(description)), 'C')) stored,
+    constraint products_published check (status <> 'active' or published_at is not null),
     constraint products_external_key_key unique (seller_id, external_key),
     constraint products_rating check (rating_sum between rating_count and rating_count::bigint * 5)
 );
@@ -186,17 +198,53 @@ create index products_seller_idx on products (seller_id, id desc);
 create index products_category_all_idx on products (category_id);
 create index products_shipping_profile_idx on products (shipping_profile_id);
 -- One index for each order in which products are listed, and for each way to narrow them.
-create index products_public_idx on products (id desc) where status = 'active';
-create index products_category_idx on products (category_id, id desc) where status = 'active';
-create index products_public_seller_idx on products (seller_id, id desc) where status = 'active';
+create index products_public_idx on products (published_at desc, id desc) where status = 'active';
+create index products_category_idx on products (category_id, published_at desc, id desc) where status = 'active';
+create index products_public_seller_idx on products (seller_id, published_at desc, id desc) where status = 'active';
 create index products_price_idx on products (currency, price_from_minor, id) where status = 'active';
+create index products_title_idx on products (folded_title, published_at desc, id desc) where status = 'active';
+create index products_title_words_idx on products using gin (title_words) where status = 'active';
+create index products_other_words_idx on products using gin (other_words) where status = 'active';
 create index products_search_idx on products using gin (search) where status = 'active';
-create index products_spelling_idx on products using gin (folded_title gin_trgm_ops) where status = 'active';
 comment on column products.version is 'Raised by every change of the product or a variant; a room drops an older one.';
 comment on column products.external_key is 'The shop''s name for it in files; where there is none, the id is.';
 comment on column products.option_axes is 'What its variants differ in, in the order in which a buyer chooses.';
-comment on column products.price_from_minor is 'The lowest price of a variant, and in_stock whether one is free: kept by triggers, for search.';
+comment on column products.published_at is 'Since when it has been on sale, the first time: a trigger says so. The newest are those put on sale last.';
+comment on column products.price_from_minor is
+    'The lowest price of a variant, price_to_minor the highest, in_stock whether one is free: kept by triggers, for search.';
+comment on column products.title_words is
+    'The title alone, and other_words the description: what has a word in its title fits it better. Both are there for '
+    'their indexes and statistics, which tell how many have a word where; search has the two together.';
 comment on column products.rating_sum is 'Of the reviews that are shown; kept in the transaction that changes a review.';
+
+create function products_publish() returns trigger language plpgsql as $$
+begin
+    new.published_at := coalesce(new.published_at, clock_timestamp());
+    return new;
+end $$;
+create trigger products_publish before insert or update of status on products
+    for each row when (new.status = 'active') execute function products_publish();
+
+-- Words of titles that are on sale, for what is spelt nearly so: there are few of them, however
+-- many products. Who adds one waits for nobody: that a word may be there twice is no matter, and
+-- waiting for the other's commit could be in a ring. They are never taken out; a word that no
+-- product has any more finds nothing.
+create table search_words (
+    word text not null
+);
+create index search_words_word_idx on search_words (word);
+create index search_words_spelling_idx on search_words using gin (word gin_trgm_ops);
+
+create function products_teach_words() returns trigger language plpgsql as $$
+begin
+    insert into search_words (word)
+    select distinct w.word from regexp_split_to_table(folded(new.title), '[^[:alnum:]]+') w (word)
+     where length(w.word) between 3 and 40 and w.word !~ '^[0-9]+$'
+       and not exists (select from search_words s where s.word = w.word);
+    return null;
+end $$;
+create trigger products_teach_words after insert or update of title, status on products
+    for each row when (new.status = 'active') execute function products_teach_words();
 
 create table product_variants (
     id               uuid primary key,
@@ -251,11 +299,11 @@ create table product_changes (
     created_at timestamptz not null default now(),
     constraint product_changes_what check (num_nonnulls(product_id, seller_id) = 1)
 );
-create index product_changes_order_idx on product_changes (xid, id);
+create index product_changes_xid_idx on product_changes (xid);
 create index product_changes_age_idx on product_changes (created_at);
 comment on table product_changes is
-    'What the public sees of these has changed, or of all products of a shop: read by whoever keeps copies, from the '
-    'oldest transaction that was under way at the last reading on. Kept for minutes. Triggers write it, so nothing '
+    'What the public sees of these has changed, or of all products of a shop: read by whoever keeps copies, of '
+    'the transactions that were committed since their last reading. Kept for minutes. Triggers write it, so nothing '
     'that changes a product can forget to.';
 
 -- What search reads of a product's variants. Products are locked in the order of their ids, and
@@ -263,10 +311,12 @@ comment on table product_changes is
 create function products_refresh(p_products uuid[]) returns void language plpgsql as $$
 begin
     perform 1 from products where id = any(p_products) order by id for no key update;
-    update products p set price_from_minor = v.lowest, in_stock = v.free
-      from (select product_id, min(price_minor) as lowest, bool_or(on_hand > reserved) as free
+    update products p set price_from_minor = v.lowest, price_to_minor = v.highest, in_stock = v.free
+      from (select product_id, min(price_minor) as lowest, max(price_minor) as highest,
+                   bool_or(on_hand > reserved) as free
               from product_variants where product_id = any(p_products) group by product_id) v
-     where p.id = v.product_id and (p.price_from_minor, p.in_stock) is distinct from (v.lowest, v.free);
+     where p.id = v.product_id
+       and (p.price_from_minor, p.price_to_minor, p.in_stock) is distinct from (v.lowest, v.highest, v.free);
 end $$;
 
 create function product_variants_added() returns trigger language plpgsql as $$

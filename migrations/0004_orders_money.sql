@@ -257,23 +257,31 @@ create table product_reviews (
     answer        text        not null default '' check (length(answer) <= 2000),
     answered_at   timestamptz,
     hidden_at     timestamptz,
+    deleted_at    timestamptz,
     created_at    timestamptz not null default now(),
     updated_at    timestamptz not null default now(),
     constraint product_reviews_item_key unique (order_item_id),
-    check ((answer = '') = (answered_at is null))
+    check ((answer = '') = (answered_at is null)),
+    check (deleted_at is null or body = '')
 );
-create index product_reviews_product_idx on product_reviews (product_id, id desc) where hidden_at is null;
+create index product_reviews_product_idx on product_reviews (product_id, id desc)
+    where hidden_at is null and deleted_at is null;
 create index product_reviews_seller_idx on product_reviews (seller_id, id desc);
 create index product_reviews_user_idx on product_reviews (user_id, id desc);
 comment on table product_reviews is
-    'Of what was delivered, by who bought it. products.rating_sum and rating_count count those that are not hidden.';
+    'Of what was delivered, by who bought it. products.rating_sum and rating_count count those that everybody may see.';
+comment on column product_reviews.deleted_at is
+    'Taken back by its author: the text is gone. The row stays, so that one who writes anew for the line is still '
+    'hidden where an admin has hidden it, and still has the shop''s answer.';
 
 -- The product's sum is kept where the review changes, so that no path can forget it.
 create function product_reviews_rate() returns trigger language plpgsql as $$
 declare
     v_product uuid := case when tg_op = 'DELETE' then old.product_id else new.product_id end;
-    v_was     int  := case when tg_op = 'INSERT' or old.hidden_at is not null then null else old.rating end;
-    v_is      int  := case when tg_op = 'DELETE' or new.hidden_at is not null then null else new.rating end;
+    v_was     int  := case when tg_op = 'INSERT' or old.hidden_at is not null or old.deleted_at is not null
+                           then null else old.rating end;
+    v_is      int  := case when tg_op = 'DELETE' or new.hidden_at is not null or new.deleted_at is not null
+                           then null else new.rating end;
 begin
     if v_was is distinct from v_is then
         update products

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use shared::bus::SharedBus;
-use shared::ids::UserId;
+use shared::ids::{SellerId, UserId};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -70,6 +70,8 @@ pub struct Rates {
     pub mails_by: RateLimit<UserId>,
     /// Exports by account.
     pub exports: RateLimit<UserId>,
+    /// Files of products by shop.
+    pub imports: RateLimit<SellerId>,
     /// Renewals by address.
     pub refresh: AddressLimit,
     /// Renewals by session.
@@ -94,6 +96,7 @@ impl Rates {
             resets_to: RateLimit::per_hour(limits.mails_per_hour),
             mails_by: RateLimit::per_hour(limits.mails_per_hour),
             exports: RateLimit::per_hour(limits.exports_per_hour),
+            imports: RateLimit::per_hour(limits.imports_per_hour),
             refresh: AddressLimit::per_minute(limits.refresh_per_minute),
             renewals: RateLimit::per_hour(limits.renewals_per_hour),
             tickets: AddressLimit::per_minute(limits.tickets_per_minute),
@@ -114,6 +117,7 @@ impl Rates {
         self.resets_to.tidy();
         self.mails_by.tidy();
         self.exports.tidy();
+        self.imports.tidy();
         self.refresh.tidy();
         self.renewals.tidy();
         self.tickets.tidy();

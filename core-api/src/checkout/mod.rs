@@ -8,6 +8,7 @@
 pub mod handlers;
 pub mod model;
 pub mod pricing;
+mod show;
 mod store;
 
 use std::collections::HashMap;
@@ -70,7 +71,8 @@ async fn price_and_hold(
             .into());
     };
     let currency = first.unit_price.currency;
-    let price = pricing::price(currency, &to_be_priced(lines.iter()))?;
+    let show = show::charges(conn, buyer, stream, new.address_id, &lines).await?;
+    let price = pricing::price(currency, &to_be_priced(lines.iter()), show.map(|show| show.paid))?;
     for (line, share) in lines.iter_mut().zip(&price.lines) {
         line.shipping = share.shipping;
     }
@@ -95,6 +97,7 @@ async fn price_and_hold(
         items_minor: price.items.minor,
         shipping_minor: price.shipping.minor,
         stream,
+        address_id: new.address_id,
         address,
         expires_at,
     };
@@ -262,7 +265,8 @@ async fn reserve(conn: &mut PgConnection, new: &NewCheckout, lines: &[Line]) -> 
 }
 
 /// A checkout of `buyer`'s. When a flash hold of an open one has lapsed, it is repriced
-/// without the line first.
+/// without the line first; also when another purchase of its show has been paid for, or was
+/// given up, and its shipping costs otherwise.
 ///
 /// # Errors
 /// `not_found`.
@@ -270,9 +274,10 @@ pub async fn get(db: &PgPool, buyer: UserId, id: CheckoutId) -> Result<Checkout>
     let mut tx = db.begin().await?;
     let mut head = store::head(&mut tx, id, buyer).await?.ok_or(ErrorCode::NotFound)?;
     let mut lines = store::lines(&mut tx, id).await?;
-    let lapsed = lines.iter().any(Line::newly_lapsed);
-    if head.status == CheckoutStatus::Open && lapsed && store::lock_open(&mut tx, id, buyer).await? {
-        reprice(&mut tx, &head).await?;
+    let is_another = head.status == CheckoutStatus::Open
+        && (lines.iter().any(Line::newly_lapsed) || show::compare(&mut tx, buyer, &head, &lines).await?.is_another);
+    if is_another && store::lock_open(&mut tx, id, buyer).await? {
+        reprice(&mut tx, buyer, &head).await?;
         head = store::head(&mut tx, id, buyer).await?.ok_or(ErrorCode::NotFound)?;
         lines = store::lines(&mut tx, id).await?;
     }
@@ -281,10 +286,15 @@ pub async fn get(db: &PgPool, buyer: UserId, id: CheckoutId) -> Result<Checkout>
 }
 
 /// The checkout is locked.
-async fn reprice(conn: &mut PgConnection, head: &Head) -> Result<()> {
+async fn reprice(conn: &mut PgConnection, buyer: UserId, head: &Head) -> Result<()> {
     let lines = store::lines(conn, head.id).await?;
-    let remaining: Vec<&Line> = lines.iter().filter(|l| !l.lapsed && !l.hold_is_dead).collect();
-    let price = pricing::price(head.currency, &to_be_priced(remaining.iter().copied()))?;
+    let remaining: Vec<&Line> = lines.iter().filter(|l| l.remains()).collect();
+    let show = show::charges(conn, buyer, head.stream, head.address_id, &lines).await?;
+    let price = pricing::price(
+        head.currency,
+        &to_be_priced(remaining.iter().copied()),
+        show.map(|show| show.paid),
+    )?;
     let remaining: Vec<Uuid> = remaining.iter().map(|l| l.id).collect();
     let lapsed: Vec<Uuid> = lines.iter().filter(|l| l.newly_lapsed()).map(|l| l.id).collect();
     store::reprice(conn, head.id, &remaining, &lapsed, &price).await?;
@@ -328,7 +338,8 @@ pub async fn cancel(db: &PgPool, bus: &SharedBus, buyer: UserId, id: CheckoutId)
 /// lines are as the buyer last saw them.
 ///
 /// # Errors
-/// `not_found`, `checkout_expired`, `wrong_state`, `hold_expired`.
+/// `not_found`, `checkout_expired`, `wrong_state`, `hold_expired`, `conflict` where the cap
+/// of a show makes its shipping another.
 pub async fn claim(conn: &mut PgConnection, buyer: UserId, id: CheckoutId) -> Result<(Head, Vec<Line>)> {
     let Some(head) = store::step(conn, id, buyer, CheckoutStatus::Placed).await? else {
         let head = store::head(conn, id, buyer).await?.ok_or(ErrorCode::NotFound)?;
@@ -354,6 +365,7 @@ pub async fn claim(conn: &mut PgConnection, buyer: UserId, id: CheckoutId) -> Re
     if lines.iter().any(|line| !line.offer.selling) {
         return Err(Refusal::new(ErrorCode::WrongState, "a shop of the checkout does not sell any more").into());
     }
+    show::check(conn, buyer, &head, &lines).await?;
     Ok((head, lines))
 }
 

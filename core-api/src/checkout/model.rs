@@ -209,6 +209,18 @@ impl Line {
         Money::new(minor, self.unit_price.currency)
     }
 
+    /// It is still part of the checkout.
+    #[must_use]
+    pub const fn remains(&self) -> bool {
+        !self.lapsed && !self.hold_is_dead
+    }
+
+    /// What shipping it costs in a show has a cap.
+    #[must_use]
+    pub fn has_cap(&self) -> bool {
+        self.offer.shipping.is_some_and(|rule| rule.show_cap_minor.is_some())
+    }
+
     /// Its hold has lapsed, and the checkout has not been repriced for it.
     #[must_use]
     pub const fn newly_lapsed(&self) -> bool {
@@ -250,7 +262,9 @@ pub struct Head {
     pub shipping_minor: i64,
     /// The show.
     pub stream: Option<StreamId>,
-    /// Where it goes.
+    /// Which of the buyer's addresses it goes to.
+    pub address_id: AddressId,
+    /// Where that is.
     pub address: PostalAddress,
     /// Until when it may be placed.
     pub expires_at: DateTime<Utc>,

@@ -27,12 +27,14 @@ fn rule(
     base: Option<i64>,
     extra: Option<i64>,
     free_from: Option<i64>,
+    show_cap: Option<i64>,
 ) -> Option<ShippingRule> {
     Some(ShippingRule {
         profile: profile?,
         base_minor: base?,
         extra_item_minor: extra?,
         free_from_minor: free_from,
+        show_cap_minor: show_cap,
     })
 }
 
@@ -44,7 +46,8 @@ pub async fn offers(conn: &mut PgConnection, buyer: UserId, variants: &[Uuid]) -
                   is_banned(s.id, $1) as "banned!", p.status = 'active' as "active!", p.title, v.sku, v.options as "options: Options",
                   p.image_url, v.price_minor, p.currency,
                   sp.id as "profile?: ShippingProfileId", sp.base_minor as "base?",
-                  sp.extra_item_minor as "extra?", sp.free_from_minor as "free_from?", sp.regions as "regions?"
+                  sp.extra_item_minor as "extra?", sp.free_from_minor as "free_from?", sp.show_cap_minor as "show_cap?",
+                  sp.regions as "regions?"
              from product_variants v
              join products p on p.id = v.product_id
              join sellers s on s.id = p.seller_id
@@ -70,7 +73,7 @@ pub async fn offers(conn: &mut PgConnection, buyer: UserId, variants: &[Uuid]) -
                 options: row.options.0,
                 image_url: row.image_url,
                 price: Money::new(row.price_minor, currency(&row.currency)?),
-                shipping: rule(row.profile, row.base, row.extra, row.free_from),
+                shipping: rule(row.profile, row.base, row.extra, row.free_from, row.show_cap),
                 regions: row.regions.unwrap_or_default(),
             };
             Ok((offer, row.shop_name))
@@ -230,6 +233,7 @@ struct HeadRow {
     items_minor: i64,
     shipping_minor: i64,
     stream: Option<StreamId>,
+    address_id: AddressId,
     address: Json<PostalAddress>,
     expires_at: Timestamp,
 }
@@ -243,6 +247,7 @@ impl HeadRow {
             items_minor: self.items_minor,
             shipping_minor: self.shipping_minor,
             stream: self.stream,
+            address_id: self.address_id,
             address: self.address.0,
             expires_at: self.expires_at,
         })
@@ -254,7 +259,7 @@ pub async fn head(conn: &mut PgConnection, id: CheckoutId, buyer: UserId) -> sql
     sqlx::query_as!(
         HeadRow,
         r#"select c.id as "id: CheckoutId", c.status as "status: CheckoutStatus", c.currency, c.items_minor,
-                  c.shipping_minor, c.stream_id as "stream: StreamId", c.expires_at,
+                  c.shipping_minor, c.stream_id as "stream: StreamId", c.address_id as "address_id: AddressId", c.expires_at,
                   jsonb_build_object('recipient', a.recipient, 'line1', a.line1, 'line2', a.line2, 'city', a.city,
                                      'region', a.region, 'postal_code', a.postal_code, 'country', a.country,
                                      'phone', a.phone) as "address!: Json<PostalAddress>"
@@ -297,7 +302,7 @@ pub async fn step(
                returning *
            )
            select c.id as "id: CheckoutId", c.status as "status: CheckoutStatus", c.currency, c.items_minor,
-                  c.shipping_minor, c.stream_id as "stream: StreamId", c.expires_at,
+                  c.shipping_minor, c.stream_id as "stream: StreamId", c.address_id as "address_id: AddressId", c.expires_at,
                   jsonb_build_object('recipient', a.recipient, 'line1', a.line1, 'line2', a.line2, 'city', a.city,
                                      'region', a.region, 'postal_code', a.postal_code, 'country', a.country,
                                      'phone', a.phone) as "address!: Json<PostalAddress>"
@@ -324,7 +329,8 @@ pub async fn lines(conn: &mut PgConnection, id: CheckoutId) -> sqlx::Result<Vec<
                   is_banned(s.id, c.user_id) as "banned!", p.status = 'active' as "active!", p.title, v.sku, v.options as "options: Options",
                   p.image_url, v.price_minor, c.currency,
                   sp.id as "profile?: ShippingProfileId", sp.base_minor as "base?",
-                  sp.extra_item_minor as "extra?", sp.free_from_minor as "free_from?", sp.regions as "regions?"
+                  sp.extra_item_minor as "extra?", sp.free_from_minor as "free_from?", sp.show_cap_minor as "show_cap?",
+                  sp.regions as "regions?"
              from checkout_items i
              join checkouts c on c.id = i.checkout_id
              join product_variants v on v.id = i.variant_id
@@ -355,7 +361,7 @@ pub async fn lines(conn: &mut PgConnection, id: CheckoutId) -> sqlx::Result<Vec<
                     options: row.options.0,
                     image_url: row.image_url,
                     price: Money::new(row.price_minor, currency),
-                    shipping: rule(row.profile, row.base, row.extra, row.free_from),
+                    shipping: rule(row.profile, row.base, row.extra, row.free_from, row.show_cap),
                     regions: row.regions.unwrap_or_default(),
                 },
                 shop_name: row.shop_name,

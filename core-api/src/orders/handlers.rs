@@ -14,7 +14,12 @@ use crate::state::State;
     security(("bearer" = [])),
     params(IdempotencyKey),
     request_body = NewOrder,
-    responses((status = 201, description = "Placed; paid already if it costs nothing", body = Order))
+    responses(
+        (status = 201, description = "Placed; paid already if it costs nothing", body = Order),
+        (status = 409, description = "`checkout_expired`, `hold_expired`, `wrong_state`. `conflict`: the cap of the show \
+                                      makes its shipping another one; look at the checkout again, or pay or cancel the \
+                                      show's order before it")
+    )
 )]
 #[post("/orders")]
 pub async fn place(

@@ -39,7 +39,8 @@ pub use fulfil::{Fulfilled, fulfil};
 /// Places an open checkout as an order. One that costs nothing is paid at once.
 ///
 /// # Errors
-/// `not_found`, `checkout_expired`, `hold_expired`, `wrong_state`.
+/// `not_found`, `checkout_expired`, `hold_expired`, `wrong_state`, `conflict` as
+/// [`checkout::claim`] says.
 pub async fn place(
     db: &PgPool,
     bus: &SharedBus,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use shared::bus::MemoryBus;
 use uuid::Uuid;
 
+use crate::adjustments::{adjust, stock};
 use crate::catalog::{add, mug};
 use crate::harness::{App, Reply, Session};
 use crate::market::still;
@@ -141,7 +142,7 @@ async fn what_is_exported_changes_nothing_when_it_is_imported() {
     second["status"] = json!("draft");
     add(&shop, &second).await;
 
-    let file = shop.get("/seller/products/export").await;
+    let file = shop.get("/seller/products/export?stock=true").await;
     assert_eq!(file.header("content-type"), "text/csv; charset=utf-8");
     let cells: Vec<&str> = file.text.split(['\n', ',']).collect();
     let runs = |cell: &&str| cell.trim_start_matches('"').starts_with(['=', '+', '@']);
@@ -155,6 +156,90 @@ async fn what_is_exported_changes_nothing_when_it_is_imported() {
         before,
         "not even a version is raised"
     );
+}
+
+#[tokio::test]
+async fn a_file_restores_no_stock_that_was_sold_meanwhile() {
+    let app = app().await;
+    let (shop, _) = app.seller("Some Shop").await;
+    let own = add(&shop, &mug("Mug", 10)).await;
+    let variant = own.variants[0].id;
+    let plain = shop.get("/seller/products/export").await.text;
+    let counted = shop.get("/seller/products/export?stock=true").await.text;
+    assert!(!plain.contains("on_hand"), "{plain}");
+    adjust(&shop, variant, Uuid::now_v7(), -3).await.ok::<Value>();
+
+    for file in [&plain, &counted] {
+        let (import, lines) = imported(&app, &shop, &file.replace("Mug", "Big Mug")).await;
+        assert_ne!(import.refused, 1, "{lines:?}");
+        assert_eq!(stock(&app, variant).await, (7, 7));
+    }
+    let (import, lines) = imported(&app, &shop, &counted.replace(",10,10\n", ",12,10\n")).await;
+    assert_eq!((import.refused, lines[0].2.as_str()), (1, "on_hand"));
+    assert_eq!(stock(&app, variant).await, (7, 7));
+    let now = shop.get("/seller/products/export?stock=true").await.text;
+    let (import, _) = imported(&app, &shop, &now.replace(",7,7\n", ",12,7\n")).await;
+    assert_eq!((import.updated, stock(&app, variant).await), (1, (12, 12)));
+}
+
+/// Waits until somebody waits for another transaction's row.
+const WAITS_FOR_A_ROW: &str = "select exists (select from pg_locks l join pg_stat_activity a using (pid)
+     where a.datname = current_database() and not l.granted and l.locktype = 'transactionid')";
+
+#[tokio::test]
+async fn stock_that_is_sold_while_a_file_sets_it_adds_up() {
+    let app = app().await;
+    let (shop, _) = app.seller("Some Shop").await;
+    let file = "product_key,sku,price,on_hand\nMUG,MUG-X,19.99,10\n";
+    send(&shop, Uuid::now_v7(), file).await.with::<Import>(202);
+    let product = "insert into products (id, seller_id, external_key, title, currency)
+                   select gen_random_uuid(), id, 'POT', 'Mug', 'EUR' from sellers";
+    sqlx::query(product).execute(&app.db.pool).await.expect("added");
+    // The job has locked what its lines name, and stops before it reads the categories.
+    let mut stop = app.db.pool.begin().await.expect("a transaction");
+    let lock = sqlx::query("lock table categories in access exclusive mode");
+    lock.execute(&mut *stop).await.expect("locked");
+    let (pool, bus) = (app.db.pool.clone(), app.bus.clone());
+    let work = tokio::spawn(async move { import_some(&pool, &bus, u32::MAX).await });
+    app.somebody_waits().await;
+
+    // Meanwhile what its line names comes, and a unit of it is being sold.
+    let there = "update products set external_key = 'MUG';
+                 insert into product_variants (id, product_id, sku, price_minor, on_hand)
+                 select gen_random_uuid(), id, 'MUG-X', 1999, 5 from products;
+                 insert into inventory_movements (id, variant_id, on_hand, reason)
+                 select gen_random_uuid(), id, 5, 'initial' from product_variants";
+    let sold = "with v as (update product_variants set on_hand = 4 returning id)
+                insert into inventory_movements (id, variant_id, on_hand, reason)
+                select gen_random_uuid(), id, -1, 'adjustment' from v";
+    sqlx::raw_sql(there).execute(&app.db.pool).await.expect("added");
+    let mut sale = app.db.pool.begin().await.expect("a transaction");
+    sqlx::query(sold).execute(&mut *sale).await.expect("sold");
+    stop.commit().await.expect("unlocked");
+    app.wait_for(WAITS_FOR_A_ROW).await;
+    sale.commit().await.expect("sold");
+
+    assert_eq!(work.await.expect("it ends").expect("applied"), 1);
+    let report = shared::verify::run(&app.db.pool).await.expect("verified");
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_shop_has_one_file_read_at_a_time_and_so_many_an_hour() {
+    let app = App::start_with(|config| {
+        config.commerce = still();
+        config.limits.imports_per_hour = 3.try_into().expect("some");
+    })
+    .await;
+    let ((shop, _), (other, _)) = (app.seller("One").await, app.seller("Two").await);
+    let file = "product_key,sku,price\nK,S,1\n";
+    let key = Uuid::now_v7();
+    send(&shop, key, file).await.with::<Import>(202);
+    // Nobody looks at another one before this one is done.
+    send(&shop, Uuid::now_v7(), "no table").await.refused(409, "conflict");
+    send(&shop, key, file).await.with::<Import>(202);
+    send(&shop, key, file).await.refused(429, "rate_limited");
+    send(&other, Uuid::now_v7(), file).await.with::<Import>(202);
 }
 
 #[tokio::test]

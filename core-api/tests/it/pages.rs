@@ -131,6 +131,42 @@ async fn another_process_shows_an_edit_within_a_second_without_any_hint() {
 }
 
 #[tokio::test]
+async fn pages_are_kept_while_another_transaction_stays_open_through_many_changes() {
+    let app = App::start().await;
+    let (shop, _) = app.seller("Some Shop").await;
+    let (kept, other) = (add(&shop, &mug("Mug", 5)).await, add(&shop, &mug("Plate", 5)).await);
+    let path = format!("/products/{}", kept.id);
+    let twin = app.twin(MemoryBus::shared()).await;
+    // Somebody has written something, and goes for lunch.
+    let mut open = app.db.pool.begin().await.expect("a transaction");
+    let write = sqlx::query("update products set updated_at = now() where id = $1").bind(other.id.0);
+    write.execute(&mut *open).await.expect("written");
+    let many = "insert into product_changes (product_id) select gen_random_uuid() from generate_series(1, 6000)";
+    sqlx::query(many).execute(&app.db.pool).await.expect("written");
+    let other = add(&shop, &mug("Bowl", 5)).await;
+    let elsewhere = format!("/products/{}", other.id);
+    let rename = async |title: &str| {
+        let change = sqlx::query("update products set title = $2 where id = $1");
+        let change = change.bind(other.id.0).bind(title);
+        change.execute(&app.db.pool).await.expect("renamed");
+        shown_by(&twin, &elsewhere, title).await;
+    };
+    // All those changes are read: a copy is forgotten that was kept. Then the page is kept,
+    // then some more are read.
+    rename("Dish").await;
+    rename("Platter").await;
+    twin.get(&path).await.ok::<Product>();
+    rename("Tray").await;
+    rename("Cup").await;
+
+    let mut stop = app.db.pool.begin().await.expect("a transaction");
+    let lock = sqlx::query("lock table product_variants in access exclusive mode");
+    lock.execute(&mut *stop).await.expect("locked");
+    let page = tokio::time::timeout(DEADLINE, twin.get(&path)).await;
+    assert_eq!(page.expect("from memory").ok::<Product>().title, "Mug");
+}
+
+#[tokio::test]
 async fn what_a_checkout_takes_is_seen_by_whoever_looks() {
     let market = Market::open(5, 1_500).await;
     let public = format!("/products/{}", market.shop.product);

@@ -212,3 +212,54 @@ async fn the_shop_answers_and_nobody_else_does() {
     let shops: Value = owner.get("/seller/reviews").await.ok();
     assert_eq!(shops["items"][0]["rating"], 4);
 }
+
+#[tokio::test]
+async fn who_deletes_a_review_and_writes_it_anew_sheds_neither_its_hiding_nor_its_answer() {
+    let market = Market::open(10, 1_500).await;
+    let buyer = market.buyer().await;
+    let order = delivered(&market, &buyer).await;
+    let line = item(&market, &order).await;
+    let review: WholeReview = write(&market, &buyer.session, line, 1).await.created();
+    let (path, id) = (format!("/reviews/{}", review.review.id), review.review.id);
+    let (admin, owner) = (market.app.admin().await, market.owner());
+    admin
+        .post(&format!("/admin{path}/hide"), &json!({}))
+        .await
+        .ok::<Value>();
+    let answer = json!({"text": "It was never ordered."});
+    owner.put(&format!("/seller{path}/answer"), &answer).await.ok::<Value>();
+
+    buyer.session.delete(&path).await.gone();
+    let text: String = sqlx::query_scalar("select body from product_reviews where id = $1")
+        .bind(id.0)
+        .fetch_one(&market.app.db.pool)
+        .await
+        .expect("the row stays");
+    assert_eq!(text, "", "what its author takes back is gone");
+    let theirs: Value = buyer.session.get("/users/reviews").await.ok();
+    let shops: Value = owner.get("/seller/reviews").await.ok();
+    let admins: Value = admin.get("/admin/reviews").await.ok();
+    assert_eq!(
+        [&theirs["items"], &shops["items"], &admins["items"]],
+        [&json!([]), &json!([]), &json!([])]
+    );
+    buyer.session.delete(&path).await.refused(404, "not_found");
+    let change = buyer.session.patch(&path, &json!({"rating": 1})).await;
+    change.refused(404, "not_found");
+    let show = admin.post(&format!("/admin{path}/show"), &json!({})).await;
+    show.refused(404, "not_found");
+
+    let again: WholeReview = write(&market, &buyer.session, line, 1).await.created();
+    assert_eq!((again.review.id, again.hidden), (id, true));
+    assert_eq!(
+        again.review.answer.map(|answer| answer.text).as_deref(),
+        Some("It was never ordered.")
+    );
+    assert_eq!(rating(&market).await, (0, 0), "what an admin has hidden stays hidden");
+    write(&market, &buyer.session, line, 1).await.refused(409, "conflict");
+    admin
+        .post(&format!("/admin{path}/show"), &json!({}))
+        .await
+        .ok::<Value>();
+    assert_eq!(rating(&market).await, (1, 1));
+}

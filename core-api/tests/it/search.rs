@@ -2,6 +2,7 @@
 
 use core_api::catalog::search::Found;
 use serde_json::{Value, json};
+use shared::ids::SellerId;
 
 use crate::catalog::{add, mug};
 use crate::harness::{App, Session};
@@ -52,6 +53,178 @@ async fn typos_find_what_was_meant() {
         ["Lavender Candle"]
     );
     assert!(titles(&app, "q=lavendar&currency=USD").await.is_empty());
+    let meant = found(&app, "q=Lavendar%20candel%20-red").await;
+    assert_eq!(meant.corrected.as_deref(), Some("lavender candle -red"));
+    assert_eq!(found(&app, "q=candle").await.corrected, None);
+    // The words are there, but not together: nothing else was meant.
+    assert!(titles(&app, "q=stoneware%20candle").await.is_empty());
+    priced(&shop, "Lavender Soap", "", 500, 1).await;
+    priced(&shop, "Lavender Oil", "", 500, 1).await;
+    let first = found(&app, "q=lavendar&limit=2").await;
+    let cursor = first.next_cursor.expect("more");
+    // What is added now would be nearer to what was typed; who reads on reads the same.
+    priced(&shop, "Lavendar Field", "", 500, 1).await;
+    let second = found(&app, &format!("q=lavendar&limit=2&cursor={cursor}")).await;
+    assert_eq!((second.items.len(), second.next_cursor), (1, None));
+    assert_eq!(second.corrected.as_deref(), Some("lavender"));
+}
+
+#[tokio::test]
+async fn what_is_no_product_of_the_public_teaches_search_no_words() {
+    let app = App::start().await;
+    let (shop, _) = app.seller("Some Shop").await;
+    let mut secret = mug("Zeppelin", 1);
+    secret["status"] = json!("draft");
+    let secret = add(&shop, &secret).await;
+    priced(&shop, "Stoneware Mug", "", 1_000, 1).await;
+    assert_eq!(found(&app, "q=mug%20zepelin").await.corrected.as_deref(), Some("mug"));
+    let path = format!("/seller/products/{}", secret.id);
+    shop.patch(&path, &json!({"status": "active"})).await.ok::<Value>();
+    let found = found(&app, "q=zepelin").await;
+    assert_eq!((found.items.len(), found.corrected.as_deref()), (1, Some("zeppelin")));
+}
+
+/// Writes products past the service, put on sale one after the other.
+async fn fill(app: &App, seller: SellerId, title: &str, count: i32) {
+    let products = "insert into products (id, seller_id, title, currency, status)
+                    select gen_random_uuid(), $1, format($2, lpad(i::text, 4, '0')), 'EUR', 'active'
+                      from generate_series(1, $3) i";
+    let products = sqlx::query(products).bind(seller.0).bind(title).bind(count);
+    products.execute(&app.db.pool).await.expect("written");
+    let variants = "insert into product_variants (id, product_id, sku, price_minor, on_hand)
+                    select gen_random_uuid(), id, id::text, 1000, 1 from products p
+                     where not exists (select from product_variants v where v.product_id = p.id)";
+    sqlx::query(variants).execute(&app.db.pool).await.expect("written");
+}
+
+/// All pages of a query, by their titles.
+async fn all_pages(app: &App, query: &str) -> Vec<String> {
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = found(app, &format!("{query}&limit=100{cursor}")).await;
+        seen.extend(page.items.into_iter().map(|product| product.title));
+        let Some(next) = page.next_cursor else { return seen };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+#[tokio::test]
+async fn every_product_is_reached_by_relevance_and_an_old_exact_title_comes_first() {
+    let app = App::start().await;
+    let (shop, seller) = app.seller("Some Shop").await;
+    priced(&shop, "Mug", "The first of all", 1_000, 1).await;
+    priced(&shop, "Plate", "Goes with any mug", 1_000, 1).await;
+    fill(&app, seller, "Blue mug %s", 600).await;
+    let ranked = all_pages(&app, "q=mug").await;
+    assert_eq!((ranked.len(), ranked[0].as_str()), (602, "Mug"));
+    assert_eq!(ranked.last().map(String::as_str), Some("Plate"));
+
+    // More than are ranked: by class, and the newest of each first.
+    fill(&app, seller, "Tall mug %s", 1_500).await;
+    let classed = all_pages(&app, "q=mugs").await;
+    let first = ["Tall mug 1500", "Tall mug 1499"];
+    assert_eq!((classed.len(), &classed[..2]), (2_102, &first.map(str::to_owned)[..]));
+    assert_eq!(classed.last().map(String::as_str), Some("Plate"));
+    let each: std::collections::HashSet<&String> = classed.iter().collect();
+    assert_eq!(each.len(), classed.len(), "each once");
+    assert_eq!(titles(&app, "q=mug&limit=2").await, ["Mug", "Tall mug 1500"]);
+    let facets = found(&app, "q=mug&facets=true").await.facets.expect("asked for");
+    assert_eq!((facets.counted, facets.complete, facets.in_stock), (2_102, true, 2_102));
+}
+
+#[tokio::test]
+async fn the_newest_are_those_put_on_sale_last() {
+    let app = App::start().await;
+    let (shop, _) = app.seller("Some Shop").await;
+    let mut draft = mug("Long prepared", 1);
+    draft["status"] = json!("draft");
+    let draft = add(&shop, &draft).await;
+    let path = format!("/seller/products/{}", draft.id);
+    for title in ["One", "Two", "Three"] {
+        priced(&shop, title, "", 1_000, 1).await;
+    }
+    let first = found(&app, "limit=2").await;
+    let cursor = first.next_cursor.expect("more");
+    shop.patch(&path, &json!({"status": "active"})).await.ok::<Value>();
+    assert_eq!(titles(&app, &format!("limit=2&cursor={cursor}")).await, ["One"]);
+    assert_eq!(
+        titles(&app, "sort=newest").await,
+        ["Long prepared", "Three", "Two", "One"]
+    );
+    // Who takes it off and puts it on again does not come first by it.
+    priced(&shop, "Four", "", 1_000, 1).await;
+    for status in ["archived", "active"] {
+        shop.patch(&path, &json!({"status": status})).await.ok::<Value>();
+    }
+    assert_eq!(titles(&app, "limit=2").await, ["Four", "Long prepared"]);
+}
+
+#[tokio::test]
+async fn a_price_is_one_of_a_variant() {
+    let app = App::start().await;
+    let (shop, _) = app.seller("Some Shop").await;
+    let mut product = mug("Mug", 1);
+    let mut large = product["variants"][0].clone();
+    (large["sku"], large["options"]) = (json!("LARGE"), json!({"Colour": "Green"}));
+    (product["variants"][0]["price_minor"], large["price_minor"]) = (json!(500), json!(5_000));
+    let variants = product["variants"].as_array_mut().expect("a list");
+    variants.push(large);
+    let own = add(&shop, &product).await;
+    for (range, hit) in [
+        ("price_min=1000", true),
+        ("price_min=5001", false),
+        ("price_max=499", false),
+        ("price_max=1000", true),
+        ("price_min=1000&price_max=2000", false),
+        ("price_min=400&price_max=2000", true),
+        ("price_min=1000&price_max=5000", true),
+    ] {
+        let count = titles(&app, &format!("{range}&currency=EUR")).await.len();
+        assert_eq!(count, usize::from(hit), "{range}");
+    }
+    let variant = own.variants.iter().find(|v| v.sku == "LARGE").expect("it").id;
+    let path = format!("/seller/variants/{variant}");
+    shop.patch(&path, &json!({"price_minor": 900})).await.ok::<Value>();
+    assert!(titles(&app, "price_min=1000&currency=EUR").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_category_counts_what_stands_below_it() {
+    let app = App::start().await;
+    let admin = app.admin().await;
+    let (shop, _) = app.seller("Some Shop").await;
+    let category = async |name: &str, parent: &Value| -> Value {
+        let body = json!({"name": name, "slug": name, "parent_id": parent});
+        let made: Value = admin.post("/admin/categories", &body).await.created();
+        made["id"].clone()
+    };
+    let kitchen = category("kitchen", &Value::Null).await;
+    let mugs = category("mugs", &kitchen).await;
+    let tall = category("tall-mugs", &mugs).await;
+    for (title, category) in [
+        ("Spoon", &kitchen),
+        ("Mug", &mugs),
+        ("Tall Mug", &tall),
+        ("Stone", &Value::Null),
+    ] {
+        let mut product = mug(title, 1);
+        product["category_id"] = category.clone();
+        add(&shop, &product).await;
+    }
+    let facets = found(&app, "facets=true").await.facets.expect("asked for");
+    let counts: Vec<_> = facets
+        .categories
+        .iter()
+        .map(|c| (json!(c.category_id), c.count))
+        .collect();
+    let sorted = [(kitchen, 3), (mugs.clone(), 2)];
+    assert_eq!(counts[..2], sorted);
+    assert!(counts[2..].contains(&(tall, 1)) && counts[2..].contains(&(Value::Null, 1)));
+    let below = found(&app, "facets=true&category=mugs")
+        .await
+        .facets
+        .expect("asked for");
+    assert_eq!(below.counted, 2);
 }
 
 #[tokio::test]

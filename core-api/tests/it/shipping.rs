@@ -1,10 +1,13 @@
 //! Shipping profiles: where a shop ships to and what it takes.
 
+use core_api::checkout::model::Checkout;
+use core_api::orders::model::Order;
 use serde_json::{Value, json};
+use testkit::fixtures;
 
 use crate::catalog::{add, mug};
 use crate::harness::{App, Session};
-use crate::market::Market;
+use crate::market::{Buyer, Market};
 
 async fn profile(shop: &Session, body: &Value) -> (String, Value) {
     let made: Value = shop.post("/seller/shipping-profiles", body).await.created();
@@ -80,6 +83,28 @@ async fn a_profile_is_the_shops_own() {
 }
 
 #[tokio::test]
+async fn two_profiles_at_once_are_both_counted() {
+    let app = App::start().await;
+    let (owner, seller) = app.seller("Some Shop").await;
+    let many = "insert into shipping_profiles (id, seller_id, name, base_minor, currency)
+                select gen_random_uuid(), $1, 'Parcel', 1, 'EUR' from generate_series(1, $2)";
+    let add = |count: i32| sqlx::query(many).bind(seller.0).bind(count);
+    add(99).execute(&app.db.pool).await.expect("added");
+    // Another request has the shop, and is about to add the last.
+    let mut other = app.db.pool.begin().await.expect("a transaction");
+    let lock = sqlx::query("select from sellers for no key update");
+    lock.execute(&mut *other).await.expect("locked");
+    add(1).execute(&mut *other).await.expect("added");
+    let late = tokio::spawn(async move {
+        let body = json!({"name": "One more", "base_minor": 1});
+        owner.post("/seller/shipping-profiles", &body).await
+    });
+    app.somebody_waits().await;
+    other.commit().await.expect("added");
+    late.await.expect("answered").refused(409, "conflict");
+}
+
+#[tokio::test]
 async fn what_is_not_shipped_to_an_address_is_not_sold_there() {
     let market = Market::open(5, 1_500).await;
     let owner = market.owner();
@@ -106,4 +131,133 @@ async fn what_is_not_shipped_to_an_address_is_not_sold_there() {
         .ok::<Value>();
     let checkout: Value = buyer.try_checkout(&basket).await.created();
     assert_eq!(checkout["shipping_total"]["minor"], 499);
+}
+
+/// A buyer in a show whose shop caps its shipping, and how they buy there.
+struct Capped {
+    market: Market,
+    profile: String,
+}
+
+impl Capped {
+    /// Five euros a parcel, eight a show.
+    async fn open() -> Self {
+        let market = Market::open(50, 1_500).await;
+        let owner = market.owner();
+        let body = json!({"name": "Parcel", "base_minor": 500, "show_cap_minor": 800});
+        let (profile, made) = profile(&owner, &body).await;
+        let product = format!("/seller/products/{}", market.shop.product);
+        let with = json!({"shipping_profile_id": made["id"]});
+        owner.patch(&product, &with).await.ok::<Value>();
+        Self { market, profile }
+    }
+
+    /// A checkout of one unit in the show.
+    async fn checkout(&self, buyer: &Buyer) -> Checkout {
+        let mut basket = buyer.basket(&[(self.market.shop.variant, 1)], &[]);
+        basket["stream_id"] = json!(self.market.shop.stream);
+        buyer.try_checkout(&basket).await.created()
+    }
+
+    /// A paid order of one unit in the show; what its shipping was.
+    async fn buy(&self, buyer: &Buyer) -> i64 {
+        let checkout = self.checkout(buyer).await;
+        let order: Order = buyer.try_place(checkout.id).await.created();
+        if order.total.minor > 0 {
+            buyer.pay(order.id, "test_success").await;
+        }
+        checkout.shipping_total.minor
+    }
+}
+
+async fn now(buyer: &Buyer, checkout: &Checkout) -> Checkout {
+    buyer
+        .session
+        .get(&format!("/orders/checkout/{}", checkout.id))
+        .await
+        .ok()
+}
+
+#[tokio::test]
+async fn shipping_of_a_show_costs_no_more_than_its_cap() {
+    let show = Capped::open().await;
+    let (buyer, other) = (show.market.buyer().await, show.market.buyer().await);
+    assert_eq!(
+        [show.buy(&buyer).await, show.buy(&buyer).await, show.buy(&buyer).await],
+        [500, 300, 0]
+    );
+    assert_eq!(show.buy(&other).await, 500, "somebody else's");
+    // The same goods outside of the show, and in it to another address.
+    assert_eq!(
+        buyer.checkout(show.market.shop.variant, 1).await.shipping_total.minor,
+        500
+    );
+    let elsewhere = Buyer {
+        address: fixtures::address(&show.market.app.db.pool, buyer.session.id).await,
+        ..buyer.clone()
+    };
+    let text = "update addresses set line1 = 'Other Street 2' where id = $1";
+    assert_eq!(show.market.sql(text, elsewhere.address.0).await, 1);
+    assert_eq!(show.buy(&elsewhere).await, 500);
+    // It is the place that counts, whatever its row.
+    let same = Buyer {
+        address: fixtures::address(&show.market.app.db.pool, buyer.session.id).await,
+        ..buyer.clone()
+    };
+    assert_eq!(show.buy(&same).await, 0);
+    show.market.verified().await;
+}
+
+#[tokio::test]
+async fn of_two_checkouts_at_once_each_is_charged_what_the_other_leaves() {
+    let show = Capped::open().await;
+    let buyer = show.market.buyer().await;
+    let (one, two) = tokio::join!(show.checkout(&buyer), show.checkout(&buyer));
+    assert_eq!(
+        (one.shipping_total.minor, two.shipping_total.minor),
+        (500, 500),
+        "none is paid"
+    );
+    let (placed, refused) = tokio::join!(buyer.try_place(one.id), buyer.try_place(two.id));
+    // Whoever comes first; the other would pass the cap, or be cheap for nothing.
+    let (placed, refused, late) = match placed.status.as_u16() {
+        201 => (placed, refused, two),
+        _ => (refused, placed, one),
+    };
+    let order: Order = placed.created();
+    refused.refused(409, "conflict");
+    buyer.try_place(late.id).await.refused(409, "conflict");
+    assert_eq!(
+        now(&buyer, &late).await.shipping_total.minor,
+        500,
+        "nothing is paid yet"
+    );
+    buyer.pay(order.id, "test_success").await;
+    buyer.try_place(late.id).await.refused(409, "conflict");
+    let repriced = now(&buyer, &late).await;
+    assert_eq!((repriced.shipping_total.minor, repriced.total.minor), (300, 1_800));
+    let order: Order = buyer.try_place(late.id).await.created();
+    buyer.pay(order.id, "test_success").await;
+    let paid = "select sum(shipping_minor)::bigint from orders where paid_at is not null";
+    assert_eq!(show.market.number(paid).await, 800);
+    show.market.verified().await;
+}
+
+#[tokio::test]
+async fn nobody_ships_free_on_account_of_an_order_that_is_called_off() {
+    let show = Capped::open().await;
+    let buyer = show.market.buyer().await;
+    let (one, two) = (show.checkout(&buyer).await, show.checkout(&buyer).await);
+    let order: Order = buyer.try_place(one.id).await.created();
+    buyer.try_place(two.id).await.refused(409, "conflict");
+    let cancel = format!("/orders/{}/cancel", order.id);
+    buyer.session.post(&cancel, &json!({})).await.ok::<Value>();
+    let order: Order = buyer.try_place(two.id).await.created();
+    assert_eq!(order.shipping_total.minor, 500);
+    // A cap that there is room under makes nobody wait.
+    let owner = show.market.owner();
+    let change = json!({"show_cap_minor": 5_000});
+    owner.patch(&show.profile, &change).await.ok::<Value>();
+    let third = show.checkout(&buyer).await;
+    buyer.try_place(third.id).await.created::<Order>();
 }

@@ -166,9 +166,10 @@ pub const CHECKS: &[Invariant] = &[
     },
     Invariant {
         name: "search_columns",
-        proves: "search knows each product's lowest price and whether a unit of it is free",
+        proves: "search knows each product's lowest and highest price and whether a unit of it is free",
         sql: "select p.id::text as subject,
-                     (p.price_from_minor, p.in_stock) is distinct from (min(v.price_minor), bool_or(v.on_hand > v.reserved))
+                     (p.price_from_minor, p.price_to_minor, p.in_stock)
+                     is distinct from (min(v.price_minor), max(v.price_minor), bool_or(v.on_hand > v.reserved))
                      as broken
                 from products p join product_variants v on v.product_id = p.id
                group by p.id",
@@ -179,7 +180,8 @@ pub const CHECKS: &[Invariant] = &[
         sql: "select p.id::text as subject,
                      (p.rating_sum, p.rating_count::bigint)
                      is distinct from (coalesce(sum(r.rating), 0)::bigint, count(r.id)) as broken
-                from products p left join product_reviews r on r.product_id = p.id and r.hidden_at is null
+                from products p
+                left join product_reviews r on r.product_id = p.id and r.hidden_at is null and r.deleted_at is null
                group by p.id",
     },
     Invariant {

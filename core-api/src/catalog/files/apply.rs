@@ -134,7 +134,7 @@ async fn add_variant(
         options: says.placed(),
         price_minor: says.price_minor,
         compare_at_minor: says.compare_at_minor,
-        on_hand: says.on_hand.unwrap_or_default(),
+        on_hand: says.stock.map_or(0, |count| count.units),
     };
     variants::add_in(tx, shop, product, &[new], MovementReason::Import).await?;
     products::changed(tx, product).await
@@ -198,12 +198,12 @@ async fn change_variant(tx: &mut PgConnection, shop: &Shopkeeper, before: &store
     if differs {
         variants::change_in(tx, shop, before.id, &change).await?;
     }
-    let stocked = says.on_hand.filter(|units| *units != before.on_hand);
-    if let Some(on_hand) = stocked {
-        variants::set_stock(tx, shop, before.id, before.on_hand, on_hand).await?;
-    }
-    if differs || stocked.is_some() {
+    let stocked = match says.stock {
+        Some(count) => variants::set_stock(tx, shop, before.id, count).await?,
+        None => false,
+    };
+    if differs || stocked {
         products::changed(tx, before.product).await?;
     }
-    Ok(differs || stocked.is_some())
+    Ok(differs || stocked)
 }

@@ -1,4 +1,5 @@
-//! A shop's catalog as a file, which imported again changes nothing.
+//! A shop's catalog as a file, which imported again changes nothing, whatever is sold
+//! meanwhile.
 
 use std::collections::HashMap;
 
@@ -10,7 +11,7 @@ use shared::money::Money;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::table::{COLUMNS, Column, ON_HAND, decimal, guarded};
+use super::table::{COLUMNS, Column, STOCK_COLUMNS, decimal, guarded};
 use crate::catalog::products::model::SellerVariant;
 use crate::catalog::products::{self, SellerProduct};
 use crate::catalog::{categories, shipping};
@@ -23,6 +24,7 @@ const BATCH: i64 = 100;
 struct Exporting {
     db: PgPool,
     shop: Shopkeeper,
+    columns: Vec<(&'static str, Column)>,
     names: Names,
     cursor: Option<Uuid>,
     begun: bool,
@@ -36,17 +38,21 @@ struct Names {
 }
 
 /// The shop's products, the newest first, a batch at a time: no more than that is held in
-/// memory, whatever the shop has.
+/// memory, whatever the shop has. `stock`: with how many units there are.
 ///
 /// # Errors
 /// When the database fails; also in the stream.
-pub async fn export(db: &PgPool, shop: Shopkeeper) -> Result<impl Stream<Item = Result<Bytes>> + use<>> {
+pub async fn export(db: &PgPool, shop: Shopkeeper, stock: bool) -> Result<impl Stream<Item = Result<Bytes>> + use<>> {
     let conn = &mut *db.acquire().await?;
     let categories = categories::by_slug(conn).await?;
     let profiles = shipping::by_name(conn, shop.seller).await?;
     let state = Exporting {
         db: db.clone(),
         shop,
+        columns: COLUMNS
+            .into_iter()
+            .chain(STOCK_COLUMNS.into_iter().filter(|_| stock))
+            .collect(),
         names: Names {
             categories: categories.into_iter().map(|(slug, id)| (id, slug)).collect(),
             profiles: profiles.into_iter().map(|profile| (profile.id, profile.name)).collect(),
@@ -76,12 +82,12 @@ impl Exporting {
         let mut table = Writer::from_writer(Vec::new());
         if !self.begun {
             self.begun = true;
-            let names = COLUMNS.iter().chain([&ON_HAND]).map(|(name, _)| name);
+            let names = self.columns.iter().map(|(name, _)| name);
             table.write_record(names).map_err(fault)?;
         }
         for product in &list.items {
             for variant in &product.variants {
-                let cells = COLUMNS.iter().chain([&ON_HAND]);
+                let cells = self.columns.iter();
                 let cells = cells.map(|(_, column)| guarded(&self.names.cell(product, variant, *column)));
                 table.write_record(cells).map_err(fault)?;
             }
@@ -113,7 +119,7 @@ impl Names {
             }
             Column::Price => price(variant.price),
             Column::CompareAtPrice => variant.compare_at.map(price).unwrap_or_default(),
-            Column::OnHand => variant.on_hand.to_string(),
+            Column::OnHand | Column::OnHandWas => variant.on_hand.to_string(),
         }
     }
 }

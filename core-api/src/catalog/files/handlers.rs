@@ -11,7 +11,7 @@ use shared::error::{ErrorCode, Refusal};
 use shared::ids::ImportId;
 
 use super::FILE_MAX_BYTES;
-use super::model::{Import, Report, ReportFilter};
+use super::model::{ExportFilter, Import, Report, ReportFilter};
 use crate::catalog::files;
 use crate::http::{Error, Id, IdempotencyKey, List, Page, Result, Shopkeeper, in_time, time_for};
 use crate::idempotency::Answer;
@@ -58,8 +58,9 @@ impl FromRequest for File {
 /// changed and what it leaves blank stays. Columns: `product_key`, `sku` and `price` (such
 /// as `19.99`); `title`, `description`, `category` (slug), `shipping_profile` (name),
 /// `image_url`, `status`; `option1_name`, `option1_value` and so on to 3;
-/// `compare_at_price`; `on_hand`. Leave `on_hand` out to leave stock alone. Prices are in
-/// the shop's currency.
+/// `compare_at_price`; `on_hand`, and `on_hand_was`. Leave `on_hand` out to leave stock alone.
+/// With `on_hand_was`, stock is changed only where the two differ, and only from what it
+/// was: otherwise the line is refused. Prices are in the shop's currency.
 ///
 /// A bad line changes nothing and stops none of the others; the report says what is wrong.
 #[utoipa::path(
@@ -70,6 +71,7 @@ impl FromRequest for File {
     responses(
         (status = 202, description = "Taken; it is applied from now on", body = Import),
         (status = 409, description = "`conflict`: another import of the shop is not done yet"),
+        (status = 429, description = "`rate_limited`: the shop has sent too many files within an hour"),
         (status = 413, description = "`payload_too_large`"),
         (status = 415, description = "`unsupported_media_type`: send text/csv"),
         (status = 422, description = "`invalid_body`: no table of products, or too many lines")
@@ -82,7 +84,7 @@ pub async fn import(
     key: IdempotencyKey,
     file: File,
 ) -> Result<Answer<Import>> {
-    files::receive(&state.db, &shop, key.0, &file.0).await
+    files::receive(&state, &shop, key.0, file.0).await
 }
 
 /// The shop's imports, newest first.
@@ -124,16 +126,22 @@ pub async fn report(
     Ok(web::Json(files::report(&state.db, &shop, id.0, *filter).await?))
 }
 
-/// The shop's products as a file that can be imported again. No cell begins as a
+/// The shop's products as a file that can be imported again, without their stock unless it
+/// is asked for. No cell begins as a
 /// spreadsheet's formula does: such a one has a `'` in front, which an import takes off.
 #[utoipa::path(
     tag = "catalog",
+    params(ExportFilter),
     security(("bearer" = [])),
     responses((status = 200, description = "One line a variant", body = String, content_type = "text/csv"))
 )]
 #[get("/seller/products/export")]
-pub async fn export(state: web::Data<State>, shop: Shopkeeper) -> Result<HttpResponse> {
-    let table = files::export(&state.db, shop).await?;
+pub async fn export(
+    state: web::Data<State>,
+    shop: Shopkeeper,
+    filter: web::Query<ExportFilter>,
+) -> Result<HttpResponse> {
+    let table = files::export(&state.db, shop, filter.stock.unwrap_or_default()).await?;
     let table = table.map_err(|error| {
         // The head is sent: all that is left is to break off, which the client notices.
         tracing::error!(%error, "an export broke off");

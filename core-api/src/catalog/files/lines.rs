@@ -4,7 +4,9 @@
 //! may stand on any of them, and must agree. What is left blank stays as it is.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use actix_web::web::Bytes;
 use csv::{ReaderBuilder, StringRecord};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
@@ -15,8 +17,10 @@ use shared::status::ProductStatus;
 use uuid::Uuid;
 
 use super::table::{Column, Header, LINES_MAX, minor_of};
-use crate::catalog::products::input::{PRICE_MAX, STOCK_MAX, is_key, options_fit};
+use crate::catalog::products::input::{PRICE_MAX, STOCK_MAX, VARIANTS_MAX, is_key, options_fit};
 use crate::catalog::products::model::Options;
+use crate::catalog::products::variants::Count;
+use crate::http::Result as HttpResult;
 use crate::http::rules::{is_picture, prose, shown};
 
 /// A line, and what it says or what is wrong with it.
@@ -35,8 +39,9 @@ pub struct Line {
 pub struct Says {
     /// Which product.
     pub key: String,
-    /// What all lines of the product say of it.
-    pub product: ProductSays,
+    /// What all lines of the product say of it; theirs together, because a description is
+    /// long and lines are many.
+    pub product: Arc<ProductSays>,
     /// The options, in their order.
     pub options: Vec<(String, String)>,
     /// The price, in minor units.
@@ -44,7 +49,7 @@ pub struct Says {
     /// What it cost before, in minor units.
     pub compare_at_minor: Option<i64>,
     /// Units in the shop's hands.
-    pub on_hand: Option<i32>,
+    pub stock: Option<Count>,
 }
 
 impl Says {
@@ -70,6 +75,16 @@ pub struct ProductSays {
     pub image_url: Option<String>,
     /// Its status.
     pub status: Option<ProductStatus>,
+}
+
+/// [`read`] on a thread for what takes long, so that nobody whose request is on this one
+/// waits for a large file.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_aside(file: Bytes, currency: Currency) -> HttpResult<Vec<Line>> {
+    let reading = tokio::task::spawn_blocking(move || read(&file, currency));
+    Ok(reading.await.map_err(anyhow::Error::new)??)
 }
 
 /// Reads a file.
@@ -160,17 +175,20 @@ fn says(header: &Header, record: &StringRecord, currency: Currency) -> Result<Sa
     if compare_at_minor.is_some_and(|minor| minor < price_minor) {
         return Err(wrong("compare_at_price", "must not be less than the price"));
     }
-    let on_hand = cell(Column::OnHand).map(|text| match text.parse() {
-        Ok(units @ 0..=STOCK_MAX) => Ok(units),
-        _ => Err(wrong("on_hand", format_args!("is a whole number up to {STOCK_MAX}"))),
-    });
+    let units = |name: &'static str, column| match cell(column).map(|text| text.parse()) {
+        None => Ok(None),
+        Some(Ok(units @ 0..=STOCK_MAX)) => Ok(Some(units)),
+        Some(_) => Err(wrong(name, format_args!("is a whole number up to {STOCK_MAX}"))),
+    };
+    let was = units("on_hand_was", Column::OnHandWas)?;
+    let stock = units("on_hand", Column::OnHand)?.map(|units| Count { units, was });
     Ok(Says {
         key,
-        product,
+        product: Arc::new(product),
         options: options(header, record)?,
         price_minor,
         compare_at_minor,
-        on_hand: on_hand.transpose()?,
+        stock,
     })
 }
 
@@ -219,25 +237,42 @@ fn each_sku_once(lines: &mut [Line]) {
     }
 }
 
+/// What is known of a product so far.
+#[derive(Default)]
+struct Known {
+    /// The number of its first line.
+    first: i32,
+    lines: usize,
+    says: ProductSays,
+}
+
 /// All good lines of a key say the same of their product: what one of them leaves blank,
-/// another may say, and who says otherwise than the first is refused.
+/// another may say, and who says otherwise than the first is refused. So are lines beyond
+/// what a product may have.
 fn agree(lines: &mut [Line]) {
-    let mut products: HashMap<String, (i32, ProductSays)> = HashMap::new();
+    let mut products: HashMap<String, Known> = HashMap::new();
     for line in lines.iter_mut() {
         let Ok(says) = &line.says else { continue };
-        let (number, known) = products
-            .entry(says.key.clone())
-            .or_insert_with(|| (line.number, ProductSays::default()));
-        if let Err(column) = known.take(&says.product) {
-            line.says = Err(wrong(
-                column,
-                format_args!("another line from {number} on says otherwise"),
-            ));
+        let known = products.entry(says.key.clone()).or_insert_with(|| Known {
+            first: line.number,
+            ..Known::default()
+        });
+        known.lines += 1;
+        if known.lines > VARIANTS_MAX {
+            let detail = format_args!("{VARIANTS_MAX} variants are the most, and lines of one product");
+            line.says = Err(wrong("product_key", detail));
+        } else if let Err(column) = known.says.take(&says.product) {
+            let detail = format_args!("another line from {} on says otherwise", known.first);
+            line.says = Err(wrong(column, detail));
         }
     }
+    let products: HashMap<String, Arc<ProductSays>> = products
+        .into_iter()
+        .map(|(key, known)| (key, Arc::new(known.says)))
+        .collect();
     for line in lines.iter_mut() {
         if let Ok(says) = &mut line.says
-            && let Some((_, known)) = products.get(&says.key)
+            && let Some(known) = products.get(&says.key)
         {
             says.product = known.clone();
         }
@@ -334,6 +369,27 @@ mod tests {
         assert_eq!(titles, [Some("Mug"), Some("Mug"), None, Some("Pan")]);
         assert!(lines[2].says.is_err());
         assert_eq!(lines[3].number, 5);
+    }
+
+    #[test]
+    fn a_description_is_kept_once_however_many_lines_its_product_has() {
+        let mut file = format!("product_key,description,sku,price\nMUG,{},S-0,1\n", "x".repeat(10_000));
+        for i in 1..=VARIANTS_MAX {
+            file.push_str(&format!("MUG,,S-{i},1\n"));
+        }
+        let lines = lines(&file);
+        let (last, fit) = lines.split_last().expect("lines");
+        let says: Vec<_> = fit
+            .iter()
+            .map(|line| &line.says.as_ref().expect("good").product)
+            .collect();
+        assert_eq!(
+            (says.len(), says[0].description.as_ref().map(String::len)),
+            (VARIANTS_MAX, Some(10_000))
+        );
+        assert!(says.iter().all(|product| Arc::ptr_eq(product, says[0])));
+        let beyond = last.says.as_ref().expect_err("more lines than a product has variants");
+        assert_eq!(beyond.field.as_deref(), Some("product_key"));
     }
 
     #[test]

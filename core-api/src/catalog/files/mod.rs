@@ -14,6 +14,7 @@ mod store;
 mod table;
 mod work;
 
+use actix_web::web::Bytes;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use shared::error::{ErrorCode, Refusal};
@@ -27,23 +28,33 @@ use model::{Import, Report, ReportFilter};
 
 use crate::http::{List, Page, Result, Shopkeeper};
 use crate::idempotency::{self, Answer};
+use crate::state::State;
 
 /// A file at most, in bytes.
 pub const FILE_MAX_BYTES: usize = 8 << 20;
 
-/// Takes a file to be imported.
+/// Takes a file to be imported. What costs more than the file itself comes after what refuses
+/// it: too many of a shop, or another that is not done. So a shop has one file read at a time.
 ///
 /// # Errors
-/// `InvalidBody` for what is no table of products, `Conflict` while another import of the
-/// shop is not done, and those of [`idempotency::once`].
-pub(crate) async fn receive(db: &PgPool, shop: &Shopkeeper, key: RequestId, file: &[u8]) -> Result<Answer<Import>> {
-    // Read here only to refuse at once what is no table; the job reads it again.
-    let total = lines::read(file, shop.currency)?.len();
-    let total = i32::try_from(total).map_err(anyhow::Error::new)?;
-    let fingerprint = json!(Sha256::digest(file).as_slice());
-    idempotency::once(db, shop.user, key, "products.import", &fingerprint, 202, async |tx| {
-        let inserted = store::insert(tx, ImportId::new(), shop, file, total).await?;
-        inserted.ok_or_else(|| Refusal::new(ErrorCode::Conflict, "Another import of the shop is not done yet").into())
+/// `RateLimited`, `InvalidBody` for what is no table of products, `Conflict` while another
+/// import of the shop is not done, and those of [`idempotency::once`].
+pub(crate) async fn receive(state: &State, shop: &Shopkeeper, key: RequestId, file: Bytes) -> Result<Answer<Import>> {
+    state.rates.imports.check(&shop.seller)?;
+    let busy = || Refusal::new(ErrorCode::Conflict, "Another import of the shop is not done yet");
+    let hashed = file.clone();
+    let digest = tokio::task::spawn_blocking(move || Sha256::digest(&hashed)).await;
+    let fingerprint = json!(digest.map_err(anyhow::Error::new)?.as_slice());
+    let operation = "products.import";
+    idempotency::once(&state.db, shop.user, key, operation, &fingerprint, 202, async |tx| {
+        if !store::reserve(tx, shop.seller).await? {
+            return Err(busy().into());
+        }
+        // Read here only to refuse at once what is no table; the job reads it again.
+        let total = lines::read_aside(file.clone(), shop.currency).await?.len();
+        let total = i32::try_from(total).map_err(anyhow::Error::new)?;
+        let inserted = store::insert(tx, ImportId::new(), shop, &file, total).await?;
+        inserted.ok_or_else(|| busy().into())
     })
     .await
 }

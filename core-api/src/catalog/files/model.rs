@@ -88,6 +88,15 @@ pub struct ReportLine {
     pub detail: Option<String>,
 }
 
+/// What an export has.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ExportFilter {
+    /// With how many units there are: `on_hand` to be changed, and `on_hand_was` to be left as
+    /// it is, so that an import changes stock only where it has not changed meanwhile.
+    pub stock: Option<bool>,
+}
+
 /// A page of a report.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Report {

@@ -11,6 +11,18 @@ use super::model::{Import, ImportStatus, Outcome, ReportLine};
 use crate::catalog::products::model::Options;
 use crate::http::{Page, Shopkeeper};
 
+/// Whether the shop may send a file now: no other of its is being taken, or waits to be
+/// applied. Until the transaction ends, no other is taken.
+pub(super) async fn reserve(tx: &mut PgConnection, seller: SellerId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock(hashtextextended('product_imports ' || $1::uuid::text, 0))
+                  and not exists (select from product_imports where seller_id = $1 and status <> 'done') as "free!""#,
+        seller.0
+    )
+    .fetch_one(tx)
+    .await
+}
+
 /// Takes a file; `None`: another one of the shop is not done.
 pub(super) async fn insert(
     tx: &mut PgConnection,
@@ -175,7 +187,6 @@ pub(super) struct Named {
     pub options: Json<Options>,
     pub price_minor: i64,
     pub compare_at_minor: Option<i64>,
-    pub on_hand: i32,
 }
 
 pub(super) async fn variant_of_sku(
@@ -186,7 +197,7 @@ pub(super) async fn variant_of_sku(
     sqlx::query_as!(
         Named,
         r#"select id as "id: VariantId", product_id as "product: ProductId", options as "options: Json<Options>",
-                  price_minor, compare_at_minor, on_hand
+                  price_minor, compare_at_minor
              from product_variants where seller_id = $1 and sku = $2"#,
         seller.0,
         sku

@@ -40,6 +40,8 @@ pub enum Column {
     CompareAtPrice,
     /// Units in the shop's hands.
     OnHand,
+    /// Units that were there when the line was written: with others, stock is left alone.
+    OnHandWas,
 }
 
 /// Every column, in the order in which they are written.
@@ -61,8 +63,9 @@ pub const COLUMNS: [(&str, Column); 16] = [
     ("price", Column::Price),
     ("compare_at_price", Column::CompareAtPrice),
 ];
-/// The last column, which may be left out to leave stock alone.
-pub const ON_HAND: (&str, Column) = ("on_hand", Column::OnHand);
+/// Columns of stock, which is written only when it is asked for: a file that says how much
+/// there was would undo what is sold until it comes back.
+pub const STOCK_COLUMNS: [(&str, Column); 2] = [("on_hand", Column::OnHand), ("on_hand_was", Column::OnHandWas)];
 
 /// Where a file has its columns.
 #[derive(Clone, Debug)]
@@ -78,7 +81,7 @@ impl Header {
         let mut places = Vec::with_capacity(record.len());
         for name in record {
             let name = name.trim().to_ascii_lowercase();
-            let known = COLUMNS.iter().chain([&ON_HAND]).find(|(known, _)| *known == name);
+            let known = COLUMNS.iter().chain(&STOCK_COLUMNS).find(|(known, _)| *known == name);
             let Some((_, column)) = known else {
                 let name: String = name.chars().take(40).collect();
                 return Err(refused(format!("there is no column {name:?}")));

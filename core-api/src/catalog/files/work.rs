@@ -2,6 +2,7 @@
 //! locked meanwhile, so that of several processes one works on it at a time, and each goes
 //! on from the place that is committed.
 
+use actix_web::web::Bytes;
 use shared::bus::SharedBus;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::ImportId;
@@ -27,7 +28,7 @@ pub const BATCH_LINES: usize = 50;
 pub async fn import_some(db: &PgPool, bus: &SharedBus, batches: u32) -> Result<u64> {
     let (mut done, mut left, mut last) = (0, batches, None);
     while left > 0 {
-        let Some(import) = store::next(&mut *db.acquire().await?, last).await? else {
+        let Some(mut import) = store::next(&mut *db.acquire().await?, last).await? else {
             break;
         };
         last = Some(import.id);
@@ -36,7 +37,8 @@ pub async fn import_some(db: &PgPool, bus: &SharedBus, batches: u32) -> Result<u
             seller: import.seller,
             currency: store::currency(&import.currency)?,
         };
-        match some_of(db, bus, &shop, &import, &mut left).await {
+        let file = Bytes::from(import.file.take().unwrap_or_default());
+        match some_of(db, bus, &shop, import.id, file, &mut left).await {
             Ok(lines) => done += lines,
             // It is tried again; others do not wait behind it.
             Err(error) => tracing::error!(import = %import.id, ?error, "an import does not go on"),
@@ -50,15 +52,16 @@ async fn some_of(
     db: &PgPool,
     bus: &SharedBus,
     shop: &Shopkeeper,
-    import: &store::Waiting,
+    import: ImportId,
+    file: Bytes,
     left: &mut u32,
 ) -> Result<u64> {
     // It was a table when it was taken.
-    let lines = lines::read(import.file.as_deref().unwrap_or_default(), shop.currency)?;
+    let lines = lines::read_aside(file, shop.currency).await?;
     let mut done = 0;
     while *left > 0 {
         *left -= 1;
-        let batch = batch(db, shop, import.id, &lines).await?;
+        let batch = batch(db, shop, import, &lines).await?;
         if batch == 0 {
             break;
         }

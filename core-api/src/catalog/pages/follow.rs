@@ -1,8 +1,7 @@
 //! Hearing of changes: `product_changes`, which triggers write, is read on a hint and
-//! twice a second, from the oldest transaction that was under way at the last reading on.
+//! twice a second: what was committed since the last reading, each change once.
 //! A lost hint costs half a second. While it cannot be read, no page is kept.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,35 +91,26 @@ async fn wait(bus: &SharedBus, hints: &mut Option<Subscription>) {
 
 /// Where the reading stands.
 struct Place {
-    /// The oldest transaction that was under way at the last reading: all before it is read.
-    horizon: String,
-    /// Rows from there on that are read already.
-    seen: HashSet<i64>,
+    /// What was committed at the last reading: all of it is read.
+    snapshot: String,
 }
 
 impl Place {
     async fn now(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            horizon: store::horizon(conn).await?,
-            seen: HashSet::new(),
-        })
+        let snapshot = store::snapshot(conn).await?;
+        Ok(Self { snapshot })
     }
 
     async fn read(&mut self, conn: &mut PgConnection, cache: &Cache) -> Result<(), sqlx::Error> {
-        let changes = store::changes_from(conn, &self.horizon, MOST).await?;
+        let changes = store::changes_since(conn, &self.snapshot, MOST).await?;
+        self.snapshot = changes.snapshot;
         if i64::try_from(changes.rows.len()).is_ok_and(|rows| rows >= MOST) {
-            // The place first: what commits after it is heard of, and what was committed
-            // before it is seen by every reading from the forgetting on.
-            *self = Self::now(conn).await?;
+            // What commits after the snapshot is heard of, and what was committed before it is
+            // seen by every reading of a page from now on.
             cache.follow(true);
             return Ok(());
         }
-        let mut seen = HashSet::with_capacity(changes.rows.len());
         for change in changes.rows {
-            seen.insert(change.id);
-            if self.seen.contains(&change.id) {
-                continue;
-            }
             if let Some(product) = change.product_id {
                 cache.forget(product);
             }
@@ -128,8 +118,6 @@ impl Place {
                 cache.forget_shop(seller);
             }
         }
-        self.seen = seen;
-        self.horizon = changes.horizon;
         Ok(())
     }
 }

@@ -5,50 +5,52 @@ use sqlx::PgConnection;
 
 /// A change that was read.
 pub(super) struct Change {
-    pub id: i64,
     pub product_id: Option<ProductId>,
     pub seller_id: Option<SellerId>,
 }
 
-/// Changes, and from where the next reading goes on.
+/// Changes, and the snapshot that they were read in.
 pub(super) struct Changes {
-    pub horizon: String,
+    pub snapshot: String,
     pub rows: Vec<Change>,
 }
 
-/// The oldest transaction under way.
-pub(super) async fn horizon(conn: &mut PgConnection) -> Result<String, sqlx::Error> {
-    sqlx::query_scalar!(r#"select pg_snapshot_xmin(pg_current_snapshot())::text as "horizon!""#)
+/// What is committed now.
+pub(super) async fn snapshot(conn: &mut PgConnection) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar!(r#"select pg_current_snapshot()::text as "snapshot!""#)
         .fetch_one(conn)
         .await
 }
 
-/// Changes of transactions from `horizon` on, in one snapshot with the next horizon: what
-/// is not in it yet is of a transaction from there on.
-pub(super) async fn changes_from(conn: &mut PgConnection, horizon: &str, limit: i64) -> Result<Changes, sqlx::Error> {
+/// Changes that were committed since a snapshot, `most` at most: of transactions that it
+/// saw under way, and of those that had not begun. What it saw is not looked at again,
+/// however long another transaction stays open.
+pub(super) async fn changes_since(conn: &mut PgConnection, snapshot: &str, most: i64) -> Result<Changes, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select pg_snapshot_xmin(pg_current_snapshot())::text as "horizon!", c.id as "id?",
-                  c.product_id as "product_id?: ProductId", c.seller_id as "seller_id?: SellerId"
+        r#"select pg_current_snapshot()::text as "snapshot!", c.product_id as "product_id?: ProductId",
+                  c.seller_id as "seller_id?: SellerId"
              from (select 1) one
              left join lateral (
-                select * from product_changes where xid >= $1::text::xid8 order by xid, id limit $2) c on true"#,
-        horizon,
-        limit
+                (select product_id, seller_id from product_changes
+                  where xid >= pg_snapshot_xmax($1::text::pg_snapshot) limit $2)
+                union all
+                (select c.product_id, c.seller_id
+                   from pg_snapshot_xip($1::text::pg_snapshot) x join product_changes c on c.xid = x limit $2)
+             ) c on true"#,
+        snapshot,
+        most
     )
     .fetch_all(conn)
     .await?;
     let next = rows
         .first()
-        .map_or_else(|| horizon.to_owned(), |row| row.horizon.clone());
-    let changes = rows.into_iter().filter_map(|row| {
-        Some(Change {
-            id: row.id?,
-            product_id: row.product_id,
-            seller_id: row.seller_id,
-        })
+        .map_or_else(|| snapshot.to_owned(), |row| row.snapshot.clone());
+    let changes = rows.into_iter().map(|row| Change {
+        product_id: row.product_id,
+        seller_id: row.seller_id,
     });
     Ok(Changes {
-        horizon: next,
+        snapshot: next,
         rows: changes.collect(),
     })
 }

@@ -165,22 +165,43 @@ pub(crate) async fn adjust_stock(
     Ok(answer)
 }
 
-/// Makes a variant's units so many, in a transaction of the caller's who has it locked.
+/// How many units of a variant there shall be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Count {
+    /// So many.
+    pub units: i32,
+    /// How many there were for whoever decided it; `None`: that is no matter.
+    pub was: Option<i32>,
+}
+
+/// Makes a variant's units so many, in a transaction of the caller's; whether that changed
+/// anything.
 ///
 /// # Errors
-/// `InsufficientStock` when more are promised.
-pub(crate) async fn set_stock(
-    tx: &mut PgConnection,
-    shop: &Shopkeeper,
-    id: VariantId,
-    from: i32,
-    to: i32,
-) -> Result<()> {
-    if !store::adjust_to(tx, id, to).await? {
+/// `NotFound`, `Conflict` when there are not so many as there were, `InsufficientStock`
+/// when more are promised.
+pub(crate) async fn set_stock(tx: &mut PgConnection, shop: &Shopkeeper, id: VariantId, count: Count) -> Result<bool> {
+    if count.was == Some(count.units) {
+        return Ok(false);
+    }
+    // Sales change it at any time: what is compared, and what the movement says, is read
+    // under the lock.
+    let stock = store::lock_stock(tx, shop.seller, id).await?;
+    let store::Stock { on_hand, reserved } = stock.ok_or(ErrorCode::NotFound)?;
+    if count.units == on_hand {
+        return Ok(false);
+    }
+    if let Some(was) = count.was.filter(|was| *was != on_hand) {
+        let detail = format!("There are {on_hand} units now, and no longer {was}");
+        return Err(Refusal::new(ErrorCode::Conflict, detail).at("on_hand").into());
+    }
+    if count.units < reserved {
         let detail = "More are promised to flash sales, checkouts and orders";
         return Err(Refusal::new(ErrorCode::InsufficientStock, detail).at("on_hand").into());
     }
-    Ok(store::insert_movement(tx, id, to - from, MovementReason::Import, "", shop.user).await?)
+    store::put_stock(tx, id, count.units).await?;
+    store::insert_movement(tx, id, count.units - on_hand, MovementReason::Import, "", shop.user).await?;
+    Ok(true)
 }
 
 async fn refused_adjustment(tx: &mut PgConnection, seller: SellerId, id: VariantId) -> Result<Error> {

@@ -20,6 +20,8 @@ pub async fn list(state: web::Data<State>, id: Id<ProductId>, page: Page) -> Res
 }
 
 /// Reviews what one has bought, once it has arrived: one review for each line of an order.
+/// Who has deleted it may write it anew; it is then as hidden as it was, and keeps the
+/// shop's answer.
 #[utoipa::path(
     tag = "catalog",
     request_body = NewReview,

@@ -58,7 +58,8 @@ pub(crate) async fn list_all(db: &PgPool, filter: AdminFilter, page: &Page) -> R
     Ok(List::of(rows, page, |row| row.review.id.0))
 }
 
-/// Writes a review of what has arrived.
+/// Writes a review of what has arrived. Where the author has deleted one of the same line,
+/// it is that one written anew: as hidden as it was, and with the shop's answer.
 ///
 /// # Errors
 /// `NotFound` where the caller has bought no such thing, `OwnShop`, `WrongState` before it
@@ -78,14 +79,10 @@ pub(crate) async fn write(state: &State, author: UserId, product: ProductId, new
             .at("order_item_id")
             .into());
     }
-    let id = ReviewId::new();
-    if !store::insert(&mut tx, id, author, product, &bought, &new).await? {
-        return Err(
-            Refusal::new(ErrorCode::Conflict, "This line of the order has a review already")
-                .at("order_item_id")
-                .into(),
-        );
-    }
+    let written = store::insert(&mut tx, ReviewId::new(), author, product, &bought, &new).await?;
+    let id = written.ok_or_else(|| {
+        Refusal::new(ErrorCode::Conflict, "This line of the order has a review already").at("order_item_id")
+    })?;
     let review = store::get(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
     tx.commit().await?;
     products::tell(state, product).await;
@@ -108,7 +105,7 @@ pub(crate) async fn change(state: &State, author: UserId, id: ReviewId, change: 
     Ok(review)
 }
 
-/// Deletes one's own review. The line of the order may have another one then.
+/// Deletes one's own review. The line of the order may have it written anew.
 ///
 /// # Errors
 /// `NotFound`.

@@ -41,26 +41,34 @@ impl Row {
     }
 }
 
+/// Reviews that their authors have not taken back, as [`Row`]s; the text says which of them.
+macro_rules! reviews {
+    ($which:literal, $($value:expr),+) => {
+        sqlx::query_as!(
+            Row,
+            r#"select r.id as "id: ReviewId", r.product_id as "product_id: ProductId", f.display_name as author,
+                      r.rating, r.body, r.answer, r.answered_at, r.created_at, r.updated_at,
+                      r.order_item_id as "order_item_id: OrderItemId", r.hidden_at is not null as "hidden!"
+                 from product_reviews r join profiles f on f.user_id = r.user_id
+                where r.deleted_at is null and "# + $which,
+            $($value),+
+        )
+    };
+}
+
 /// Those that everybody may see.
 pub(super) async fn of_product(
     conn: &mut PgConnection,
     product: ProductId,
     page: &Page,
 ) -> Result<Vec<WholeReview>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select r.id as "id: ReviewId", r.product_id as "product_id: ProductId", f.display_name as author, r.rating,
-                  r.body, r.answer, r.answered_at, r.created_at, r.updated_at,
-                  r.order_item_id as "order_item_id: OrderItemId", r.hidden_at is not null as "hidden!"
-             from product_reviews r join profiles f on f.user_id = r.user_id
-            where r.product_id = $1 and r.hidden_at is null and ($2::uuid is null or r.id < $2) order by r.id desc limit $3"#,
+    let rows = reviews!(
+        "r.product_id = $1 and r.hidden_at is null and ($2::uuid is null or r.id < $2) order by r.id desc limit $3",
         product.0,
         page.cursor,
         page.rows()
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(Row::whole).collect())
+    );
+    Ok(rows.fetch_all(conn).await?.into_iter().map(Row::whole).collect())
 }
 
 pub(super) async fn of_author(
@@ -68,20 +76,13 @@ pub(super) async fn of_author(
     author: UserId,
     page: &Page,
 ) -> Result<Vec<WholeReview>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select r.id as "id: ReviewId", r.product_id as "product_id: ProductId", f.display_name as author, r.rating,
-                  r.body, r.answer, r.answered_at, r.created_at, r.updated_at,
-                  r.order_item_id as "order_item_id: OrderItemId", r.hidden_at is not null as "hidden!"
-             from product_reviews r join profiles f on f.user_id = r.user_id
-            where r.user_id = $1 and ($2::uuid is null or r.id < $2) order by r.id desc limit $3"#,
+    let rows = reviews!(
+        "r.user_id = $1 and ($2::uuid is null or r.id < $2) order by r.id desc limit $3",
         author.0,
         page.cursor,
         page.rows()
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(Row::whole).collect())
+    );
+    Ok(rows.fetch_all(conn).await?.into_iter().map(Row::whole).collect())
 }
 
 pub(super) async fn of_shop(
@@ -89,20 +90,13 @@ pub(super) async fn of_shop(
     seller: SellerId,
     page: &Page,
 ) -> Result<Vec<WholeReview>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select r.id as "id: ReviewId", r.product_id as "product_id: ProductId", f.display_name as author, r.rating,
-                  r.body, r.answer, r.answered_at, r.created_at, r.updated_at,
-                  r.order_item_id as "order_item_id: OrderItemId", r.hidden_at is not null as "hidden!"
-             from product_reviews r join profiles f on f.user_id = r.user_id
-            where r.seller_id = $1 and ($2::uuid is null or r.id < $2) order by r.id desc limit $3"#,
+    let rows = reviews!(
+        "r.seller_id = $1 and ($2::uuid is null or r.id < $2) order by r.id desc limit $3",
         seller.0,
         page.cursor,
         page.rows()
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(Row::whole).collect())
+    );
+    Ok(rows.fetch_all(conn).await?.into_iter().map(Row::whole).collect())
 }
 
 pub(super) async fn all(
@@ -110,34 +104,18 @@ pub(super) async fn all(
     hidden: Option<bool>,
     page: &Page,
 ) -> Result<Vec<WholeReview>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select r.id as "id: ReviewId", r.product_id as "product_id: ProductId", f.display_name as author, r.rating,
-                  r.body, r.answer, r.answered_at, r.created_at, r.updated_at,
-                  r.order_item_id as "order_item_id: OrderItemId", r.hidden_at is not null as "hidden!"
-             from product_reviews r join profiles f on f.user_id = r.user_id
-            where ($1::boolean is null or $1 = (r.hidden_at is not null)) and ($2::uuid is null or r.id < $2) order by r.id desc limit $3"#,
+    let rows = reviews!(
+        "($1::boolean is null or $1 = (r.hidden_at is not null)) and ($2::uuid is null or r.id < $2)
+          order by r.id desc limit $3",
         hidden,
         page.cursor,
         page.rows()
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(Row::whole).collect())
+    );
+    Ok(rows.fetch_all(conn).await?.into_iter().map(Row::whole).collect())
 }
 
 pub(super) async fn get(conn: &mut PgConnection, id: ReviewId) -> Result<Option<WholeReview>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"select r.id as "id: ReviewId", r.product_id as "product_id: ProductId", f.display_name as author, r.rating,
-                  r.body, r.answer, r.answered_at, r.created_at, r.updated_at,
-                  r.order_item_id as "order_item_id: OrderItemId", r.hidden_at is not null as "hidden!"
-             from product_reviews r join profiles f on f.user_id = r.user_id
-            where r.id = $1"#,
-        id.0
-    )
-    .fetch_optional(conn)
-    .await?;
+    let row = reviews!("r.id = $1", id.0).fetch_optional(conn).await?;
     Ok(row.map(Row::whole))
 }
 
@@ -171,7 +149,8 @@ pub(super) async fn bought(
     .await
 }
 
-/// Adds a review; false: the line has one.
+/// Adds a review; `None`: the line has one. Where one was taken back, it is written anew and
+/// stays what others have made of it: hidden, answered.
 pub(super) async fn insert(
     tx: &mut PgConnection,
     id: ReviewId,
@@ -179,10 +158,14 @@ pub(super) async fn insert(
     product: ProductId,
     bought: &Bought,
     new: &NewReview,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!(
-        "insert into product_reviews (id, product_id, seller_id, order_item_id, user_id, rating, body)
-         values ($1, $2, $3, $4, $5, $6, $7) on conflict (order_item_id) do nothing",
+) -> Result<Option<ReviewId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"insert into product_reviews as r (id, product_id, seller_id, order_item_id, user_id, rating, body)
+           values ($1, $2, $3, $4, $5, $6, $7)
+           on conflict (order_item_id) do update
+              set rating = excluded.rating, body = excluded.body, deleted_at = null, updated_at = now()
+            where r.deleted_at is not null
+           returning id as "id: ReviewId""#,
         id.0,
         product.0,
         bought.seller.0,
@@ -191,9 +174,8 @@ pub(super) async fn insert(
         new.rating,
         new.body.trim()
     )
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .fetch_optional(tx)
+    .await
 }
 
 pub(super) async fn update(
@@ -204,7 +186,7 @@ pub(super) async fn update(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update product_reviews set rating = coalesce($3, rating), body = coalesce($4, body), updated_at = now()
-          where id = $1 and user_id = $2",
+          where id = $1 and user_id = $2 and deleted_at is null",
         id.0,
         author.0,
         change.rating,
@@ -215,14 +197,15 @@ pub(super) async fn update(
     Ok(done.rows_affected() == 1)
 }
 
-/// Deletes an author's review; of which product it was.
+/// Takes an author's review back, and its text is gone; of which product it was.
 pub(super) async fn delete(
     conn: &mut PgConnection,
     id: ReviewId,
     author: UserId,
 ) -> Result<Option<ProductId>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"delete from product_reviews where id = $1 and user_id = $2 returning product_id as "product_id: ProductId""#,
+        r#"update product_reviews set deleted_at = now(), body = ''
+            where id = $1 and user_id = $2 and deleted_at is null returning product_id as "product_id: ProductId""#,
         id.0,
         author.0
     )
@@ -239,7 +222,7 @@ pub(super) async fn answer(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update product_reviews set answer = $3, answered_at = case when $3 = '' then null else now() end
-          where id = $1 and seller_id = $2",
+          where id = $1 and seller_id = $2 and deleted_at is null",
         id.0,
         seller.0,
         text
@@ -253,7 +236,7 @@ pub(super) async fn answer(
 pub(super) async fn hide(tx: &mut PgConnection, id: ReviewId, hidden: bool) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "update product_reviews set hidden_at = case when $2 then now() end
-          where id = $1 and (hidden_at is not null) <> $2",
+          where id = $1 and deleted_at is null and (hidden_at is not null) <> $2",
         id.0,
         hidden
     )

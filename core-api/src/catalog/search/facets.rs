@@ -1,35 +1,33 @@
 //! How what was found divides: by category, shop, price and stock. Pure.
 
-use std::collections::BTreeMap;
-use std::hash::Hash;
-
 use serde::{Deserialize, Serialize};
 use shared::ids::{CategoryId, SellerId};
-use shared::money::Money;
+use shared::money::{Currency, Money};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use super::model::Candidate;
 use crate::sellers::SellerRef;
 
+/// Products counted at most: what more would cost is felt by who waits.
+pub(super) const COUNTED_MAX: i64 = 3_000;
 /// Categories told of at most, the fullest first.
-const CATEGORIES_MAX: usize = 50;
+pub(super) const CATEGORIES_MAX: i64 = 50;
 /// Shops told of at most, the fullest first.
-const SELLERS_MAX: usize = 20;
-/// Price ranges of one currency.
-const RANGES: usize = 5;
+pub(super) const SELLERS_MAX: i64 = 20;
 
 /// How what was found divides.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Facets {
-    /// How many products were counted: the newest that were found.
-    pub counted: usize,
+    /// How many products were counted: all that were found, 3,000 at most.
+    pub counted: i64,
     /// Whether those are all; otherwise there are more, and the counts show proportions.
     pub complete: bool,
     /// With a unit free to buy.
-    pub in_stock: usize,
+    pub in_stock: i64,
     /// Without.
-    pub out_of_stock: usize,
-    /// By category, the fullest first. What stands below one is not counted in it.
+    pub out_of_stock: i64,
+    /// By category, each with what stands below it, the fullest first, at most 50; and how
+    /// many are in none.
     pub categories: Vec<CategoryCount>,
     /// By shop, the fullest first.
     pub sellers: Vec<SellerCount>,
@@ -43,7 +41,7 @@ pub struct CategoryCount {
     /// Which; null: in none.
     pub category_id: Option<CategoryId>,
     /// How many.
-    pub count: usize,
+    pub count: i64,
 }
 
 /// Products of one shop.
@@ -52,7 +50,7 @@ pub struct SellerCount {
     /// Whose.
     pub seller: SellerRef,
     /// How many.
-    pub count: usize,
+    pub count: i64,
 }
 
 /// Products between two prices, both included.
@@ -63,116 +61,118 @@ pub struct PriceRange {
     /// The highest.
     pub to: Money,
     /// How many.
-    pub count: usize,
+    pub count: i64,
 }
 
-/// Counts what was found; `complete` says whether that is all there is.
-pub(super) fn count(found: &[Candidate], complete: bool) -> Facets {
-    let in_stock = found.iter().filter(|product| product.in_stock).count();
-    let names: BTreeMap<SellerId, &str> = found.iter().map(|p| (p.seller_id, p.shop_name.as_str())).collect();
-    let categories = fullest(found.iter().map(|p| p.category_id), CATEGORIES_MAX);
-    let sellers = fullest(found.iter().map(|p| p.seller_id), SELLERS_MAX);
-    Facets {
-        counted: found.len(),
-        complete,
-        in_stock,
-        out_of_stock: found.len() - in_stock,
-        categories: categories
-            .into_iter()
-            .map(|(category_id, count)| CategoryCount { category_id, count })
-            .collect(),
-        sellers: sellers
-            .into_iter()
-            .map(|(id, count)| SellerCount {
+/// One line of a count. `low` and `high` are the lowest and the highest price of a range;
+/// of everything, `low` is how many are in stock.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    /// `all`, `uncategorised`, `category`, `seller` or `price`.
+    pub kind: String,
+    pub id: Option<Uuid>,
+    /// The shop's name, or the currency.
+    pub name: String,
+    pub count: i64,
+    pub low: i64,
+    pub high: i64,
+}
+
+/// Puts a count together, in the order of its lines.
+pub(super) fn of(tallies: Vec<Tally>) -> Facets {
+    let mut facets = Facets {
+        complete: true,
+        ..Facets::default()
+    };
+    for Tally {
+        kind,
+        id,
+        name,
+        count,
+        low,
+        high,
+    } in tallies
+    {
+        match (kind.as_str(), id) {
+            ("all", _) => {
+                facets.counted = count.min(COUNTED_MAX);
+                facets.complete = count <= COUNTED_MAX;
+                facets.in_stock = low.min(facets.counted);
+                facets.out_of_stock = facets.counted - facets.in_stock;
+            }
+            ("seller", Some(id)) => facets.sellers.push(SellerCount {
                 seller: SellerRef {
-                    id,
-                    shop_name: names.get(&id).copied().unwrap_or_default().to_owned(),
+                    id: SellerId(id),
+                    shop_name: name,
                 },
                 count,
-            })
-            .collect(),
-        prices: ranges(found),
-    }
-}
-
-/// The most frequent, ties in their own order.
-fn fullest<K: Copy + Ord + Hash>(keys: impl Iterator<Item = K>, most: usize) -> Vec<(K, usize)> {
-    let mut counts: BTreeMap<K, usize> = BTreeMap::new();
-    for key in keys {
-        *counts.entry(key).or_default() += 1;
-    }
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-    counts.truncate(most);
-    counts
-}
-
-/// Ranges that do not overlap: equal prices are in one range.
-fn ranges(found: &[Candidate]) -> Vec<PriceRange> {
-    let mut by_currency: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-    for product in found {
-        let prices = by_currency.entry(product.currency.as_str()).or_default();
-        prices.push(product.price_from_minor);
-    }
-    let mut ranges = Vec::new();
-    for (code, mut prices) in by_currency {
-        // What is stored was parsed when it was written.
-        let Ok(currency) = shared::money::Currency::parse(code) else {
-            continue;
-        };
-        prices.sort_unstable();
-        let full = prices.len().div_ceil(RANGES);
-        let mut rest = prices.as_slice();
-        while let [from, ..] = *rest {
-            let last = rest[full.min(rest.len()) - 1];
-            let count = rest.partition_point(|price| *price <= last);
-            ranges.push(PriceRange {
-                from: Money::new(from, currency),
-                to: Money::new(last, currency),
+            }),
+            ("price", _) => {
+                // What is stored was parsed when it was written.
+                if let Ok(currency) = Currency::parse(&name) {
+                    facets.prices.push(PriceRange {
+                        from: Money::new(low, currency),
+                        to: Money::new(high, currency),
+                        count,
+                    });
+                }
+            }
+            (_, id) => facets.categories.push(CategoryCount {
+                category_id: id.map(CategoryId),
                 count,
-            });
-            rest = &rest[count..];
+            }),
         }
     }
-    ranges
+    facets
+        .categories
+        .sort_by_key(|category| std::cmp::Reverse(category.count));
+    facets
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::search::model::tests::candidate;
 
-    #[test]
-    fn every_product_is_counted_once_in_each_facet() {
-        let mut found: Vec<Candidate> = (0..23).map(|i| candidate(0, 100 * (i % 7))).collect();
-        found[0].in_stock = false;
-        found[1].currency = "USD".to_owned();
-        found[2].category_id = Some(CategoryId::new());
-        let facets = count(&found, true);
-        assert_eq!((facets.counted, facets.in_stock, facets.out_of_stock), (23, 22, 1));
-        assert_eq!(facets.categories.iter().map(|c| c.count).collect::<Vec<_>>(), [22, 1]);
-        assert_eq!(facets.sellers.iter().map(|s| s.count).sum::<usize>(), 23);
-        assert_eq!(facets.prices.iter().map(|r| r.count).sum::<usize>(), 23);
-        let euros: Vec<_> = facets
-            .prices
-            .iter()
-            .filter(|r| r.from.currency.code() == "EUR")
-            .collect();
-        assert!(euros.len() <= RANGES && euros.windows(2).all(|w| w[0].to.minor < w[1].from.minor));
+    fn tally(kind: &str, id: Option<Uuid>, name: &str, count: i64, low: i64, high: i64) -> Tally {
+        Tally {
+            kind: kind.to_owned(),
+            id,
+            name: name.to_owned(),
+            count,
+            low,
+            high,
+        }
     }
 
     #[test]
-    fn equal_prices_are_one_range() {
-        let found: Vec<Candidate> = (0..10).map(|_| candidate(0, 500)).collect();
-        let facets = count(&found, false);
-        assert_eq!(facets.prices.len(), 1);
-        assert!(!facets.complete);
+    fn a_count_says_whether_it_is_whole() {
+        let counted = |count| {
+            let facets = of(vec![tally("all", None, "", count, count - 1, 0)]);
+            (facets.counted, facets.complete, facets.in_stock + facets.out_of_stock)
+        };
+        assert_eq!(counted(3), (3, true, 3));
+        assert_eq!(counted(COUNTED_MAX), (COUNTED_MAX, true, COUNTED_MAX));
+        assert_eq!(counted(COUNTED_MAX + 1), (COUNTED_MAX, false, COUNTED_MAX));
+    }
+
+    #[test]
+    fn what_is_in_no_category_stands_among_them_by_its_number() {
+        let (id, shop) = (Uuid::now_v7(), Uuid::now_v7());
+        let facets = of(vec![
+            tally("all", None, "", 5, 4, 0),
+            tally("uncategorised", None, "", 3, 0, 0),
+            tally("category", Some(id), "", 2, 0, 0),
+            tally("seller", Some(shop), "Shop", 5, 0, 0),
+            tally("price", None, "EUR", 5, 100, 200),
+        ]);
+        let categories: Vec<_> = facets.categories.iter().map(|c| (c.category_id, c.count)).collect();
+        assert_eq!(categories, [(None, 3), (Some(CategoryId(id)), 2)]);
         assert_eq!(
-            count(&[], true),
-            Facets {
-                complete: true,
-                ..Facets::default()
-            }
+            (facets.sellers[0].seller.shop_name.as_str(), facets.sellers[0].count),
+            ("Shop", 5)
         );
+        let range = &facets.prices[0];
+        assert_eq!((range.from.minor, range.to.minor, range.count), (100, 200, 5));
+        assert_eq!((facets.in_stock, facets.out_of_stock), (4, 1));
     }
 }

@@ -1,12 +1,11 @@
 //! What is searched for, what a page of it is, and where the next page begins. Pure.
 
-use std::cmp::Reverse;
-use std::fmt;
-use std::str::FromStr;
-
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use shared::Timestamp;
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{CategoryId, ProductId, SellerId};
+use shared::ids::SellerId;
 use shared::money::Currency;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -23,7 +22,8 @@ const TEXT_MAX: usize = 100;
 #[into_params(parameter_in = Query)]
 pub struct Filter {
     /// Words of the title or the description, as people type them: `"in this order"`,
-    /// `-without`, `this or that`. Where nothing has them, titles that are spelt nearly so.
+    /// `-without`, `this or that`. Where nothing has them, words of titles that are spelt
+    /// nearly so.
     #[param(max_length = 100)]
     pub q: Option<String>,
     /// Of this category and what it divides into: its id or its slug.
@@ -34,7 +34,7 @@ pub struct Filter {
     pub in_stock: Option<bool>,
     /// Priced in this currency (ISO 4217). Needed with prices, unless a shop is named.
     pub currency: Option<String>,
-    /// With a variant for at least this, in minor units.
+    /// With a variant for at least this, in minor units; with `price_max`, one between both.
     #[param(minimum = 0)]
     pub price_min: Option<i64>,
     /// With a variant for at most this, in minor units.
@@ -57,9 +57,10 @@ pub struct Filter {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sort {
-    /// What fits `q` best.
+    /// What fits `q` best: titles before descriptions. Where very many products have its
+    /// words, the newest of each come first.
     Relevance,
-    /// The newest first.
+    /// What was put on sale last comes first.
     Newest,
     /// The cheapest first.
     PriceAsc,
@@ -74,6 +75,9 @@ pub struct Found {
     pub items: Vec<Product>,
     /// Give it as `cursor` for the next page; null: this was the last.
     pub next_cursor: Option<String>,
+    /// What was searched for instead of `q`, where nothing has its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<String>,
     /// How what was found divides, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facets: Option<Facets>,
@@ -167,23 +171,47 @@ impl Search {
     }
 }
 
-/// Where the next page begins: behind a row's place in the order, so that rows which come
-/// meanwhile shift nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Cursor {
-    /// In an order that an index has: behind this key and id. The key of the newest is 0.
-    Row { key: i64, id: Uuid },
-    /// In an order made of a window: of what was found no later than `newest`.
-    Window { how: How, newest: Uuid, key: i64, id: Uuid },
+/// Where the next page begins: behind a product's place in the order, so that products
+/// which come meanwhile shift nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Cursor {
+    pub place: Place,
+    /// What is searched for instead of what was typed.
+    pub meant: Option<String>,
 }
 
-/// How a text finds products.
+/// A place in an order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum How {
-    /// By its words.
-    Words,
-    /// By how it is spelt.
-    Spelling,
+pub(super) enum Place {
+    /// Behind this key, of the sort, and id.
+    Row { key: i64, id: Uuid },
+    /// By relevance among more than are ranked: behind what was put on sale then, in this
+    /// class.
+    Class { class: Class, time: Timestamp, id: Uuid },
+}
+
+/// How well a product fits, where there are too many to be ranked: better ones come first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Class {
+    /// Its title is the text.
+    Exact,
+    /// Its title has the words.
+    Title,
+    /// Its title and its description have them.
+    Elsewhere,
+}
+
+impl Class {
+    /// All, the best first.
+    pub const ALL: [Self; 3] = [Self::Exact, Self::Title, Self::Elsewhere];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Title => "title",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
 }
 
 impl Sort {
@@ -197,166 +225,99 @@ impl Sort {
     }
 }
 
+/// Microseconds since 1970 as a time that the database has, too.
+pub(super) fn time_of(micros: i64) -> Option<Timestamp> {
+    const YEAR_10000: i64 = 253_402_300_800_000_000;
+    (0..YEAR_10000)
+        .contains(&micros)
+        .then(|| Timestamp::from_timestamp_micros(micros))
+        .flatten()
+}
+
 impl Cursor {
-    /// As it is given away.
-    pub fn write(self, sort: Sort) -> String {
-        let name = sort.name();
-        match self {
-            Self::Row { key, id } => format!("{name}.{key}.{id}"),
-            Self::Window { how, newest, key, id } => format!("{name}.{how}.{newest}.{key}.{id}"),
-        }
+    pub(super) fn write(&self, sort: Sort) -> String {
+        let (how, key, id) = match self.place {
+            Place::Row { key, id } => ("row", key, id),
+            Place::Class { class, time, id } => (class.name(), time.timestamp_micros(), id),
+        };
+        let meant = self.meant.as_ref().map(|text| BASE64_URL_SAFE_NO_PAD.encode(text));
+        let mut parts = vec![sort.name().to_owned(), how.to_owned(), key.to_string(), id.to_string()];
+        parts.extend(meant);
+        parts.join(".")
     }
 
-    /// # Errors
-    /// `InvalidParameter` for what no page of this order gave away.
-    pub fn read(text: &str, sort: Sort) -> Result<Self, Refusal> {
+    fn read(text: &str, sort: Sort) -> Result<Self, Refusal> {
         let parse = || -> Option<Self> {
             let parts: Vec<&str> = text.split('.').collect();
-            match parts[..] {
-                [name, key, id] if name == sort.name() && sort != Sort::Relevance => Some(Self::Row {
-                    key: key.parse().ok()?,
-                    id: id.parse().ok()?,
-                }),
-                [name, how, newest, key, id] if name == sort.name() => Some(Self::Window {
-                    how: how.parse().ok()?,
-                    newest: newest.parse().ok()?,
-                    key: key.parse().ok()?,
-                    id: id.parse().ok()?,
-                }),
-                _ => None,
-            }
+            let (parts, meant) = match parts[..] {
+                [name, how, key, id] => ([name, how, key, id], None),
+                [name, how, key, id, meant] => ([name, how, key, id], Some(readable(meant)?)),
+                _ => return None,
+            };
+            let [name, how, key, id] = parts;
+            let (key, id): (i64, Uuid) = (key.parse().ok()?, id.parse().ok()?);
+            let class = Class::ALL.into_iter().find(|class| class.name() == how);
+            let place = match (sort, how, class) {
+                _ if name != sort.name() => return None,
+                (Sort::Relevance, _, Some(class)) => Place::Class {
+                    class,
+                    time: time_of(key)?,
+                    id,
+                },
+                (Sort::Newest, "row", _) => Place::Row {
+                    key: time_of(key)?.timestamp_micros(),
+                    id,
+                },
+                (Sort::Relevance | Sort::PriceAsc | Sort::PriceDesc, "row", _) => Place::Row { key, id },
+                _ => return None,
+            };
+            Some(Self { place, meant })
         };
         parse().ok_or_else(|| refused("cursor", "is the next_cursor of a page of the same query"))
     }
 }
 
-impl fmt::Display for How {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Words => "words",
-            Self::Spelling => "spelling",
-        })
-    }
-}
-
-impl FromStr for How {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "words" => Ok(Self::Words),
-            "spelling" => Ok(Self::Spelling),
-            _ => Err(()),
-        }
-    }
-}
-
-/// A product that was found, as far as ordering and counting need it.
-#[derive(Clone, Debug)]
-pub(super) struct Candidate {
-    pub id: ProductId,
-    /// How well it fits, in millionths.
-    pub rank: i32,
-    pub category_id: Option<CategoryId>,
-    pub seller_id: SellerId,
-    pub shop_name: String,
-    pub currency: String,
-    pub price_from_minor: i64,
-    pub in_stock: bool,
-}
-
-impl Candidate {
-    fn key(&self, sort: Sort) -> i64 {
-        match sort {
-            Sort::Relevance => self.rank.into(),
-            Sort::Newest => 0,
-            Sort::PriceAsc | Sort::PriceDesc => self.price_from_minor,
-        }
-    }
-}
-
-/// A page of a window: the ids in order, and where the next page begins. `window` holds
-/// what was found, the newest first, and nothing newer than the cursor's `newest`.
-pub(super) fn page_of(
-    window: &[Candidate],
-    how: How,
-    sort: Sort,
-    after: Option<Cursor>,
-    limit: usize,
-) -> (Vec<ProductId>, Option<Cursor>) {
-    let mut places: Vec<(i64, Uuid)> = window.iter().map(|found| (found.key(sort), found.id.0)).collect();
-    match sort {
-        Sort::PriceAsc => places.sort_unstable(),
-        Sort::Relevance | Sort::Newest | Sort::PriceDesc => places.sort_unstable_by_key(|place| Reverse(*place)),
-    }
-    let newest = match after {
-        Some(Cursor::Window { newest, .. }) => Some(newest),
-        _ => window.iter().map(|found| found.id.0).max(),
-    };
-    if let Some(Cursor::Window { key, id, .. }) = after {
-        places.retain(|place| match sort {
-            Sort::PriceAsc => *place > (key, id),
-            Sort::Relevance | Sort::Newest | Sort::PriceDesc => *place < (key, id),
-        });
-    }
-    let more = places.len() > limit;
-    places.truncate(limit);
-    let next = places.last().filter(|_| more).zip(newest);
-    let next = next.map(|(&(key, id), newest)| Cursor::Window { how, newest, key, id });
-    (places.into_iter().map(|(_, id)| ProductId(id)).collect(), next)
+/// What was meant, out of a cursor: a text like those that are typed.
+fn readable(meant: &str) -> Option<String> {
+    let text = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(meant).ok()?).ok()?;
+    let fits = text.chars().count() <= 4 * TEXT_MAX && !text.contains('\0');
+    fits.then_some(text)
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-
-    pub fn candidate(rank: i32, price: i64) -> Candidate {
-        Candidate {
-            id: ProductId::new(),
-            rank,
-            category_id: None,
-            seller_id: SellerId(Uuid::nil()),
-            shop_name: "Shop".to_owned(),
-            currency: "EUR".to_owned(),
-            price_from_minor: price,
-            in_stock: true,
-        }
-    }
 
     #[test]
     fn a_cursor_is_read_as_it_was_written_and_only_in_its_own_order() {
         let id = Uuid::now_v7();
-        let row = Cursor::Row { key: 1_999, id };
-        let window = Cursor::Window {
-            how: How::Spelling,
-            newest: id,
-            key: 5,
+        let row = |key| Place::Row { key, id };
+        let class = Place::Class {
+            class: Class::Title,
+            time: time_of(1_700_000_000_123_456).expect("a time"),
             id,
         };
-        for (cursor, sort) in [(row, Sort::PriceAsc), (row, Sort::Newest), (window, Sort::Relevance)] {
-            assert_eq!(Cursor::read(&cursor.write(sort), sort), Ok(cursor));
-        }
-        assert!(Cursor::read(&row.write(Sort::PriceAsc), Sort::PriceDesc).is_err());
-        assert!(Cursor::read(&row.write(Sort::Relevance), Sort::Relevance).is_err());
-        assert!(Cursor::read("price_asc.1", Sort::PriceAsc).is_err());
-    }
-
-    #[test]
-    fn pages_of_a_window_are_whole_in_every_order() {
-        let window: Vec<Candidate> = (0..7).map(|i| candidate(i % 3, (i % 2).into())).collect();
-        for sort in [Sort::Relevance, Sort::Newest, Sort::PriceAsc, Sort::PriceDesc] {
-            let (all, end) = page_of(&window, How::Words, sort, None, 100);
-            assert_eq!((all.len(), end), (7, None));
-            let (mut seen, mut after) = (Vec::new(), None);
-            loop {
-                let (ids, next) = page_of(&window, How::Words, sort, after, 2);
-                seen.extend(ids);
-                after = next;
-                if after.is_none() {
-                    break;
-                }
+        for (place, sort) in [
+            (row(1_999), Sort::PriceAsc),
+            (row(-1), Sort::PriceDesc),
+            (row(1_700_000_000_123_456), Sort::Newest),
+            (row(750_000), Sort::Relevance),
+            (class, Sort::Relevance),
+        ] {
+            for meant in [None, Some("crème -brûlée".to_owned())] {
+                let cursor = Cursor { place, meant };
+                assert_eq!(Cursor::read(&cursor.write(sort), sort), Ok(cursor));
             }
-            assert_eq!(seen, all, "{sort:?}");
+        }
+        let written = |place, sort| Cursor { place, meant: None }.write(sort);
+        assert!(Cursor::read(&written(row(1), Sort::PriceAsc), Sort::PriceDesc).is_err());
+        assert!(Cursor::read(&written(class, Sort::Newest), Sort::Newest).is_err());
+        // Times that the database does not have.
+        for key in [-1, i64::MIN, i64::MAX] {
+            assert!(Cursor::read(&written(row(key), Sort::Newest), Sort::Newest).is_err());
+        }
+        for bad in ["", "price_asc.1", "price_asc.row.1.x", "price_asc.row.1.x.y.z"] {
+            assert!(Cursor::read(bad, Sort::PriceAsc).is_err(), "{bad}");
         }
     }
 

@@ -1,16 +1,33 @@
 //! SQL of search. Every query takes the same narrowing; what is null in it narrows nothing
 //! and is gone when the plan is made, because plans are made for each search.
+//!
+//! The database cannot estimate how many products have a word that is rare, or words
+//! together. So that a wrong estimate does not have an index be read in its order through
+//! all products for a handful that are not there, it is counted first whether few are left:
+//! `few` sorts by what no index has the order of, so that those are looked up and sorted.
 
-use shared::ids::{CategoryId, ProductId, SellerId};
+use shared::Timestamp;
+use shared::ids::{ProductId, SellerId};
 use shared::money::Currency;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::Candidate;
+use super::facets::Tally;
+use super::model::Class;
+
+/// A text as the database reads it.
+pub(super) struct Words {
+    /// What has it, as a `tsquery`.
+    pub query: String,
+    /// What has any word of it, likewise.
+    pub any: String,
+    /// It in small letters without marks.
+    pub folded: String,
+}
 
 /// Which products.
-pub(super) struct Narrow<'a> {
-    pub text: Option<&'a str>,
+pub(super) struct Narrow {
+    pub words: Option<Words>,
     /// Any of these; empty: none can be.
     pub categories: Option<Vec<Uuid>>,
     pub seller: Option<SellerId>,
@@ -20,42 +37,127 @@ pub(super) struct Narrow<'a> {
     pub price_max: Option<i64>,
 }
 
+impl Narrow {
+    fn query(&self) -> Option<&str> {
+        self.words.as_ref().map(|words| words.query.as_str())
+    }
+
+    fn any(&self) -> &str {
+        self.words.as_ref().map_or("", |words| words.any.as_str())
+    }
+
+    fn folded(&self) -> &str {
+        self.words.as_ref().map_or("", |words| words.folded.as_str())
+    }
+}
+
 /// A product's place in an order.
 pub(super) struct Place {
     pub key: i64,
     pub id: ProductId,
 }
 
-/// The newest first.
-pub(super) async fn newest(
-    conn: &mut PgConnection,
-    narrow: &Narrow<'_>,
-    after: Option<(i64, Uuid)>,
-    rows: i64,
-) -> Result<Vec<Place>, sqlx::Error> {
-    sqlx::query_as!(
-        Place,
-        r#"select 0::bigint as "key!", p.id as "id: ProductId"
+struct Count {
+    count: i64,
+}
+
+/// A place by rank, and how many products were ranked.
+pub(super) struct Ranked {
+    pub key: i64,
+    pub id: ProductId,
+    pub of: i64,
+}
+
+/// Selects from the products `p` that everybody may see and that the narrowing, `$1` to
+/// `$7`, leaves; the text before and after it says what, in which order, and may have
+/// values from `$8` on.
+macro_rules! narrowed {
+    ($row:ident, $before:literal, $after:literal, $narrow:expr, $($value:expr),+) => {
+        sqlx::query_as!(
+            $row,
+            $before + r#"
              from products p join sellers s on s.id = p.seller_id and s.status = 'approved'
             where p.status = 'active'
-              and ($1::text is null or p.search @@ websearch_to_tsquery('pg_catalog.english', folded($1)))
+              and ($1::text is null or p.search @@ $1::text::tsquery)
               and ($2::uuid[] is null or p.category_id = any($2))
               and ($3::uuid is null or p.seller_id = $3)
               and ($4::boolean is null or p.in_stock = $4)
               and ($5::text is null or p.currency = $5)
-              and ($6::bigint is null or p.price_from_minor >= $6)
+              and ($6::bigint is null or p.price_to_minor >= $6)
               and ($7::bigint is null or p.price_from_minor <= $7)
-              and ($9::uuid is null or p.id < $9)
-            order by p.id desc limit $8"#,
-        narrow.text,
-        narrow.categories.as_deref(),
-        narrow.seller.map(|id| id.0),
-        narrow.in_stock,
-        narrow.currency.map(Currency::code),
-        narrow.price_min,
-        narrow.price_max,
+              and ($6::bigint is null or $7::bigint is null or p.price_from_minor >= $6 or p.price_to_minor <= $7
+                   or exists (select from product_variants v
+                               where v.product_id = p.id and v.price_minor between $6 and $7))
+            "# + $after,
+            $narrow.query(),
+            $narrow.categories.as_deref(),
+            $narrow.seller.map(|id| id.0),
+            $narrow.in_stock,
+            $narrow.currency.map(Currency::code),
+            $narrow.price_min,
+            $narrow.price_max,
+            $($value),+
+        )
+    };
+}
+
+/// What a text asks for.
+pub(super) async fn words(conn: &mut PgConnection, text: &str) -> Result<Words, sqlx::Error> {
+    sqlx::query_as!(
+        Words,
+        r#"select websearch_to_tsquery('pg_catalog.english', folded($1))::text as "query!",
+                  (select coalesce(string_agg(quote_literal(lexeme), ' | '), '')
+                     from unnest(to_tsvector('pg_catalog.english', folded($1)))) as "any!",
+                  folded($1) as "folded!""#,
+        text
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// How many are left, counted up to `most`.
+pub(super) async fn count(conn: &mut PgConnection, narrow: &Narrow, most: i64) -> Result<i64, sqlx::Error> {
+    let count = narrowed!(
+        Count,
+        "with found as materialized (select 1 as one",
+        r#"limit $8) select count(*) as "count!" from found"#,
+        narrow,
+        most
+    );
+    Ok(count.fetch_one(conn).await?.count)
+}
+
+/// How many are left that have the words in their titles, counted up to `most`.
+pub(super) async fn count_titles(conn: &mut PgConnection, narrow: &Narrow, most: i64) -> Result<i64, sqlx::Error> {
+    let count = narrowed!(
+        Count,
+        "with found as materialized (select 1 as one",
+        r#"and p.title_words @@ $1::text::tsquery limit $8) select count(*) as "count!" from found"#,
+        narrow,
+        most
+    );
+    Ok(count.fetch_one(conn).await?.count)
+}
+
+/// The newest first; keys are microseconds since 1970.
+pub(super) async fn newest(
+    conn: &mut PgConnection,
+    narrow: &Narrow,
+    few: bool,
+    after: Option<(Timestamp, Uuid)>,
+    rows: i64,
+) -> Result<Vec<Place>, sqlx::Error> {
+    narrowed!(
+        Place,
+        r#"select (extract(epoch from p.published_at) * 1000000)::bigint as "key!", p.id as "id: ProductId""#,
+        "and ($8::timestamptz is null or (p.published_at, p.id) < ($8, $9::uuid))
+         order by case when $11::boolean then null else p.published_at end desc,
+                  case when $11 then extract(epoch from p.published_at) end desc, p.id desc limit $10",
+        narrow,
+        after.map(|(time, _)| time),
+        after.map(|(_, id)| id),
         rows,
-        after.map(|(_, id)| id)
+        few
     )
     .fetch_all(conn)
     .await
@@ -64,34 +166,22 @@ pub(super) async fn newest(
 /// The cheapest first.
 pub(super) async fn cheapest(
     conn: &mut PgConnection,
-    narrow: &Narrow<'_>,
+    narrow: &Narrow,
+    few: bool,
     after: Option<(i64, Uuid)>,
     rows: i64,
 ) -> Result<Vec<Place>, sqlx::Error> {
-    sqlx::query_as!(
+    narrowed!(
         Place,
-        r#"select p.price_from_minor as "key!", p.id as "id: ProductId"
-             from products p join sellers s on s.id = p.seller_id and s.status = 'approved'
-            where p.status = 'active'
-              and ($1::text is null or p.search @@ websearch_to_tsquery('pg_catalog.english', folded($1)))
-              and ($2::uuid[] is null or p.category_id = any($2))
-              and ($3::uuid is null or p.seller_id = $3)
-              and ($4::boolean is null or p.in_stock = $4)
-              and ($5::text is null or p.currency = $5)
-              and ($6::bigint is null or p.price_from_minor >= $6)
-              and ($7::bigint is null or p.price_from_minor <= $7)
-              and ($10::uuid is null or (p.price_from_minor, p.id) > ($9::bigint, $10))
-            order by p.price_from_minor, p.id limit $8"#,
-        narrow.text,
-        narrow.categories.as_deref(),
-        narrow.seller.map(|id| id.0),
-        narrow.in_stock,
-        narrow.currency.map(Currency::code),
-        narrow.price_min,
-        narrow.price_max,
-        rows,
+        r#"select p.price_from_minor as "key!", p.id as "id: ProductId""#,
+        "and ($8::bigint is null or (p.price_from_minor, p.id) > ($8, $9::uuid))
+         order by case when $11::boolean then null else p.price_from_minor end,
+                  case when $11 then p.price_from_minor + 0 end, p.id limit $10",
+        narrow,
         after.map(|(key, _)| key),
-        after.map(|(_, id)| id)
+        after.map(|(_, id)| id),
+        rows,
+        few
     )
     .fetch_all(conn)
     .await
@@ -100,117 +190,184 @@ pub(super) async fn cheapest(
 /// The dearest first.
 pub(super) async fn dearest(
     conn: &mut PgConnection,
-    narrow: &Narrow<'_>,
+    narrow: &Narrow,
+    few: bool,
     after: Option<(i64, Uuid)>,
     rows: i64,
 ) -> Result<Vec<Place>, sqlx::Error> {
-    sqlx::query_as!(
+    narrowed!(
         Place,
-        r#"select p.price_from_minor as "key!", p.id as "id: ProductId"
-             from products p join sellers s on s.id = p.seller_id and s.status = 'approved'
-            where p.status = 'active'
-              and ($1::text is null or p.search @@ websearch_to_tsquery('pg_catalog.english', folded($1)))
-              and ($2::uuid[] is null or p.category_id = any($2))
-              and ($3::uuid is null or p.seller_id = $3)
-              and ($4::boolean is null or p.in_stock = $4)
-              and ($5::text is null or p.currency = $5)
-              and ($6::bigint is null or p.price_from_minor >= $6)
-              and ($7::bigint is null or p.price_from_minor <= $7)
-              and ($10::uuid is null or (p.price_from_minor, p.id) < ($9::bigint, $10))
-            order by p.price_from_minor desc, p.id desc limit $8"#,
-        narrow.text,
-        narrow.categories.as_deref(),
-        narrow.seller.map(|id| id.0),
-        narrow.in_stock,
-        narrow.currency.map(Currency::code),
-        narrow.price_min,
-        narrow.price_max,
-        rows,
+        r#"select p.price_from_minor as "key!", p.id as "id: ProductId""#,
+        "and ($8::bigint is null or (p.price_from_minor, p.id) < ($8, $9::uuid))
+         order by case when $11::boolean then null else p.price_from_minor end desc,
+                  case when $11 then p.price_from_minor + 0 end desc, p.id desc limit $10",
+        narrow,
         after.map(|(key, _)| key),
-        after.map(|(_, id)| id)
+        after.map(|(_, id)| id),
+        rows,
+        few
     )
     .fetch_all(conn)
     .await
 }
 
-/// The newest that have the words, no newer than `newest`, with how well they fit.
-pub(super) async fn window(
+/// What fits the words best, of at most `most` products that have them (`None`: of all);
+/// keys are ranks in millionths, and a title that is the very text is a whole one better.
+pub(super) async fn ranked(
     conn: &mut PgConnection,
-    narrow: &Narrow<'_>,
-    newest: Option<Uuid>,
+    narrow: &Narrow,
+    most: Option<i64>,
+    after: Option<(i64, Uuid)>,
     rows: i64,
-) -> Result<Vec<Candidate>, sqlx::Error> {
-    sqlx::query_as!(
-        Candidate,
-        r#"select f.id as "id!: ProductId", coalesce((ts_rank(f.search, websearch_to_tsquery('pg_catalog.english', folded($1)), 1) * 1000000)::int, 0) as "rank!",
-                  f.category_id as "category_id: CategoryId", f.seller_id as "seller_id!: SellerId",
-                  f.shop_name as "shop_name!", f.currency as "currency!", f.price_from_minor as "price_from_minor!",
-                  f.in_stock as "in_stock!"
-             from (select p.id, p.search, p.category_id, p.seller_id, s.shop_name, p.currency, p.price_from_minor,
-                          p.in_stock
-                    from products p join sellers s on s.id = p.seller_id and s.status = 'approved'
-                   where p.status = 'active'
-                     and ($1::text is null or p.search @@ websearch_to_tsquery('pg_catalog.english', folded($1)))
-                     and ($2::uuid[] is null or p.category_id = any($2))
-                     and ($3::uuid is null or p.seller_id = $3)
-                     and ($4::boolean is null or p.in_stock = $4)
-                     and ($5::text is null or p.currency = $5)
-                     and ($6::bigint is null or p.price_from_minor >= $6)
-                     and ($7::bigint is null or p.price_from_minor <= $7)
-                     and ($9::uuid is null or p.id <= $9)
-                   order by p.id desc limit $8) f
-            order by f.id desc"#,
-        narrow.text,
-        narrow.categories.as_deref(),
-        narrow.seller.map(|id| id.0),
-        narrow.in_stock,
-        narrow.currency.map(Currency::code),
-        narrow.price_min,
-        narrow.price_max,
-        rows,
-        newest
+) -> Result<Vec<Ranked>, sqlx::Error> {
+    narrowed!(
+        Ranked,
+        r#"with found as materialized (
+               select p.id, (ts_rank(p.search, $1::text::tsquery, 1) * 1000000)::bigint
+                            + case when p.folded_title = $8 then 1000000 else 0 end as rank"#,
+        r#"limit $9)
+           select rank as "key!", id as "id!: ProductId", (select count(*) from found) as "of!" from found
+            where ($10::bigint is null or (rank, id) < ($10, $11::uuid))
+            order by rank desc, id desc limit $12"#,
+        narrow,
+        narrow.folded(),
+        most,
+        after.map(|(key, _)| key),
+        after.map(|(_, id)| id),
+        rows
     )
     .fetch_all(conn)
     .await
 }
 
-/// The newest whose titles are spelt nearly like the text, no newer than `newest`.
-pub(super) async fn spelt_alike(
+/// Products of one class, the newest first; keys are microseconds since 1970. `few` is of
+/// titles alone: others are estimated well enough, or have an index of their own.
+pub(super) async fn of_class(
     conn: &mut PgConnection,
-    narrow: &Narrow<'_>,
-    newest: Option<Uuid>,
+    narrow: &Narrow,
+    class: Class,
+    few: bool,
+    after: Option<(Timestamp, Uuid)>,
     rows: i64,
-) -> Result<Vec<Candidate>, sqlx::Error> {
-    sqlx::query_as!(
-        Candidate,
-        r#"select f.id as "id!: ProductId", (word_similarity(folded($1), f.folded_title) * 1000000)::int as "rank!",
-                  f.category_id as "category_id: CategoryId", f.seller_id as "seller_id!: SellerId",
-                  f.shop_name as "shop_name!", f.currency as "currency!", f.price_from_minor as "price_from_minor!",
-                  f.in_stock as "in_stock!"
-             from (select p.id, p.folded_title, p.category_id, p.seller_id, s.shop_name, p.currency, p.price_from_minor,
-                          p.in_stock
-                    from products p join sellers s on s.id = p.seller_id and s.status = 'approved'
-                   where p.status = 'active'
-                     and folded($1) <% p.folded_title
-                     and ($2::uuid[] is null or p.category_id = any($2))
-                     and ($3::uuid is null or p.seller_id = $3)
-                     and ($4::boolean is null or p.in_stock = $4)
-                     and ($5::text is null or p.currency = $5)
-                     and ($6::bigint is null or p.price_from_minor >= $6)
-                     and ($7::bigint is null or p.price_from_minor <= $7)
-                     and ($9::uuid is null or p.id <= $9)
-                   order by p.id desc limit $8) f
-            order by f.id desc"#,
-        narrow.text,
-        narrow.categories.as_deref(),
-        narrow.seller.map(|id| id.0),
-        narrow.in_stock,
-        narrow.currency.map(Currency::code),
-        narrow.price_min,
-        narrow.price_max,
-        rows,
-        newest
+) -> Result<Vec<Place>, sqlx::Error> {
+    let (time, id) = (after.map(|(time, _)| time), after.map(|(_, id)| id));
+    match class {
+        Class::Exact => {
+            narrowed!(
+                Place,
+                r#"select (extract(epoch from p.published_at) * 1000000)::bigint as "key!", p.id as "id: ProductId""#,
+                "and p.folded_title = $8
+                 and ($9::timestamptz is null or (p.published_at, p.id) < ($9, $10::uuid))
+                 order by p.published_at desc, p.id desc limit $11",
+                narrow,
+                narrow.folded(),
+                time,
+                id,
+                rows
+            )
+            .fetch_all(conn)
+            .await
+        }
+        Class::Title => {
+            narrowed!(
+                Place,
+                r#"select (extract(epoch from p.published_at) * 1000000)::bigint as "key!", p.id as "id: ProductId""#,
+                "and p.title_words @@ $1::text::tsquery and p.folded_title <> $8
+                 and ($9::timestamptz is null or (p.published_at, p.id) < ($9, $10::uuid))
+                 order by case when $12::boolean then null else p.published_at end desc,
+                          case when $12 then extract(epoch from p.published_at) end desc, p.id desc limit $11",
+                narrow,
+                narrow.folded(),
+                time,
+                id,
+                rows,
+                few
+            )
+            .fetch_all(conn)
+            .await
+        }
+        Class::Elsewhere => {
+            narrowed!(
+                Place,
+                r#"select (extract(epoch from p.published_at) * 1000000)::bigint as "key!", p.id as "id: ProductId""#,
+                // What has the words, and not all of them in its title, has one in its description:
+                // that is what an index finds.
+                "and not p.title_words @@ $1::text::tsquery and p.folded_title <> $8
+                 and p.other_words @@ $12::text::tsquery
+                 and ($9::timestamptz is null or (p.published_at, p.id) < ($9, $10::uuid))
+                 order by p.published_at desc, p.id desc limit $11",
+                narrow,
+                narrow.folded(),
+                time,
+                id,
+                rows,
+                narrow.any()
+            )
+            .fetch_all(conn)
+            .await
+        }
+    }
+}
+
+/// How at most `most` that were found divide, whichever those are.
+pub(super) async fn tallies(conn: &mut PgConnection, narrow: &Narrow, most: i64) -> Result<Vec<Tally>, sqlx::Error> {
+    narrowed!(
+        Tally,
+        "with recursive found as materialized (
+             select p.category_id, p.seller_id, s.shop_name, p.currency, p.price_from_minor as price, p.in_stock",
+        r#"limit $8
+         ), direct as (
+             select category_id as id, count(*) as n from found where category_id is not null group by category_id
+         ), above (id, n) as (
+             select id, n from direct
+             union all
+             select c.parent_id, a.n from above a join categories c on c.id = a.id where c.parent_id is not null
+         ), bounds as (
+             select currency, percentile_disc(array[0.2, 0.4, 0.6, 0.8]) within group (order by price) as uppers
+               from found group by currency
+         )
+         select 'all' as "kind!", null::uuid as id, '' as "name!", count(*) as "count!",
+                count(*) filter (where in_stock) as "low!", 0::bigint as "high!"
+           from found
+         union all
+         select 'uncategorised', null, '', count(*), 0, 0 from found where category_id is null having count(*) > 0
+         union all
+         (select 'category', id, '', sum(n)::bigint, 0, 0 from above group by id order by sum(n) desc, id limit $9)
+         union all
+         (select 'seller', seller_id, min(shop_name), count(*), 0, 0 from found
+           group by seller_id order by count(*) desc, seller_id limit $10)
+         union all
+         (select 'price', null, f.currency, count(*), min(f.price), max(f.price)
+            from found f join bounds b using (currency)
+           group by f.currency, width_bucket(f.price - 1, b.uppers) order by f.currency, min(f.price))"#,
+        narrow,
+        most,
+        super::facets::CATEGORIES_MAX,
+        super::facets::SELLERS_MAX
     )
     .fetch_all(conn)
+    .await
+}
+
+/// What there is instead of a word.
+pub(super) struct Near {
+    /// It needs nothing instead: some product has it, or it is one that search passes over.
+    pub known: bool,
+    /// Words of titles that are spelt nearly so, the most alike first.
+    pub words: Vec<String>,
+}
+
+/// What is spelt nearly like `word`, or is one of `others`.
+pub(super) async fn near(conn: &mut PgConnection, word: &str, others: &[String]) -> Result<Near, sqlx::Error> {
+    sqlx::query_as!(
+        Near,
+        r#"select numnode(q) = 0 or exists (select from products where status = 'active' and search @@ q) as "known!",
+                  array(select s.word from search_words s where s.word % $1 or s.word = any($2)
+                         order by similarity(s.word, $1) desc, s.word limit 50) as "words!"
+             from plainto_tsquery('pg_catalog.english', $1) q"#,
+        word,
+        others
+    )
+    .fetch_one(conn)
     .await
 }

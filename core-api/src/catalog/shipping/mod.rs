@@ -39,19 +39,17 @@ pub(crate) async fn get(db: &PgPool, shop: &Shopkeeper, id: ShippingProfileId) -
 /// # Errors
 /// `Conflict` when there are too many.
 pub(crate) async fn create(db: &PgPool, shop: &Shopkeeper, new: NewProfile) -> Result<ShippingProfile> {
-    let created = store::insert(
-        &mut *db.acquire().await?,
-        ShippingProfileId::new(),
-        shop.seller,
-        shop.currency,
-        &new,
-        PROFILES_MAX,
-    )
-    .await?;
-    created.ok_or_else(|| {
+    let mut connection = db.acquire().await?;
+    let mut tx = connection.begin().await?;
+    store::lock_shop(&mut tx, shop.seller).await?;
+    let id = ShippingProfileId::new();
+    let created = store::insert(&mut tx, id, shop.seller, shop.currency, &new, PROFILES_MAX).await?;
+    let created = created.ok_or_else(|| {
         let detail = format!("{PROFILES_MAX} shipping profiles are the most");
-        Refusal::new(ErrorCode::Conflict, detail).into()
-    })
+        Refusal::new(ErrorCode::Conflict, detail)
+    })?;
+    tx.commit().await?;
+    Ok(created)
 }
 
 /// Changes a profile, archives it or takes it back; what is absent stays.

@@ -80,7 +80,15 @@ pub(super) async fn get(
     Ok(row.map(|row| row.profile(currency)))
 }
 
-/// Adds a profile; `None`: the shop has `most` already.
+/// Whoever adds to what a shop has comes one at a time, so that each counts those before.
+pub(super) async fn lock_shop(tx: &mut PgConnection, seller: SellerId) -> Result<(), sqlx::Error> {
+    sqlx::query_scalar!("select id from sellers where id = $1 for no key update", seller.0)
+        .fetch_optional(tx)
+        .await?;
+    Ok(())
+}
+
+/// Adds a profile to a locked shop; `None`: it has `most` already.
 pub(super) async fn insert(
     conn: &mut PgConnection,
     id: ShippingProfileId,

@@ -225,8 +225,8 @@ async fn of_commerce(
             user,
             after,
             r#"select id, jsonb_build_object('product_id', product_id, 'rating', rating, 'body', body,
-                                             'answer', answer, 'hidden_at', hidden_at, 'created_at', created_at,
-                                             'updated_at', updated_at) as "value!"
+                                             'answer', answer, 'hidden_at', hidden_at, 'deleted_at', deleted_at,
+                                             'created_at', created_at, 'updated_at', updated_at) as "value!"
                  from product_reviews where user_id = $1 and id > $2 order by id limit $3"#
         ),
         _ => page!(

@@ -7,7 +7,7 @@ mod write;
 
 pub(super) use read::{get_own, list_own, many_public, movements};
 pub(super) use variants::{
-    Stock, adjust, adjust_to, axes_and_count, insert_movement, insert_variants, lock_variant, lock_variants,
-    place_variants, skus_elsewhere, stock, update_variant,
+    Stock, adjust, axes_and_count, insert_movement, insert_variants, lock_stock, lock_variant, lock_variants,
+    place_variants, put_stock, skus_elsewhere, stock, update_variant,
 };
 pub(super) use write::{insert, lock, raise_version, set_axes, update};

@@ -184,16 +184,16 @@ pub async fn adjust(
     .await
 }
 
-/// Makes a locked variant's units so many; false: more are promised.
-pub async fn adjust_to(tx: &mut PgConnection, id: VariantId, on_hand: i32) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!(
-        "update product_variants set on_hand = $2, updated_at = now() where id = $1 and reserved <= $2",
+/// Makes a locked variant's units so many.
+pub async fn put_stock(tx: &mut PgConnection, id: VariantId, on_hand: i32) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update product_variants set on_hand = $2, updated_at = now() where id = $1",
         id.0,
         on_hand
     )
     .execute(tx)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }
 
 /// Units in the shop's hands, and how many of them are promised.
@@ -206,6 +206,18 @@ pub async fn stock(tx: &mut PgConnection, seller: SellerId, id: VariantId) -> Re
     sqlx::query_as!(
         Stock,
         "select on_hand, reserved from product_variants where id = $2 and seller_id = $1",
+        seller.0,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Locks the shop's variant: its stock as it is once the lock is the caller's.
+pub async fn lock_stock(tx: &mut PgConnection, seller: SellerId, id: VariantId) -> Result<Option<Stock>, sqlx::Error> {
+    sqlx::query_as!(
+        Stock,
+        "select on_hand, reserved from product_variants where id = $2 and seller_id = $1 for no key update",
         seller.0,
         id.0
     )

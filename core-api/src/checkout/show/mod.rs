@@ -1,0 +1,93 @@
+//! The cap that a shop sets on the shipping of its show: what a buyer has paid for it is
+//! counted, by the place that it goes to. It is priced with what is paid, and placed only
+//! where what is ordered but unpaid makes no difference.
+
+mod store;
+
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{AddressId, StreamId, UserId};
+use sqlx::PgConnection;
+
+use super::model::{Head, Line};
+use super::{pricing, to_be_priced};
+use crate::http::Result;
+
+/// What a show's cap counts.
+#[derive(Clone, Copy)]
+pub(super) struct Charges {
+    /// What is paid.
+    pub paid: pricing::Show,
+    /// What is paid and what is ordered.
+    pub ordered: pricing::Show,
+}
+
+/// What a cap of the show counts; `None`: there is no show, or no cap of its seller's.
+pub(super) async fn charges(
+    conn: &mut PgConnection,
+    buyer: UserId,
+    stream: Option<StreamId>,
+    address: AddressId,
+    lines: &[Line],
+) -> Result<Option<Charges>> {
+    let Some(stream) = stream.filter(|_| lines.iter().any(Line::has_cap)) else {
+        return Ok(None);
+    };
+    let charged = store::charged(conn, buyer, stream, address).await?;
+    Ok(charged.map(|charged| {
+        let show = |charged_minor| pricing::Show {
+            seller: charged.seller,
+            charged_minor,
+        };
+        Charges {
+            paid: show(charged.paid_minor),
+            ordered: show(charged.paid_minor.saturating_add(charged.unpaid_minor)),
+        }
+    }))
+}
+
+/// A price that is compared with the one that a checkout has.
+pub(super) struct Compared {
+    /// It is another one now.
+    pub is_another: bool,
+    /// It would be another one, were all paid that is ordered.
+    depends: bool,
+}
+
+/// The price that an open checkout would have now, as far as its show's cap goes.
+pub(super) async fn compare(conn: &mut PgConnection, buyer: UserId, head: &Head, lines: &[Line]) -> Result<Compared> {
+    let Some(show) = charges(conn, buyer, head.stream, head.address_id, lines).await? else {
+        return Ok(Compared {
+            is_another: false,
+            depends: false,
+        });
+    };
+    let lines = to_be_priced(lines.iter().filter(|l| l.remains()));
+    let paid = pricing::price(head.currency, &lines, Some(show.paid))?;
+    let ordered = pricing::price(head.currency, &lines, Some(show.ordered))?;
+    Ok(Compared {
+        is_another: paid.shipping.minor != head.shipping_minor,
+        depends: ordered != paid,
+    })
+}
+
+/// Refuses to place what would cost otherwise now, or depends on an unpaid order. An order's
+/// shipping never depends on one that may still be given up, nor passes the cap once both
+/// are paid: so it waits for it.
+///
+/// # Errors
+/// `conflict`.
+pub(super) async fn check(conn: &mut PgConnection, buyer: UserId, head: &Head, lines: &[Line]) -> Result<()> {
+    let (Some(stream), true) = (head.stream, lines.iter().any(Line::has_cap)) else {
+        return Ok(());
+    };
+    store::lock_show(conn, buyer, stream).await?;
+    let price = compare(conn, buyer, head, lines).await?;
+    let refused = |detail: &'static str| Err(Refusal::new(ErrorCode::Conflict, detail).into());
+    if price.is_another {
+        return refused("its shipping costs otherwise now: look at the checkout again");
+    }
+    if price.depends {
+        return refused("its shipping depends on an unpaid order of the same show: pay or cancel that one first");
+    }
+    Ok(())
+}
