@@ -172,7 +172,7 @@ fn a_crash_may_take_what_was_heard_and_not_acknowledged() {
 #[test]
 fn a_room_that_says_otherwise_than_its_rows_is_noticed() {
     one_fault("showed Some(None) last", |known, stored| {
-        tells(known, stored, RoomEvent::Unfeatured)
+        tells(known, stored, RoomEvent::Unfeatured);
     });
     one_fault("pinned", |known, stored| {
         stored.pinned = Some(MessageId::new());
@@ -325,7 +325,7 @@ fn shows_begin_and_end_as_they_were_told_to() {
         });
     }
     one_fault("nobody was told", |_, stored| {
-        stored.shows.push((stream, "ended".into()))
+        stored.shows.push((stream, "ended".into()));
     });
     one_fault("was live last", |_, stored| stored.shows[0].1 = "ended".into());
 }
