@@ -28,6 +28,37 @@ create function generated_handle() returns text language sql volatile as $$
     select 'user_' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 12)
 $$;
 
+create table pictures (
+    id           uuid primary key,
+    owner_id     uuid        not null references users,
+    kind         text        not null check (kind in ('avatar', 'shop', 'product', 'cover')),
+    status       text        not null default 'pending' check (status in ('pending', 'shown', 'dropped', 'kept')),
+    format       text        not null check (format in ('jpeg', 'webp')),
+    width        int         not null check (width > 0),
+    height       int         not null check (height > 0),
+    source_hash  bytea       not null check (length(source_hash) = 32),
+    size_bytes   bigint      not null check (size_bytes > 0),
+    created_at   timestamptz not null default now(),
+    delete_after timestamptz,
+    constraint pictures_dropped_are_due check ((status = 'dropped') = (delete_after is not null))
+);
+create index pictures_owner_idx on pictures (owner_id, id);
+create index pictures_pending_idx on pictures (created_at) where status = 'pending';
+create index pictures_due_idx on pictures (delete_after) where status = 'dropped';
+comment on table pictures is
+    'What is in the store of uploads: every file there is of a picture with a row here, committed before it was '
+    'written and deleted after it was.';
+comment on column pictures.status is
+    'pending: its files are being written; shown: something refers to it; dropped: nothing does, and its files go; '
+    'kept: only orders show it.';
+comment on column pictures.width is 'Of its large size, as height; the others follow from it.';
+comment on column pictures.source_hash is 'SHA-256 of the file that was sent, by which the same one is known again.';
+
+-- A picture as answers have it, from which its addresses follow.
+create function picture_json(p pictures) returns jsonb language sql immutable as $$
+    select jsonb_build_object('id', p.id, 'kind', p.kind, 'format', p.format, 'width', p.width, 'height', p.height)
+$$;
+
 create table profiles (
     user_id           uuid primary key references users,
     handle            text        not null default generated_handle()
@@ -35,13 +66,13 @@ create table profiles (
     handle_changed_at timestamptz,
     display_name      text        not null check (length(display_name) between 1 and 40),
     bio               text        not null default '' check (length(bio) <= 500),
-    avatar_key        text check (length(avatar_key) between 1 and 200),
+    avatar_id         uuid references pictures,
     show_purchases    boolean     not null default false,
     updated_at        timestamptz not null default now()
 );
 create unique index profiles_handle_key on profiles (handle);
+create unique index profiles_avatar_key on profiles (avatar_id) where avatar_id is not null;
 comment on column profiles.handle_changed_at is 'When its owner chose it; null: it was made for them.';
-comment on column profiles.avatar_key is 'The picture''s key in the store of uploads; null: none.';
 comment on column profiles.show_purchases is 'Opt-in: a purchase in a show names its buyer.';
 
 create table former_handles (

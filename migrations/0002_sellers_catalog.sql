@@ -6,6 +6,7 @@ create table sellers (
     shop_name       text        not null check (length(shop_name) between 2 and 60),
     slug            text        not null check (slug ~ '^[a-z0-9]+(-[a-z0-9]+)*$' and length(slug) <= 60),
     description     text        not null default '' check (length(description) <= 2000),
+    picture_id      uuid references pictures,
     country         text        not null check (country ~ '^[A-Z]{2}$'),
     currency        text        not null check (currency ~ '^[A-Z]{3}$'),
     status          text        not null default 'pending'
@@ -18,6 +19,7 @@ create table sellers (
 create unique index sellers_user_key on sellers (user_id);
 create unique index sellers_slug_key on sellers (slug);
 create index sellers_status_idx on sellers (status, id);
+create unique index sellers_picture_key on sellers (picture_id) where picture_id is not null;
 
 create table follows (
     user_id      uuid        not null references users,
@@ -246,6 +248,16 @@ end $$;
 create trigger products_teach_words after insert or update of title, status on products
     for each row when (new.status = 'active') execute function products_teach_words();
 
+create table product_pictures (
+    picture_id uuid     primary key references pictures,
+    product_id uuid     not null references products,
+    position   smallint not null check (position between 0 and 9),
+    -- Checked at the end, so that an order can be changed in one statement.
+    constraint product_pictures_position_key unique (product_id, position) deferrable initially deferred
+);
+comment on table product_pictures is
+    'Pictures that were uploaded for a product, in order; the first one is its image_url, too.';
+
 create table product_variants (
     id               uuid primary key,
     product_id       uuid        not null references products,
@@ -283,6 +295,9 @@ create view product_view as
 select p.id, p.seller_id, s.shop_name, s.status as seller_status, p.category_id, p.shipping_profile_id,
        p.external_key, p.title, p.description, p.image_url, p.option_axes, p.currency, p.status, p.version,
        p.rating_sum, p.rating_count, p.created_at,
+       (select coalesce(jsonb_agg(picture_json(i) order by pp.position), '[]')
+          from product_pictures pp join pictures i on i.id = pp.picture_id
+         where pp.product_id = p.id) as images,
        (select coalesce(jsonb_agg(jsonb_build_object(
                    'id', v.id, 'sku', v.sku, 'options', v.options, 'price_minor', v.price_minor,
                    'compare_at_minor', v.compare_at_minor, 'on_hand', v.on_hand, 'reserved', v.reserved)

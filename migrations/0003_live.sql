@@ -6,6 +6,7 @@ create table streams (
     title               text        not null check (length(title) between 1 and 120),
     description         text        not null default '' check (length(description) <= 2000),
     cover_url           text        not null default '' check (length(cover_url) <= 2000),
+    cover_id            uuid references pictures,
     status              text        not null default 'scheduled'
         check (status in ('scheduled', 'live', 'ended', 'cancelled')),
     scheduled_at        timestamptz not null,
@@ -30,6 +31,7 @@ create table streams (
     -- What names a show and its shop names both rightly.
     constraint streams_of_seller_key unique (id, seller_id)
 );
+create unique index streams_cover_key on streams (cover_id) where cover_id is not null;
 create index streams_seller_idx on streams (seller_id, id desc);
 create index streams_live_idx on streams (started_at desc, id) where status = 'live';
 create index streams_scheduled_idx on streams (scheduled_at, id) where status = 'scheduled';

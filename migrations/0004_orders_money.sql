@@ -101,6 +101,7 @@ create table order_items (
 );
 create index order_items_order_idx on order_items (order_id);
 create index order_items_seller_idx on order_items (seller_id, order_id);
+create index order_items_image_idx on order_items (image_url) where image_url like '/media/%';
 create index order_items_reservation_idx on order_items (reservation_id) where reservation_id is not null;
 
 create table order_status_history (

@@ -9,6 +9,7 @@ use shared::token::TokenKey;
 
 use crate::commerce::Commerce;
 use crate::mail::MailConfig;
+use crate::media::MediaConfig;
 
 /// How core-api runs.
 #[derive(Clone, Debug)]
@@ -35,6 +36,8 @@ pub struct Config {
     pub commerce: Commerce,
     /// How mail is sent.
     pub mail: MailConfig,
+    /// Where pictures are kept, and what uploading them may cost.
+    pub media: MediaConfig,
     /// Memory for product pages, in bytes; 0: none is kept.
     pub page_cache_bytes: usize,
 }
@@ -48,6 +51,8 @@ pub struct Limits {
     pub writes_per_minute: NonZeroU32,
     /// Requests a minute that hold, order or pay, counted likewise.
     pub money_per_minute: NonZeroU32,
+    /// Requests a minute for pictures, counted likewise.
+    pub media_per_minute: NonZeroU32,
     /// Registrations a minute from one address.
     pub register_per_minute: NonZeroU32,
     /// Attempts to sign in a minute from one address, and as many to use or get mailed links.
@@ -92,6 +97,7 @@ impl Default for Limits {
             reads_per_minute: at_least_one(1_200),
             writes_per_minute: at_least_one(240),
             money_per_minute: at_least_one(60),
+            media_per_minute: at_least_one(6_000),
             register_per_minute: at_least_one(10),
             login_per_minute: at_least_one(20),
             login_per_email_per_minute: at_least_one(10),
@@ -130,6 +136,7 @@ impl Config {
             limits: Limits::default(),
             commerce: Commerce::default(),
             mail: MailConfig::default(),
+            media: MediaConfig::default(),
             page_cache_bytes: 64 << 20,
         }
     }
@@ -148,6 +155,7 @@ impl Config {
         let limits = Limits::read(settings);
         let commerce = Commerce::read(settings);
         let mail = MailConfig::read(settings);
+        let media = MediaConfig::read(settings);
         let page_cache = settings.or("page_cache_megabytes", 64_usize);
         let workers = workers.filter(|count| {
             if *count == 0 {
@@ -164,6 +172,7 @@ impl Config {
             limits: limits?,
             commerce: commerce?,
             mail: mail?,
+            media: media?,
             page_cache_bytes: page_cache?.saturating_mul(1 << 20),
             ..Self::new(bind?, token_key?, live_url?)
         })
@@ -202,6 +211,7 @@ impl Limits {
         let reads = settings.or("limit_reads_per_minute", default.reads_per_minute);
         let writes = settings.or("limit_writes_per_minute", default.writes_per_minute);
         let money = settings.or("limit_money_per_minute", default.money_per_minute);
+        let media = settings.or("limit_media_per_minute", default.media_per_minute);
         let register = settings.or("limit_register_per_minute", default.register_per_minute);
         let login = settings.or("limit_login_per_minute", default.login_per_minute);
         let email = settings.or("limit_login_per_email_per_minute", default.login_per_email_per_minute);
@@ -220,6 +230,7 @@ impl Limits {
             reads_per_minute: reads?,
             writes_per_minute: writes?,
             money_per_minute: money?,
+            media_per_minute: media?,
             register_per_minute: register?,
             login_per_minute: login?,
             login_per_email_per_minute: email?,

@@ -26,8 +26,8 @@ use crate::routes;
             `next_cursor` back as `cursor`. Money is whole minor units and a currency. Every POST that moves money or \
             stock takes an `Idempotency-Key`, a UUID: sent again with the same body it gets the same answer; with \
             another body 422; while the first is under way 409.\n\n\
-            Requests are counted by account, or by address without one, in three kinds: `read`, `write`, and `money` \
-            for what holds, orders or pays. Each answer says in `RateLimit-Policy` how many a minute there are and in \
+            Requests are counted by account, or by address without one, in four kinds: `read`, `write`, `money` \
+            for what holds, orders or pays, and `media` for pictures. Each answer says in `RateLimit-Policy` how many a minute there are and in \
             `RateLimit` how many are left; beyond that it is 429 with `Retry-After`."
     ),
     // What only parameters name is not collected from the routes by itself.
@@ -48,6 +48,7 @@ use crate::routes;
         (name = "catalog", description = "Categories, products, stock"),
         (name = "streams", description = "Shows"),
         (name = "moderation", description = "Who keeps order in a shop's shows, and who is kept out"),
+        (name = "pictures", description = "Pictures of people, shops, products and shows"),
         (name = "orders", description = "Checkout, orders, payments"),
         (name = "admin", description = "For those who run the market"),
         (name = "operations", description = "For those who run the service")

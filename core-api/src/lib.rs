@@ -22,6 +22,7 @@ pub mod identity;
 pub mod jobs;
 pub mod ledger;
 pub mod mail;
+pub mod media;
 pub mod moderation;
 pub mod orders;
 pub mod payments;

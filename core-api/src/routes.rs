@@ -19,6 +19,7 @@ use crate::http::operations;
 use crate::identity::{
     account_handlers as account, admin_handlers as users, handlers as identity, session_handlers as sessions,
 };
+use crate::media::{handlers as media, upload_handlers as uploads};
 use crate::moderation::{handlers as moderation, room_handlers as room_moderation};
 use crate::orders::handlers as orders;
 use crate::payments::handlers as payments;
@@ -82,6 +83,9 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(files::export) // GET /seller/products/export
         .service(products::get_own) // GET /seller/products/{id}
         .service(products::change) // PATCH /seller/products/{id}
+        .service(uploads::add_product_picture) // POST /seller/products/{id}/images
+        .service(uploads::order_product_pictures) // PUT /seller/products/{id}/images/order
+        .service(uploads::delete_product_picture) // DELETE /seller/products/{id}/images/{image}
         .service(variants::set_axes) // PUT /seller/products/{id}/options
         .service(variants::add) // POST /seller/products/{id}/variants
         .service(variants::change) // PATCH /seller/variants/{id}
@@ -104,6 +108,8 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(streams::line_up) // GET /streams/{id}/products
         .service(streams::set_line_up) // PUT /streams/{id}/products
         .service(streams::reorder) // PUT /streams/{id}/products/order
+        .service(uploads::set_cover) // PUT /streams/{id}/cover
+        .service(uploads::delete_cover) // DELETE /streams/{id}/cover
         .service(streams::start) // POST /streams/{id}/start
         .service(streams::end) // POST /streams/{id}/end
         .service(streams::cancel) // POST /streams/{id}/cancel
@@ -117,6 +123,12 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(history::replay) // GET /streams/{id}/replay
         .service(history::public_summary) // GET /streams/{id}/summary
         .service(history::summary); // GET /seller/streams/{id}/summary
+    config
+        .service(media::get) // GET /media/{file}
+        .service(uploads::set_avatar) // PUT /users/avatar
+        .service(uploads::delete_avatar) // DELETE /users/avatar
+        .service(uploads::set_shop_picture) // PUT /seller/picture
+        .service(uploads::delete_shop_picture); // DELETE /seller/picture
     config
         .service(moderation::moderators) // GET /seller/moderators
         .service(moderation::appoint) // POST /seller/moderators

@@ -50,7 +50,8 @@ pub struct Service {
 /// Starts the service; it answers when this returns.
 ///
 /// # Errors
-/// When the address cannot be listened on, or mail cannot be sent as configured.
+/// When the address cannot be listened on, or mail cannot be sent or pictures kept as
+/// configured.
 pub async fn start(config: Config, db: PgPool, bus: SharedBus, site: Option<Pages>) -> anyhow::Result<Service> {
     let (bind, workers) = (config.bind, config.workers);
     let state = State::new(config, db, bus)?;

@@ -16,6 +16,7 @@ use crate::http::{AddressLimit, RateLimit, Traffic};
 use crate::identity::Passwords;
 use crate::identity::model::Email;
 use crate::mail::Mailer;
+use crate::media::{Media, MediaConfig};
 use crate::payments::Till;
 
 /// The service's state, as `web::Data<State>`.
@@ -33,6 +34,8 @@ pub struct State {
     pub rates: Arc<Rates>,
     /// Sends letters.
     pub mailer: Mailer,
+    /// Keeps pictures.
+    pub media: Media,
     /// Takes payments.
     pub till: Till,
     /// Product pages in memory.
@@ -72,6 +75,8 @@ pub struct Rates {
     pub exports: RateLimit<UserId>,
     /// Files of products by shop.
     pub imports: RateLimit<SellerId>,
+    /// Uploads by account.
+    pub uploads: RateLimit<UserId>,
     /// Renewals by address.
     pub refresh: AddressLimit,
     /// Renewals by session.
@@ -83,7 +88,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    fn new(limits: &Limits) -> Self {
+    fn new(limits: &Limits, media: &MediaConfig) -> Self {
         Self {
             traffic: Traffic::new(limits),
             register: AddressLimit::per_minute(limits.register_per_minute),
@@ -97,6 +102,7 @@ impl Rates {
             mails_by: RateLimit::per_hour(limits.mails_per_hour),
             exports: RateLimit::per_hour(limits.exports_per_hour),
             imports: RateLimit::per_hour(limits.imports_per_hour),
+            uploads: RateLimit::per_hour(media.uploads_per_hour),
             refresh: AddressLimit::per_minute(limits.refresh_per_minute),
             renewals: RateLimit::per_hour(limits.renewals_per_hour),
             tickets: AddressLimit::per_minute(limits.tickets_per_minute),
@@ -118,6 +124,7 @@ impl Rates {
         self.mails_by.tidy();
         self.exports.tidy();
         self.imports.tidy();
+        self.uploads.tidy();
         self.refresh.tidy();
         self.renewals.tidy();
         self.tickets.tidy();
@@ -129,12 +136,13 @@ impl State {
     /// The state of a service that is about to start.
     ///
     /// # Errors
-    /// When mail cannot be sent as configured.
+    /// When mail cannot be sent, or pictures kept, as configured.
     pub fn new(config: Config, db: PgPool, bus: SharedBus) -> anyhow::Result<Self> {
         Ok(Self {
             mailer: Mailer::new(&config.mail)?,
+            media: Media::open(&config.media)?,
             passwords: Passwords::of(&config.limits),
-            rates: Arc::new(Rates::new(&config.limits)),
+            rates: Arc::new(Rates::new(&config.limits, &config.media)),
             till: Till::new(db.clone(), bus.clone(), &config.commerce),
             pages: Arc::new(PageCache::new(config.page_cache_bytes)),
             config: Arc::new(config),

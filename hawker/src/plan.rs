@@ -163,6 +163,9 @@ impl Plan {
             // Without a server mail is kept where it can be read.
             api.mail.folder.get_or_insert_with(|| place.data_dir.join("mail"));
         }
+        if api.media.bucket.is_none() {
+            api.media.folder.get_or_insert_with(|| place.data_dir.join("media"));
+        }
         if place.database_url.is_none() {
             // Nobody else works on a private database.
             engine.node.get_or_insert_with(|| ONLY_NODE.to_owned());
@@ -218,7 +221,9 @@ fn is_private(settings: &mut Settings, key: &str) -> bool {
 /// On one's own machine a show of thousands comes from one address, and there is no
 /// HTTPS for a cookie to insist on.
 fn relax(settings: &mut Settings) {
-    for key in ["reads", "writes", "money", "register", "login", "refresh", "tickets"] {
+    for key in [
+        "reads", "writes", "money", "media", "register", "login", "refresh", "tickets",
+    ] {
         settings.set_default(&format!("limit_{key}_per_minute"), UNLIMITED);
     }
     settings.set_default("limit_password_wait_ms", "120000");
@@ -306,6 +311,7 @@ mod tests {
                 limits.reads_per_minute,
                 limits.writes_per_minute,
                 limits.money_per_minute,
+                limits.media_per_minute,
                 limits.register_per_minute,
                 limits.login_per_minute,
                 limits.refresh_per_minute,
@@ -314,8 +320,14 @@ mod tests {
             .map(std::num::NonZeroU32::get)
         };
         let planned = |http| per_minute(&Plan::read(&args(http)).expect("read").api.limits);
-        assert_eq!(planned("127.0.0.1:0"), [1_000_000; 7]);
+        assert_eq!(planned("127.0.0.1:0"), [1_000_000; 8]);
         assert_eq!(planned("0.0.0.0:0"), per_minute(&core_api::Limits::default()));
+    }
+
+    #[test]
+    fn pictures_are_kept_beside_the_other_data() {
+        let media = Plan::read(&args("127.0.0.1:0")).expect("read").api.media;
+        assert_eq!(media.folder.as_deref(), Some(Path::new("/nonexistent/media")));
     }
 
     #[test]

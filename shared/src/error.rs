@@ -118,8 +118,9 @@ error_codes! {
     NotJoined = "not_joined", 409, No, None, "Join a room first";
     AlreadyJoined = "already_joined", 409, No, None, "This connection is in a room already";
     PayloadTooLarge = "payload_too_large", 413, No, Some(1009), "The message is too large";
-    UnsupportedMediaType = "unsupported_media_type", 415, No, None, "The body must be JSON";
+    UnsupportedMediaType = "unsupported_media_type", 415, No, None, "The body is of a type that is not taken here";
     InvalidBody = "invalid_body", 422, No, None, "The body is not valid";
+    PictureUnfit = "picture_unfit", 422, No, None, "The picture cannot be used";
     LinkInvalid = "link_invalid", 422, No, None, "The link is good no more";
     CurrencyMismatch = "currency_mismatch", 422, No, None, "One checkout has one currency";
     NotShippedThere = "not_shipped_there", 422, No, None, "The shop does not ship to this address";
@@ -128,6 +129,7 @@ error_codes! {
     TooSlow = "too_slow", 408, Later, Some(4008), "The connection reads too slowly";
     Internal = "internal", 500, Later, None, "Something went wrong on our side";
     Overloaded = "overloaded", 503, Later, None, "Too busy right now";
+    StorageUnavailable = "storage_unavailable", 503, Later, None, "Pictures cannot be kept or shown right now";
     RoomUnavailable = "room_unavailable", 503, Later, None, "The room does not answer";
     DatabaseUnavailable = "database_unavailable", 503, Later, None, "The database does not answer";
 }

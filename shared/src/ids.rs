@@ -111,6 +111,8 @@ ids! {
     VariantId,
     /// A file of products that a shop has sent.
     ImportId,
+    /// A picture that was uploaded.
+    PictureId,
     /// What a buyer says of what they got.
     ReviewId,
     /// A show.

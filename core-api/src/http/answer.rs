@@ -35,6 +35,13 @@ pub const METRICS: &[Metric] = &[
         "product pages served, by where they came from",
     )
     .each(&["memory", "database"]),
+    Metric::counter(
+        "pictures_total",
+        Count,
+        &["outcome"],
+        "uploads that arrived, by what became of them",
+    )
+    .each(&["kept", "refused", "failed"]),
     Metric::counter("mails_total", Count, &["outcome"], "letters, by what became of them")
         .each(&["sent", "delayed", "given_up", "moot"]),
 ];

@@ -4,6 +4,7 @@
 mod answer;
 mod body;
 mod client;
+mod conditional;
 mod error;
 pub mod operations;
 mod origin;
@@ -17,6 +18,7 @@ mod who;
 pub use answer::{AllowedMethods, METRICS, answer, no_route};
 pub use body::{Body, Id, IdempotencyKey, extractor_errors, in_time, time_for};
 pub use client::client_address;
+pub use conditional::is_known;
 pub use error::{Error, PROBLEM_JSON, Problem, Result, problem};
 pub use origin::require_origin;
 pub use page::{Created, List, Page};

@@ -37,12 +37,15 @@ enum Class {
     Write,
     /// Holds stock for somebody, orders, pays.
     Money,
+    /// Reads a picture: a page has many, and a browser asks for them without a session.
+    Media,
 }
 
 impl Class {
     fn of(method: &Method, path: &str) -> Self {
         let first = path.split('/').nth(1).unwrap_or_default();
         match *method {
+            Method::GET | Method::HEAD if first == "media" => Self::Media,
             Method::GET | Method::HEAD | Method::OPTIONS => Self::Read,
             _ if matches!(first, "orders" | "flash-sales") => Self::Money,
             _ => Self::Write,
@@ -141,6 +144,7 @@ pub struct Traffic {
     read: Allowance,
     write: Allowance,
     money: Allowance,
+    media: Allowance,
 }
 
 impl Traffic {
@@ -151,6 +155,7 @@ impl Traffic {
             read: Allowance::new("read", limits.reads_per_minute),
             write: Allowance::new("write", limits.writes_per_minute),
             money: Allowance::new("money", limits.money_per_minute),
+            media: Allowance::new("media", limits.media_per_minute),
         }
     }
 
@@ -166,6 +171,7 @@ impl Traffic {
             Class::Read => &self.read,
             Class::Write => &self.write,
             Class::Money => &self.money,
+            Class::Media => &self.media,
         };
         let (told, admitted) = allowance.count(Actor::of(request, state));
         (Some(told), admitted)
@@ -176,6 +182,7 @@ impl Traffic {
         self.read.tidy();
         self.write.tidy();
         self.money.tidy();
+        self.media.tidy();
     }
 }
 
@@ -194,6 +201,8 @@ mod tests {
         assert_eq!(class(&Method::DELETE, "/flash-sales/1/holds/2"), Class::Money);
         assert_eq!(class(&Method::GET, "/orders/1/receipt"), Class::Read);
         assert_eq!(class(&Method::HEAD, "/products"), Class::Read);
+        assert_eq!(class(&Method::GET, "/media/1-small.jpg"), Class::Media);
+        assert_eq!(class(&Method::GET, "/mediators"), Class::Read);
         assert_eq!(class(&Method::PATCH, "/seller/products/1"), Class::Write);
         // What nobody has heard of changes something, until it is known better.
         assert_eq!(class(&Method::TRACE, "/products"), Class::Write);

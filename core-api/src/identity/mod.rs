@@ -6,6 +6,7 @@
 
 pub mod account_handlers;
 pub mod admin_handlers;
+pub(crate) mod avatar;
 mod change;
 pub mod email;
 pub mod handle;
@@ -191,10 +192,7 @@ pub async fn me(db: &PgPool, user: UserId) -> Result<Me> {
 pub(crate) async fn change_profile(db: &PgPool, user: UserId, profile: Profile) -> Result<Me> {
     let mut connection = db.acquire().await?;
     let mut tx = connection.begin().await?;
-    // Who deletes the account holds this lock, too: nothing is written into one that is gone.
-    if !store::lock(&mut tx, user).await? {
-        return Err(ErrorCode::Unauthenticated.into());
-    }
+    hold(&mut tx, user).await?;
     if let Some(handle) = &profile.handle {
         change_handle(&mut tx, user, handle).await?;
     }
@@ -202,6 +200,18 @@ pub(crate) async fn change_profile(db: &PgPool, user: UserId, profile: Profile) 
     let me = store::me(&mut tx, user).await?.ok_or(ErrorCode::Unauthenticated)?;
     tx.commit().await?;
     Ok(me)
+}
+
+/// Step: an account is there until the transaction ends, because who deletes it waits: so
+/// nothing of it is written after it is gone. To be taken before any other lock.
+///
+/// # Errors
+/// `Unauthenticated` when it is gone.
+pub(crate) async fn hold(tx: &mut PgConnection, user: UserId) -> Result<()> {
+    if store::lock(tx, user).await? {
+        return Ok(());
+    }
+    Err(ErrorCode::Unauthenticated.into())
 }
 
 /// A person as everybody sees them, by their handle in whatever case.

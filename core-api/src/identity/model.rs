@@ -12,6 +12,7 @@ use uuid::Uuid;
 pub use super::email::Email;
 use super::handle::Handle;
 use crate::http::rules::{prose, shown};
+use crate::media::Picture;
 
 /// What an account may do beyond its own things.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, sqlx::Type, ToSchema)]
@@ -215,8 +216,8 @@ pub struct Me {
     pub display_name: String,
     /// A few words.
     pub bio: String,
-    /// The picture's key in the store of uploads; null: none.
-    pub avatar_key: Option<String>,
+    /// Their picture; null: none.
+    pub avatar: Option<Picture>,
     /// Whether a purchase in a show names its buyer.
     pub show_purchases: bool,
     /// Its shop.
@@ -234,8 +235,8 @@ pub struct PublicProfile {
     pub display_name: String,
     /// A few words.
     pub bio: String,
-    /// The picture's key in the store of uploads; null: none.
-    pub avatar_key: Option<String>,
+    /// Their picture; null: none.
+    pub avatar: Option<Picture>,
     /// Their shop, if it is open.
     pub seller_id: Option<SellerId>,
 }

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::catalog::{files, pages};
 use crate::http::Result;
 use crate::state::State;
-use crate::{checkout, flash, history, moderation, orders, payments, streams};
+use crate::{checkout, flash, history, media, moderation, orders, payments, streams};
 
 /// Rows of one transaction at most.
 const BATCH: u32 = 100;
@@ -71,6 +71,12 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
         batch: BATCH,
     };
     jobs.run(imports, |s, n| async move { files::prune(&s.db, n).await });
+    let pictures = Job {
+        name: "sweep pictures",
+        interval: PRUNE_EVERY,
+        batch: BATCH,
+    };
+    jobs.run(pictures, |s, n| async move { media::sweep(&s.db, &s.media, n).await });
 }
 
 /// Deletes a batch of the outbox: rows that were delivered more than a day ago, and rows

@@ -37,6 +37,7 @@ pub(crate) async fn erase(state: &State, user: UserId, password: String) -> Resu
     store::delete_rows(&mut tx, user).await?;
     store::mask_words(&mut tx, user).await?;
     store::mask_addresses(&mut tx, user).await?;
+    store::drop_pictures(&mut tx, user).await?;
     store::close_shop(&mut tx, user).await?;
     identity::mask(&mut tx, user).await?;
     mail::queue(&mut tx, &Letter::AccountDeleted { to: address }).await?;

@@ -28,6 +28,8 @@ pub struct Export {
     pub addresses: Vec<Value>,
     /// Sessions, and the programs that renewed them.
     pub sessions: Vec<Value>,
+    /// Pictures that the person uploaded, each with the address of its large size.
+    pub pictures: Vec<Value>,
     /// The person's shop.
     pub shop: Vec<Value>,
     /// Shops that the person follows.

@@ -58,6 +58,14 @@ pub const PERSONAL: &[Personal] = &[
         Told::No("a fingerprint"),
         Fate::Stays("a fingerprint, for 90 days"),
     ),
+    row(
+        "pictures",
+        "owner_id",
+        Told::As("pictures"),
+        Fate::Stays(
+            "deleted by a job within minutes; of goods that were sold they stay, for the orders that show them",
+        ),
+    ),
     row("addresses", "user_id", Told::As("addresses"), Fate::Masked),
     row("refresh_tokens", "user_id", Told::As("sessions"), Fate::Masked),
     row(

@@ -4,6 +4,7 @@
 
 pub mod handlers;
 pub mod model;
+pub(crate) mod picture;
 mod store;
 
 use serde_json::json;

@@ -9,6 +9,7 @@ use shared::status::{Machine as _, SellerStatus};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::rules::{is_country, prose, shown};
+use crate::media::Picture;
 
 /// A shop.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -21,6 +22,8 @@ pub struct Seller {
     pub slug: String,
     /// What it is about.
     pub description: String,
+    /// Its picture; null: none.
+    pub picture: Option<Picture>,
     /// ISO 3166-1 alpha-2.
     pub country: String,
     /// What its prices are in.

@@ -1,11 +1,12 @@
 //! SQL of `sellers`.
 
-use shared::ids::{SellerId, UserId};
+use shared::ids::{PictureId, SellerId, UserId};
 use shared::status::{Machine as _, SellerStatus};
 use sqlx::PgConnection;
 
 use super::model::{AdminSeller, Application, Seller};
 use crate::http::Page;
+use crate::media::Picture;
 
 /// Makes a rejected application again; `None`: there is none that may be.
 pub(super) async fn apply_again(
@@ -21,6 +22,7 @@ pub(super) async fn apply_again(
                   decided_by = null, decided_at = null, decision_reason = ''
             where user_id = $1 and status = any($7)
            returning id as "id: SellerId", shop_name, slug, description, country, currency,
+                  (select picture_json(i) from pictures i where i.id = sellers.picture_id) as "picture: Picture",
                      status as "status: SellerStatus", created_at"#,
         user.0,
         application.shop_name.trim(),
@@ -48,6 +50,7 @@ pub(super) async fn insert(
            values ($1, $2, $3, $4, $5, $6, $7, $8)
            on conflict do nothing
            returning id as "id: SellerId", shop_name, slug, description, country, currency,
+                  (select picture_json(i) from pictures i where i.id = sellers.picture_id) as "picture: Picture",
                      status as "status: SellerStatus", created_at"#,
         id.0,
         user.0,
@@ -70,6 +73,7 @@ pub(super) async fn get(
     sqlx::query_as!(
         Seller,
         r#"select id as "id: SellerId", shop_name, slug, description, country, currency,
+                  (select picture_json(i) from pictures i where i.id = sellers.picture_id) as "picture: Picture",
                   status as "status: SellerStatus", created_at
              from sellers where id = $1 and status = $2"#,
         id.0,
@@ -94,6 +98,7 @@ struct Row {
     shop_name: String,
     slug: String,
     description: String,
+    picture: Option<Picture>,
     country: String,
     currency: String,
     status: SellerStatus,
@@ -112,6 +117,7 @@ impl From<Row> for AdminSeller {
                 shop_name: row.shop_name,
                 slug: row.slug,
                 description: row.description,
+                picture: row.picture,
                 country: row.country,
                 currency: row.currency,
                 status: row.status,
@@ -133,6 +139,7 @@ pub(super) async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"select id as "id: SellerId", shop_name, slug, description, country, currency,
+                  (select picture_json(i) from pictures i where i.id = sellers.picture_id) as "picture: Picture",
                   status as "status: SellerStatus", created_at, user_id as "user_id: UserId",
                   decided_by as "decided_by: UserId", decided_at, decision_reason
              from sellers
@@ -161,6 +168,7 @@ pub(super) async fn decide(
         r#"update sellers set status = $3, decided_by = $4, decided_at = now(), decision_reason = $5
             where id = $1 and status = any($2)
            returning id as "id: SellerId", shop_name, slug, description, country, currency,
+                  (select picture_json(i) from pictures i where i.id = sellers.picture_id) as "picture: Picture",
                      status as "status: SellerStatus", created_at, user_id as "user_id: UserId",
                      decided_by as "decided_by: UserId", decided_at, decision_reason"#,
         id.0,
@@ -199,4 +207,31 @@ pub(super) async fn unfollow(conn: &mut PgConnection, user: UserId, id: SellerId
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// The shop's picture.
+pub(super) async fn picture(conn: &mut PgConnection, id: SellerId) -> Result<Option<PictureId>, sqlx::Error> {
+    let picture = sqlx::query_scalar!(
+        r#"select picture_id as "picture_id: PictureId" from sellers where id = $1"#,
+        id.0
+    );
+    Ok(picture.fetch_optional(conn).await?.flatten())
+}
+
+/// Sets the shop's picture, or takes it away: the former one; `None`: there is no shop. Its
+/// owner is locked.
+pub(super) async fn set_picture(
+    tx: &mut PgConnection,
+    id: SellerId,
+    picture: Option<PictureId>,
+) -> Result<Option<Option<PictureId>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"update sellers s set picture_id = $2
+             from sellers was where s.id = $1 and was.id = $1
+           returning was.picture_id as "picture_id: PictureId""#,
+        id.0,
+        picture.map(|picture| picture.0)
+    )
+    .fetch_optional(tx)
+    .await
 }

@@ -1,6 +1,7 @@
 //! Shows: scheduled here, run by their rooms. What a host does while on air goes over the
 //! bus to the room, which decides, and is answered with the room's word.
 
+pub(crate) mod cover;
 pub mod handlers;
 pub mod model;
 mod room;

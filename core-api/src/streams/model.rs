@@ -10,6 +10,7 @@ use shared::token::Part;
 use utoipa::ToSchema;
 
 use crate::http::rules::{is_picture, prose, shown};
+use crate::media::Picture;
 use crate::sellers::SellerRef;
 
 /// A show to be scheduled, or started at once.
@@ -71,6 +72,8 @@ pub struct Stream {
     pub description: String,
     /// Its picture; empty: none.
     pub cover_url: String,
+    /// The same in all sizes, where it was uploaded; null: it was not.
+    pub cover: Option<Picture>,
     /// Its status.
     pub status: StreamStatus,
     /// When it is to begin.

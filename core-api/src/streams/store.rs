@@ -2,7 +2,7 @@
 //! show's chat. Going on air, ending and featuring are the room's.
 
 use shared::Timestamp;
-use shared::ids::{MessageId, ProductId, SellerId, StreamId, UserId};
+use shared::ids::{MessageId, PictureId, ProductId, SellerId, StreamId, UserId};
 use shared::rights::Rights;
 use shared::status::{Machine, StreamStatus};
 use sqlx::PgConnection;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::model::{ChatAuthor, ChatLine, NewStream, Place, Stream};
 use crate::http::Page;
+use crate::media::Picture;
 use crate::sellers::SellerRef;
 
 struct Row {
@@ -19,6 +20,7 @@ struct Row {
     title: String,
     description: String,
     cover_url: String,
+    cover: Option<Picture>,
     status: StreamStatus,
     scheduled_at: Timestamp,
     started_at: Option<Timestamp>,
@@ -37,6 +39,7 @@ impl From<Row> for Stream {
             title: row.title,
             description: row.description,
             cover_url: row.cover_url,
+            cover: row.cover,
             status: row.status,
             scheduled_at: row.scheduled_at,
             started_at: row.started_at,
@@ -72,7 +75,8 @@ pub async fn get(conn: &mut PgConnection, id: StreamId) -> sqlx::Result<Option<S
     let row = sqlx::query_as!(
         Row,
         r#"select t.id as "id: StreamId", t.seller_id as "seller_id: SellerId", s.shop_name, t.title, t.description,
-                  t.cover_url, t.status as "status: StreamStatus", t.scheduled_at, t.started_at, t.ended_at,
+                  t.cover_url, (select picture_json(c) from pictures c where c.id = t.cover_id) as "cover: Picture",
+                  t.status as "status: StreamStatus", t.scheduled_at, t.started_at, t.ended_at,
                   t.featured_product_id as "featured: ProductId"
              from streams t join sellers s on s.id = t.seller_id where t.id = $1"#,
         id.0
@@ -87,7 +91,8 @@ pub async fn live(conn: &mut PgConnection, page: &Page) -> sqlx::Result<Vec<Stre
     let rows = sqlx::query_as!(
         Row,
         r#"select t.id as "id: StreamId", t.seller_id as "seller_id: SellerId", s.shop_name, t.title, t.description,
-                  t.cover_url, t.status as "status: StreamStatus", t.scheduled_at, t.started_at, t.ended_at,
+                  t.cover_url, (select picture_json(c) from pictures c where c.id = t.cover_id) as "cover: Picture",
+                  t.status as "status: StreamStatus", t.scheduled_at, t.started_at, t.ended_at,
                   t.featured_product_id as "featured: ProductId"
              from streams t join sellers s on s.id = t.seller_id
             where t.status = 'live' and s.status = 'approved'
@@ -107,7 +112,8 @@ pub async fn upcoming(conn: &mut PgConnection, page: &Page) -> sqlx::Result<Vec<
     let rows = sqlx::query_as!(
         Row,
         r#"select t.id as "id: StreamId", t.seller_id as "seller_id: SellerId", s.shop_name, t.title, t.description,
-                  t.cover_url, t.status as "status: StreamStatus", t.scheduled_at, t.started_at, t.ended_at,
+                  t.cover_url, (select picture_json(c) from pictures c where c.id = t.cover_id) as "cover: Picture",
+                  t.status as "status: StreamStatus", t.scheduled_at, t.started_at, t.ended_at,
                   t.featured_product_id as "featured: ProductId"
              from streams t join sellers s on s.id = t.seller_id
             where t.status = 'scheduled' and s.status = 'approved'
@@ -127,7 +133,8 @@ pub async fn of_seller(conn: &mut PgConnection, seller: SellerId, page: &Page) -
     let rows = sqlx::query_as!(
         Row,
         r#"select t.id as "id: StreamId", t.seller_id as "seller_id: SellerId", s.shop_name, t.title, t.description,
-                  t.cover_url, t.status as "status: StreamStatus", t.scheduled_at, t.started_at, t.ended_at,
+                  t.cover_url, (select picture_json(c) from pictures c where c.id = t.cover_id) as "cover: Picture",
+                  t.status as "status: StreamStatus", t.scheduled_at, t.started_at, t.ended_at,
                   t.featured_product_id as "featured: ProductId"
              from streams t join sellers s on s.id = t.seller_id
             where t.seller_id = $1 and ($2::uuid is null or t.id < $2) order by t.id desc limit $3"#,
@@ -138,6 +145,33 @@ pub async fn of_seller(conn: &mut PgConnection, seller: SellerId, page: &Page) -
     .fetch_all(conn)
     .await?;
     Ok(views(rows))
+}
+
+/// The cover that was uploaded for a show.
+pub async fn cover(conn: &mut PgConnection, id: StreamId) -> sqlx::Result<Option<PictureId>> {
+    let cover = sqlx::query_scalar!(
+        r#"select cover_id as "cover_id: PictureId" from streams where id = $1"#,
+        id.0
+    );
+    Ok(cover.fetch_optional(conn).await?.flatten())
+}
+
+/// Sets the cover of a locked show, or takes it away.
+pub async fn set_cover(
+    conn: &mut PgConnection,
+    id: StreamId,
+    picture: Option<PictureId>,
+    url: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update streams set cover_id = $2, cover_url = $3 where id = $1",
+        id.0,
+        picture.map(|picture| picture.0),
+        url
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// The status of a show of `seller`'s, locked; `None`: it has none such.

@@ -148,7 +148,7 @@ async fn everybody_sees_a_person_by_their_handle_and_nothing_private() {
         .ok::<Me>();
     let seen: Value = app.get("/profiles/Mug_Fan").send().await.ok();
     let expected = json!({
-        "handle": "mug_fan", "display_name": "Viewer", "bio": "Collects mugs", "avatar_key": null, "seller_id": null
+        "handle": "mug_fan", "display_name": "Viewer", "bio": "Collects mugs", "avatar": null, "seller_id": null
     });
     assert_eq!(seen, expected);
     for unknown in ["cup_fan", "no%00body", &"x".repeat(500)] {

@@ -29,6 +29,8 @@ pub struct App {
     service: core_api::Service,
     client: reqwest::Client,
     mail: tempfile::TempDir,
+    /// Where its pictures are.
+    pub media: tempfile::TempDir,
 }
 
 /// A letter that was sent.
@@ -67,6 +69,8 @@ fn lift(config: &mut Config) {
     limits.mails_per_hour = plenty;
     limits.exports_per_hour = plenty;
     limits.imports_per_hour = plenty;
+    limits.media_per_minute = plenty;
+    config.media.uploads_per_hour = plenty;
     limits.password_wait = std::time::Duration::from_secs(60);
 }
 
@@ -94,6 +98,8 @@ impl App {
         lift(&mut config);
         let mail = tempfile::tempdir().expect("a folder");
         config.mail.folder = Some(mail.path().to_owned());
+        let media = tempfile::tempdir().expect("a folder");
+        config.media.folder = Some(media.path().join("files"));
         change(&mut config);
         let service = core_api::start(config, pool, bus.clone(), None)
             .await
@@ -104,6 +110,7 @@ impl App {
             service,
             client: client(),
             mail,
+            media,
         }
     }
 
@@ -366,6 +373,14 @@ impl Call {
         let text = response.text().await.expect("a whole answer");
         Reply { status, headers, text }
     }
+
+    /// Sends it and reads the whole answer as it is.
+    pub async fn fetch(self) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let response = self.0.send().await.expect("the service answers");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.expect("a whole answer");
+        (status, headers, body.to_vec())
+    }
 }
 
 /// Somebody who is signed in.
@@ -407,6 +422,11 @@ impl Session {
     /// PUT.
     pub async fn put(&self, path: &str, body: &impl Serialize) -> Reply {
         self.call(Method::PUT, path).json(body).send().await
+    }
+
+    /// Sends a file as the body.
+    pub async fn send_file(&self, method: Method, path: &str, media: &str, file: &[u8]) -> Reply {
+        self.call(method, path).body(media, file.to_vec()).send().await
     }
 
     /// PATCH.

@@ -26,6 +26,7 @@ mod moderation;
 mod orders;
 mod pages;
 mod payments;
+mod pictures;
 mod privacy;
 mod reviews;
 mod search;

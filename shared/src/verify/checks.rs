@@ -440,12 +440,31 @@ pub const CHECKS: &[Invariant] = &[
                 from categories c left join down d on d.id = c.id",
     },
     Invariant {
+        name: "pictures_are_shown_once",
+        proves: "a picture is referred to, by one thing, exactly while it is marked as shown",
+        sql: "select p.id::text as subject, (p.status = 'shown')::int <> count(r.id) as broken
+                from pictures p
+                left join (select avatar_id as id from profiles where avatar_id is not null
+                           union all select picture_id from sellers where picture_id is not null
+                           union all select picture_id from product_pictures
+                           union all select cover_id from streams where cover_id is not null) r on r.id = p.id
+               group by p.id, p.status",
+    },
+    // What is left over is swept within minutes; the grace leaves time for an outage.
+    Invariant {
+        name: "pictures_go",
+        proves: "no picture that is not shown stays a day past its time",
+        sql: "select id::text as subject,
+                     delete_after < now() - interval '1 day' or created_at < now() - interval '25 hours' as broken
+                from pictures where status in ('pending', 'dropped')",
+    },
+    Invariant {
         name: "deleted_accounts_hold_nothing",
         proves: "an account that was deleted has no name, address, session or link any more",
         sql: "select u.id::text as subject,
                      u.email <> 'deleted-' || u.id || '@deleted.invalid' or u.password_hash <> ''
                      or p.display_name <> 'Deleted account' or p.handle not like 'deleted\\_%' or p.bio <> ''
-                     or p.avatar_key is not null
+                     or p.avatar_id is not null
                      or exists (select 1 from addresses a
                                  where a.user_id = u.id and (a.deleted_at is null or a.recipient <> '-'))
                      or exists (select 1 from refresh_tokens t

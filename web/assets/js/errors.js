@@ -71,6 +71,7 @@ const WORDS = {
   stream_not_live: 'The show is not on air.',
   not_joined: 'One moment, you are not in the room yet.',
   already_joined: 'You are in the room already.',
+  picture_unfit: 'That picture cannot be used: choose another.',
   payload_too_large: 'That is too long.',
   unsupported_media_type: 'That could not be read. Reload the page and try again.',
   invalid_body: 'Something is missing or not right.',
@@ -81,6 +82,7 @@ const WORDS = {
   too_slow: 'Your connection cannot keep up. Reconnecting.',
   internal: 'Something went wrong on our side. Try again.',
   overloaded: 'Very busy right now. Try again in a moment.',
+  storage_unavailable: 'Pictures cannot be kept right now. Try again in a moment.',
   room_unavailable: 'The room does not answer right now. Try again in a moment.',
   database_unavailable: 'We cannot save anything right now. Try again in a moment.',
 };

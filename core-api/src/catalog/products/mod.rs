@@ -8,6 +8,7 @@
 pub mod handlers;
 pub mod input;
 pub mod model;
+pub mod pictures;
 mod store;
 pub mod variant_handlers;
 pub mod variants;

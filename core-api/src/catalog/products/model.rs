@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::input::StockReason;
+use crate::media::Picture;
 use crate::sellers::SellerRef;
 
 /// Option names and values, such as size and M.
@@ -29,8 +30,11 @@ pub struct Product {
     pub title: String,
     /// What it is.
     pub description: String,
-    /// Its picture; empty: none.
+    /// What stands for it: the first of its pictures, or what was named otherwise; empty:
+    /// nothing.
     pub image_url: String,
+    /// Its pictures that were uploaded, in order.
+    pub images: Vec<Picture>,
     /// What its variants differ in, in the order in which a buyer chooses.
     pub option_axes: Vec<String>,
     /// What its prices are in.
@@ -81,8 +85,11 @@ pub struct SellerProduct {
     pub title: String,
     /// What it is.
     pub description: String,
-    /// Its picture; empty: none.
+    /// What stands for it: the first of its pictures, or what was named otherwise; empty:
+    /// nothing.
     pub image_url: String,
+    /// Its pictures that were uploaded, in order.
+    pub images: Vec<Picture>,
     /// What its variants differ in, in the order in which a buyer chooses.
     pub option_axes: Vec<String>,
     /// What its prices are in.

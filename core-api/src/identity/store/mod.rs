@@ -5,7 +5,7 @@ pub(super) mod links;
 pub(super) mod sessions;
 
 use chrono::{DateTime, Utc};
-use shared::ids::{SellerId, UserId};
+use shared::ids::{PictureId, SellerId, UserId};
 use shared::money::Currency;
 use shared::status::SellerStatus;
 use sqlx::PgConnection;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::model::{Account, Find, Me, MyShop, Profile, PublicProfile, Role, Shop, Standing};
 use crate::http::Page;
+use crate::media::Picture;
 
 /// Adds an account; false: the address has one.
 pub(super) async fn insert_user(
@@ -232,7 +233,7 @@ pub(super) async fn mask(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx
     sqlx::query!(
         "update profiles
             set handle = 'deleted_' || right(replace(user_id::text, '-', ''), 20), handle_changed_at = null,
-                display_name = 'Deleted account', bio = '', avatar_key = null, show_purchases = false,
+                display_name = 'Deleted account', bio = '', avatar_id = null, show_purchases = false,
                 updated_at = clock_timestamp()
           where user_id = $1",
         user.0
@@ -245,7 +246,8 @@ pub(super) async fn mask(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx
 pub(super) async fn me(conn: &mut PgConnection, user: UserId) -> Result<Option<Me>, sqlx::Error> {
     let row = sqlx::query!(
         r#"select u.id as "id: UserId", u.email, u.email_verified_at is not null as "email_verified!",
-                  u.role as "role: Role", p.handle, p.display_name, p.bio, p.avatar_key,
+                  u.role as "role: Role", p.handle, p.display_name, p.bio,
+                  (select picture_json(a) from pictures a where a.id = p.avatar_id) as "avatar: Picture",
                   p.show_purchases, u.created_at, s.id as "seller?: SellerId", s.shop_name as "shop_name?",
                   s.status as "status?: SellerStatus"
              from users u
@@ -264,7 +266,7 @@ pub(super) async fn me(conn: &mut PgConnection, user: UserId) -> Result<Option<M
         handle: row.handle,
         display_name: row.display_name,
         bio: row.bio,
-        avatar_key: row.avatar_key,
+        avatar: row.avatar,
         show_purchases: row.show_purchases,
         seller: match (row.seller, row.shop_name, row.status) {
             (Some(id), Some(shop_name), Some(status)) => Some(MyShop { id, shop_name, status }),
@@ -290,6 +292,33 @@ pub(super) async fn update_profile(tx: &mut PgConnection, user: UserId, profile:
     Ok(())
 }
 
+/// Somebody's picture.
+pub(super) async fn avatar(conn: &mut PgConnection, user: UserId) -> Result<Option<PictureId>, sqlx::Error> {
+    let avatar = sqlx::query_scalar!(
+        r#"select avatar_id as "avatar_id: PictureId" from profiles where user_id = $1"#,
+        user.0
+    );
+    Ok(avatar.fetch_optional(conn).await?.flatten())
+}
+
+/// Sets somebody's picture, or takes it away: the former one; `None`: there is no profile.
+/// The account is locked.
+pub(super) async fn set_avatar(
+    tx: &mut PgConnection,
+    user: UserId,
+    picture: Option<PictureId>,
+) -> Result<Option<Option<PictureId>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"update profiles p set avatar_id = $2, updated_at = now()
+             from profiles was where p.user_id = $1 and was.user_id = $1
+           returning was.avatar_id as "avatar_id: PictureId""#,
+        user.0,
+        picture.map(|picture| picture.0)
+    )
+    .fetch_optional(tx)
+    .await
+}
+
 /// A person as everybody sees them, unless the account is suspended or gone.
 pub(super) async fn public_profile(
     conn: &mut PgConnection,
@@ -297,7 +326,9 @@ pub(super) async fn public_profile(
 ) -> Result<Option<PublicProfile>, sqlx::Error> {
     sqlx::query_as!(
         PublicProfile,
-        r#"select p.handle, p.display_name, p.bio, p.avatar_key, s.id as "seller_id?: SellerId"
+        r#"select p.handle, p.display_name, p.bio,
+                  (select picture_json(a) from pictures a where a.id = p.avatar_id) as "avatar: Picture",
+                  s.id as "seller_id?: SellerId"
              from profiles p
              join users u on u.id = p.user_id and u.suspended_at is null
              left join sellers s on s.user_id = u.id and s.status = 'approved'

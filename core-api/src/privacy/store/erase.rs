@@ -123,6 +123,41 @@ pub(in crate::privacy) async fn mask_addresses(tx: &mut PgConnection, user: User
     Ok(())
 }
 
+/// Nothing refers to the person's pictures any more, and their files go at once; those that
+/// orders show are found when it comes to that, and stay.
+pub(in crate::privacy) async fn drop_pictures(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query!("update profiles set avatar_id = null where user_id = $1", user.0)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!("update sellers set picture_id = null where user_id = $1", user.0)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!(
+        "update streams set cover_id = null, cover_url = ''
+          where cover_id is not null and seller_id in (select id from sellers where user_id = $1)",
+        user.0
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "with gone as (
+             delete from product_pictures where picture_id in (select id from pictures where owner_id = $1)
+             returning product_id)
+         update products set image_url = '' where id in (select product_id from gone)",
+        user.0
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update pictures set status = 'dropped', delete_after = clock_timestamp()
+          where owner_id = $1 and status in ('shown', 'dropped')",
+        user.0
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// The person's shop: closed, with nothing on sale, without its name. What it sold keeps
 /// its titles and prices in the orders.
 pub(in crate::privacy) async fn close_shop(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {

@@ -33,6 +33,7 @@ sections! {
     Wishes = "wished_addresses",
     Addresses = "addresses",
     Sessions = "sessions",
+    Pictures = "pictures",
     Shop = "shop",
     Follows = "follows",
     Moderates = "moderates",
@@ -70,9 +71,12 @@ pub(in crate::privacy) async fn page(
     after: Uuid,
 ) -> Result<Vec<Row>, sqlx::Error> {
     match section {
-        Section::Account | Section::Wishes | Section::Addresses | Section::Sessions | Section::Shop => {
-            of_account(conn, section, user, after).await
-        }
+        Section::Account
+        | Section::Wishes
+        | Section::Addresses
+        | Section::Sessions
+        | Section::Pictures
+        | Section::Shop => of_account(conn, section, user, after).await,
         Section::Holds | Section::Places | Section::Reviews | Section::Orders => {
             of_commerce(conn, section, user, after).await
         }
@@ -94,7 +98,7 @@ async fn of_account(
             r#"select u.id, jsonb_build_object(
                       'id', u.id, 'email', u.email, 'email_confirmed_at', u.email_verified_at, 'role', u.role,
                       'suspended_at', u.suspended_at, 'created_at', u.created_at, 'handle', p.handle,
-                      'display_name', p.display_name, 'bio', p.bio, 'avatar_key', p.avatar_key,
+                      'display_name', p.display_name, 'bio', p.bio, 'avatar_id', p.avatar_id,
                       'show_purchases', p.show_purchases) as "value!"
                  from users u join profiles p on p.user_id = u.id
                 where u.id = $1 and u.id > $2 order by u.id limit $3"#
@@ -124,6 +128,16 @@ async fn of_account(
                  from refresh_tokens f join refresh_tokens t on t.family_id = f.id
                 where f.user_id = $1 and f.id = f.family_id and f.id > $2
                 group by f.id order by f.id limit $3"#
+        ),
+        Section::Pictures => page!(
+            conn,
+            user,
+            after,
+            r#"select id, picture_json(p) || jsonb_build_object(
+                      'url', '/media/' || id || '-large.' || case format when 'jpeg' then 'jpg' else format end,
+                      'created_at', created_at) as "value!"
+                 from pictures p where owner_id = $1 and status in ('shown', 'kept') and id > $2
+                order by id limit $3"#
         ),
         _ => page!(
             conn,

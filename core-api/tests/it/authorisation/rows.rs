@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use shared::ids::UserId;
 use sqlx::PgPool;
@@ -9,6 +10,7 @@ use testkit::fixtures::{self, Shop};
 use uuid::Uuid;
 
 use crate::harness::{App, Session};
+use crate::pictures::files::png;
 
 /// The name that is no row, and nothing in a body: with it nobody's address is confirmed.
 pub const UNCONFIRMED: &str = "unconfirmed";
@@ -76,6 +78,12 @@ impl<'a> Rows<'a> {
                 set.await.expect("the key is set");
                 key
             }
+            "media" => self.uploaded(self.buyer, Method::PUT, "/users/avatar").await.1,
+            "image" => {
+                let path = format!("/seller/products/{}/images", shop.product);
+                let owner = self.app.session_of(shop.owner);
+                self.uploaded(&owner, Method::POST, &path).await.0
+            }
             "address" => fixtures::address(&self.app.db.pool, self.buyer.id).await.to_string(),
             "checkout" | "order" | "delivered" | "payment" | "item" | "review" | "sale" | "hold" | "line" => {
                 self.bought(name).await
@@ -86,6 +94,15 @@ impl<'a> Rows<'a> {
 
     async fn user(&self, name: &str) -> UserId {
         fixtures::user(&self.app.db.pool, name).await
+    }
+
+    /// A picture's id, and the name of one of its files.
+    async fn uploaded(&self, by: &Session, method: Method, path: &str) -> (String, String) {
+        let reply = by.send_file(method, path, "image/png", &png(64, 64)).await;
+        let picture: Value = reply.with(reply.status.as_u16());
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let file = text(&picture["medium"]["url"]).replace("/media/", "");
+        (text(&picture["id"]), file)
     }
 
     async fn text(&self, sql: &'static str, id: Uuid) -> String {

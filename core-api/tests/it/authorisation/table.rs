@@ -3,7 +3,7 @@
 //! A line is a method, a path, the status for each of [`super::world::ACTORS`], and a
 //! body. `$name` stands for a row that the world makes for the line. All of them act on the
 //! seller's rows; the suspended seller acts on the same rows of their own shop. Rows of a
-//! buyer are the first buyer's. An operation may have several lines, of different bodies.
+//! buyer are the first buyer's. The body `PNG` is a picture. An operation may have several lines, of different bodies.
 //!
 //! Lists that let several in `show` a row: `own` is a 200 that has it, and a 200 has it not.
 
@@ -39,6 +39,9 @@ POST   /users/addresses                         401 201 201 201 201 201 201  {"r
 PATCH  /users/addresses/$address                401 200 404 404 404 404 404  {"city": "Bremen"}
 DELETE /users/addresses/$address                401 204 404 404 404 404 404
 POST   /users/addresses/$address/default        401 200 404 404 404 404 404  {"kind": "shipping"}
+PUT    /users/avatar                            401 200 200 200 200 200 200  PNG
+DELETE /users/avatar                            401 204 204 204 204 204 204
+GET    /media/$media                            200 200 200 200 200 200 200
 GET    /users/reviews                           401 own 200 200 200 200 200  shows $review
 
 # What admins do to accounts
@@ -78,6 +81,11 @@ POST   /seller/products                         401 403 403 201 201 403 403  {"t
 GET    /seller/products/$product                401 403 403 200 404 403 403
 PATCH  /seller/products/$product                401 403 403 200 404 403 403  {"title": "Cup"}
 PUT    /seller/products/$product/options        401 403 403 200 404 403 403  {"option_axes": ["Size"], "variants": [{"id": "$variant", "options": {"Size": "S"}}]}
+POST   /seller/products/$product/images         401 403 403 201 404 403 403  PNG
+PUT    /seller/products/$product/images/order   401 403 403 200 404 403 403  {"images": ["$image"]}
+DELETE /seller/products/$product/images/$image  401 403 403 204 404 403 403
+PUT    /seller/picture                          401 403 403 200 200 403 403  PNG
+DELETE /seller/picture                          401 403 403 204 204 403 403
 POST   /seller/products/$sized/variants         401 403 403 201 404 403 403  {"sku": "MUG-2", "options": {"Size": "M"}, "price_minor": 1999, "on_hand": 1}
 PATCH  /seller/variants/$variant                401 403 403 200 404 403 403  {"price_minor": 1899}
 POST   /seller/variants/$variant/stock          401 403 403 200 404 403 403  {"delta": 1}
@@ -141,6 +149,8 @@ POST   /streams                                 401 403 403 201 201 403 403  {"t
 POST   /streams/$scheduled/cancel               401 403 403 200 404 403 403
 PUT    /streams/$stream/products                401 403 403 200 404 403 403  {"product_ids": ["$product"]}
 PUT    /streams/$stream/products/order          401 403 403 200 404 403 403  {"products": ["$product"]}
+PUT    /streams/$stream/cover                   401 403 403 200 404 403 403  PNG
+DELETE /streams/$stream/cover                   401 403 403 204 404 403 403
 POST   /streams/$stream/start                   401 403 403 200 404 403 403
 POST   /streams/$stream/end                     401 403 403 200 404 200 403
 POST   /streams/$stream/feature                 401 403 403 200 404 403 403  {"product": "$product"}

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::rows::{Rows, UNCONFIRMED, run};
 use crate::harness::{App, Reply, Session};
 use crate::market::still;
+use crate::pictures::files::png;
 
 /// Who calls, in the order of a line's statuses. `seller` has the rows of shops.
 pub const ACTORS: [&str; 7] = [
@@ -136,6 +137,7 @@ impl World {
         }
         match body.chars().next() {
             None => call.send().await,
+            Some('P') => call.body("image/png", png(64, 64)).send().await,
             Some('{') => call.body("application/json", body).send().await,
             Some(_) => call.body("text/csv", body.replace("\\n", "\n")).send().await,
         }

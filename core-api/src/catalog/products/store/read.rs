@@ -13,6 +13,7 @@ use crate::catalog::products::model::{
     Movement, MovementReason, Options, Product, Rating, SellerProduct, SellerVariant, Variant,
 };
 use crate::http::Page;
+use crate::media::Stored;
 use crate::sellers::SellerRef;
 
 struct Row {
@@ -33,6 +34,7 @@ struct Row {
     rating_count: i32,
     created_at: Timestamp,
     variants: Json<Vec<VariantRow>>,
+    images: Json<Vec<Stored>>,
 }
 
 /// As `product_view` puts it.
@@ -76,6 +78,7 @@ fn own(row: Row) -> Result<SellerProduct, sqlx::Error> {
         title: row.title,
         description: row.description,
         image_url: row.image_url,
+        images: row.images.0.into_iter().map(Into::into).collect(),
         option_axes: row.option_axes,
         currency: row.currency,
         status: row.status,
@@ -101,6 +104,7 @@ impl From<SellerProduct> for Product {
             title: own.title,
             description: own.description,
             image_url: own.image_url,
+            images: own.images,
             option_axes: own.option_axes,
             currency: own.currency,
             status: own.status,
@@ -134,7 +138,8 @@ pub async fn many_public(conn: &mut PgConnection, ids: &[ProductId]) -> Result<V
                   p.title as "title!", p.description as "description!", p.image_url as "image_url!",
                   p.option_axes as "option_axes!", p.currency as "currency!", p.status as "status!: ProductStatus",
                   p.version as "version!", p.rating_sum as "rating_sum!", p.rating_count as "rating_count!",
-                  p.created_at as "created_at!", p.variants as "variants!: Json<Vec<VariantRow>>"
+                  p.created_at as "created_at!", p.variants as "variants!: Json<Vec<VariantRow>>",
+                  p.images as "images!: Json<Vec<Stored>>"
              from unnest($1::uuid[]) with ordinality as w (id, place)
              join product_view p on p.id = w.id
             where p.status = $2 and p.seller_status = $3
@@ -162,7 +167,8 @@ pub async fn list_own(
                   title as "title!", description as "description!", image_url as "image_url!",
                   option_axes as "option_axes!", currency as "currency!", status as "status!: ProductStatus",
                   version as "version!", rating_sum as "rating_sum!", rating_count as "rating_count!",
-                  created_at as "created_at!", variants as "variants!: Json<Vec<VariantRow>>"
+                  created_at as "created_at!", variants as "variants!: Json<Vec<VariantRow>>",
+                  images as "images!: Json<Vec<Stored>>"
              from product_view
             where seller_id = $1 and ($2::text is null or status = $2) and ($3::uuid is null or id < $3)
             order by id desc limit $4"#,
@@ -189,7 +195,8 @@ pub async fn get_own(
                   title as "title!", description as "description!", image_url as "image_url!",
                   option_axes as "option_axes!", currency as "currency!", status as "status!: ProductStatus",
                   version as "version!", rating_sum as "rating_sum!", rating_count as "rating_count!",
-                  created_at as "created_at!", variants as "variants!: Json<Vec<VariantRow>>"
+                  created_at as "created_at!", variants as "variants!: Json<Vec<VariantRow>>",
+                  images as "images!: Json<Vec<Stored>>"
              from product_view where id = $2 and seller_id = $1"#,
         seller.0,
         id.0
