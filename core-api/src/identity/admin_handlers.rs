@@ -51,8 +51,9 @@ pub async fn confirm_email(
     Ok(web::Json(account))
 }
 
-/// Suspends an account: it is refused everywhere at once, and its live sockets are closed
-/// within a second. Doing it twice is no error.
+/// Suspends an account: it is refused everywhere at once, its live sockets are closed within
+/// a second, and its shop is suspended with it: shows and flash sales end, products are
+/// hidden. Doing it twice is no error.
 #[utoipa::path(
     tag = "admin",
     request_body = Why,
@@ -70,7 +71,8 @@ pub async fn suspend(
     Ok(web::Json(account))
 }
 
-/// Lifts a suspension. Doing it twice is no error.
+/// Lifts the suspension of an account. Its shop stays suspended until it is reinstated
+/// itself. Doing it twice is no error.
 #[utoipa::path(
     tag = "admin",
     request_body = Why,

@@ -34,9 +34,9 @@ pub use model::{Me, OpenSession, Role, Session, Shop, Standing};
 pub use passwords::Passwords;
 pub(crate) use sessions::Opened;
 
-use crate::audit;
 use crate::http::{Error, List, Page, Result};
 use crate::state::State;
+use crate::{audit, sellers};
 
 /// Rows forgotten in one transaction at most.
 const SWEEP_BATCH: u32 = 1_000;
@@ -106,8 +106,9 @@ pub(crate) async fn login(state: &State, login: Login, user_agent: &str) -> Resu
     Ok(opened)
 }
 
-/// Suspends an account, or lifts that. A suspended one is refused everywhere, and its live
-/// sockets are closed. Doing it twice is no error.
+/// Suspends an account, or lifts that. A suspended one is refused everywhere, its live
+/// sockets are closed, and its shop is suspended with it in the same transaction. Lifting it
+/// does not open the shop again: that is a decision of its own. Doing it twice is no error.
 ///
 /// # Errors
 /// `NotFound`, `Conflict` for the admin's own account.
@@ -124,14 +125,23 @@ pub(crate) async fn suspend(
     let mut connection = state.db.acquire().await?;
     let mut tx = connection.begin().await?;
     let changed = store::suspend(&mut tx, user, suspended).await?;
+    let mut shop = None;
     if changed {
         let action = if suspended { "user.suspend" } else { "user.reinstate" };
         audit::record(&mut tx, admin, action, user.0, json!({"reason": reason})).await?;
+        if suspended {
+            shop = sellers::suspend_with_owner(&mut tx, admin, user, reason).await?;
+        }
     }
     let account = store::account(&mut tx, user).await?.ok_or(ErrorCode::NotFound)?;
     tx.commit().await?;
     if changed {
         outbox::hint_people(state.bus.as_ref()).await;
+    }
+    if let Some(shop) = shop {
+        // Before the answer: no page of the shop is shown from here as it was.
+        state.pages.forget_shop(shop);
+        outbox::hint(state.bus.as_ref()).await;
     }
     Ok(account)
 }

@@ -116,7 +116,7 @@ pub async fn reject(
     decide(&state, admin, id.0, Decision::Reject, body.0).await
 }
 
-/// Stops a shop: it sells nothing and is not shown, and its flash sales are closed.
+/// Stops a shop: it sells nothing and is not shown, its shows on air and its flash sales end.
 #[utoipa::path(
     tag = "admin",
     request_body = Reason,
@@ -133,7 +133,7 @@ pub async fn suspend(
     decide(&state, admin, id.0, Decision::Suspend, body.0).await
 }
 
-/// Lets a stopped shop go on.
+/// Lets a stopped shop go on; not one whose owner's account is suspended or deleted.
 #[utoipa::path(
     tag = "admin",
     request_body = Reason,

@@ -13,7 +13,7 @@ use shared::error::{ErrorCode, Refusal};
 use shared::ids::{SellerId, UserId};
 use shared::outbox;
 use shared::status::{Machine as _, SellerStatus};
-use sqlx::{Connection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 
 use model::{AdminSeller, Application, Decision};
 pub use model::{Seller, SellerRef};
@@ -87,7 +87,8 @@ pub(crate) async fn list(db: &PgPool, status: Option<SellerStatus>, page: &Page)
     Ok(List::of(rows, page, |row| row.seller.id.0))
 }
 
-/// Carries out an admin's decision. A shop that is suspended has its flash sales closed.
+/// Carries out an admin's decision. A shop that is suspended has its shows and its flash
+/// sales ended. None is opened whose owner's account is suspended or gone.
 ///
 /// # Errors
 /// `NotFound`, `WrongState`.
@@ -102,17 +103,51 @@ pub(crate) async fn decide(
     let mut connection = db.acquire().await?;
     let mut tx = connection.begin().await?;
     let to = decision.to();
+    let owner_is_good = store::owner_is_good(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
+    if to == SellerStatus::Approved && !owner_is_good {
+        return Err(Refusal::new(ErrorCode::WrongState, "Its owner's account is suspended or deleted").into());
+    }
     let decided = store::decide(&mut tx, id, &decision.sources(), to, admin, reason).await?;
     let Some(decided) = decided else {
         let status = store::status(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
         return Err(Refusal::new(ErrorCode::WrongState, format!("The shop is {status}")).into());
     };
-    if to == SellerStatus::Suspended {
-        flash::close_of_shop(&mut tx, id).await?;
-    }
     streams::shop_changed(&mut tx, id).await?;
+    if to == SellerStatus::Suspended {
+        stop(&mut tx, id).await?;
+    }
     audit::record(&mut tx, admin, decision.action(), id.0, json!({"reason": reason})).await?;
     tx.commit().await?;
     outbox::hint(bus.as_ref()).await;
     Ok(decided)
+}
+
+/// Step: suspends the shop of somebody whose account, locked by this transaction, is being
+/// suspended; which that is. It stays so when the account is reinstated: opening it again is
+/// a decision of its own.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn suspend_with_owner(
+    tx: &mut PgConnection,
+    admin: UserId,
+    owner: UserId,
+    reason: &str,
+) -> Result<Option<SellerId>> {
+    let Some(id) = store::suspend_of(tx, owner, admin, reason).await? else {
+        return Ok(None);
+    };
+    streams::shop_changed(tx, id).await?;
+    stop(tx, id).await?;
+    let detail = json!({"reason": reason, "with_account": owner});
+    audit::record(tx, admin, Decision::Suspend.action(), id.0, detail).await?;
+    Ok(Some(id))
+}
+
+/// What the shop has begun ends: its shows before their sales, in the order of locks. Rooms
+/// were told already that nothing of it is on sale; those of shows that are over would not be.
+async fn stop(tx: &mut PgConnection, id: SellerId) -> Result<()> {
+    streams::end_of_shop(tx, id).await?;
+    flash::close_of_shop(tx, id).await?;
+    Ok(())
 }

@@ -182,6 +182,39 @@ pub(super) async fn decide(
     Ok(row.map(Into::into))
 }
 
+/// Whether a shop's owner is in good standing, which they stay until the transaction ends;
+/// `None`: there is no such shop. The account is locked before the shop, as wherever both are.
+pub(super) async fn owner_is_good(tx: &mut PgConnection, id: SellerId) -> Result<Option<bool>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select u.suspended_at is null as "good!" from users u join sellers s on s.user_id = u.id
+            where s.id = $1 for share of u"#,
+        id.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// Suspends the shop of a person; `None`: they have none that may be.
+pub(super) async fn suspend_of(
+    tx: &mut PgConnection,
+    owner: UserId,
+    admin: UserId,
+    reason: &str,
+) -> Result<Option<SellerId>, sqlx::Error> {
+    let to = SellerStatus::Suspended;
+    sqlx::query_scalar!(
+        r#"update sellers set status = $2, decided_by = $3, decided_at = now(), decision_reason = $4
+            where user_id = $1 and status = any($5) returning id as "id: SellerId""#,
+        owner.0,
+        to.as_str(),
+        admin.0,
+        reason,
+        &SellerStatus::sources_of(to)
+    )
+    .fetch_optional(tx)
+    .await
+}
+
 /// Has somebody follow an approved shop; `None`: there is none such.
 pub(super) async fn follow(conn: &mut PgConnection, user: UserId, id: SellerId) -> Result<Option<()>, sqlx::Error> {
     let found = sqlx::query_scalar!(

@@ -163,6 +163,22 @@ pub async fn shop_changed(conn: &mut PgConnection, seller: SellerId) -> Result<(
     Ok(outbox::push_to_shows(conn, seller, None, &RoomNotice::LineUpChanged).await?)
 }
 
+/// Step: a shop may sell no more, and its shows that are on air end. Whoever is there is
+/// told and sent away as after any end; which shows these were.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end_of_shop(conn: &mut PgConnection, seller: SellerId) -> Result<Vec<StreamId>> {
+    let ended = store::end_live_of(conn, seller).await?;
+    for id in &ended {
+        let event = RoomEvent::StreamStatus {
+            status: StreamStatus::Ended,
+        };
+        outbox::push_happened(conn, *id, event).await?;
+    }
+    Ok(ended)
+}
+
 async fn set_line_up_in(conn: &mut PgConnection, id: StreamId, seller: SellerId, products: &[ProductId]) -> Result<()> {
     let mut seen: Vec<ProductId> = Vec::with_capacity(products.len());
     for (i, product) in products.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! SQL of `streams` as core-api changes them, `stream_products`, and what it reads of a
-//! show's chat. Going on air, ending and featuring are the room's.
+//! show's chat. Going on air, ending and featuring are the room's, but for the end that
+//! the suspension of its shop brings.
 
 use shared::Timestamp;
 use shared::ids::{MessageId, PictureId, ProductId, SellerId, StreamId, UserId};
@@ -262,6 +263,25 @@ pub async fn cancel(conn: &mut PgConnection, id: StreamId, seller: SellerId) -> 
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Ends the shows of a shop that are on air, as their rooms do: which.
+pub async fn end_live_of(conn: &mut PgConnection, seller: SellerId) -> sqlx::Result<Vec<StreamId>> {
+    let to = StreamStatus::Ended;
+    sqlx::query_scalar!(
+        r#"with live as (
+               select id from streams where seller_id = $1 and status = any($3) order by id for no key update)
+           update streams s
+              set status = $2, ended_at = clock_timestamp(), host_away_since = null,
+                  featured_product_id = null, featured_variant_id = null
+             from live where s.id = live.id
+           returning s.id as "id: StreamId""#,
+        seller.0,
+        to.as_str(),
+        &StreamStatus::sources_of(to)
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// The line-up, in order.

@@ -4,9 +4,10 @@ use core_api::identity::Me;
 use core_api::sellers::Seller;
 use serde_json::{Value, json};
 use shared::status::SellerStatus;
+use testkit::fixtures::{self, Shop};
 use uuid::Uuid;
 
-use crate::harness::App;
+use crate::harness::{App, PASSWORD};
 
 fn application(name: &str) -> Value {
     json!({"shop_name": name, "description": "Made by hand", "country": "DE", "currency": "EUR"})
@@ -156,4 +157,81 @@ async fn an_application_names_the_field_at_fault() {
         let problem = owner.post("/sellers/apply", &body).await.refused(422, "invalid_body");
         assert_eq!(problem["field"], field);
     }
+}
+
+/// A shop's standing and its show's.
+async fn standing(app: &App, shop: &Shop) -> (String, String) {
+    sqlx::query_as("select s.status, t.status from sellers s join streams t on t.seller_id = s.id where t.id = $1")
+        .bind(shop.stream.0)
+        .fetch_one(&app.db.pool)
+        .await
+        .expect("the show")
+}
+
+#[tokio::test]
+async fn the_suspension_of_an_account_takes_its_shop_along_and_lifting_it_opens_no_shop() {
+    let app = App::start().await;
+    let shop = fixtures::shop(&app.db.pool, 5, 1_000).await;
+    let (admin, owner) = (app.admin().await, app.session_of(shop.owner));
+    let product = format!("/products/{}", shop.product);
+    app.get(&product).send().await.ok::<Value>();
+    let user = |verb: &str| format!("/admin/users/{}/{verb}", shop.owner);
+    let of_shop = |verb: &str| format!("/admin/sellers/{}/{verb}", shop.seller);
+    let fraud = json!({"reason": "fraud"});
+
+    admin.post(&user("suspend"), &fraud).await.ok::<Value>();
+    assert_eq!(standing(&app, &shop).await, ("suspended".into(), "ended".into()));
+    app.get(&product).send().await.refused(404, "not_found");
+    let ended: Value = sqlx::query_scalar("select payload -> 'event' from outbox where topic = 'happened'")
+        .fetch_one(&app.db.pool)
+        .await
+        .expect("the room is told");
+    assert_eq!(ended, json!({"type": "stream_status", "status": "ended"}));
+    assert_eq!(audited(&app, shop.seller.0).await, ["seller.suspend"]);
+    let detail = admin.post(&of_shop("reinstate"), &json!({})).await;
+    detail.refused(409, "wrong_state");
+
+    admin.post(&user("reinstate"), &json!({})).await.ok::<Value>();
+    owner.get("/seller/products").await.refused(403, "forbidden");
+    assert_eq!(standing(&app, &shop).await.0, "suspended");
+    admin.post(&of_shop("reinstate"), &json!({})).await.ok::<Value>();
+    owner.get("/seller/products").await.ok::<Value>();
+    app.get(&product).send().await.ok::<Value>();
+}
+
+#[tokio::test]
+async fn no_shop_is_approved_beside_the_suspension_of_its_owner() {
+    let app = App::start().await;
+    let (owner, admin) = (app.register("Owner").await, app.admin().await);
+    let shop: Seller = owner.post("/sellers/apply", &application("Waiting")).await.created();
+    // As a suspension does that is under way.
+    let mut suspending = app.db.pool.begin().await.expect("begun");
+    sqlx::query("update users set suspended_at = now() where id = $1")
+        .bind(owner.id.0)
+        .execute(&mut *suspending)
+        .await
+        .expect("suspended");
+    let approve = format!("/admin/sellers/{}/approve", shop.id);
+    let body = json!({});
+    let (approved, ()) = tokio::join!(admin.post(&approve, &body), async {
+        app.somebody_waits().await;
+        suspending.commit().await.expect("committed");
+    });
+    approved.refused(409, "wrong_state");
+}
+
+#[tokio::test]
+async fn the_shop_of_a_deleted_account_stays_closed() {
+    let app = App::start().await;
+    let (owner, shop) = app.seller("Some Shop").await;
+    let admin = app.admin().await;
+    owner
+        .post("/auth/leave", &json!({"password": PASSWORD}))
+        .await
+        .gone();
+    for verb in ["reinstate", "approve"] {
+        let act = format!("/admin/sellers/{shop}/{verb}");
+        admin.post(&act, &json!({})).await.refused(409, "wrong_state");
+    }
+    app.get(&format!("/sellers/{shop}")).send().await.refused(404, "not_found");
 }

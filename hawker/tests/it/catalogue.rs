@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::ids::{ProductId, RequestId, StreamId};
 use shared::protocol::{Feature, Format, ProductCard, RoomEvent, Snapshot};
+use shared::status::StreamStatus;
 
 use crate::world::{OnAir, World};
 
@@ -143,7 +144,18 @@ async fn what_an_admin_takes_down_is_shown_nowhere_within_a_second() {
         .raw(Method::POST, &path, Some(RequestId::new()), Some(&reason))
         .await;
     assert_eq!(answered.expect("answered").status, 200);
-    gone("taken down", &mut viewer, &guest, stream.id).await;
+    let began = Instant::now();
+    let ended = |event: &RoomEvent| match event {
+        RoomEvent::StreamStatus { status } => (*status == StreamStatus::Ended).then_some(()),
+        _ => None,
+    };
+    within_a_second("taken down", &mut viewer, began, ended).await;
+    let is_empty = |event: &RoomEvent| match event {
+        RoomEvent::LineUp { products } => products.is_empty().then_some(()),
+        _ => None,
+    };
+    within_a_second("taken down", &mut viewer, began, is_empty).await;
+    assert!(guest.ticket(stream.id).await.is_err(), "nobody comes in any more");
     world.stop().await;
 }
 

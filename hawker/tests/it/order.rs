@@ -9,6 +9,7 @@ use shared::error::ErrorCode;
 use shared::ids::{RequestId, StreamId, UserId};
 use shared::protocol::{ClientCommand, Format, Mute, Outcome, Private, RoomEvent};
 use shared::rights::Right;
+use shared::status::StreamStatus;
 
 use crate::world::World;
 
@@ -187,24 +188,27 @@ async fn logging_out_and_a_suspension_close_sockets() {
 }
 
 #[tokio::test]
-async fn a_suspended_shop_starts_nothing_and_ends_what_it_has_begun() {
+async fn a_suspension_of_a_shop_ends_its_show_and_none_begins() {
     let world = World::start().await;
     let show = world.on_air(5).await;
     let (stream, shop) = (show.stream.id, show.stream.seller.id);
+    let next = json!({"title": "The next show", "scheduled_at": chrono::Utc::now()});
+    let next = ask(&show.host, Method::POST, "/streams", next, 201).await;
     let (viewer, _, _) = world.register("Viewer").await;
     let mut watching = enter(&viewer, stream).await;
     let (admin, _) = world.admin().await;
     let suspend = format!("/admin/sellers/{shop}/suspend");
     ask(&admin, Method::POST, &suspend, json!({}), 200).await;
-    let start = format!("/streams/{stream}/start");
-    ask(&show.host, Method::POST, &start, Value::Null, 403).await;
-    let announce = format!("/streams/{stream}/announcements");
-    ask(&show.host, Method::POST, &announce, json!({"text": "Goodbye"}), 403).await;
+    let over = watching.event(|event| match event {
+        RoomEvent::StreamStatus { status } => Some(*status),
+        _ => None,
+    });
+    assert_eq!(over.await.expect("told"), StreamStatus::Ended);
+    for show_of_it in [stream.to_string(), next["id"].as_str().expect("an id").to_owned()] {
+        let start = format!("/streams/{show_of_it}/start");
+        ask(&show.host, Method::POST, &start, Value::Null, 403).await;
+    }
     let mute = json!({"user": id_of(&watching), "seconds": 60});
     ask(&show.host, Method::POST, &format!("/streams/{stream}/mutes"), mute, 200).await;
-    let end = format!("/streams/{stream}/end");
-    ask(&show.host, Method::POST, &end, Value::Null, 200).await;
-    let over = watching.event(|event| matches!(event, RoomEvent::StreamStatus { .. }).then_some(()));
-    over.await.expect("told");
     world.stop().await;
 }

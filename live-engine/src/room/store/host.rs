@@ -219,7 +219,7 @@ async fn lock_show(tx: &mut PgConnection, act: &HostAct) -> Result<Show, Error> 
 }
 
 /// Locks the shop before the show, as everybody does who locks both: a ban locks it anyway,
-/// and a sale is not opened beside a suspension that closes the shop's sales.
+/// and no show begins and no sale is opened beside a suspension that ends the shop's.
 async fn lock_shop(tx: &mut PgConnection, act: &HostAct) -> Result<(), sqlx::Error> {
     match act.command {
         HostCommand::Ban(_) => {
@@ -230,7 +230,7 @@ async fn lock_shop(tx: &mut PgConnection, act: &HostAct) -> Result<(), sqlx::Err
             .execute(tx)
             .await?;
         }
-        HostCommand::SaleOpen(_) => {
+        HostCommand::Start | HostCommand::SaleOpen(_) => {
             sqlx::query!(
                 "select from sellers where id = (select seller_id from streams where id = $1) for share",
                 act.stream.0
