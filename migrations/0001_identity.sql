@@ -59,6 +59,16 @@ create function picture_json(p pictures) returns jsonb language sql immutable as
     select jsonb_build_object('id', p.id, 'kind', p.kind, 'format', p.format, 'width', p.width, 'height', p.height)
 $$;
 
+-- An id that sorts by time, where the database makes it itself (RFC 9562, 5.7).
+create function uuid_by_time() returns uuid language sql volatile as $$
+    select encode(
+        set_bit(set_bit(
+            overlay(uuid_send(gen_random_uuid())
+                    placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
+                    from 1 for 6),
+            52, 1), 53, 1), 'hex')::uuid
+$$;
+
 create table profiles (
     user_id           uuid primary key references users,
     handle            text        not null default generated_handle()

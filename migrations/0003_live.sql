@@ -490,3 +490,92 @@ create index reservation_waitlist_line_idx on reservation_waitlist (sale_id, pla
 comment on table reservation_waitlist is
     'The line before a sale that is sold out, in the order of `place`. Who has left it stays as a record of the order.
      An offered place''s hold has its id.';
+
+-- What people are told of. A kind has its channels for who has not said otherwise; a letter
+-- that would come too late to be of use is not offered.
+create view notification_kinds (kind, in_app, email, has_email) as values
+    ('show_scheduled',  true, false, true),
+    ('show_started',    true, false, true),
+    ('shop_approved',   true, true,  true),
+    ('shop_rejected',   true, true,  true),
+    ('shop_suspended',  true, true,  true),
+    ('shop_reinstated', true, true,  true),
+    ('waitlist_offer',  true, false, false),
+    ('review_answered', true, false, true);
+
+create table notifications (
+    id         uuid primary key,
+    user_id    uuid        not null references users,
+    kind       text        not null check (kind in (
+        'show_scheduled', 'show_started', 'shop_approved', 'shop_rejected', 'shop_suspended', 'shop_reinstated',
+        'waitlist_offer', 'review_answered')),
+    subject_id uuid        not null,
+    seller_id  uuid references sellers,
+    stream_id  uuid references streams,
+    product_id uuid references products,
+    reason     text        not null default '' check (length(reason) <= 500),
+    listed     boolean     not null default true,
+    xid        xid8        not null default pg_current_xact_id(),
+    created_at timestamptz not null default now(),
+    read_at    timestamptz,
+    -- Nobody is told of one thing twice, whoever tells it and however often.
+    constraint notifications_once_key unique (user_id, kind, subject_id),
+    constraint notifications_about check (
+        case kind
+            when 'show_scheduled' then num_nulls(seller_id, stream_id) = 0
+            when 'show_started' then num_nulls(seller_id, stream_id) = 0
+            when 'waitlist_offer' then num_nulls(seller_id, stream_id, product_id) = 0
+            when 'review_answered' then num_nulls(seller_id, product_id) = 0
+            else seller_id is not null
+        end)
+);
+create index notifications_list_idx on notifications (user_id, id desc) where listed;
+create index notifications_unread_idx on notifications (user_id, id desc) where listed and read_at is null;
+create index notifications_news_idx on notifications (xid, id);
+create index notifications_age_idx on notifications (created_at);
+comment on table notifications is
+    'What a person was told, by id alone: names join when it is read. Kept for 90 days.';
+comment on column notifications.subject_id is
+    'What it tells of, once: the show, the hold, the review, or the decision''s own id.';
+comment on column notifications.listed is
+    'False: it went by mail alone, as the person wants, and is here so that it does so once.';
+comment on column notifications.xid is
+    'Sockets are told of what has become visible since the last reading, whatever the order of the commits.';
+
+create table notification_preferences (
+    user_id uuid    not null references users,
+    kind    text    not null,
+    in_app  boolean not null,
+    email   boolean not null,
+    primary key (user_id, kind)
+);
+comment on table notification_preferences is
+    'What somebody has chosen otherwise than notification_kinds has it; a kind without a row is as there.';
+
+-- Whether somebody wants to be told of a kind over a channel: the one rule for all who tell.
+create function wants_notice(p_user uuid, p_kind text, p_channel text) returns boolean language sql stable as $$
+    select case p_channel when 'in_app' then coalesce(p.in_app, k.in_app)
+                          else k.has_email and coalesce(p.email, k.email) end
+      from notification_kinds k
+      left join notification_preferences p on p.kind = k.kind and p.user_id = p_user
+     where k.kind = p_kind
+$$;
+
+create table announcements (
+    id         uuid primary key,
+    kind       text        not null check (kind in ('show_scheduled', 'show_started')),
+    stream_id  uuid        not null references streams,
+    seller_id  uuid        not null references sellers,
+    after_user uuid,
+    batches    int         not null default 0,
+    told       int         not null default 0,
+    created_at timestamptz not null default now(),
+    done_at    timestamptz,
+    constraint announcements_once_key unique (stream_id, kind)
+);
+create index announcements_due_idx on announcements (batches, id) where done_at is null;
+create index announcements_done_idx on announcements (done_at) where done_at is not null;
+comment on table announcements is
+    'What a shop''s followers are to be told, a batch at a time: written with what it tells of, done by a job.';
+comment on column announcements.after_user is
+    'Followers up to this one were told, in the order of their ids; moved in the transaction that tells them.';

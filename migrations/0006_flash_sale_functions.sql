@@ -105,6 +105,14 @@ begin
     if v_offered <> '{}' then
         update reservation_waitlist set status = 'offered', ended_version = v_sale.version + 1
          where id = any (v_offered);
+        -- Who has left the room hears of it elsewhere.
+        insert into notifications (id, user_id, kind, subject_id, seller_id, stream_id, product_id)
+        select uuid_by_time(), r.user_id, 'waitlist_offer', r.id, v_sale.seller_id, v_sale.stream_id,
+               v_sale.product_id
+          from reservations r
+         where r.id = any (v_offered) and wants_notice(r.user_id, 'waitlist_offer', 'in_app')
+         order by r.user_id, r.id
+        on conflict do nothing;
     end if;
     if v_gone <> '{}' then
         update reservation_waitlist set status = 'left', ended_version = v_sale.version + 1 where id = any (v_gone);

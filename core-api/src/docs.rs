@@ -44,6 +44,7 @@ use crate::routes;
     tags(
         (name = "identity", description = "Accounts and sessions"),
         (name = "addresses", description = "Where to deliver"),
+        (name = "notifications", description = "What one is told of"),
         (name = "sellers", description = "Shops"),
         (name = "catalog", description = "Categories, products, stock"),
         (name = "streams", description = "Shows"),

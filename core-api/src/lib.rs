@@ -24,6 +24,7 @@ pub mod ledger;
 pub mod mail;
 pub mod media;
 pub mod moderation;
+pub mod notifications;
 pub mod orders;
 pub mod payments;
 pub mod privacy;

@@ -21,6 +21,7 @@ use crate::identity::{
 };
 use crate::media::{handlers as media, upload_handlers as uploads};
 use crate::moderation::{handlers as moderation, room_handlers as room_moderation};
+use crate::notifications::handlers as notifications;
 use crate::orders::handlers as orders;
 use crate::payments::handlers as payments;
 use crate::privacy::handlers as privacy;
@@ -59,7 +60,16 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(addresses::delete) // DELETE /users/addresses/{id}
         .service(addresses::make_default); // POST /users/addresses/{id}/default
     config
+        .service(notifications::list) // GET /notifications
+        .service(notifications::unread) // GET /notifications/unread
+        .service(notifications::preferences) // GET /notifications/preferences
+        .service(notifications::set_preferences) // PUT /notifications/preferences
+        .service(notifications::mark_all) // POST /notifications/read
+        .service(notifications::mark); // POST /notifications/{id}/read
+    config
         .service(sellers::apply) // POST /sellers/apply
+        .service(sellers::followed) // GET /users/follows
+        .service(sellers::get_by_slug) // GET /sellers/by-slug/{slug}
         .service(sellers::get) // GET /sellers/{id}
         .service(sellers::follow) // POST /sellers/{id}/follow
         .service(sellers::unfollow) // DELETE /sellers/{id}/follow

@@ -35,6 +35,8 @@ const HEAD_WAIT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How often what is kept in memory for a while is tidied.
 const TIDY_EVERY: Duration = Duration::from_secs(10);
+/// How long a shop's page is kept at most.
+const SHOP_PAGES_LAST: Duration = Duration::from_secs(1);
 /// How often rows that have had their time are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
@@ -107,6 +109,12 @@ pub async fn start(config: Config, db: PgPool, bus: SharedBus, site: Option<Page
 fn start_jobs(tasks: &TaskTracker, state: &State) {
     every(tasks, state, TIDY_EVERY, async move |state: State| {
         state.rates.tidy();
+        Ok(())
+    });
+    state.shop_pages.follow(true);
+    every(tasks, state, SHOP_PAGES_LAST, async move |state: State| {
+        // Forgets what was kept; what is being read may be of before.
+        state.shop_pages.follow(true);
         Ok(())
     });
     every(tasks, state, SWEEP_EVERY, async move |state: State| {

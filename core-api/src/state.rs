@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use shared::bus::SharedBus;
-use shared::ids::{SellerId, UserId};
+use shared::ids::{ProductId, SellerId, UserId};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -39,7 +39,9 @@ pub struct State {
     /// Takes payments.
     pub till: Till,
     /// Product pages in memory.
-    pub pages: Arc<PageCache>,
+    pub pages: Arc<PageCache<ProductId>>,
+    /// Shops' pages in memory, a second old at most.
+    pub shop_pages: Arc<PageCache<SellerId>>,
     /// Cancelled when the service stops.
     pub stopping: CancellationToken,
 }
@@ -144,7 +146,8 @@ impl State {
             passwords: Passwords::of(&config.limits),
             rates: Arc::new(Rates::new(&config.limits, &config.media)),
             till: Till::new(db.clone(), bus.clone(), &config.commerce),
-            pages: Arc::new(PageCache::new(config.page_cache_bytes)),
+            pages: Arc::new(PageCache::new(config.page_cache_bytes, "catalog_pages_total")),
+            shop_pages: Arc::new(PageCache::new(config.page_cache_bytes / 16, "shop_pages_total")),
             config: Arc::new(config),
             db,
             bus,

@@ -24,6 +24,7 @@ use crate::hook::Hook;
 use crate::limits::Guards;
 use crate::metrics::{self, Backlog};
 use crate::net::{drain, listener, worker};
+use crate::notified;
 use crate::operations::Operations;
 use crate::own::Owns;
 use crate::persist::Persister;
@@ -97,6 +98,12 @@ impl Shared {
             bus,
         };
         orphans::start(&shared.db, shared.router.clone());
+        notified::start(
+            &shared.db,
+            shared.bus.clone(),
+            shared.guards.clone(),
+            shared.router.clone(),
+        );
         Ok((Arc::new(shared), inboxes))
     }
 }

@@ -14,8 +14,9 @@
 //!   there has been news.
 //! - `db` keeps Postgres on threads of its own; `persist` stores numbered events, `sale`
 //!   grants holds, `tickets` spends tickets, `feed` brings committed changes, `requests`
-//!   commands from core-api, `revoked` word of whoever was shut out. `hook` asks the
-//!   operator's moderation service, on a thread of its own.
+//!   commands from core-api, `revoked` word of whoever was shut out, `notified` what people
+//!   are told wherever they are. `hook` asks the operator's moderation service, on a thread
+//!   of its own.
 //! - `once` does an act once, however often it is asked for.
 //! - `metrics` is what is counted, `trace` where what is logged came from, `operations`
 //!   what an operator may look at.
@@ -34,6 +35,7 @@ pub mod hook;
 pub mod limits;
 mod metrics;
 pub mod net;
+mod notified;
 mod once;
 pub mod operations;
 pub mod own;

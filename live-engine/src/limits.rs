@@ -152,6 +152,12 @@ impl Guards {
         self.connections.load(Ordering::Relaxed)
     }
 
+    /// Whether an account has a connection.
+    #[must_use]
+    pub fn is_connected(&self, account: UserId) -> bool {
+        self.accounts.contains_key(&account)
+    }
+
     /// Counts one command of a connection, and of its person once that is known.
     ///
     /// # Errors

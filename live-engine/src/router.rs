@@ -26,13 +26,15 @@ use crate::room::batch::Batch;
 use crate::room::mirror::Mirror;
 use crate::room::powers::Powers;
 use crate::room::reach::Workers;
-use crate::types::{ConnId, HoldAnswer, Inspected, PersistReport, SaleProgress, Sink};
+use crate::types::{ConnId, HoldAnswer, Inspected, Notified, PersistReport, SaleProgress, Sink};
 pub use load::Load;
 
 /// Messages that may wait for one worker.
 const WORKER_CAPACITY: usize = 8192;
 /// Changed holds that may wait to be told to their owners, a worker. A join tells again.
 const MAX_HOLDS_WAITING: usize = 65_536;
+/// Notifications that may wait to be told, a worker. The person's list has them all.
+pub const MAX_NEWS_WAITING: usize = 65_536;
 /// Outbox rows that may wait for one room.
 const MAX_NOTICES_WAITING: usize = 4096;
 
@@ -173,6 +175,8 @@ pub struct WorkerPost {
     pub holds: Vec<(StreamId, UserId, Reservation)>,
     /// The newest of each place in a wait list that changed.
     pub places: HashMap<(StreamId, UserId, SaleId), Waiting>,
+    /// What people are to be told wherever they are.
+    pub news: Vec<Arc<Notified>>,
 }
 
 /// An open room, from anywhere.
@@ -418,6 +422,16 @@ impl Sink for Router {
     fn somebody_revoked(&self) {
         for entry in &self.workers {
             entry.mail.put(|post| post.revoked = true);
+        }
+    }
+
+    fn notified(&self, news: Vec<Notified>) {
+        let news: Vec<_> = news.into_iter().map(Arc::new).collect();
+        for entry in &self.workers {
+            entry.mail.put(|post| {
+                let room = MAX_NEWS_WAITING.saturating_sub(post.news.len());
+                post.news.extend(news.iter().take(room).cloned());
+            });
         }
     }
 

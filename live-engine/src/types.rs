@@ -7,7 +7,7 @@ use shared::Timestamp;
 use shared::error::Refusal;
 use shared::ids::{MessageId, OrderId, SaleId, StreamId, UserId};
 use shared::live::RoomNotice;
-use shared::protocol::{Outcome, Reservation, Waiting};
+use shared::protocol::{Notification, Outcome, Reservation, Waiting};
 use shared::status::SaleStatus;
 use uuid::Uuid;
 
@@ -126,6 +126,15 @@ pub enum Verdict {
     Unanswered,
 }
 
+/// Somebody is told something, on all their connections.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Notified {
+    /// Who.
+    pub user: UserId,
+    /// What.
+    pub notification: Notification,
+}
+
 /// Where answers and reports go: called from the database's threads, never blocks.
 pub trait Sink: Send + Sync + 'static {
     /// Numbered events were stored, or cannot be.
@@ -149,6 +158,9 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Somebody was shut out: their sockets are to be closed.
     fn somebody_revoked(&self);
+
+    /// People who are connected are to be told something, wherever they are.
+    fn notified(&self, news: Vec<Notified>);
 
     /// Undelivered outbox rows of a room, oldest first. They come again until marked.
     fn notices(&self, stream: StreamId, rows: Vec<(Uuid, RoomNotice)>);

@@ -127,6 +127,8 @@ ids! {
     SaleId,
     /// A hold on units of a flash sale.
     ReservationId,
+    /// Something that a person was told.
+    NotificationId,
     /// A priced purchase that holds stock until it expires.
     CheckoutId,
     /// A purchase.

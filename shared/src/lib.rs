@@ -15,6 +15,7 @@ pub mod ids;
 pub mod live;
 pub mod metric;
 pub mod money;
+pub mod notification;
 pub mod outbox;
 pub mod protocol;
 pub mod rights;

@@ -22,6 +22,9 @@ pub fn requests_of(node: NodeId) -> String {
 /// The bus topic that hints at people whose standing has changed. A hint may be lost; the
 /// rows are polled too.
 pub const PEOPLE_HINTS: &str = "people.hint";
+/// The bus topic that hints at new notifications. A hint may be lost; the rows are polled
+/// too, and a person's list has them all.
+pub const NOTIFICATION_HINTS: &str = "notifications.hint";
 /// The bus topic that hints at new outbox rows. A hint may be lost; the rows are polled too.
 pub const OUTBOX_HINTS: &str = "outbox.hint";
 

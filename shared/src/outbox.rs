@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::bus::Bus;
 use crate::ids::{ProductId, SellerId, StreamId};
-use crate::live::{OUTBOX_HINTS, PEOPLE_HINTS, RoomNotice};
+use crate::live::{NOTIFICATION_HINTS, OUTBOX_HINTS, PEOPLE_HINTS, RoomNotice};
 use crate::protocol::RoomEvent;
 
 /// An event that a command has caused, and the row that keeps it.
@@ -123,6 +123,11 @@ pub async fn hint(bus: &dyn Bus) {
 /// suspension or a ban. The rows write themselves: triggers fill `revocations`.
 pub async fn hint_people(bus: &dyn Bus) {
     publish(bus, PEOPLE_HINTS).await;
+}
+
+/// Tells every engine to look who is to be notified, after the commit.
+pub async fn hint_notifications(bus: &dyn Bus) {
+    publish(bus, NOTIFICATION_HINTS).await;
 }
 
 async fn publish(bus: &dyn Bus, topic: &'static str) {

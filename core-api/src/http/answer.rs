@@ -42,6 +42,13 @@ pub const METRICS: &[Metric] = &[
         "uploads that arrived, by what became of them",
     )
     .each(&["kept", "refused", "failed"]),
+    Metric::counter(
+        "shop_pages_total",
+        Count,
+        &["from"],
+        "shops' pages served, by where they came from",
+    )
+    .each(&["memory", "database"]),
     Metric::counter("mails_total", Count, &["outcome"], "letters, by what became of them")
         .each(&["sent", "delayed", "given_up", "moot"]),
 ];

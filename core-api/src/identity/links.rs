@@ -69,6 +69,11 @@ pub(crate) async fn address_of(conn: &mut PgConnection, user: UserId) -> Result<
     Ok(store::links::address_of(conn, user).await?)
 }
 
+/// The address of an account in good standing whose owner reads its mail.
+pub(crate) async fn confirmed_address_of(conn: &mut PgConnection, user: UserId) -> Result<Option<String>> {
+    Ok(store::links::confirmed_address_of(conn, user).await?)
+}
+
 /// Asks for a confirmation of `email`, which is or will be the person's address.
 pub(super) async fn ask_to_confirm(tx: &mut PgConnection, user: UserId, email: &Email) -> Result<()> {
     store::links::want_email(tx, user, email.as_str()).await?;

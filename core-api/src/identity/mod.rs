@@ -141,6 +141,7 @@ pub(crate) async fn suspend(
     if let Some(shop) = shop {
         // Before the answer: no page of the shop is shown from here as it was.
         state.pages.forget_shop(shop);
+        state.shop_pages.forget(shop);
         outbox::hint(state.bus.as_ref()).await;
     }
     Ok(account)

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::catalog::{files, pages};
 use crate::http::Result;
 use crate::state::State;
-use crate::{checkout, flash, history, media, moderation, orders, payments, streams};
+use crate::{checkout, flash, history, media, moderation, notifications, orders, payments, streams};
 
 /// Rows of one transaction at most.
 const BATCH: u32 = 100;
@@ -21,6 +21,8 @@ const BATCH: u32 = 100;
 const PRUNE_BATCH: u32 = 10_000;
 /// Batches of one import at a time; between them the service may stop.
 const IMPORT_BATCHES: u32 = 20;
+/// Batches of followers at a time; between them the service may stop.
+const ANNOUNCE_BATCHES: u32 = 20;
 /// How often what is of no use any more is cleared away.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
@@ -51,6 +53,14 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
     jobs.run(imports, |s, _| async move {
         files::import_some(&s.db, &s.bus, IMPORT_BATCHES).await
     });
+    let announcements = Job {
+        name: "announce shows",
+        interval: state.config.commerce.job_interval,
+        batch: 1,
+    };
+    jobs.run(announcements, |s, _| async move {
+        notifications::announce_some(&s.db, &s.bus, ANNOUNCE_BATCHES).await
+    });
 
     jobs.prune("prune attendance", |db, n| async move {
         history::prune_attendance(&db, n).await
@@ -61,6 +71,9 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
     );
     jobs.prune("prune bans", |db, n| async move { moderation::prune(&db, n).await });
     jobs.prune("prune outbox", |db, n| async move { prune_outbox(&db, n).await });
+    jobs.prune("prune notifications", |db, n| async move {
+        notifications::prune(&db, n).await
+    });
     jobs.prune("prune product changes", |db, n| async move {
         pages::prune_changes(&db, n).await
     });

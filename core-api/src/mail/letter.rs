@@ -3,7 +3,10 @@
 //! so no log of a web server holds it.
 
 use serde::{Deserialize, Serialize};
-use shared::ids::UserId;
+use shared::ids::{ProductId, SellerId, StreamId, UserId};
+use shared::notification::NotificationKind;
+
+use crate::notifications::Names;
 
 /// A letter that is to be written: the payload of an outbox row. It names what to look up
 /// and holds no token.
@@ -34,6 +37,24 @@ pub(crate) enum Letter {
     AccountDeleted {
         /// The address that it had.
         to: String,
+    },
+    /// Tells what a notification tells, to who wants that kind by mail.
+    Notification {
+        /// Whom.
+        user: UserId,
+        /// What it tells of.
+        kind: NotificationKind,
+        /// The shop that it concerns.
+        seller: SellerId,
+        /// The show.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stream: Option<StreamId>,
+        /// The product.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        product: Option<ProductId>,
+        /// Why; empty: nothing was said.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
     },
 }
 
@@ -142,6 +163,54 @@ impl Written {
             link: None,
         }
     }
+
+    /// Tells what a notification tells.
+    pub(super) fn notification(to: String, kind: NotificationKind, names: &Names, reason: &str) -> Self {
+        let shop = &names.shop_name;
+        let stream = names.stream_title.as_deref().unwrap_or("a show");
+        let product = names.product_title.as_deref().unwrap_or("a product");
+        let (subject, said) = match kind {
+            NotificationKind::ShowScheduled => (
+                "A shop that you follow has scheduled a show",
+                format!("{shop} has scheduled a show: {stream}."),
+            ),
+            NotificationKind::ShowStarted => (
+                "A shop that you follow is on air",
+                format!("{shop} is on air: {stream}."),
+            ),
+            NotificationKind::ShopApproved => ("Your shop is open", format!("Your shop {shop} may sell now.")),
+            NotificationKind::ShopRejected => (
+                "Your application for a shop was turned down",
+                format!("Your application for the shop {shop} was turned down. You may apply again."),
+            ),
+            NotificationKind::ShopSuspended => (
+                "Your shop is suspended",
+                format!("Your shop {shop} is suspended: nothing of it is shown or sold."),
+            ),
+            NotificationKind::ShopReinstated => ("Your shop may go on", format!("Your shop {shop} may sell again.")),
+            NotificationKind::WaitlistOffer => (
+                "It is your turn",
+                format!("It is your turn at {shop}: {product} is held for you, for a short time."),
+            ),
+            NotificationKind::ReviewAnswered => (
+                "A shop has answered your review",
+                format!("{shop} has answered your review of {product}."),
+            ),
+        };
+        let why = match reason {
+            "" => String::new(),
+            reason => format!("\nThe reason given: {reason}\n"),
+        };
+        Self {
+            to,
+            kind: kind.as_str(),
+            subject,
+            text: format!(
+                "{said}\n{why}\nWhich letters you get is for you to choose, in your account's notifications.\n"
+            ),
+            link: None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +224,32 @@ mod tests {
         assert_eq!(json["letter"], "confirm_email");
         assert_eq!(json.as_object().map(serde_json::Map::len), Some(2));
         assert_eq!(serde_json::from_value::<Letter>(json).expect("a letter"), letter);
+    }
+
+    #[test]
+    fn a_notification_is_queued_as_the_database_writes_it() {
+        let (user, seller, stream) = (UserId::new(), SellerId::new(), StreamId::new());
+        let queued = serde_json::json!({
+            "letter": "notification", "user": user, "kind": "show_started", "seller": seller, "stream": stream});
+        let letter = Letter::Notification {
+            user,
+            kind: NotificationKind::ShowStarted,
+            seller,
+            stream: Some(stream),
+            product: None,
+            reason: String::new(),
+        };
+        assert_eq!(serde_json::to_value(&letter).expect("JSON"), queued);
+        assert_eq!(serde_json::from_value::<Letter>(queued).expect("a letter"), letter);
+        let names = Names {
+            shop_name: "Töpferei".to_owned(),
+            ..Names::default()
+        };
+        for kind in NotificationKind::ALL {
+            let written = Written::notification("viewer@example.com".to_owned(), *kind, &names, "why not");
+            assert!(written.text.contains("Töpferei") && written.text.contains("why not"));
+            assert!(written.subject.is_ascii() && written.text.lines().all(|line| line.len() < 998));
+        }
     }
 
     #[test]

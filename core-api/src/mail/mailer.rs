@@ -130,9 +130,12 @@ fn is_about_the_letter(error: &lettre::transport::smtp::Error) -> bool {
 }
 
 /// Text as it is. The library would encode it for lines of more than 76 characters, and a
-/// link could not be read in the file; SMTP carries 998 (RFC 5322, 2.1.1), and the letters
-/// are ASCII.
+/// link could not be read in the file; SMTP carries 998 (RFC 5322, 2.1.1), and letters with
+/// links are ASCII. Those that name a shop may not be, and are encoded.
 fn plain(text: &str) -> SinglePart {
+    if !text.is_ascii() {
+        return SinglePart::plain(text.to_owned());
+    }
     let lines = text.replace('\n', "\r\n").into_bytes();
     SinglePart::builder()
         .header(ContentType::TEXT_PLAIN)

@@ -24,8 +24,8 @@ pub use mailer::Mailer;
 use mailer::Unsent;
 
 use crate::http::Result;
-use crate::identity;
 use crate::state::State;
+use crate::{identity, notifications};
 
 /// Letters on their way at once.
 const AT_ONCE: usize = 8;
@@ -183,6 +183,19 @@ async fn write(state: &State, row: &store::Due) -> Result<Option<Written>> {
             .map(Written::password_changed),
         Letter::EmailChanged { to } => Some(Written::email_changed(to)),
         Letter::AccountDeleted { to } => Some(Written::account_deleted(to)),
+        Letter::Notification {
+            user,
+            kind,
+            seller,
+            stream,
+            product,
+            reason,
+        } => {
+            let names = notifications::names(&mut conn, kind, seller, stream, product).await?;
+            let to = identity::links::confirmed_address_of(&mut conn, user).await?;
+            let both = to.zip(names);
+            both.map(|(to, names)| Written::notification(to, kind, &names, &reason))
+        }
     })
 }
 

@@ -78,6 +78,13 @@ pub const PERSONAL: &[Personal] = &[
     row("sellers", "user_id", Told::As("shop"), Fate::Masked),
     row("sellers", "decided_by", RECORD, ID_ALONE),
     row("follows", "user_id", Told::As("follows"), Fate::Deleted),
+    row("notifications", "user_id", Told::As("notifications"), Fate::Deleted),
+    row(
+        "notification_preferences",
+        "user_id",
+        Told::As("notification_preferences"),
+        Fate::Deleted,
+    ),
     row("blocked_words", "created_by", RECORD, ID_ALONE),
     row("banned_viewers", "user_id", Told::As("bans"), ID_ALONE),
     row("banned_viewers", "banned_by", RECORD, ID_ALONE),

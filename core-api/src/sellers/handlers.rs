@@ -1,10 +1,13 @@
 //! Shops over HTTP.
 
-use actix_web::{HttpResponse, delete, get, post, web};
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
 use shared::ids::SellerId;
 
-use super::model::{AdminSeller, Application, Decision, Filter, Reason, Seller};
-use crate::http::{Admin, Body, Caller, Confirmed, Created, Id, List, Page, Result};
+use super::model::{AdminSeller, Application, Decision, Filter, FollowedShop, Reason, Seller, SellerPage};
+use super::page;
+use crate::catalog::pages;
+use crate::http::{Admin, Body, Caller, Confirmed, Created, Id, List, MaybeCaller, Page, Result};
 use crate::sellers;
 use crate::state::State;
 
@@ -21,11 +24,73 @@ pub async fn apply(state: web::Data<State>, caller: Confirmed, body: Body<Applic
     Ok(Created(sellers::apply(&state.db, caller.id, body.0).await?))
 }
 
-/// An approved shop.
-#[utoipa::path(tag = "sellers", responses((status = 200, description = "The shop", body = Seller)))]
+/// The page of an approved shop, a second old at most. One that is suspended or closed has
+/// none. Without a session, send its `ETag` as `If-None-Match` to be told only whether it has
+/// changed.
+#[utoipa::path(
+    tag = "sellers",
+    params(("If-None-Match" = Option<String>, Header, description = "Entity tags of copies one has")),
+    security((), ("bearer" = [])),
+    responses(
+        (status = 200, description = "The shop", body = SellerPage),
+        (status = 304, description = "It is as one of the copies")
+    )
+)]
 #[get("/sellers/{id}")]
-pub async fn get(state: web::Data<State>, id: Id<SellerId>) -> Result<web::Json<Seller>> {
-    Ok(web::Json(sellers::get(&state.db, id.0).await?))
+pub async fn get(
+    state: web::Data<State>,
+    caller: MaybeCaller,
+    id: Id<SellerId>,
+    request: HttpRequest,
+) -> Result<HttpResponse> {
+    show(&state, caller, id.0, &request).await
+}
+
+/// The same page, by the shop's name in addresses of pages.
+#[utoipa::path(
+    tag = "sellers",
+    params(
+        ("slug" = String, Path, description = "The shop's name in addresses of pages"),
+        ("If-None-Match" = Option<String>, Header, description = "Entity tags of copies one has")
+    ),
+    security((), ("bearer" = [])),
+    responses(
+        (status = 200, description = "The shop", body = SellerPage),
+        (status = 304, description = "It is as one of the copies")
+    )
+)]
+#[get("/sellers/by-slug/{slug}")]
+pub async fn get_by_slug(
+    state: web::Data<State>,
+    caller: MaybeCaller,
+    slug: web::Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse> {
+    let id = page::id_of(&state.db, &slug).await?;
+    show(&state, caller, id, &request).await
+}
+
+async fn show(state: &State, caller: MaybeCaller, id: SellerId, request: &HttpRequest) -> Result<HttpResponse> {
+    let Some(caller) = caller.0 else {
+        return Ok(pages::handlers::answer(&*page::public(state, id).await?, request));
+    };
+    let own = page::of(state, id, caller.id).await?;
+    // It says whom the caller follows: no cache on the way keeps it.
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "private, no-store"))
+        .json(own))
+}
+
+/// The shops that the caller follows, the youngest first; suspended ones are not shown.
+#[utoipa::path(
+    tag = "sellers",
+    params(Page),
+    security(("bearer" = [])),
+    responses((status = 200, description = "A page of them", body = List<FollowedShop>))
+)]
+#[get("/users/follows")]
+pub async fn followed(state: web::Data<State>, caller: Caller, page: Page) -> Result<List<FollowedShop>> {
+    sellers::followed(&state.db, caller.id, &page).await
 }
 
 /// Follows a shop. Doing it twice is no error.
@@ -76,9 +141,7 @@ async fn decide(
     decision: Decision,
     body: Reason,
 ) -> Result<web::Json<AdminSeller>> {
-    let decided = sellers::decide(&state.db, &state.bus, admin.id, id, decision, body.reason.trim()).await?;
-    // Before the answer: no page of the shop is shown from here as it was.
-    state.pages.forget_shop(id);
+    let decided = sellers::decide(state, admin.id, id, decision, body.reason.trim()).await?;
     Ok(web::Json(decided))
 }
 
@@ -99,7 +162,7 @@ pub async fn approve(
     decide(&state, admin, id.0, Decision::Approve, body.0).await
 }
 
-/// Turns an application down.
+/// Turns an application down, for a reason that whoever applied is told.
 #[utoipa::path(
     tag = "admin",
     request_body = Reason,

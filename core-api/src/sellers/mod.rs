@@ -4,21 +4,24 @@
 
 pub mod handlers;
 pub mod model;
+pub(crate) mod page;
 pub(crate) mod picture;
 mod store;
 
 use serde_json::json;
-use shared::bus::SharedBus;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{SellerId, UserId};
 use shared::outbox;
 use shared::status::{Machine as _, SellerStatus};
 use sqlx::{Connection, PgConnection, PgPool};
+use uuid::Uuid;
 
-use model::{AdminSeller, Application, Decision};
-pub use model::{Seller, SellerRef};
+use model::{AdminSeller, Application, Decision, FollowedShop};
+pub use model::{Seller, SellerPage, SellerRef};
 
 use crate::http::{List, Page, Result};
+use crate::notifications::{self, News};
+use crate::state::State;
 use crate::{audit, flash, streams};
 
 /// Applies for a shop. A rejected application may be made again.
@@ -51,13 +54,22 @@ async fn first_application(tx: &mut sqlx::PgConnection, user: UserId, applicatio
     Err(Refusal::new(ErrorCode::Conflict, "You have a shop or an application already").into())
 }
 
-/// An approved shop, as everybody sees it.
+/// An approved shop.
 ///
 /// # Errors
 /// `NotFound`.
 pub async fn get(db: &PgPool, id: SellerId) -> Result<Seller> {
     let seller = store::get(&mut *db.acquire().await?, id, SellerStatus::Approved).await?;
     seller.ok_or(ErrorCode::NotFound.into())
+}
+
+/// Approved shops that somebody follows, the youngest first.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn followed(db: &PgPool, user: UserId, page: &Page) -> Result<List<FollowedShop>> {
+    let rows = store::followed(&mut *db.acquire().await?, user, page).await?;
+    Ok(List::of(rows, page, |shop| shop.id.0))
 }
 
 /// Has somebody follow an approved shop. Doing it twice is no error.
@@ -88,19 +100,24 @@ pub(crate) async fn list(db: &PgPool, status: Option<SellerStatus>, page: &Page)
 }
 
 /// Carries out an admin's decision. A shop that is suspended has its shows and its flash
-/// sales ended. None is opened whose owner's account is suspended or gone.
+/// sales ended. None is opened whose owner's account is suspended or gone. The owner is told,
+/// and of what goes against them why.
 ///
 /// # Errors
-/// `NotFound`, `WrongState`.
+/// `NotFound`, `WrongState`; `InvalidBody` for a rejection that gives no reason.
 pub(crate) async fn decide(
-    db: &PgPool,
-    bus: &SharedBus,
+    state: &State,
     admin: UserId,
     id: SellerId,
     decision: Decision,
     reason: &str,
 ) -> Result<AdminSeller> {
-    let mut connection = db.acquire().await?;
+    if decision == Decision::Reject && reason.is_empty() {
+        return Err(Refusal::new(ErrorCode::InvalidBody, "Whoever applied is told why not")
+            .at("reason")
+            .into());
+    }
+    let mut connection = state.db.acquire().await?;
     let mut tx = connection.begin().await?;
     let to = decision.to();
     let owner_is_good = store::owner_is_good(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
@@ -117,8 +134,14 @@ pub(crate) async fn decide(
         stop(&mut tx, id).await?;
     }
     audit::record(&mut tx, admin, decision.action(), id.0, json!({"reason": reason})).await?;
+    tell_owner(&mut tx, decided.user_id, id, decision, reason).await?;
     tx.commit().await?;
-    outbox::hint(bus.as_ref()).await;
+    // Before the answer: no page of the shop is shown from here as it was.
+    state.pages.forget_shop(id);
+    state.shop_pages.forget(id);
+    state.mailer.nudge();
+    outbox::hint(state.bus.as_ref()).await;
+    outbox::hint_notifications(state.bus.as_ref()).await;
     Ok(decided)
 }
 
@@ -141,7 +164,28 @@ pub(crate) async fn suspend_with_owner(
     stop(tx, id).await?;
     let detail = json!({"reason": reason, "with_account": owner});
     audit::record(tx, admin, Decision::Suspend.action(), id.0, detail).await?;
+    // Why is the account's matter: this is read when it is reinstated.
+    tell_owner(tx, owner, id, Decision::Suspend, "").await?;
     Ok(Some(id))
+}
+
+async fn tell_owner(
+    tx: &mut PgConnection,
+    owner: UserId,
+    id: SellerId,
+    decision: Decision,
+    reason: &str,
+) -> Result<()> {
+    let is_told_why = matches!(decision, Decision::Reject | Decision::Suspend);
+    let news = News {
+        kind: decision.notification(),
+        // Each decision is one of its own.
+        subject: Uuid::now_v7(),
+        seller: id,
+        product: None,
+        reason: if is_told_why { reason } else { "" },
+    };
+    notifications::tell(tx, owner, &news).await
 }
 
 /// What the shop has begun ends: its shows before their sales, in the order of locks. Rooms

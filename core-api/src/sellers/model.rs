@@ -3,13 +3,16 @@
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use shared::ids::{SellerId, UserId};
+use shared::ids::{SellerId, StreamId, UserId};
 use shared::money::Currency;
+use shared::notification::NotificationKind;
 use shared::status::{Machine as _, SellerStatus};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::catalog::products::model::Rating;
 use crate::http::rules::{is_country, prose, shown};
 use crate::media::Picture;
+use crate::streams::model::Stream;
 
 /// A shop.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -32,6 +35,51 @@ pub struct Seller {
     pub status: SellerStatus,
     /// Since when it is there.
     pub created_at: DateTime<Utc>,
+}
+
+/// A shop's page: what everybody sees of it, a second old at most.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0191e2a4-0004-7000-8000-000000000004", "shop_name": "Harbour Lane Ceramics",
+    "slug": "harbour-lane-ceramics", "description": "Bowls", "picture": null, "country": "DE", "currency": "EUR",
+    "status": "approved", "created_at": "2026-01-05T09:00:00Z", "follower_count": 1204,
+    "rating": {"count": 2, "sum": 9, "average": 4.5}, "live_stream": null, "next_streams": [], "followed": false
+}))]
+pub struct SellerPage {
+    /// The shop.
+    #[serde(flatten)]
+    pub seller: Seller,
+    /// How many accounts follow it.
+    #[schema(minimum = 0)]
+    pub follower_count: i64,
+    /// What buyers say of all of its products.
+    pub rating: Rating,
+    /// Its show that is on air, the latest of several; null: none is.
+    pub live_stream: Option<Stream>,
+    /// Its shows to come, the next first, 5 at most.
+    #[schema(max_items = 5)]
+    pub next_streams: Vec<Stream>,
+    /// Whether the caller follows it; null: nobody is signed in.
+    pub followed: Option<bool>,
+}
+
+/// A shop that one follows.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0191e2a4-0004-7000-8000-000000000004", "shop_name": "Harbour Lane Ceramics",
+    "slug": "harbour-lane-ceramics", "since": "2026-11-02T18:00:00Z", "live_stream_id": null
+}))]
+pub struct FollowedShop {
+    /// Its id.
+    pub id: SellerId,
+    /// Its name.
+    pub shop_name: String,
+    /// Its name in addresses of pages.
+    pub slug: String,
+    /// Since when one follows it.
+    pub since: DateTime<Utc>,
+    /// Its show that is on air; null: none is.
+    pub live_stream_id: Option<StreamId>,
 }
 
 /// A shop, where something of it is shown.
@@ -88,8 +136,10 @@ pub struct Filter {
 
 /// Why.
 #[derive(Deserialize, Validate, ToSchema)]
+#[schema(example = json!({"reason": "the pictures are missing"}))]
 pub struct Reason {
-    /// For the audit log.
+    /// For the audit log; of a rejection, which needs one, and of a suspension, the shop's
+    /// owner is told it, too. At most 500 characters.
     #[garde(custom(prose(500)))]
     #[serde(default)]
     pub reason: String,
@@ -133,6 +183,17 @@ impl Decision {
         let mut sources = SellerStatus::sources_of(self.to());
         sources.retain(|name| name == self.from().as_str());
         sources
+    }
+
+    /// What the shop's owner is told.
+    #[must_use]
+    pub const fn notification(self) -> NotificationKind {
+        match self {
+            Self::Approve => NotificationKind::ShopApproved,
+            Self::Reject => NotificationKind::ShopRejected,
+            Self::Suspend => NotificationKind::ShopSuspended,
+            Self::Reinstate => NotificationKind::ShopReinstated,
+        }
     }
 
     /// Its name in the audit log.

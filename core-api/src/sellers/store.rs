@@ -1,10 +1,11 @@
 //! SQL of `sellers`.
 
-use shared::ids::{PictureId, SellerId, UserId};
+use shared::ids::{PictureId, SellerId, StreamId, UserId};
 use shared::status::{Machine as _, SellerStatus};
 use sqlx::PgConnection;
 
-use super::model::{AdminSeller, Application, Seller};
+use super::model::{AdminSeller, Application, FollowedShop, Seller, SellerPage};
+use crate::catalog::products::model::Rating;
 use crate::http::Page;
 use crate::media::Picture;
 
@@ -80,6 +81,83 @@ pub(super) async fn get(
         status.as_str()
     )
     .fetch_optional(conn)
+    .await
+}
+
+/// An approved shop with what is counted of it; its shows are not in it yet.
+pub(super) async fn page(conn: &mut PgConnection, id: SellerId) -> Result<Option<SellerPage>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select id as "id: SellerId", shop_name, slug, description, country, currency,
+                  (select picture_json(i) from pictures i where i.id = sellers.picture_id) as "picture: Picture",
+                  status as "status: SellerStatus", created_at,
+                  (select count(*) from follows where following_id = $1) as "followers!",
+                  r.count::int as "rating_count!", r.sum::bigint as "rating_sum!"
+             from sellers
+            cross join lateral (select coalesce(sum(rating_count), 0) as count, coalesce(sum(rating_sum), 0) as sum
+                                  from products where seller_id = $1 and rating_count > 0) r
+            where id = $1 and status = 'approved'"#,
+        id.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| SellerPage {
+        seller: Seller {
+            id: row.id,
+            shop_name: row.shop_name,
+            slug: row.slug,
+            description: row.description,
+            picture: row.picture,
+            country: row.country,
+            currency: row.currency,
+            status: row.status,
+            created_at: row.created_at,
+        },
+        follower_count: row.followers,
+        rating: Rating::new(row.rating_count, row.rating_sum),
+        live_stream: None,
+        next_streams: Vec::new(),
+        followed: None,
+    }))
+}
+
+pub(super) async fn id_of(conn: &mut PgConnection, slug: &str) -> Result<Option<SellerId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select id as "id: SellerId" from sellers where slug = $1 and status = 'approved'"#,
+        slug
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+pub(super) async fn follows(conn: &mut PgConnection, user: UserId, id: SellerId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select from follows where user_id = $1 and following_id = $2) as "follows!""#,
+        user.0,
+        id.0
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Approved shops that somebody follows, the youngest first.
+pub(super) async fn followed(
+    conn: &mut PgConnection,
+    user: UserId,
+    page: &Page,
+) -> Result<Vec<FollowedShop>, sqlx::Error> {
+    sqlx::query_as!(
+        FollowedShop,
+        r#"select s.id as "id: SellerId", s.shop_name, s.slug, f.created_at as since,
+                  (select t.id from streams t where t.seller_id = s.id and t.status = 'live'
+                    order by t.started_at desc, t.id desc limit 1) as "live_stream_id: StreamId"
+             from follows f join sellers s on s.id = f.following_id and s.status = 'approved'
+            where f.user_id = $1 and ($2::uuid is null or f.following_id < $2)
+            order by f.following_id desc limit $3"#,
+        user.0,
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
     .await
 }
 

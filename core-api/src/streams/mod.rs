@@ -12,6 +12,7 @@ use shared::bus::SharedBus;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{GuestId, ProductId, RequestId, SellerId, StreamId, UserId};
 use shared::live::{RoomNotice, RoomRequest};
+use shared::notification::{Announcement, announce};
 use shared::outbox;
 use shared::protocol::{HostCommand, Outcome, RoomEvent};
 use shared::rights::Right;
@@ -29,7 +30,8 @@ use crate::moderation;
 use model::{ChatPage, NewStream, Place, Role, Stream, Ticket};
 
 /// Schedules a show, and starts it if that is asked for. One that cannot start is not
-/// left behind.
+/// left behind. The shop's followers are told, after the commit and by a job: of a show that
+/// starts at once only that it has.
 ///
 /// # Errors
 /// `not_found` for a product that is not an active one of the shop's, `room_unavailable`.
@@ -39,6 +41,9 @@ pub async fn create(db: &PgPool, bus: &SharedBus, shop: &Shopkeeper, new: &NewSt
     store::insert(&mut tx, id, shop.seller, new).await?;
     set_line_up_in(&mut tx, id, shop.seller, &new.product_ids).await?;
     audit::record(&mut tx, shop.user, "stream.create", id.0, serde_json::json!({})).await?;
+    if !new.start {
+        announce(&mut tx, id, Announcement::Scheduled).await?;
+    }
     tx.commit().await?;
     if new.start {
         let started = command(db, bus, shop.user, id, RequestId::new(), HostCommand::Start).await;
@@ -97,6 +102,15 @@ pub async fn live(db: &PgPool, page: &Page) -> Result<List<Stream>> {
 pub async fn upcoming(db: &PgPool, page: &Page) -> Result<List<Stream>> {
     let rows = store::upcoming(&mut *db.acquire().await?, page).await?;
     Ok(List::of(rows, page, |stream| stream.id.0))
+}
+
+/// A shop's show that is on air, the latest of several, and so many of those to come, the
+/// next first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn at_hand_of(conn: &mut PgConnection, seller: SellerId, next: i64) -> Result<Vec<Stream>> {
+    Ok(store::at_hand_of(conn, seller, next).await?)
 }
 
 /// A shop's shows, newest first.

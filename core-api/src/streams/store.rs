@@ -129,6 +129,35 @@ pub async fn upcoming(conn: &mut PgConnection, page: &Page) -> sqlx::Result<Vec<
     Ok(views(rows))
 }
 
+/// A shop's latest show on air, and so many of those to come, the next first. One that should
+/// have begun a day ago is not to come any more.
+pub async fn at_hand_of(conn: &mut PgConnection, seller: SellerId, next: i64) -> sqlx::Result<Vec<Stream>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select t.id as "id!: StreamId", s.id as "seller_id: SellerId", s.shop_name, t.title as "title!",
+                  t.description as "description!",
+                  t.cover_url as "cover_url!",
+                  (select picture_json(c) from pictures c where c.id = t.cover_id) as "cover: Picture",
+                  t.status as "status!: StreamStatus",
+                  t.scheduled_at as "scheduled_at!", t.started_at, t.ended_at,
+                  t.featured_product_id as "featured: ProductId"
+             from sellers s
+            cross join lateral (
+                  (select * from streams where seller_id = s.id and status = 'live'
+                    order by started_at desc, id desc limit 1)
+                  union all
+                  (select * from streams
+                    where seller_id = s.id and status = 'scheduled' and scheduled_at > now() - interval '1 day'
+                    order by scheduled_at, id limit $2)) t
+            where s.id = $1 order by t.started_at nulls last, t.scheduled_at, t.id"#,
+        seller.0,
+        next
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(views(rows))
+}
+
 /// A shop's shows, newest first.
 pub async fn of_seller(conn: &mut PgConnection, seller: SellerId, page: &Page) -> sqlx::Result<Vec<Stream>> {
     let rows = sqlx::query_as!(

@@ -18,7 +18,7 @@ use crate::market::Market;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Backends of this database that wait for a lock.
-async fn waiting(app: &App) -> i64 {
+pub async fn waiting(app: &App) -> i64 {
     sqlx::query_scalar(
         "select count(distinct l.pid) from pg_locks l join pg_stat_activity a on a.pid = l.pid
           where not l.granted and a.datname = current_database()",

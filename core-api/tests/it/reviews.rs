@@ -10,7 +10,7 @@ use crate::harness::{Reply, Session};
 use crate::market::{Buyer, Market};
 
 /// An order of the market's product that has arrived.
-async fn delivered(market: &Market, buyer: &Buyer) -> Order {
+pub async fn delivered(market: &Market, buyer: &Buyer) -> Order {
     let order = buyer.order(market.shop.variant, 1).await;
     buyer.pay(order.id, "test_success").await;
     arrives(market, &order).await;
@@ -22,7 +22,7 @@ async fn arrives(market: &Market, order: &Order) {
     assert_eq!(market.sql(arrive, order.id.0).await, 1);
 }
 
-async fn item(market: &Market, order: &Order) -> Uuid {
+pub async fn item(market: &Market, order: &Order) -> Uuid {
     sqlx::query_scalar("select id from order_items where order_id = $1")
         .bind(order.id.0)
         .fetch_one(&market.app.db.pool)
@@ -30,7 +30,7 @@ async fn item(market: &Market, order: &Order) -> Uuid {
         .expect("the line")
 }
 
-async fn write(market: &Market, by: &Session, item: Uuid, rating: i16) -> Reply {
+pub async fn write(market: &Market, by: &Session, item: Uuid, rating: i16) -> Reply {
     let body = json!({"order_item_id": item, "rating": rating, "body": "Holds tea."});
     by.post(&format!("/products/{}/reviews", market.shop.product), &body)
         .await

@@ -225,13 +225,13 @@ async fn the_shop_of_a_deleted_account_stays_closed() {
     let app = App::start().await;
     let (owner, shop) = app.seller("Some Shop").await;
     let admin = app.admin().await;
-    owner
-        .post("/auth/leave", &json!({"password": PASSWORD}))
-        .await
-        .gone();
+    owner.post("/auth/leave", &json!({"password": PASSWORD})).await.gone();
     for verb in ["reinstate", "approve"] {
         let act = format!("/admin/sellers/{shop}/{verb}");
         admin.post(&act, &json!({})).await.refused(409, "wrong_state");
     }
-    app.get(&format!("/sellers/{shop}")).send().await.refused(404, "not_found");
+    app.get(&format!("/sellers/{shop}"))
+        .send()
+        .await
+        .refused(404, "not_found");
 }

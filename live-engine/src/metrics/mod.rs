@@ -269,6 +269,11 @@ pub fn own_batch(people: usize) {
     metrics::histogram!("engine_own_batch_size").record(people as f64);
 }
 
+/// So many people who are connected are told of something.
+pub fn notified(count: usize) {
+    metrics::counter!("engine_notifications_total").increment(count as u64);
+}
+
 /// What waits at the database, all workers together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Backlog {

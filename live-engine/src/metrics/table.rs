@@ -40,6 +40,7 @@ pub const METRICS: &[Metric] = &[
     Metric::counter("engine_persist_rejected_total", Count, &[], "events that the database refused for good: see `persist_rejects`"),
     Metric::counter("engine_persist_fenced_total", Count, &[], "batches of a room that another engine has taken over"),
     Metric::histogram("engine_own_batch_size", Count, &[], "people whose holds and orders were read in one query"),
+    Metric::counter("engine_notifications_total", Count, &[], "notifications for accounts that were connected here"),
     Metric::counter("engine_moderation_hook_total", Count, &["outcome"], "messages that the moderation service was asked about").each(&["allow", "change", "deny", "timeout", "error", "open", "full"]),
     Metric::histogram("engine_moderation_hook_seconds", Seconds, &[], "how long its answers took"),
     Metric::gauge("engine_draining", Count, &[], "1 while the engine stops"),

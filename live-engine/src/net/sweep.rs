@@ -2,10 +2,14 @@
 //! its deadline, and looks after shards, rooms and counters. It stands in for a timer a
 //! connection.
 
+use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
+use shared::ids::UserId;
+use shared::protocol::Private;
 
 use super::conn::{Conn, Ending};
 use super::frame;
@@ -13,6 +17,7 @@ use super::turn::Moment;
 use super::worker::{TOKEN_OVER, Worker};
 use crate::config::Limits;
 use crate::metrics::{self, Parting, Present};
+use crate::types::Notified;
 
 /// How often it ticks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -79,6 +84,28 @@ pub async fn turn_out(worker: &Rc<Worker>) {
         worker.turn.begin();
         for conn in chunk.iter().filter(|conn| conn.ending() == Ending::No) {
             worker.require_good(conn);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Tells people what they are to be told, on each of their connections.
+pub async fn tell(worker: &Rc<Worker>, news: &[Arc<Notified>]) {
+    let mut of_people: HashMap<UserId, Vec<Private>> = HashMap::new();
+    for news in news {
+        let message = Private::Notification(Box::new(news.notification.clone()));
+        of_people.entry(news.user).or_default().push(message);
+    }
+    let mut from = 0;
+    while let Some(chunk) = worker.conns_from(from, CHUNK) {
+        from += CHUNK;
+        worker.turn.begin();
+        for conn in chunk.iter().filter(|conn| conn.ending() == Ending::No) {
+            let user = conn.identity().and_then(|identity| identity.user());
+            let messages = user.and_then(|user| of_people.get(&user));
+            for message in messages.into_iter().flatten() {
+                conn.tell(message);
+            }
         }
         tokio::task::yield_now().await;
     }

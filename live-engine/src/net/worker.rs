@@ -25,8 +25,8 @@ use crate::limits::Seat;
 use crate::metrics::{self, Present};
 use crate::room::shard::Shard;
 use crate::room::{self, Opened, Room};
-use crate::router::{Inbox, Stop, ToWorker, WorkerPost};
-use crate::types::{ConnId, HoldAnswer};
+use crate::router::{Inbox, MAX_NEWS_WAITING, Stop, ToWorker, WorkerPost};
+use crate::types::{ConnId, HoldAnswer, Notified};
 
 /// The token's time is over: come back with a fresh one.
 pub const TOKEN_OVER: u16 = 4001;
@@ -53,6 +53,9 @@ pub struct Worker {
     /// are being looked through.
     revoked: Cell<bool>,
     turning_out: Cell<bool>,
+    /// What people are to be told, and whether they are being told.
+    news: RefCell<Vec<Arc<Notified>>>,
+    telling: Cell<bool>,
 }
 
 /// Runs a worker until it is told to stop.
@@ -72,6 +75,8 @@ pub async fn run(index: u16, shared: Arc<Shared>, listener: TcpListener, mut inb
         rooms: RefCell::default(),
         revoked: Cell::new(false),
         turning_out: Cell::new(false),
+        news: RefCell::default(),
+        telling: Cell::new(false),
     });
     let listener = tokio::net::TcpListener::from_std(listener)?;
     actix_rt::spawn(accept::accept(worker.clone(), listener));
@@ -183,6 +188,30 @@ impl Worker {
                 sweep::turn_out(&worker).await;
             }
             worker.turning_out.set(false);
+        });
+    }
+
+    /// Tells people something, on their connections here.
+    fn notify(self: &Rc<Self>, news: Vec<Arc<Notified>>) {
+        {
+            let mut waiting = self.news.borrow_mut();
+            // While connections are gone through, no more than one post waits.
+            let room = MAX_NEWS_WAITING.saturating_sub(waiting.len());
+            waiting.extend(news.into_iter().take(room));
+        }
+        if self.telling.replace(true) {
+            return;
+        }
+        let worker = self.clone();
+        actix_rt::spawn(async move {
+            loop {
+                let news = worker.news.take();
+                if news.is_empty() {
+                    break;
+                }
+                sweep::tell(&worker, &news).await;
+            }
+            worker.telling.set(false);
         });
     }
 
@@ -338,6 +367,9 @@ impl Worker {
     fn collect(self: &Rc<Self>, post: WorkerPost) {
         if post.revoked {
             self.turn_out();
+        }
+        if !post.news.is_empty() {
+            self.notify(post.news);
         }
         for (id, message) in post.replies {
             if let Some(conn) = self.conn(id) {

@@ -179,6 +179,32 @@ pub fn lacking(right: Option<Right>) -> Refusal {
     }
 }
 
+/// Whether a suspended shop may still do this: stop what it has begun, and keep order
+/// until then.
+#[must_use]
+pub const fn stops(command: &HostCommand) -> bool {
+    match command {
+        HostCommand::End
+        | HostCommand::Unfeature
+        | HostCommand::SaleClose { .. }
+        | HostCommand::Mute(_)
+        | HostCommand::Timeout(_)
+        | HostCommand::Unmute { .. }
+        | HostCommand::Ban(_)
+        | HostCommand::Unban(_)
+        | HostCommand::UnpinMessage
+        | HostCommand::DeleteMessage { .. }
+        | HostCommand::ChatRules(_)
+        | HostCommand::Review { .. } => true,
+        HostCommand::Start
+        | HostCommand::Feature(_)
+        | HostCommand::Reorder(_)
+        | HostCommand::SaleOpen(_)
+        | HostCommand::PinMessage { .. }
+        | HostCommand::Announce { .. } => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use shared::protocol::{Ban, Mute, Person};

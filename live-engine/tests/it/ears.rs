@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use live_engine::types::{ConnId, HoldAnswer, Inspected, PersistReport, SaleProgress, Sink};
+use live_engine::types::{ConnId, HoldAnswer, Inspected, Notified, PersistReport, SaleProgress, Sink};
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{StreamId, UserId};
 use shared::live::RoomNotice;
@@ -126,6 +126,8 @@ impl Sink for Mouth {
     }
 
     fn somebody_revoked(&self) {}
+
+    fn notified(&self, _: Vec<Notified>) {}
 
     fn notices(&self, stream: StreamId, rows: Vec<(Uuid, RoomNotice)>) {
         for (id, notice) in rows {

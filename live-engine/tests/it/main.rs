@@ -20,6 +20,7 @@ mod join;
 mod lifecycle;
 mod limits;
 mod nodes;
+mod notified;
 mod once;
 mod openings;
 mod operations;

@@ -319,6 +319,7 @@ impl Viewer {
             | Private::Reviewed { .. }
             | Private::Reported(_)
             | Private::Order { .. }
+            | Private::Notification(_)
             | Private::GoingAway { .. }
             | Private::Summary(_) => {}
         }

@@ -12,6 +12,7 @@ mod extent;
 mod format;
 mod message;
 mod moderation;
+mod notification;
 mod private;
 mod summary;
 
@@ -21,6 +22,7 @@ pub use command::*;
 pub use format::{Format, FormatError};
 pub use message::*;
 pub use moderation::*;
+pub use notification::*;
 pub use private::*;
 pub use summary::*;
 

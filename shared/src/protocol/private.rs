@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ChatMessage, ChatRules, HeldMessage, LineUpCard, Millis, Position, ProductCard, Reported, SaleCard, ShowSummary,
-    Standing, StreamCard,
+    ChatMessage, ChatRules, HeldMessage, LineUpCard, Millis, Notification, Position, ProductCard, Reported, SaleCard,
+    ShowSummary, Standing, StreamCard,
 };
 use crate::error::Refusal;
 use crate::ids::{GuestId, MessageId, NodeId, OrderId, ReservationId, SaleId, UserId};
@@ -63,6 +63,9 @@ pub enum Private {
         /// Its status.
         status: OrderStatus,
     },
+    /// Something new is in the person's list of notifications. Whoever was not connected
+    /// finds it there.
+    Notification(Box<Notification>),
     /// The service stops, and the connection is closed next. Come back after this time,
     /// which is another for everybody.
     GoingAway {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use shared::error::{ErrorCode, Retry};
+use shared::notification::NotificationKind;
 use shared::protocol::{
     COMMANDS, ClientCommand, ClientFrame, Ephemeral, Format, MAX_CHAT_CHARS, MAX_CLIENT_FRAME_BYTES,
     MAX_REACTION_COUNT, Outcome, Private, REACTION_KINDS, RoomEvent, ServerFrame,
@@ -110,6 +111,11 @@ fn every_message_is_documented_and_no_other() {
         names(section("Private messages"), "`result`"),
         known::<Outcome>("result")
     );
+    let kinds: Names = NotificationKind::ALL
+        .iter()
+        .map(|kind| kind.as_str().to_owned())
+        .collect();
+    assert_eq!(names(section("Notifications"), "`kind`"), kinds);
 }
 
 #[test]

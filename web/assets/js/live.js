@@ -231,6 +231,8 @@ export function createLive({ stream, ticket, renewal, hasOwn, clock, dispatch, o
         return dispatch({ type: 'order', order: message.order, status: message.status });
       case 'waiting':
         return dispatch({ type: 'waiting', place: message });
+      case 'notification':
+        return dispatch({ type: 'notification', notification: message });
       case 'standing':
         return dispatch({ type: 'standing', standing: message });
       case 'going_away':

@@ -1,16 +1,18 @@
-//! Copies of product pages in memory. Whoever asks while a page is being read waits for
-//! that reading; what is forgotten is read again by the next who asks, also when a reading
-//! is under way that may not have seen the change. No more memory than allowed is kept.
+//! Copies of pages in memory, of products and of shops. Whoever asks while a page is being
+//! read waits for that reading; what is forgotten is read again by the next who asks, also
+//! when a reading is under way that may not have seen the change. No more memory than allowed
+//! is kept.
 //!
 //! Nothing is kept unless changes are heard of: until the follower says so, every page is
 //! read for itself.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::web::Bytes;
 use shared::error::Refusal;
-use shared::ids::{ProductId, SellerId};
+use shared::ids::SellerId;
 use tokio::sync::OnceCell;
 
 /// What an entry takes beside the page itself, in bytes, roughly.
@@ -23,7 +25,7 @@ pub struct Page {
     pub body: Bytes,
     /// Its entity tag, with the quotes.
     pub etag: String,
-    /// Whose product it is.
+    /// Whose it is.
     pub seller: SellerId,
 }
 
@@ -34,20 +36,22 @@ pub type Outcome = Result<Option<Arc<Page>>, Refusal>;
 /// for it asked before the change, and nobody finds it any more.
 type Slot = Arc<OnceCell<Outcome>>;
 
-/// Pages in memory, at most so many bytes of them.
+/// Pages in memory, at most so many bytes of them, by the id of what they show.
 #[derive(Debug)]
-pub struct Cache {
+pub struct Cache<K> {
     most_bytes: usize,
-    inner: Mutex<Inner>,
+    /// Counts where pages come from.
+    metric: &'static str,
+    inner: Mutex<Inner<K>>,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
+#[derive(Debug)]
+struct Inner<K> {
     follows: bool,
-    entries: HashMap<ProductId, Entry>,
+    entries: HashMap<K, Entry>,
     /// The second-chance clock: entries by number, the oldest first. Numbers of entries
     /// that are gone are left behind, and passed over.
-    clock: VecDeque<(ProductId, u64)>,
+    clock: VecDeque<(K, u64)>,
     next_number: u64,
     bytes: usize,
 }
@@ -60,37 +64,44 @@ struct Entry {
     used: bool,
 }
 
-impl Cache {
+impl<K: Copy + Eq + Hash> Cache<K> {
     /// Keeps nothing until [`Cache::follow`].
     #[must_use]
-    pub fn new(most_bytes: usize) -> Self {
+    pub fn new(most_bytes: usize, metric: &'static str) -> Self {
         Self {
             most_bytes,
-            inner: Mutex::default(),
+            metric,
+            inner: Mutex::new(Inner {
+                follows: false,
+                entries: HashMap::new(),
+                clock: VecDeque::new(),
+                next_number: 0,
+                bytes: 0,
+            }),
         }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, Inner<K>> {
         // Every step below leaves the map sound, or does not panic.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The page of a product: the copy, or what `read` comes to, which is called once for
+    /// The page of a thing: the copy, or what `read` comes to, which is called once for
     /// all who ask meanwhile. If the caller that reads is gone, another one reads.
     ///
     /// # Errors
     /// Those of `read`, for all who waited for it.
-    pub async fn get(&self, id: ProductId, read: impl AsyncFnOnce() -> Outcome) -> Outcome {
+    pub async fn get(&self, id: K, read: impl AsyncFnOnce() -> Outcome) -> Outcome {
         let Some(slot) = self.slot(id) else {
             return read().await;
         };
         if let Some(kept) = slot.get() {
-            metrics::counter!("catalog_pages_total", "from" => "memory").increment(1);
+            metrics::counter!(self.metric, "from" => "memory").increment(1);
             return kept.clone();
         }
         let outcome = slot
             .get_or_init(async || {
-                metrics::counter!("catalog_pages_total", "from" => "database").increment(1);
+                metrics::counter!(self.metric, "from" => "database").increment(1);
                 let outcome = read().await;
                 self.settle(id, &slot, &outcome);
                 outcome
@@ -99,8 +110,8 @@ impl Cache {
         outcome.clone()
     }
 
-    /// The slot of a product, a new one where there is none; `None`: nothing is kept now.
-    fn slot(&self, id: ProductId) -> Option<Slot> {
+    /// The slot of a thing, a new one where there is none; `None`: nothing is kept now.
+    fn slot(&self, id: K) -> Option<Slot> {
         let mut inner = self.inner();
         if !inner.follows || self.most_bytes == 0 {
             return None;
@@ -127,7 +138,7 @@ impl Cache {
 
     /// A reading is done: a page is kept, unless it was forgotten meanwhile; that there is
     /// none, or that it failed, is not.
-    fn settle(&self, id: ProductId, slot: &Slot, outcome: &Outcome) {
+    fn settle(&self, id: K, slot: &Slot, outcome: &Outcome) {
         let mut inner = self.inner();
         let Some(entry) = inner
             .entries
@@ -147,12 +158,12 @@ impl Cache {
         }
     }
 
-    /// A product has changed.
-    pub fn forget(&self, id: ProductId) {
+    /// A thing has changed.
+    pub fn forget(&self, id: K) {
         self.inner().remove(id);
     }
 
-    /// All products of a shop have changed; those being read may be its.
+    /// All things of a shop have changed; those being read may be its.
     pub fn forget_shop(&self, seller: SellerId) {
         let mut inner = self.inner();
         let concerned = |entry: &Entry| match entry.slot.get() {
@@ -185,8 +196,8 @@ impl Cache {
     }
 }
 
-impl Inner {
-    fn remove(&mut self, id: ProductId) {
+impl<K: Copy + Eq + Hash> Inner<K> {
+    fn remove(&mut self, id: K) {
         if let Some(entry) = self.entries.remove(&id) {
             self.bytes -= entry.bytes;
         }
@@ -221,6 +232,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use shared::error::ErrorCode;
+    use shared::ids::ProductId;
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -238,8 +250,8 @@ mod tests {
         std::str::from_utf8(&page.body).expect("text")
     }
 
-    fn cache() -> Cache {
-        let cache = Cache::new(1 << 20);
+    fn cache() -> Cache<ProductId> {
+        let cache = Cache::new(1 << 20, "catalog_pages_total");
         cache.follow(true);
         cache
     }
@@ -314,7 +326,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_is_bounded_and_what_is_asked_for_stays() {
-        let cache = Cache::new(10 * (ENTRY_BYTES + 100));
+        let cache = Cache::new(10 * (ENTRY_BYTES + 100), "catalog_pages_total");
         cache.follow(true);
         let (wanted, long) = (ProductId::new(), "x".repeat(100));
         for _ in 0..100 {

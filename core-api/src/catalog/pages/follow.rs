@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::bus::{SharedBus, Subscription};
+use shared::ids::ProductId;
 use shared::live::OUTBOX_HINTS;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::sync::oneshot;
@@ -28,7 +29,7 @@ const MOST: i64 = 5_000;
 pub(super) async fn run(
     db: PgPool,
     bus: SharedBus,
-    cache: Arc<Cache>,
+    cache: Arc<Cache<ProductId>>,
     stopping: CancellationToken,
     follows: oneshot::Sender<()>,
 ) {
@@ -54,7 +55,7 @@ pub(super) async fn run(
 async fn follow(
     db: &PgPool,
     bus: &SharedBus,
-    cache: &Cache,
+    cache: &Cache<ProductId>,
     hints: &mut Option<Subscription>,
     follows: &mut Option<oneshot::Sender<()>>,
 ) -> anyhow::Result<()> {
@@ -101,7 +102,7 @@ impl Place {
         Ok(Self { snapshot })
     }
 
-    async fn read(&mut self, conn: &mut PgConnection, cache: &Cache) -> Result<(), sqlx::Error> {
+    async fn read(&mut self, conn: &mut PgConnection, cache: &Cache<ProductId>) -> Result<(), sqlx::Error> {
         let changes = store::changes_since(conn, &self.snapshot, MOST).await?;
         self.snapshot = changes.snapshot;
         if i64::try_from(changes.rows.len()).is_ok_and(|rows| rows >= MOST) {

@@ -4,6 +4,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use shared::ids::ProductId;
 
+use super::cache::Page;
 use crate::catalog::pages;
 use crate::catalog::products::Product;
 use crate::http::{Id, Result, is_known};
@@ -26,7 +27,12 @@ const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, no-cache");
 #[get("/products/{id}")]
 pub async fn get(state: web::Data<State>, id: Id<ProductId>, request: HttpRequest) -> Result<HttpResponse> {
     let page = pages::get(&state, id.0).await?;
-    let known = is_known(&request, &page.etag);
+    Ok(answer(&page, &request))
+}
+
+/// A page, or that it is as one of the copies that the client has.
+pub(crate) fn answer(page: &Page, request: &HttpRequest) -> HttpResponse {
+    let known = is_known(request, &page.etag);
     let mut response = if known {
         HttpResponse::NotModified()
     } else {
@@ -36,7 +42,7 @@ pub async fn get(state: web::Data<State>, id: Id<ProductId>, request: HttpReques
         .insert_header((header::ETAG, page.etag.as_str()))
         .insert_header((header::CACHE_CONTROL, CACHE_CONTROL));
     if known {
-        return Ok(response.finish());
+        return response.finish();
     }
-    Ok(response.content_type("application/json").body(page.body.clone()))
+    response.content_type("application/json").body(page.body.clone())
 }

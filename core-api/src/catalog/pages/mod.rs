@@ -14,13 +14,15 @@ use std::sync::Arc;
 use actix_web::web::Bytes;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use shared::error::ErrorCode;
-use shared::ids::ProductId;
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{ProductId, SellerId};
 use sqlx::PgPool;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use cache::{Outcome, Page};
 
@@ -57,21 +59,31 @@ async fn read(db: &PgPool, id: ProductId) -> Outcome {
         let Some(product) = products::many(&mut *db.acquire().await?, &[id]).await?.pop() else {
             return Ok(None);
         };
-        let body = serde_json::to_vec(&product).map_err(anyhow::Error::new)?;
-        let fingerprint = Sha256::digest(&body);
-        Ok(Some(Arc::new(Page {
-            etag: format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&fingerprint[..TAG_BYTES])),
-            body: Bytes::from(body),
-            seller: product.seller.id,
-        })))
+        whole(&product, product.seller.id).map(Some)
     };
-    page.await.map_err(|error: crate::http::Error| {
-        if let crate::http::Error::Fault(cause) = &error {
-            // Told as one refusal to all who waited; its cause is ours to see.
-            tracing::error!(error = format!("{cause:#}"), product = %id, "a page could not be read");
-        }
-        error.refusal()
-    })
+    page.await.map_err(|error| told(error, id.0))
+}
+
+/// A page from what it shows, of this shop.
+///
+/// # Errors
+/// A fault when it is no JSON.
+pub(crate) fn whole<T: Serialize>(shown: &T, seller: SellerId) -> Result<Arc<Page>> {
+    let body = serde_json::to_vec(shown).map_err(anyhow::Error::new)?;
+    let fingerprint = Sha256::digest(&body);
+    Ok(Arc::new(Page {
+        etag: format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&fingerprint[..TAG_BYTES])),
+        body: Bytes::from(body),
+        seller,
+    }))
+}
+
+/// A failed reading as one refusal to all who waited for it; its cause is ours to see.
+pub(crate) fn told(error: crate::http::Error, id: Uuid) -> Refusal {
+    if let crate::http::Error::Fault(cause) = &error {
+        tracing::error!(error = format!("{cause:#}"), page = %id, "a page could not be read");
+    }
+    error.refusal()
 }
 
 /// Deletes changes that everybody has read. Returns how many.

@@ -105,7 +105,7 @@ pub async fn answer(
     id: Id<ReviewId>,
     body: Body<NewAnswer>,
 ) -> Result<web::Json<WholeReview>> {
-    Ok(web::Json(reviews::answer(&state.db, &shop, id.0, Some(body.0)).await?))
+    Ok(web::Json(reviews::answer(&state, &shop, id.0, Some(body.0)).await?))
 }
 
 /// Takes the shop's answer back.
@@ -120,7 +120,7 @@ pub async fn take_answer_back(
     shop: Shopkeeper,
     id: Id<ReviewId>,
 ) -> Result<web::Json<WholeReview>> {
-    Ok(web::Json(reviews::answer(&state.db, &shop, id.0, None).await?))
+    Ok(web::Json(reviews::answer(&state, &shop, id.0, None).await?))
 }
 
 /// All reviews, newest first.

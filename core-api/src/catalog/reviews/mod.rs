@@ -9,6 +9,8 @@ mod store;
 use serde_json::json;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{ProductId, ReviewId, UserId};
+use shared::notification::NotificationKind;
+use shared::outbox;
 use sqlx::{Connection, PgPool};
 
 use model::{AdminFilter, NewAnswer, NewReview, Review, ReviewChange, WholeReview};
@@ -16,6 +18,7 @@ use model::{AdminFilter, NewAnswer, NewReview, Review, ReviewChange, WholeReview
 use crate::audit;
 use crate::catalog::products;
 use crate::http::{List, Page, Result, Shopkeeper};
+use crate::notifications::{self, News};
 use crate::state::State;
 
 /// Reviews of a product that everybody may see, newest first.
@@ -115,24 +118,35 @@ pub(crate) async fn delete(state: &State, author: UserId, id: ReviewId) -> Resul
     Ok(())
 }
 
-/// Sets the shop's answer, or takes it back.
+/// Sets the shop's answer, or takes it back. The review's author is told of the first.
 ///
 /// # Errors
 /// `NotFound`.
 pub(crate) async fn answer(
-    db: &PgPool,
+    state: &State,
     shop: &Shopkeeper,
     id: ReviewId,
     answer: Option<NewAnswer>,
 ) -> Result<WholeReview> {
-    let mut connection = db.acquire().await?;
+    let mut connection = state.db.acquire().await?;
     let mut tx = connection.begin().await?;
     let text = answer.as_ref().map(|answer| answer.text.trim()).unwrap_or_default();
-    if !store::answer(&mut tx, id, shop.seller, text).await? {
-        return Err(ErrorCode::NotFound.into());
-    }
+    let author = store::answer(&mut tx, id, shop.seller, text).await?;
+    let author = author.ok_or(ErrorCode::NotFound)?;
     let review = store::get(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
+    if !text.is_empty() && !review.hidden {
+        let news = News {
+            kind: NotificationKind::ReviewAnswered,
+            subject: id.0,
+            seller: shop.seller,
+            product: Some(review.review.product_id),
+            reason: "",
+        };
+        notifications::tell(&mut tx, author, &news).await?;
+    }
     tx.commit().await?;
+    state.mailer.nudge();
+    outbox::hint_notifications(state.bus.as_ref()).await;
     Ok(review)
 }
 

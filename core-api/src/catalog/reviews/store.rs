@@ -213,23 +213,23 @@ pub(super) async fn delete(
     .await
 }
 
-/// Sets the shop's answer; empty: there is none.
+/// Sets the shop's answer; empty: there is none. Whose review it is.
 pub(super) async fn answer(
     tx: &mut PgConnection,
     id: ReviewId,
     seller: SellerId,
     text: &str,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query!(
-        "update product_reviews set answer = $3, answered_at = case when $3 = '' then null else now() end
-          where id = $1 and seller_id = $2 and deleted_at is null",
+) -> Result<Option<UserId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"update product_reviews set answer = $3, answered_at = case when $3 = '' then null else now() end
+            where id = $1 and seller_id = $2 and deleted_at is null
+           returning user_id as "user: UserId""#,
         id.0,
         seller.0,
         text
     )
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .fetch_optional(tx)
+    .await
 }
 
 /// Hides or shows a review; false: it is so, or not there.

@@ -209,6 +209,18 @@ pub(in crate::identity) async fn address_of(
         .await
 }
 
+pub(in crate::identity) async fn confirmed_address_of(
+    conn: &mut PgConnection,
+    user: UserId,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select email from users where id = $1 and suspended_at is null and email_verified_at is not null",
+        user.0
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Locks an account in good standing and reads its address.
 pub(in crate::identity) async fn lock_address(
     tx: &mut PgConnection,

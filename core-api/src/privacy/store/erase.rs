@@ -72,6 +72,12 @@ pub(in crate::privacy) async fn delete_rows(tx: &mut PgConnection, user: UserId)
     sqlx::query!("delete from follows where user_id = $1", user.0)
         .execute(&mut *tx)
         .await?;
+    sqlx::query!("delete from notifications where user_id = $1", user.0)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query!("delete from notification_preferences where user_id = $1", user.0)
+        .execute(&mut *tx)
+        .await?;
     sqlx::query!("delete from moderators where user_id = $1", user.0)
         .execute(&mut *tx)
         .await?;

@@ -36,6 +36,8 @@ sections! {
     Pictures = "pictures",
     Shop = "shop",
     Follows = "follows",
+    Notifications = "notifications",
+    NotificationPreferences = "notification_preferences",
     Moderates = "moderates",
     Bans = "bans",
     Mutes = "mutes",
@@ -162,6 +164,21 @@ async fn of_shows(
             after,
             r#"select following_id as id, jsonb_build_object('seller_id', following_id, 'since', created_at) as "value!"
                  from follows where user_id = $1 and following_id > $2 order by following_id limit $3"#
+        ),
+        Section::Notifications => page!(
+            conn,
+            user,
+            after,
+            r#"select id, to_jsonb(n) - 'user_id' - 'xid' as "value!" from notifications n
+                where user_id = $1 and id > $2 order by id limit $3"#
+        ),
+        // One of each kind: fewer than a page, in whatever order; none comes after the last.
+        Section::NotificationPreferences => page!(
+            conn,
+            user,
+            after,
+            r#"select $1::uuid as "id!", jsonb_build_object('kind', kind, 'in_app', in_app, 'email', email) as "value!"
+                 from notification_preferences where user_id = $1 and $2::uuid < $1 order by kind limit $3"#
         ),
         Section::Moderates => page!(
             conn,

@@ -70,6 +70,7 @@ impl<'a> Rows<'a> {
                 self.text(handle, self.buyer.id.0).await
             }
             "new_email" => format!("{}@test.hawker.example", Uuid::now_v7().simple()),
+            "shop_slug" => self.text("select slug from sellers where id = $1", shop.seller.0).await,
             "slug" => format!("bowls-{}", Uuid::now_v7().simple()),
             "external_key" => {
                 let key = Uuid::now_v7().to_string();
@@ -187,6 +188,7 @@ impl<'a> Rows<'a> {
             "scheduled" => (SCHEDULED_SHOW, vec![id, seller]),
             "ended" => (ENDED_SHOW, vec![id, seller]),
             "ban" => (BAN, vec![id, seller, self.user("Banned").await.0, owner]),
+            "notification" => (NOTIFICATION, vec![id, buyer, seller, stream]),
             "word" => (WORD, vec![id, seller, owner]),
             "moderator" => (MODERATOR, vec![id, seller, self.user("Helper").await.0, owner]),
             "message" => (MESSAGE, vec![id, stream, buyer]),
@@ -232,6 +234,8 @@ const ENDED_SHOW: &str = "with s as (
     insert into stream_summaries
     select id, 1, 1, 1, 0, 0, 0, '{}' from s";
 const BAN: &str = "insert into banned_viewers (id, seller_id, user_id, banned_by) values ($1, $2, $3, $4)";
+const NOTIFICATION: &str = "insert into notifications (id, user_id, kind, subject_id, seller_id, stream_id)
+    values ($1, $2, 'show_started', $4, $3, $4)";
 const WORD: &str = "insert into blocked_words (id, seller_id, word, folded, matching, action, created_by)
     values ($1, $2, 'fake', 'fake', 'word', 'hold', $3)";
 const MODERATOR: &str = "insert into moderators (id, seller_id, user_id, rights, appointed_by)

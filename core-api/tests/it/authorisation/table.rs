@@ -44,6 +44,14 @@ DELETE /users/avatar                            401 204 204 204 204 204 204
 GET    /media/$media                            200 200 200 200 200 200 200
 GET    /users/reviews                           401 own 200 200 200 200 200  shows $review
 
+# What one is told of
+GET    /notifications                           401 own 200 200 200 200 200  shows $notification
+GET    /notifications/unread                    401 200 200 200 200 200 200
+GET    /notifications/preferences               401 200 200 200 200 200 200
+PUT    /notifications/preferences               401 200 200 200 200 200 200  {"preferences": [{"kind": "show_started", "in_app": false, "email": true}]}
+POST   /notifications/read                      401 200 200 200 200 200 200  {}
+POST   /notifications/$notification/read        401 204 404 404 404 404 404
+
 # What admins do to accounts
 GET    /admin/users                             401 403 403 403 403 403 200
 GET    /admin/users/$user                       401 403 403 403 403 403 200
@@ -53,13 +61,15 @@ POST   /admin/users/$user/confirm-email         401 403 403 403 403 403 200  {}
 
 # Shops
 POST   /sellers/apply                           401 201 201 409 409 409 201  {"shop_name": "New Shop", "country": "DE", "currency": "EUR"}
+GET    /users/follows                           401 200 200 200 200 200 200
+GET    /sellers/by-slug/$shop_slug              200 200 200 200 200 404 200
 GET    /sellers/$shop                           200 200 200 200 200 404 200
 GET    /sellers/$shop/products                  200 200 200 200 200 404 200
 POST   /sellers/$shop/follow                    401 204 204 204 204 404 204
 DELETE /sellers/$shop/follow                    401 204 204 204 204 204 204
 GET    /admin/sellers                           401 403 403 403 403 403 200
 POST   /admin/sellers/$applicant/approve        401 403 403 403 403 403 200  {}
-POST   /admin/sellers/$applicant/reject         401 403 403 403 403 403 200  {}
+POST   /admin/sellers/$applicant/reject         401 403 403 403 403 403 200  {"reason": "no pictures"}
 POST   /admin/sellers/$shop/suspend             401 403 403 403 403 403 200  {}
 POST   /admin/sellers/$suspended/reinstate      401 403 403 403 403 403 200  {}
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{ProductId, RequestId, SaleId, SellerId, StreamId, UserId, VariantId};
+use shared::notification::{Announcement, announce};
 use shared::outbox::{self, Happened};
 use shared::protocol::{Feature, HostCommand, LineUpOrder, Outcome, Private, RoomEvent};
 use shared::rights::{Right, Rights};
@@ -206,7 +207,7 @@ async fn lock_show(tx: &mut PgConnection, act: &HostAct) -> Result<Show, Error> 
     if !is_permitted && !act.command.is_open_to_authors() {
         return Err(powers::lacking(right).into());
     }
-    if row.seller_status != SellerStatus::Approved && !stops(&act.command) {
+    if row.seller_status != SellerStatus::Approved && !powers::stops(&act.command) {
         return Err(Refusal::new(ErrorCode::Forbidden, "the shop may not sell").into());
     }
     Ok(Show {
@@ -243,40 +244,17 @@ async fn lock_shop(tx: &mut PgConnection, act: &HostAct) -> Result<(), sqlx::Err
     Ok(())
 }
 
-/// Whether a suspended shop may still do this: stop what it has begun, and keep order
-/// until then.
-const fn stops(command: &HostCommand) -> bool {
-    match command {
-        HostCommand::End
-        | HostCommand::Unfeature
-        | HostCommand::SaleClose { .. }
-        | HostCommand::Mute(_)
-        | HostCommand::Timeout(_)
-        | HostCommand::Unmute { .. }
-        | HostCommand::Ban(_)
-        | HostCommand::Unban(_)
-        | HostCommand::UnpinMessage
-        | HostCommand::DeleteMessage { .. }
-        | HostCommand::ChatRules(_)
-        | HostCommand::Review { .. } => true,
-        HostCommand::Start
-        | HostCommand::Feature(_)
-        | HostCommand::Reorder(_)
-        | HostCommand::SaleOpen(_)
-        | HostCommand::PinMessage { .. }
-        | HostCommand::Announce { .. } => false,
-    }
-}
-
 async fn start(tx: &mut PgConnection, show: &Show) -> Result<Done, Error> {
     let moved = sqlx::query!(
         "update streams set status = 'live', started_at = clock_timestamp() where id = $1 and status = any($2)",
         show.stream.0,
         &StreamStatus::sources_of(StreamStatus::Live)
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    status_event(moved.rows_affected(), StreamStatus::Live)
+    let done = status_event(moved.rows_affected(), StreamStatus::Live)?;
+    announce(tx, show.stream, Announcement::Started).await?;
+    Ok(done)
 }
 
 pub(super) async fn end(tx: &mut PgConnection, show: &Show) -> Result<Done, Error> {

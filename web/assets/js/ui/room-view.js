@@ -4,6 +4,7 @@ import { createPurchases } from '../buying/purchase.js';
 import { createClock } from '../clock.js';
 import { words } from '../errors.js';
 import { createLive } from '../live.js';
+import { told } from '../notifications.js';
 import { emptyRoom, hasOpenBusiness, reduce, unpaidOrders } from '../room.js';
 import { createStore } from '../store.js';
 import { uuid } from '../uuid.js';
@@ -140,6 +141,10 @@ export function showRoom({ root, stream, session, api, toast }) {
     if (action.type === 'hold' && action.reservation.offered && action.reservation.status === 'held') toast('It is your turn: it is held for you.');
     if (action.type === 'waiting' && action.place.status === 'ended') toast('The sale is over, and nothing came free for you.');
     if (action.type === 'order' && action.status === 'paid') toast('Paid. Thank you!');
+    if (action.type === 'notification') {
+      const text = told(action.notification, stream);
+      if (text !== null) toast(text);
+    }
   }
 
   store.view((room, before) => {
