@@ -150,7 +150,10 @@ async fn decide(
     tag = "admin",
     request_body = Reason,
     security(("bearer" = [])),
-    responses((status = 200, description = "Approved", body = AdminSeller))
+    responses(
+        (status = 200, description = "Approved", body = AdminSeller),
+        (status = 409, description = "`wrong_state`: it is not waiting, or its owner is suspended or gone")
+    )
 )]
 #[post("/admin/sellers/{id}/approve")]
 pub async fn approve(
@@ -167,7 +170,10 @@ pub async fn approve(
     tag = "admin",
     request_body = Reason,
     security(("bearer" = [])),
-    responses((status = 200, description = "Rejected", body = AdminSeller))
+    responses(
+        (status = 200, description = "Rejected", body = AdminSeller),
+        (status = 409, description = "`wrong_state`: it is not waiting")
+    )
 )]
 #[post("/admin/sellers/{id}/reject")]
 pub async fn reject(
@@ -184,7 +190,10 @@ pub async fn reject(
     tag = "admin",
     request_body = Reason,
     security(("bearer" = [])),
-    responses((status = 200, description = "Suspended", body = AdminSeller))
+    responses(
+        (status = 200, description = "Suspended", body = AdminSeller),
+        (status = 409, description = "`wrong_state`: it is not approved")
+    )
 )]
 #[post("/admin/sellers/{id}/suspend")]
 pub async fn suspend(
@@ -201,7 +210,10 @@ pub async fn suspend(
     tag = "admin",
     request_body = Reason,
     security(("bearer" = [])),
-    responses((status = 200, description = "Approved again", body = AdminSeller))
+    responses(
+        (status = 200, description = "Approved again", body = AdminSeller),
+        (status = 409, description = "`wrong_state`: it is not suspended, or its owner is suspended or gone")
+    )
 )]
 #[post("/admin/sellers/{id}/reinstate")]
 pub async fn reinstate(

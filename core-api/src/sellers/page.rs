@@ -71,5 +71,5 @@ async fn read(db: &PgPool, id: SellerId) -> Outcome {
         }
         whole(&page, id).map(Some)
     };
-    page.await.map_err(|error| told(error, id.0))
+    page.await.map_err(|error| told(&error, id.0))
 }

@@ -141,6 +141,7 @@ async fn a_shop_bans_lists_and_lets_in_again() {
         (&json!(first.id), &json!("First"))
     );
     assert_eq!((&banned["reason"], &banned["until"]), (&json!("insults"), &Value::Null));
+    assert_eq!(banned["banned_by"], json!(owner.id));
     let again: Value = owner.post_once("/seller/bans", key, &body).await.created();
     assert_eq!(again, banned, "a resend");
     let for_a_day: Value = ban(&owner, &json!({"user": second.id, "seconds": 86_400}))

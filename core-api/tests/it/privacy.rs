@@ -33,6 +33,9 @@ pub async fn somebody(app: &App) -> Session {
         .gone();
     buy(&person, &shop).await;
     for sql in [
+        "insert into notifications (id, user_id, kind, subject_id, seller_id, stream_id)
+         select gen_random_uuid(), $1, 'show_started', s.id, s.seller_id, s.id from streams s",
+        "insert into notification_preferences values ($1, 'show_started', true, true)",
         "insert into stream_chat_messages (id, stream_id, epoch, seq, user_id, text, created_at)
          select gen_random_uuid(), s.id, 1, 1, $1, 'What a lovely jug', now() from streams s",
         "insert into stream_events (stream_id, epoch, seq, kind, payload, created_at)
@@ -120,6 +123,9 @@ async fn an_export_has_all_that_is_known_of_a_person_and_nothing_of_others() {
     assert_eq!(export["follows"].as_array().map(Vec::len), Some(1));
     assert_eq!(export["held_messages"][0]["text"], "Held: my tel. 0175 5550177");
     assert_eq!(export["reports"][0]["note"], "He rang me on 5550188");
+    assert_eq!(export["notifications"][0]["kind"], "show_started");
+    let chosen = json!([{"kind": "show_started", "in_app": true, "email": true}]);
+    assert_eq!(export["notification_preferences"], chosen);
     for secret in ["password", "hash", "request_id", &other.email, &person.refresh] {
         assert!(!reply.text.contains(secret), "{secret} in {}", reply.text);
     }

@@ -6,6 +6,7 @@ mod apart;
 mod catalogue;
 mod crashes;
 mod demo_shop;
+mod notified;
 mod operations;
 mod order;
 mod pages;

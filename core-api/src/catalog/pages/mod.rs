@@ -61,7 +61,7 @@ async fn read(db: &PgPool, id: ProductId) -> Outcome {
         };
         whole(&product, product.seller.id).map(Some)
     };
-    page.await.map_err(|error| told(error, id.0))
+    page.await.map_err(|error| told(&error, id.0))
 }
 
 /// A page from what it shows, of this shop.
@@ -79,8 +79,8 @@ pub(crate) fn whole<T: Serialize>(shown: &T, seller: SellerId) -> Result<Arc<Pag
 }
 
 /// A failed reading as one refusal to all who waited for it; its cause is ours to see.
-pub(crate) fn told(error: crate::http::Error, id: Uuid) -> Refusal {
-    if let crate::http::Error::Fault(cause) = &error {
+pub(crate) fn told(error: &crate::http::Error, id: Uuid) -> Refusal {
+    if let crate::http::Error::Fault(cause) = error {
         tracing::error!(error = format!("{cause:#}"), page = %id, "a page could not be read");
     }
     error.refusal()
