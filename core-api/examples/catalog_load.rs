@@ -17,7 +17,9 @@
     reason = "this is what the program is for"
 )]
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -358,29 +360,31 @@ async fn rate(addr: SocketAddr, paths: Arc<Vec<String>>, time: Duration) -> Resu
         client.await??;
     }
     let answers = answers.load(Ordering::Relaxed) as f64;
+    // Threads of a server that was measured before may have ended meanwhile.
+    let nanos: u64 = server_cpu()?
+        .into_iter()
+        .map(|(thread, nanos)| nanos.saturating_sub(before.get(&thread).copied().unwrap_or_default()))
+        .sum();
     Ok(Rate {
         a_second: answers / time.as_secs_f64(),
-        cpu_micros: server_cpu()?.saturating_sub(before).as_micros() as f64 / answers,
+        cpu_micros: nanos as f64 / 1_000.0 / answers,
     })
 }
 
-/// CPU time of this process's threads that serve HTTP, which actix names.
-fn server_cpu() -> Result<Duration> {
-    let mut nanos = 0;
+/// CPU time, in nanoseconds, of each of this process's threads that serve HTTP now, which
+/// actix names.
+fn server_cpu() -> Result<HashMap<PathBuf, u64>> {
+    let mut threads = HashMap::new();
     for task in std::fs::read_dir("/proc/self/task")? {
         let task = task?.path();
         let name = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
-        if name.starts_with("actix-server") || name.starts_with("actix-rt") {
+        if name.starts_with("actix-server") {
             let times = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
-            nanos += times
-                .split(' ')
-                .next()
-                .unwrap_or_default()
-                .parse::<u64>()
-                .unwrap_or_default();
+            let nanos = times.split(' ').next().and_then(|nanos| nanos.parse().ok());
+            threads.insert(task, nanos.unwrap_or_default());
         }
     }
-    Ok(Duration::from_nanos(nanos))
+    Ok(threads)
 }
 
 async fn client(
