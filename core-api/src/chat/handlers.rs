@@ -1,29 +1,15 @@
 //! HTTP of chats.
 
 use actix_web::{HttpResponse, delete, get, patch, post, web};
-use shared::ids::{BlockedWordId, MessageId, ReportId, RequestId, StreamId};
+use shared::ids::{BlockedWordId, MessageId, ReportId, StreamId};
 use shared::protocol::{ChatRules, HostCommand};
 
 use super::model::{BlockedWord, NewWord, Report, ReportFilter, Review, ReviewFilter, RulesBody, Settled, WordChange};
 use crate::http::{Admin, Body, Caller, Id, IdempotencyKey, List, Page, Result, Shopkeeper};
 use crate::idempotency::Answer;
 use crate::state::State;
-use crate::streams;
-use crate::streams::handlers::DONE;
+use crate::streams::handlers::{done, tell};
 use crate::streams::model::Done;
-
-async fn tell(
-    state: &State,
-    caller: Caller,
-    stream: StreamId,
-    key: Option<IdempotencyKey>,
-    command: HostCommand,
-) -> Result<()> {
-    // What can be told twice without harm needs no key.
-    let request_id = key.map_or_else(RequestId::new, |key| key.0);
-    streams::command(&state.db, &state.bus, caller.id, stream, request_id, command).await?;
-    Ok(())
-}
 
 /// The words that the caller's shop blocks in its chats, newest first.
 #[utoipa::path(
@@ -108,7 +94,7 @@ pub async fn change_rules(
     key: Option<IdempotencyKey>,
     body: Body<RulesBody>,
 ) -> Result<web::Json<ChatRules>> {
-    tell(&state, caller, id.0, key, HostCommand::ChatRules(body.0.0)).await?;
+    tell(&state, caller.id, id.0, key, HostCommand::ChatRules(body.0.0)).await?;
     Ok(web::Json(super::rules(&state.db, id.0).await?))
 }
 
@@ -128,7 +114,7 @@ pub async fn delete_message(
 ) -> Result<HttpResponse> {
     state.rates.deletions.check(&caller.id)?;
     let (stream, message) = ids.0;
-    tell(&state, caller, stream, key, HostCommand::DeleteMessage { message }).await?;
+    tell(&state, caller.id, stream, key, HostCommand::DeleteMessage { message }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -166,8 +152,7 @@ pub async fn approve(
 ) -> Result<web::Json<Done>> {
     let (stream, message) = ids.0;
     let command = HostCommand::Review { message, approve: true };
-    tell(&state, caller, stream, key, command).await?;
-    Ok(web::Json(DONE))
+    done(&state, caller.id, stream, key, command).await
 }
 
 /// Keeps a held message from being said (right `review`).
@@ -189,8 +174,7 @@ pub async fn reject(
         message,
         approve: false,
     };
-    tell(&state, caller, stream, key, command).await?;
-    Ok(web::Json(DONE))
+    done(&state, caller.id, stream, key, command).await
 }
 
 /// Reports of a show's messages, newest first (right `delete_messages` or `review`).

@@ -2,28 +2,14 @@
 //! of these is a command to the room, which decides; the socket offers the same.
 
 use actix_web::{HttpResponse, delete, post, web};
-use shared::ids::{RequestId, StreamId, UserId};
+use shared::ids::{StreamId, UserId};
 use shared::protocol::{HostCommand, Person, Unban};
 
 use super::model::{Announcement, BanBody, MuteBody, Pin};
 use crate::http::{Body, Caller, Id, IdempotencyKey, Result};
 use crate::state::State;
-use crate::streams;
-use crate::streams::handlers::DONE;
+use crate::streams::handlers::{done, tell};
 use crate::streams::model::Done;
-
-async fn tell(
-    state: &State,
-    caller: Caller,
-    stream: StreamId,
-    key: Option<IdempotencyKey>,
-    command: HostCommand,
-) -> Result<web::Json<Done>> {
-    // What can be told twice without harm needs no key.
-    let request_id = key.map_or_else(RequestId::new, |key| key.0);
-    streams::command(&state.db, &state.bus, caller.id, stream, request_id, command).await?;
-    Ok(web::Json(DONE))
-}
 
 /// Keeps somebody from chatting in the show for a while (right `mute`). Only they are told.
 #[utoipa::path(
@@ -41,7 +27,7 @@ pub async fn mute(
     key: IdempotencyKey,
     body: Body<MuteBody>,
 ) -> Result<web::Json<Done>> {
-    tell(&state, caller, id.0, Some(key), HostCommand::Mute(body.0.0)).await
+    done(&state, caller.id, id.0, Some(key), HostCommand::Mute(body.0.0)).await
 }
 
 /// The same, and takes what they have said so far out of everybody's view (right `mute`).
@@ -60,7 +46,7 @@ pub async fn timeout(
     key: IdempotencyKey,
     body: Body<MuteBody>,
 ) -> Result<web::Json<Done>> {
-    tell(&state, caller, id.0, Some(key), HostCommand::Timeout(body.0.0)).await
+    done(&state, caller.id, id.0, Some(key), HostCommand::Timeout(body.0.0)).await
 }
 
 /// Lets somebody chat again, after a mute or a timeout (right `mute`).
@@ -78,7 +64,7 @@ pub async fn unmute(
     key: Option<IdempotencyKey>,
 ) -> Result<HttpResponse> {
     let (stream, user) = ids.0;
-    tell(&state, caller, stream, key, HostCommand::Unmute { user }).await?;
+    tell(&state, caller.id, stream, key, HostCommand::Unmute { user }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -98,7 +84,7 @@ pub async fn ban(
     key: IdempotencyKey,
     body: Body<BanBody>,
 ) -> Result<web::Json<Done>> {
-    tell(&state, caller, id.0, Some(key), HostCommand::Ban(body.0.0)).await
+    done(&state, caller.id, id.0, Some(key), HostCommand::Ban(body.0.0)).await
 }
 
 /// Lets an account in again (right `ban`).
@@ -119,7 +105,7 @@ pub async fn unban(
     let unban = Unban {
         who: Person::User(user),
     };
-    tell(&state, caller, stream, key, HostCommand::Unban(unban)).await?;
+    tell(&state, caller.id, stream, key, HostCommand::Unban(unban)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -140,7 +126,7 @@ pub async fn pin(
     body: Body<Pin>,
 ) -> Result<web::Json<Done>> {
     let message = body.0.message;
-    tell(&state, caller, id.0, key, HostCommand::PinMessage { message }).await
+    done(&state, caller.id, id.0, key, HostCommand::PinMessage { message }).await
 }
 
 /// Pins none any more (right `pin`).
@@ -157,7 +143,7 @@ pub async fn unpin(
     id: Id<StreamId>,
     key: Option<IdempotencyKey>,
 ) -> Result<HttpResponse> {
-    tell(&state, caller, id.0, key, HostCommand::UnpinMessage).await?;
+    tell(&state, caller.id, id.0, key, HostCommand::UnpinMessage).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -178,5 +164,5 @@ pub async fn announce(
     body: Body<Announcement>,
 ) -> Result<web::Json<Done>> {
     let text = body.0.text;
-    tell(&state, caller, id.0, Some(key), HostCommand::Announce { text }).await
+    done(&state, caller.id, id.0, Some(key), HostCommand::Announce { text }).await
 }

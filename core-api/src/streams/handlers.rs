@@ -107,8 +107,7 @@ pub async fn reorder(
     key: Option<IdempotencyKey>,
     body: Body<OrderBody>,
 ) -> Result<web::Json<Done>> {
-    tell(&state, shop.user, id.0, key, HostCommand::Reorder(body.0.0)).await?;
-    Ok(web::Json(DONE))
+    done(&state, shop.user, id.0, key, HostCommand::Reorder(body.0.0)).await
 }
 
 /// Calls a show to come off. Doing it twice is no error.
@@ -122,7 +121,8 @@ pub async fn cancel(state: web::Data<State>, shop: Shopkeeper, id: Id<StreamId>)
     Ok(web::Json(super::cancel(&state.db, &state.bus, &shop, id.0).await?))
 }
 
-async fn tell(
+/// Has the room carry out a command, which the engine or this process decides about.
+pub(crate) async fn tell(
     state: &State,
     user: UserId,
     id: StreamId,
@@ -134,7 +134,17 @@ async fn tell(
     super::command(&state.db, &state.bus, user, id, request_id, command).await
 }
 
-pub(crate) const DONE: Done = Done { result: DoneWord::Done };
+/// The same, of a command that has nothing to tell but that it is done.
+pub(crate) async fn done(
+    state: &State,
+    user: UserId,
+    id: StreamId,
+    key: Option<IdempotencyKey>,
+    command: HostCommand,
+) -> Result<web::Json<Done>> {
+    tell(state, user, id, key, command).await?;
+    Ok(web::Json(Done { result: DoneWord::Done }))
+}
 
 /// Puts a show on air.
 #[utoipa::path(
@@ -188,8 +198,7 @@ pub async fn feature(
     key: Option<IdempotencyKey>,
     body: Body<FeatureBody>,
 ) -> Result<web::Json<Done>> {
-    tell(&state, shop.user, id.0, key, HostCommand::Feature(body.0.0)).await?;
-    Ok(web::Json(DONE))
+    done(&state, shop.user, id.0, key, HostCommand::Feature(body.0.0)).await
 }
 
 /// Stops showing one.
@@ -247,8 +256,7 @@ pub async fn close_sale(
     key: Option<IdempotencyKey>,
 ) -> Result<web::Json<Done>> {
     let (stream, sale) = ids.0;
-    tell(&state, owner.user, stream, key, HostCommand::SaleClose { sale }).await?;
-    Ok(web::Json(DONE))
+    done(&state, owner.user, stream, key, HostCommand::SaleClose { sale }).await
 }
 
 /// A way into a show's room, for an account or a guest.

@@ -10,8 +10,16 @@ use uuid::Uuid;
 pub(in crate::privacy) const PAGE: usize = 500;
 const LIMIT: i64 = 500;
 
+/// A thing of the export.
+pub(in crate::privacy) struct Row {
+    pub id: Uuid,
+    pub value: Value,
+}
+
+/// Makes the sections of the export of what each is called there, and of what selects a
+/// page of it: `id` and `value` of things of the person `$1`, after `$2`, `$3` at most.
 macro_rules! sections {
-    ($($section:ident = $name:literal),+ $(,)?) => {
+    ($($section:ident = $name:literal: $page:literal),+ $(,)?) => {
         /// A list of the export.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub(in crate::privacy) enum Section { $($section),+ }
@@ -25,257 +33,110 @@ macro_rules! sections {
                 match self { $(Self::$section => $name),+ }
             }
         }
+
+        /// The page of a section after the thing with this id.
+        pub(in crate::privacy) async fn page(
+            conn: &mut PgConnection,
+            section: Section,
+            user: UserId,
+            after: Uuid,
+        ) -> Result<Vec<Row>, sqlx::Error> {
+            match section {
+                $(Section::$section => {
+                    sqlx::query_as!(Row, $page, user.0, after, LIMIT).fetch_all(conn).await
+                })+
+            }
+        }
     };
 }
 
 sections! {
-    Account = "account",
-    Wishes = "wished_addresses",
-    Addresses = "addresses",
-    Sessions = "sessions",
-    Pictures = "pictures",
-    Shop = "shop",
-    Follows = "follows",
-    Notifications = "notifications",
-    NotificationPreferences = "notification_preferences",
-    Moderates = "moderates",
-    Bans = "bans",
-    Mutes = "mutes",
-    ChatMessages = "chat_messages",
-    HeldMessages = "held_messages",
-    Reports = "reports",
-    Holds = "flash_sale_holds",
-    Places = "flash_sale_places",
-    Reviews = "reviews",
-    Orders = "orders",
-}
-
-/// A thing of the export.
-pub(in crate::privacy) struct Row {
-    pub id: Uuid,
-    pub value: Value,
-}
-
-/// Selects a page: `id` and `value` of what the text says, after `$2`, `$3` at most.
-macro_rules! page {
-    ($conn:expr, $user:expr, $after:expr, $sql:literal) => {
-        sqlx::query_as!(Row, $sql, $user.0, $after, LIMIT)
-            .fetch_all($conn)
-            .await
-    };
-}
-
-/// The page of a section after the thing with this id.
-pub(in crate::privacy) async fn page(
-    conn: &mut PgConnection,
-    section: Section,
-    user: UserId,
-    after: Uuid,
-) -> Result<Vec<Row>, sqlx::Error> {
-    match section {
-        Section::Account
-        | Section::Wishes
-        | Section::Addresses
-        | Section::Sessions
-        | Section::Pictures
-        | Section::Shop => of_account(conn, section, user, after).await,
-        Section::Holds | Section::Places | Section::Reviews | Section::Orders => {
-            of_commerce(conn, section, user, after).await
-        }
-        _ => of_shows(conn, section, user, after).await,
-    }
-}
-
-async fn of_account(
-    conn: &mut PgConnection,
-    section: Section,
-    user: UserId,
-    after: Uuid,
-) -> Result<Vec<Row>, sqlx::Error> {
-    match section {
-        Section::Account => page!(
-            conn,
-            user,
-            after,
-            r#"select u.id, jsonb_build_object(
-                      'id', u.id, 'email', u.email, 'email_confirmed_at', u.email_verified_at, 'role', u.role,
-                      'suspended_at', u.suspended_at, 'created_at', u.created_at, 'handle', p.handle,
-                      'display_name', p.display_name, 'bio', p.bio, 'avatar_id', p.avatar_id,
-                      'show_purchases', p.show_purchases) as "value!"
-                 from users u join profiles p on p.user_id = u.id
-                where u.id = $1 and u.id > $2 order by u.id limit $3"#
-        ),
-        Section::Wishes => page!(
-            conn,
-            user,
-            after,
-            r#"select user_id as id, jsonb_build_object('email', email, 'since', created_at) as "value!"
-                 from wished_addresses where user_id = $1 and user_id > $2 limit $3"#
-        ),
-        Section::Addresses => page!(
-            conn,
-            user,
-            after,
-            r#"select id, to_jsonb(a) - 'user_id' as "value!" from addresses a
-                where user_id = $1 and id > $2 order by id limit $3"#
-        ),
-        Section::Sessions => page!(
-            conn,
-            user,
-            after,
-            r#"select f.id, jsonb_build_object(
-                      'session', f.id, 'created_at', f.created_at, 'ended_at', f.revoked_at,
-                      'last_used_at', max(t.created_at), 'expires_at', max(t.expires_at),
-                      'user_agents', array_agg(distinct t.user_agent)) as "value!"
-                 from refresh_tokens f join refresh_tokens t on t.family_id = f.id
-                where f.user_id = $1 and f.id = f.family_id and f.id > $2
-                group by f.id order by f.id limit $3"#
-        ),
-        Section::Pictures => page!(
-            conn,
-            user,
-            after,
-            r#"select id, picture_json(p) || jsonb_build_object(
-                      'url', '/media/' || id || '-large.' || case format when 'jpeg' then 'jpg' else format end,
-                      'created_at', created_at) as "value!"
-                 from pictures p where owner_id = $1 and status in ('shown', 'kept') and id > $2
-                order by id limit $3"#
-        ),
-        _ => page!(
-            conn,
-            user,
-            after,
-            r#"select id, to_jsonb(s) - 'user_id' - 'decided_by' as "value!" from sellers s
-                where user_id = $1 and id > $2 order by id limit $3"#
-        ),
-    }
-}
-
-async fn of_shows(
-    conn: &mut PgConnection,
-    section: Section,
-    user: UserId,
-    after: Uuid,
-) -> Result<Vec<Row>, sqlx::Error> {
-    match section {
-        Section::Follows => page!(
-            conn,
-            user,
-            after,
-            r#"select following_id as id, jsonb_build_object('seller_id', following_id, 'since', created_at) as "value!"
-                 from follows where user_id = $1 and following_id > $2 order by following_id limit $3"#
-        ),
-        Section::Notifications => page!(
-            conn,
-            user,
-            after,
-            r#"select id, to_jsonb(n) - 'user_id' - 'xid' as "value!" from notifications n
-                where user_id = $1 and id > $2 order by id limit $3"#
-        ),
-        // One of each kind: fewer than a page, in whatever order; none comes after the last.
-        Section::NotificationPreferences => page!(
-            conn,
-            user,
-            after,
-            r#"select $1::uuid as "id!", jsonb_build_object('kind', kind, 'in_app', in_app, 'email', email) as "value!"
-                 from notification_preferences where user_id = $1 and $2::uuid < $1 order by kind limit $3"#
-        ),
-        Section::Moderates => page!(
-            conn,
-            user,
-            after,
-            r#"select id, to_jsonb(m) - 'user_id' - 'appointed_by' as "value!" from moderators m
-                where user_id = $1 and id > $2 order by id limit $3"#
-        ),
-        Section::Bans => page!(
-            conn,
-            user,
-            after,
-            r#"select id, to_jsonb(b) - 'user_id' - 'guest_id' - 'banned_by' as "value!" from banned_viewers b
-                where user_id = $1 and id > $2 order by id limit $3"#
-        ),
-        Section::Mutes => page!(
-            conn,
-            user,
-            after,
-            r#"select stream_id as id, to_jsonb(m) - 'user_id' - 'muted_by' as "value!" from muted_viewers m
-                where user_id = $1 and stream_id > $2 order by stream_id limit $3"#
-        ),
-        Section::HeldMessages => page!(
-            conn,
-            user,
-            after,
-            r#"select message_id as id, jsonb_build_object('stream_id', stream_id, 'text', text, 'status', status,
-                                                           'created_at', created_at) as "value!"
-                 from chat_reviews where user_id = $1 and message_id > $2 order by message_id limit $3"#
-        ),
-        Section::Reports => page!(
-            conn,
-            user,
-            after,
-            r#"select id, jsonb_build_object('stream_id', stream_id, 'reason', reason, 'note', note,
-                                             'created_at', created_at) as "value!"
-                 from chat_reports where reporter_id = $1 and id > $2 order by id limit $3"#
-        ),
-        _ => page!(
-            conn,
-            user,
-            after,
-            r#"select id, jsonb_build_object('id', id, 'stream_id', stream_id, 'text', text, 'created_at', created_at,
-                                             'deleted_at', deleted_at) as "value!"
-                 from stream_chat_messages where user_id = $1 and id > $2 order by id limit $3"#
-        ),
-    }
-}
-
-async fn of_commerce(
-    conn: &mut PgConnection,
-    section: Section,
-    user: UserId,
-    after: Uuid,
-) -> Result<Vec<Row>, sqlx::Error> {
-    match section {
-        Section::Holds => page!(
-            conn,
-            user,
-            after,
-            r#"select id, jsonb_build_object('sale_id', sale_id, 'quantity', quantity, 'status', status,
-                                             'created_at', created_at) as "value!"
-                 from reservations where user_id = $1 and id > $2 order by id limit $3"#
-        ),
-        Section::Places => page!(
-            conn,
-            user,
-            after,
-            r#"select id, jsonb_build_object('sale_id', sale_id, 'quantity', quantity, 'status', status,
-                                             'created_at', created_at) as "value!"
-                 from reservation_waitlist where user_id = $1 and id > $2 order by id limit $3"#
-        ),
-        Section::Reviews => page!(
-            conn,
-            user,
-            after,
-            r#"select id, jsonb_build_object('product_id', product_id, 'rating', rating, 'body', body,
-                                             'answer', answer, 'hidden_at', hidden_at, 'deleted_at', deleted_at,
-                                             'created_at', created_at, 'updated_at', updated_at) as "value!"
-                 from product_reviews where user_id = $1 and id > $2 order by id limit $3"#
-        ),
-        _ => page!(
-            conn,
-            user,
-            after,
-            r#"select o.id, to_jsonb(o) - 'user_id' - 'holds_until' || jsonb_build_object(
-                      'items', (select coalesce(jsonb_agg(jsonb_build_object(
-                                    'title', i.title, 'sku', i.sku, 'options', i.options, 'quantity', i.quantity,
-                                    'unit_price_minor', i.unit_price_minor, 'shipping_minor', i.shipping_minor)
-                                    order by i.id), '[]')
-                                  from order_items i where i.order_id = o.id),
-                      'payments', (select coalesce(jsonb_agg(jsonb_build_object(
-                                    'provider', p.provider, 'status', p.status, 'amount_minor', p.amount_minor,
-                                    'currency', p.currency, 'created_at', p.created_at, 'captured_at', p.captured_at)
-                                    order by p.id), '[]')
-                                  from payments p where p.order_id = o.id)) as "value!"
-                 from orders o where o.user_id = $1 and o.id > $2 order by o.id limit $3"#
-        ),
-    }
+    Account = "account":
+        r#"select u.id, jsonb_build_object(
+                  'id', u.id, 'email', u.email, 'email_confirmed_at', u.email_verified_at, 'role', u.role,
+                  'suspended_at', u.suspended_at, 'created_at', u.created_at, 'handle', p.handle,
+                  'display_name', p.display_name, 'bio', p.bio, 'avatar_id', p.avatar_id,
+                  'show_purchases', p.show_purchases) as "value!"
+             from users u join profiles p on p.user_id = u.id
+            where u.id = $1 and u.id > $2 order by u.id limit $3"#,
+    Wishes = "wished_addresses":
+        r#"select user_id as id, jsonb_build_object('email', email, 'since', created_at) as "value!"
+             from wished_addresses where user_id = $1 and user_id > $2 limit $3"#,
+    Addresses = "addresses":
+        r#"select id, to_jsonb(a) - 'user_id' as "value!" from addresses a
+            where user_id = $1 and id > $2 order by id limit $3"#,
+    Sessions = "sessions":
+        r#"select f.id, jsonb_build_object(
+                  'session', f.id, 'created_at', f.created_at, 'ended_at', f.revoked_at,
+                  'last_used_at', max(t.created_at), 'expires_at', max(t.expires_at),
+                  'user_agents', array_agg(distinct t.user_agent)) as "value!"
+             from refresh_tokens f join refresh_tokens t on t.family_id = f.id
+            where f.user_id = $1 and f.id = f.family_id and f.id > $2
+            group by f.id order by f.id limit $3"#,
+    Pictures = "pictures":
+        r#"select id, picture_json(p) || jsonb_build_object(
+                  'url', '/media/' || id || '-large.' || case format when 'jpeg' then 'jpg' else format end,
+                  'created_at', created_at) as "value!"
+             from pictures p where owner_id = $1 and status in ('shown', 'kept') and id > $2
+            order by id limit $3"#,
+    Shop = "shop":
+        r#"select id, to_jsonb(s) - 'user_id' - 'decided_by' as "value!" from sellers s
+            where user_id = $1 and id > $2 order by id limit $3"#,
+    Follows = "follows":
+        r#"select following_id as id, jsonb_build_object('seller_id', following_id, 'since', created_at) as "value!"
+             from follows where user_id = $1 and following_id > $2 order by following_id limit $3"#,
+    Notifications = "notifications":
+        r#"select id, to_jsonb(n) - 'user_id' - 'xid' as "value!" from notifications n
+            where user_id = $1 and id > $2 order by id limit $3"#,
+    // One of each kind: fewer than a page, in whatever order; none comes after the last.
+    NotificationPreferences = "notification_preferences":
+        r#"select $1::uuid as "id!", jsonb_build_object('kind', kind, 'in_app', in_app, 'email', email) as "value!"
+             from notification_preferences where user_id = $1 and $2::uuid < $1 order by kind limit $3"#,
+    Moderates = "moderates":
+        r#"select id, to_jsonb(m) - 'user_id' - 'appointed_by' as "value!" from moderators m
+            where user_id = $1 and id > $2 order by id limit $3"#,
+    Bans = "bans":
+        r#"select id, to_jsonb(b) - 'user_id' - 'guest_id' - 'banned_by' as "value!" from banned_viewers b
+            where user_id = $1 and id > $2 order by id limit $3"#,
+    Mutes = "mutes":
+        r#"select stream_id as id, to_jsonb(m) - 'user_id' - 'muted_by' as "value!" from muted_viewers m
+            where user_id = $1 and stream_id > $2 order by stream_id limit $3"#,
+    ChatMessages = "chat_messages":
+        r#"select id, jsonb_build_object('id', id, 'stream_id', stream_id, 'text', text, 'created_at', created_at,
+                                         'deleted_at', deleted_at) as "value!"
+             from stream_chat_messages where user_id = $1 and id > $2 order by id limit $3"#,
+    HeldMessages = "held_messages":
+        r#"select message_id as id, jsonb_build_object('stream_id', stream_id, 'text', text, 'status', status,
+                                                       'created_at', created_at) as "value!"
+             from chat_reviews where user_id = $1 and message_id > $2 order by message_id limit $3"#,
+    Reports = "reports":
+        r#"select id, jsonb_build_object('stream_id', stream_id, 'reason', reason, 'note', note,
+                                         'created_at', created_at) as "value!"
+             from chat_reports where reporter_id = $1 and id > $2 order by id limit $3"#,
+    Holds = "flash_sale_holds":
+        r#"select id, jsonb_build_object('sale_id', sale_id, 'quantity', quantity, 'status', status,
+                                         'created_at', created_at) as "value!"
+             from reservations where user_id = $1 and id > $2 order by id limit $3"#,
+    Places = "flash_sale_places":
+        r#"select id, jsonb_build_object('sale_id', sale_id, 'quantity', quantity, 'status', status,
+                                         'created_at', created_at) as "value!"
+             from reservation_waitlist where user_id = $1 and id > $2 order by id limit $3"#,
+    Reviews = "reviews":
+        r#"select id, jsonb_build_object('product_id', product_id, 'rating', rating, 'body', body,
+                                         'answer', answer, 'hidden_at', hidden_at, 'deleted_at', deleted_at,
+                                         'created_at', created_at, 'updated_at', updated_at) as "value!"
+             from product_reviews where user_id = $1 and id > $2 order by id limit $3"#,
+    Orders = "orders":
+        r#"select o.id, to_jsonb(o) - 'user_id' - 'holds_until' || jsonb_build_object(
+                  'items', (select coalesce(jsonb_agg(jsonb_build_object(
+                                'title', i.title, 'sku', i.sku, 'options', i.options, 'quantity', i.quantity,
+                                'unit_price_minor', i.unit_price_minor, 'shipping_minor', i.shipping_minor)
+                                order by i.id), '[]')
+                              from order_items i where i.order_id = o.id),
+                  'payments', (select coalesce(jsonb_agg(jsonb_build_object(
+                                'provider', p.provider, 'status', p.status, 'amount_minor', p.amount_minor,
+                                'currency', p.currency, 'created_at', p.created_at, 'captured_at', p.captured_at)
+                                order by p.id), '[]')
+                              from payments p where p.order_id = o.id)) as "value!"
+             from orders o where o.user_id = $1 and o.id > $2 order by o.id limit $3"#,
 }
