@@ -62,12 +62,17 @@ pub enum DbError {
         /// Its version.
         found: String,
     },
+    /// It stores text in another way.
+    #[error(
+        "the database stores text as {0}, and Hawker needs UTF8: make another with \"create database … encoding 'UTF8' template template0\""
+    )]
+    Encoding(String),
     /// The URL cannot be read.
     #[error("the database URL cannot be read: {0}")]
     Url(String),
 }
 
-/// Opens a pool on `url` and checks version and durability.
+/// Opens a pool on `url` and checks version, encoding and durability.
 ///
 /// # Errors
 /// See [`DbError`].
@@ -88,14 +93,20 @@ pub async fn connect(url: &str, options: &DbOptions) -> Result<PgPool, DbError> 
 }
 
 async fn check(pool: &PgPool, options: &DbOptions) -> Result<(), DbError> {
-    let (version, name, fsync, commit, pages): (i32, String, String, String, String) = sqlx::query_as(
-        "select current_setting('server_version_num')::int, current_setting('server_version'),
+    let (version, name, encoding, fsync, commit, pages): (i32, String, String, String, String, String) =
+        sqlx::query_as(
+            "select current_setting('server_version_num')::int, current_setting('server_version'),
+                current_setting('server_encoding'),
                 current_setting('fsync'), current_setting('synchronous_commit'), current_setting('full_page_writes')",
-    )
-    .fetch_one(pool)
-    .await?;
+        )
+        .fetch_one(pool)
+        .await?;
     if version < OLDEST_VERSION {
         return Err(DbError::TooOld { found: name });
+    }
+    // Names are compared in one form of Unicode, which the database knows in this one alone.
+    if encoding != "UTF8" {
+        return Err(DbError::Encoding(encoding));
     }
     if options.allow_unsafe {
         return Ok(());

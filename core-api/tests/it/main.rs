@@ -8,6 +8,7 @@ mod catalog;
 mod categories;
 mod chat;
 mod checkout;
+mod database;
 mod files;
 mod flash;
 mod flash_orders;
