@@ -11,10 +11,11 @@ use super::Result;
 use crate::config::Config;
 
 /// What a page of another origin may send, beyond what every page may.
-const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, idempotency-key");
+const REQUEST_HEADERS: HeaderValue =
+    HeaderValue::from_static("authorization, content-type, idempotency-key, if-none-match");
 const REQUEST_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE");
 const EXPOSED_HEADERS: HeaderValue =
-    HeaderValue::from_static("x-request-id, retry-after, ratelimit, ratelimit-policy, idempotency-replayed");
+    HeaderValue::from_static("x-request-id, retry-after, ratelimit, ratelimit-policy, idempotency-replayed, etag");
 
 fn text<'a>(head: &'a RequestHead, name: &header::HeaderName) -> Option<&'a str> {
     head.headers().get(name)?.to_str().ok()

@@ -245,6 +245,7 @@ pub(super) async fn decide(
         Row,
         r#"update sellers set status = $3, decided_by = $4, decided_at = now(), decision_reason = $5
             where id = $1 and status = any($2)
+              and exists (select from users u where u.id = sellers.user_id and u.deleted_at is null)
            returning id as "id: SellerId", shop_name, slug, description, country, currency,
                   (select picture_json(i) from pictures i where i.id = sellers.picture_id) as "picture: Picture",
                      status as "status: SellerStatus", created_at, user_id as "user_id: UserId",

@@ -173,6 +173,9 @@ async fn who_still_owes_something_is_told_what() {
     assert!(places(&app, "Harbour Lane").await.is_empty());
     let shop = app.get(&format!("/sellers/{seller}")).send().await;
     shop.refused(404, "not_found");
+    let reinstate = format!("/admin/sellers/{seller}/reinstate");
+    let reinstated = app.admin().await.post(&reinstate, &json!({})).await;
+    reinstated.refused(409, "wrong_state");
 }
 
 #[tokio::test]

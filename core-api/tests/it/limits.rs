@@ -55,6 +55,25 @@ async fn an_account_that_asks_too_often_waits_and_nobody_else_does() {
 }
 
 #[tokio::test]
+async fn a_page_of_a_listed_origin_reads_why_it_was_refused() {
+    let app = App::start_with(|config| {
+        config.limits.reads_per_minute = of(1);
+        config.allowed_origins = vec!["https://shop.example".to_owned()];
+    })
+    .await;
+    let ask = || app.get("/categories").header("Origin", "https://shop.example");
+    ask().send().await.ok::<Value>();
+    let refused = ask().send().await;
+    wait(&refused, "read");
+    assert_eq!(refused.header("access-control-allow-origin"), "https://shop.example");
+    let readable: Vec<_> = refused.header("access-control-expose-headers").split(", ").collect();
+    for name in ["x-request-id", "retry-after", "ratelimit", "ratelimit-policy"] {
+        assert!(readable.contains(&name) && !refused.header(name).is_empty(), "{name}");
+    }
+    assert_eq!(refused.header("x-content-type-options"), "nosniff");
+}
+
+#[tokio::test]
 async fn addresses_are_counted_apart_behind_a_proxy_that_is_named() {
     let app = App::start_with(|config| {
         config.limits.reads_per_minute = of(1);
