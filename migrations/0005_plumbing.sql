@@ -75,6 +75,8 @@ begin
     end if;
     return new;
 end $$;
+create trigger account_is_there before insert on pictures
+    for each row execute function refuse_who_has_left('owner_id');
 create trigger account_is_there before insert on addresses
     for each row execute function refuse_who_has_left('user_id');
 create trigger account_is_there before insert on refresh_tokens
