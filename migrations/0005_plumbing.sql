@@ -75,6 +75,19 @@ begin
     end if;
     return new;
 end $$;
+-- What others have happen to many people at once passes by who has left.
+create function pass_by_who_has_left() returns trigger language plpgsql as $$
+begin
+    perform from users where id = new.user_id and deleted_at is null for key share;
+    if not found then
+        return null;
+    end if;
+    return new;
+end $$;
+create trigger account_is_there before insert on notifications
+    for each row execute function pass_by_who_has_left();
+create trigger account_is_there before insert on notification_preferences
+    for each row execute function refuse_who_has_left('user_id');
 create trigger account_is_there before insert on pictures
     for each row execute function refuse_who_has_left('owner_id');
 create trigger account_is_there before insert on addresses
