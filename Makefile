@@ -1,10 +1,10 @@
 # Two commands: `make run` and `make test`. The rest is for those who change Hawker.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test kill fuzz demo lint sqlx-data measure peers bench ci
+.PHONY: help run test schemathesis kill fuzz demo lint sqlx-data measure peers bench ci
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build Hawker and start it with a simulated show on air
 	@scripts/ensure.sh run
@@ -13,6 +13,10 @@ run: ## build Hawker and start it with a simulated show on air
 test: ## get what the tests need, then run every test
 	@scripts/ensure.sh test
 	@scripts/test.sh
+
+schemathesis: ## make requests up from the API's description and check every answer
+	@scripts/ensure.sh test
+	@scripts/schemathesis.sh
 
 kill: ## kill Hawker's processes 50 times under load and check every acknowledgement
 	@scripts/ensure.sh test

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The documents agree with the program: every relative link leads somewhere, and the
-# committed OpenAPI description is what the program prints.
+# committed OpenAPI description is what the program prints and keeps the linter's rules.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,4 +25,7 @@ if ! diff <(target/debug/hawker openapi) docs/openapi.json >/dev/null; then
     echo "docs/openapi.json is stale: run target/debug/hawker openapi > docs/openapi.json" >&2
     failed=1
 fi
+(cd scripts/openapi-lint && npm ci --no-audit --no-fund --silent)
+REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true scripts/openapi-lint/node_modules/.bin/redocly lint \
+    --config scripts/openapi-lint/redocly.yaml docs/openapi.json || failed=1
 exit $failed

@@ -41,6 +41,8 @@ if [ "$purpose" = test ]; then
     need nodejs command -v node
     need npm command -v npm
     need python3 command -v /usr/bin/python3
+    # schemathesis comes from PyPI into an environment of its own: scripts/schemathesis.sh.
+    need python3-venv /usr/bin/python3 -c 'import ensurepip, venv'
     if ! has_python_modules 2>/dev/null; then
         missing+=(python3-websockets python3-msgpack)
     fi

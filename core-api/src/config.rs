@@ -28,6 +28,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// Session cookies go over HTTPS only. Off for plain HTTP on one's own machine.
     pub cookie_secure: bool,
+    /// For how long browsers come back over HTTPS alone, in seconds; 0: that is not said.
+    pub hsts_seconds: u64,
     /// How long before a show viewers may come into its room; the live engine has the same.
     pub waiting_room: Duration,
     /// What callers may use up.
@@ -72,6 +74,9 @@ pub struct Limits {
     pub renewals_per_hour: NonZeroU32,
     /// Tickets a minute from one address.
     pub tickets_per_minute: NonZeroU32,
+    /// How long the work on a request may take, once its body is there; payments have
+    /// their provider's time.
+    pub request_time: Duration,
     /// How long a JSON body may take to arrive.
     pub body_wait: Duration,
     /// How long a file may take to arrive.
@@ -107,6 +112,7 @@ impl Default for Limits {
             refresh_per_minute: at_least_one(60),
             renewals_per_hour: at_least_one(300),
             tickets_per_minute: at_least_one(120),
+            request_time: Duration::from_secs(30),
             body_wait: Duration::from_secs(20),
             file_wait: Duration::from_secs(120),
             password_hashes: cores(),
@@ -132,6 +138,7 @@ impl Config {
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             cookie_secure: true,
+            hsts_seconds: 0,
             waiting_room: Duration::from_secs(30 * 60),
             limits: Limits::default(),
             commerce: Commerce::default(),
@@ -151,6 +158,7 @@ impl Config {
         let allowed_origins = origins(settings);
         let trusted_proxies = settings.list("trusted_proxies");
         let cookie_secure = settings.or("cookie_secure", true);
+        let hsts_seconds = settings.or("hsts_seconds", 0_u64);
         let waiting_room = settings.or("waiting_room_minutes", 30_u32);
         let limits = Limits::read(settings);
         let commerce = Commerce::read(settings);
@@ -168,6 +176,7 @@ impl Config {
             allowed_origins,
             trusted_proxies,
             cookie_secure: cookie_secure?,
+            hsts_seconds: hsts_seconds?,
             waiting_room: Duration::from_secs(u64::from(waiting_room?) * 60),
             limits: limits?,
             commerce: commerce?,
@@ -221,6 +230,7 @@ impl Limits {
         let refresh = settings.or("limit_refresh_per_minute", default.refresh_per_minute);
         let renewals = settings.or("limit_renewals_per_hour", default.renewals_per_hour);
         let tickets = settings.or("limit_tickets_per_minute", default.tickets_per_minute);
+        let request_seconds = settings.or("limit_request_seconds", default.request_time.as_secs());
         let body_seconds = settings.or("limit_body_seconds", default.body_wait.as_secs());
         let file_seconds = settings.or("limit_file_seconds", default.file_wait.as_secs());
         let hashes = settings.or("limit_password_hashes", default.password_hashes);
@@ -240,6 +250,7 @@ impl Limits {
             refresh_per_minute: refresh?,
             renewals_per_hour: renewals?,
             tickets_per_minute: tickets?,
+            request_time: Duration::from_secs(request_seconds?.max(1)),
             body_wait: Duration::from_secs(body_seconds?),
             file_wait: Duration::from_secs(file_seconds?),
             password_hashes: hashes?.max(1),

@@ -59,7 +59,7 @@ pub async fn start(config: Config, db: PgPool, bus: SharedBus, site: Option<Page
     let state = State::new(config, db, bus)?;
     describe(METRICS);
     describe(shared::bus::METRICS);
-    let api = openapi();
+    let api = openapi()?;
     let description = serde_json::to_vec(&api).context("writing the API's description")?;
     let described = web::Data::new(Described(description.into()));
     let allowed = web::Data::new(AllowedMethods::new(&api));

@@ -29,7 +29,7 @@ pub async fn execute(cli: Cli) -> Result<ExitCode> {
             Plan::read(&args)?;
             out::print(&"The configuration is sound.");
         }
-        Command::Openapi => out::print(&core_api::openapi().to_pretty_json()?),
+        Command::Openapi => out::print(&core_api::openapi()?.to_pretty_json()?),
         Command::Admin(AdminCommand::Create(args)) => create_admin(&args).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -70,6 +70,7 @@ pub struct NewAddress {
 
 /// A change of an address; what is absent stays.
 #[derive(Deserialize, Validate, ToSchema)]
+#[schema(as = AddressChange)]
 pub struct Change {
     /// Who receives.
     #[garde(inner(custom(shown(1, 100))))]

@@ -5,7 +5,7 @@ use shared::ids::{BlockedWordId, MessageId, ReportId, StreamId};
 use shared::protocol::{ChatRules, HostCommand};
 
 use super::model::{BlockedWord, NewWord, Report, ReportFilter, Review, ReviewFilter, RulesBody, Settled, WordChange};
-use crate::http::{Admin, Body, Caller, Id, IdempotencyKey, List, Page, Result, Shopkeeper};
+use crate::http::{Admin, Body, Caller, Id, IdempotencyKey, List, OptionalKey, Page, Result, Shopkeeper};
 use crate::idempotency::Answer;
 use crate::state::State;
 use crate::streams::handlers::{done, tell};
@@ -82,7 +82,7 @@ pub async fn rules(state: web::Data<State>, id: Id<StreamId>) -> Result<web::Jso
 #[utoipa::path(
     tag = "chat",
     security(("bearer" = [])),
-    params(IdempotencyKey),
+    params(OptionalKey),
     request_body = RulesBody,
     responses((status = 200, description = "As they are now", body = ChatRules))
 )]
@@ -91,7 +91,7 @@ pub async fn change_rules(
     state: web::Data<State>,
     caller: Caller,
     id: Id<StreamId>,
-    key: Option<IdempotencyKey>,
+    key: OptionalKey,
     body: Body<RulesBody>,
 ) -> Result<web::Json<ChatRules>> {
     tell(&state, caller.id, id.0, key, HostCommand::ChatRules(body.0.0)).await?;
@@ -102,7 +102,7 @@ pub async fn change_rules(
 #[utoipa::path(
     tag = "chat",
     security(("bearer" = [])),
-    params(IdempotencyKey),
+    params(OptionalKey),
     responses((status = 204, description = "Gone for everybody"))
 )]
 #[delete("/streams/{id}/chat/{message}")]
@@ -110,7 +110,7 @@ pub async fn delete_message(
     state: web::Data<State>,
     caller: Caller,
     ids: Id<(StreamId, MessageId)>,
-    key: Option<IdempotencyKey>,
+    key: OptionalKey,
 ) -> Result<HttpResponse> {
     state.rates.deletions.check(&caller.id)?;
     let (stream, message) = ids.0;
@@ -140,7 +140,7 @@ pub async fn reviews(
 #[utoipa::path(
     tag = "chat",
     security(("bearer" = [])),
-    params(IdempotencyKey),
+    params(OptionalKey),
     responses((status = 200, description = "It is said", body = Done))
 )]
 #[post("/streams/{id}/reviews/{message}/approve")]
@@ -148,7 +148,7 @@ pub async fn approve(
     state: web::Data<State>,
     caller: Caller,
     ids: Id<(StreamId, MessageId)>,
-    key: Option<IdempotencyKey>,
+    key: OptionalKey,
 ) -> Result<web::Json<Done>> {
     let (stream, message) = ids.0;
     let command = HostCommand::Review { message, approve: true };
@@ -159,7 +159,7 @@ pub async fn approve(
 #[utoipa::path(
     tag = "chat",
     security(("bearer" = [])),
-    params(IdempotencyKey),
+    params(OptionalKey),
     responses((status = 200, description = "It is not said", body = Done))
 )]
 #[post("/streams/{id}/reviews/{message}/reject")]
@@ -167,7 +167,7 @@ pub async fn reject(
     state: web::Data<State>,
     caller: Caller,
     ids: Id<(StreamId, MessageId)>,
-    key: Option<IdempotencyKey>,
+    key: OptionalKey,
 ) -> Result<web::Json<Done>> {
     let (stream, message) = ids.0;
     let command = HostCommand::Review {

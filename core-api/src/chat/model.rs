@@ -61,6 +61,7 @@ pub struct RulesBody(#[garde(skip)] pub ChatChange);
 
 /// A message that was held.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = HeldMessage)]
 pub struct Review {
     /// The message.
     pub message: MessageId,
@@ -88,6 +89,7 @@ pub struct Review {
 
 /// A report of a message.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ChatReport)]
 pub struct Report {
     /// Its id.
     pub id: ReportId,

@@ -1,11 +1,13 @@
 //! The one middleware around every route: cross-origin rules, rate limits, no compressed
 //! bodies, the request's id, problem details for every error, security headers, and the
-//! request's metrics.
+//! request's metrics. And a handler's time: who waits longer than that has gone, or asks
+//! again, and what is not done by then only keeps others waiting.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ResourceDef, ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
@@ -14,12 +16,18 @@ use metrics::Unit::{Count, Seconds};
 use shared::error::{ErrorCode, Refusal};
 use shared::metric::Metric;
 use utoipa::openapi::OpenApi;
+use uuid::Uuid;
 
 use super::body::require_plain;
 use super::error::{Error, problem};
 use super::origin;
-use super::request::within;
+use super::request::{Late, within};
+use super::traffic::Told;
+use crate::config::Config;
 use crate::state::State;
+
+/// When to ask again what took too long.
+const LATE_RETRY_MS: u64 = 1_000;
 
 /// The header that names the request to whoever asks about it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -55,53 +63,106 @@ pub const METRICS: &[Metric] = &[
 /// The route is its pattern, and a method that we do not know is `other`.
 const LABELS: &[&str] = &["method", "route", "status"];
 
+/// What an answer takes from its request, which is gone by then.
+struct About {
+    method: Method,
+    /// The route's pattern and not the path: a label must have few values.
+    route: String,
+    request_id: Option<String>,
+    cross_origin: Option<HeaderValue>,
+    allowance: Option<Told>,
+    hsts: Option<HeaderValue>,
+    started: Instant,
+}
+
+impl About {
+    fn of(request: &ServiceRequest, state: Option<&State>, id: Option<Uuid>) -> Self {
+        Self {
+            method: request.method().clone(),
+            route: request.match_pattern().unwrap_or_else(|| "unmatched".to_owned()),
+            request_id: id.as_ref().map(ToString::to_string),
+            cross_origin: state.and_then(|state| origin::allowed_header(request.head(), &state.config)),
+            allowance: None,
+            hsts: state.and_then(|state| hsts(&state.config)),
+            started: Instant::now(),
+        }
+    }
+
+    /// What every answer says, whatever it answers.
+    fn finish(self, status: StatusCode, headers: &mut HeaderMap) {
+        if let Some(id) = self.request_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) {
+            headers.insert(REQUEST_ID, id);
+        }
+        if let Some(allowance) = self.allowance {
+            allowance.add_to(headers);
+        }
+        origin::add_headers(headers, self.cross_origin, &self.method);
+        add_security_headers(headers, self.hsts);
+        count(&self.method, self.route, status, self.started);
+    }
+}
+
 /// Wraps the whole application.
 ///
 /// # Errors
-/// What an inner middleware fails with; handlers' errors arrive as responses.
+/// With the whole answer, when a handler took too long; what an inner middleware fails
+/// with. Handlers' errors arrive as responses.
 pub async fn answer(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> std::result::Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let started = Instant::now();
-    let method = request.method().clone();
-    if method == Method::HEAD {
+    let id = request.extensions().get().map(|id: &tracing_actix_web::RequestId| **id);
+    let state = request.app_data::<web::Data<State>>().cloned();
+    let mut about = About::of(&request, state.as_ref().map(web::Data::get_ref), id);
+    if about.method == Method::HEAD {
         // Routed as the GET that it stands for (RFC 9110, 9.3.2); the server leaves the
         // body out, because it knows what was asked.
         request.head_mut().method = Method::GET;
     }
-    let id = request.extensions().get().map(|id: &tracing_actix_web::RequestId| **id);
-    let request_id = id.as_ref().map(ToString::to_string);
-    let state = request.app_data::<web::Data<State>>().cloned();
-    let cross_origin = state
-        .as_ref()
-        .and_then(|state| origin::allowed_header(request.head(), &state.config));
-    let mut allowance = None;
     let response = if origin::is_preflight(request.head()) {
         request.into_response(HttpResponse::NoContent().finish())
     } else {
+        let time = state.as_ref().and_then(|state| time_to_work(&request, &state.config));
         let admitted = state.map_or(Ok(()), |state| {
             let (told, admitted) = state.rates.traffic.count(request.request(), &state);
-            allowance = told;
+            about.allowance = told;
             admitted
         });
         match admitted.and_then(|()| require_plain(request.headers())) {
-            Ok(()) => within(id, next.call(request)).await?.map_into_boxed_body(),
+            Ok(()) => match within(id, time, next.call(request)).await {
+                Ok(response) => response?.map_into_boxed_body(),
+                Err(Late) => return Err(too_late(about)),
+            },
             Err(refused) => request.error_response(refused),
         }
     };
-    let mut response = with_problem(response, request_id.clone());
-    let headers = response.headers_mut();
-    if let Some(id) = request_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
-        headers.insert(REQUEST_ID, id);
-    }
-    if let Some(allowance) = allowance {
-        allowance.add_to(headers);
-    }
-    origin::add_headers(headers, cross_origin, &method);
-    add_security_headers(headers);
-    count(&response, &method, started);
+    let mut response = with_problem(response, about.request_id.clone());
+    about.finish(response.status(), response.response_mut().headers_mut());
     Ok(response)
+}
+
+/// How long the work on a request may take. A payment is not dropped midway: what asks the
+/// provider has a time of its own, and its outcome is to be written.
+fn time_to_work(request: &ServiceRequest, config: &Config) -> Option<Duration> {
+    let mut parts = request.path().split('/');
+    (!parts.any(|part| part == "payments")).then_some(config.limits.request_time)
+}
+
+/// The answer to a request whose handler took too long. The request is gone with its
+/// handler, so the answer goes out as an error that carries it.
+fn too_late(about: About) -> actix_web::Error {
+    tracing::error!(route = about.route, "a handler took too long and was dropped");
+    let refusal = Refusal::from(ErrorCode::Overloaded).retry_after_ms(LATE_RETRY_MS);
+    let mut told = problem(&refusal, about.request_id.clone());
+    about.finish(told.status(), told.headers_mut());
+    InternalError::from_response(Error::from(refusal), told).into()
+}
+
+/// Tells browsers to come back over HTTPS alone, where the configuration says that there
+/// is HTTPS in front.
+fn hsts(config: &Config) -> Option<HeaderValue> {
+    let seconds = (config.hsts_seconds > 0).then_some(config.hsts_seconds)?;
+    HeaderValue::from_str(&format!("max-age={seconds}")).ok()
 }
 
 /// Turns an error's response into problem details that carry the request's id, and logs
@@ -148,7 +209,10 @@ fn of_the_framework(status: StatusCode, error: &actix_web::Error) -> Refusal {
 
 /// Headers that keep a browser from doing more with an answer than is meant. A page sets
 /// its own policy first; what is set stays.
-fn add_security_headers(headers: &mut HeaderMap) {
+fn add_security_headers(headers: &mut HeaderMap, hsts: Option<HeaderValue>) {
+    if let Some(hsts) = hsts {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts);
+    }
     let is_data = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -172,12 +236,7 @@ fn add_security_headers(headers: &mut HeaderMap) {
     }
 }
 
-fn count(response: &ServiceResponse<BoxBody>, method: &Method, started: Instant) {
-    // The pattern and not the path: a label must have few values.
-    let route = response
-        .request()
-        .match_pattern()
-        .unwrap_or_else(|| "unmatched".to_owned());
+fn count(method: &Method, route: String, status: StatusCode, started: Instant) {
     let labels = [
         // Whatever a client calls its method, the labels stay few.
         (
@@ -185,7 +244,7 @@ fn count(response: &ServiceResponse<BoxBody>, method: &Method, started: Instant)
             if known(method) { method.as_str() } else { "other" }.to_owned(),
         ),
         ("route", route),
-        ("status", response.status().as_u16().to_string()),
+        ("status", status.as_u16().to_string()),
     ];
     metrics::counter!("http_requests_total", &labels).increment(1);
     metrics::histogram!("http_request_seconds", &labels).record(started.elapsed().as_secs_f64());
@@ -253,4 +312,22 @@ pub async fn no_route(request: HttpRequest, allowed: web::Data<AllowedMethods>) 
         return Err(Refusal::new(ErrorCode::NotFound, "There is nothing at this path").into());
     }
     Err(ErrorCode::MethodNotAllowed.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+    use shared::token::TokenKey;
+
+    use super::*;
+
+    #[test]
+    fn a_payment_is_not_dropped_midway() {
+        let key = TokenKey::new(&[7; 32]).expect("a long key");
+        let config = Config::new(([127, 0, 0, 1], 0).into(), key, "ws://127.0.0.1:1/ws".to_owned());
+        let time = |path| time_to_work(&TestRequest::post().uri(path).to_srv_request(), &config);
+        assert_eq!(time("/orders"), Some(Duration::from_secs(30)));
+        assert_eq!(time("/orders/1/payments"), None);
+        assert_eq!(time("/orders/1/payments/2/confirm"), None);
+    }
 }

@@ -12,7 +12,7 @@ use shared::ids::RequestId;
 use std::future::{Ready, ready};
 use std::time::Duration;
 
-use super::{Error, Result};
+use super::{Error, Result, request};
 use crate::config::Limits;
 use crate::state::State;
 
@@ -66,7 +66,8 @@ pub fn time_for(request: &HttpRequest, of: fn(&Limits) -> Duration) -> Result<Du
 /// # Errors
 /// `RequestTimeout`.
 pub async fn in_time<T>(time: Duration, body: impl Future<Output = T>) -> Result<T> {
-    let read = tokio::time::timeout(time, body).await;
+    // A body has its own time: the work on it begins when it is there.
+    let read = request::outside_of_work(tokio::time::timeout(time, body)).await;
     read.map_err(|_| ErrorCode::RequestTimeout.into())
 }
 
@@ -107,6 +108,7 @@ fn unreadable(error: &actix_web::Error) -> Error {
 }
 
 fn parse<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T> {
+    require_object(bytes)?;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let body: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -122,6 +124,16 @@ fn parse<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T
         Refusal::new(ErrorCode::InvalidBody, problem).at(field)
     })?;
     Ok(body)
+}
+
+/// A type of fields would be read from a list of their values as well, which nobody means.
+fn require_object(bytes: &[u8]) -> Result<()> {
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first != Some(&b'[') {
+        return Ok(());
+    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|error| wrong_json(&error, "."))?;
+    Err(Refusal::new(ErrorCode::InvalidBody, "The body must be an object").into())
 }
 
 /// What is not JSON is malformed; JSON of another shape is an invalid body.
@@ -172,13 +184,16 @@ impl<T: DeserializeOwned + 'static> FromRequest for Id<T> {
 #[into_params(names("Idempotency-Key"), parameter_in = Header)]
 pub struct IdempotencyKey(pub RequestId);
 
+impl IdempotencyKey {
+    const NAME: &str = "Idempotency-Key";
+}
+
 impl FromRequest for IdempotencyKey {
     type Error = Error;
     type Future = Ready<Result<Self>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        const NAME: &str = "Idempotency-Key";
-        let Some(value) = request.headers().get(NAME) else {
+        let Some(value) = request.headers().get(Self::NAME) else {
             return ready(Err(ErrorCode::IdempotencyKeyMissing.into()));
         };
         ready(
@@ -189,10 +204,43 @@ impl FromRequest for IdempotencyKey {
                 .map(Self)
                 .ok_or_else(|| {
                     Refusal::new(ErrorCode::InvalidParameter, "The Idempotency-Key is a UUID")
-                        .at(NAME)
+                        .at(Self::NAME)
                         .into()
                 }),
         )
+    }
+}
+
+/// The same where it may be left out: what is told twice without harm needs no name.
+#[derive(Clone, Copy, Debug, utoipa::IntoParams)]
+#[into_params(names("Idempotency-Key"), parameter_in = Header)]
+pub struct OptionalKey(#[param(required = false)] pub Option<RequestId>);
+
+impl OptionalKey {
+    /// The caller's name for the act, or a new one.
+    #[must_use]
+    pub fn id(self) -> RequestId {
+        self.0.unwrap_or_else(RequestId::new)
+    }
+}
+
+impl From<Option<IdempotencyKey>> for OptionalKey {
+    fn from(key: Option<IdempotencyKey>) -> Self {
+        Self(key.map(|key| key.0))
+    }
+}
+
+impl FromRequest for OptionalKey {
+    type Error = Error;
+    type Future = Ready<Result<Self>>;
+
+    /// What is there must be a UUID: a key that nobody reads would promise what is not kept.
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        if !request.headers().contains_key(IdempotencyKey::NAME) {
+            return ready(Ok(Self(None)));
+        }
+        let key = IdempotencyKey::from_request(request, payload).into_inner();
+        ready(key.map(|key| Self(Some(key.0))))
     }
 }
 
@@ -239,6 +287,14 @@ mod tests {
         assert_eq!(refusal(r#"{"items":[{}]}"#), named("items.0.quantity"));
         assert_eq!(refusal("{}"), named("items"));
         assert_eq!(refusal(r#"{"items":[]}"#), named("items"));
+    }
+
+    #[test]
+    fn a_list_of_a_bodys_values_is_no_body() {
+        for text in [r#"[[{"quantity":1}]]"#, " []", "[null, null]"] {
+            assert_eq!(refusal(text).0, ErrorCode::InvalidBody, "{text}");
+        }
+        assert_eq!(refusal("[1").0, ErrorCode::Malformed);
     }
 
     #[test]

@@ -152,6 +152,24 @@ pub struct Problem {
     pub retry_after_ms: Option<u64>,
 }
 
+impl Problem {
+    /// `refusal` as the request of this id is told.
+    #[must_use]
+    pub fn of(refusal: &Refusal, request_id: Option<String>) -> Self {
+        let code = refusal.code;
+        Self {
+            kind: format!("urn:hawker:problem:{code}"),
+            title: code.title().to_owned(),
+            status: code.http_status(),
+            detail: refusal.detail.clone().into_owned(),
+            code,
+            field: refusal.field.clone().map(std::borrow::Cow::into_owned),
+            request_id,
+            retry_after_ms: refusal.retry_after_ms,
+        }
+    }
+}
+
 /// The response that tells of `refusal`.
 #[must_use]
 pub fn problem(refusal: &Refusal, request_id: Option<String>) -> HttpResponse {
@@ -169,16 +187,7 @@ pub fn problem(refusal: &Refusal, request_id: Option<String>) -> HttpResponse {
     if let Some(ms) = refusal.retry_after_ms {
         response.insert_header((header::RETRY_AFTER, ms.div_ceil(1_000).max(1).to_string()));
     }
-    response.json(Problem {
-        kind: format!("urn:hawker:problem:{code}"),
-        title: code.title().to_owned(),
-        status: code.http_status(),
-        detail: refusal.detail.clone().into_owned(),
-        code,
-        field: refusal.field.clone().map(std::borrow::Cow::into_owned),
-        request_id,
-        retry_after_ms: refusal.retry_after_ms,
-    })
+    response.json(Problem::of(refusal, request_id))
 }
 
 #[cfg(test)]

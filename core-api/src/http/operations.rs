@@ -103,7 +103,12 @@ pub struct Described(pub web::Bytes);
 /// This API, as OpenAPI 3.1.
 #[utoipa::path(
     tag = "operations",
-    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"))
+    responses((
+        status = 200,
+        description = "OpenAPI 3.1",
+        body = Object,
+        example = json!({"openapi": "3.1.0", "info": {"title": "Hawker", "version": "0.1.0"}, "paths": {}})
+    ))
 )]
 #[get("/openapi.json")]
 pub async fn openapi_json(described: web::Data<Described>) -> impl Responder {

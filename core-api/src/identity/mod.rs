@@ -40,6 +40,8 @@ use crate::{audit, sellers};
 
 /// Rows forgotten in one transaction at most.
 const SWEEP_BATCH: u32 = 1_000;
+/// No address and no handle is longer.
+const FIND_MAX_CHARS: usize = 254;
 
 /// Makes an account and signs it in.
 ///
@@ -167,12 +169,13 @@ pub(crate) async fn vouch(state: &State, admin: UserId, user: UserId, reason: &s
 /// # Errors
 /// `InvalidParameter` for what no address and no handle has.
 pub(crate) async fn accounts(db: &PgPool, find: &Find, page: &Page) -> Result<List<Account>> {
-    if find.q.as_deref().is_some_and(|q| q.contains(char::is_control)) {
-        return Err(
-            Refusal::new(ErrorCode::InvalidParameter, "has characters that cannot be looked for")
-                .at("q")
-                .into(),
-        );
+    let refused = |detail: String| Refusal::new(ErrorCode::InvalidParameter, detail).at("q");
+    let q = find.q.as_deref().unwrap_or_default();
+    if q.contains(char::is_control) {
+        return Err(refused("has characters that cannot be looked for".to_owned()).into());
+    }
+    if q.chars().count() > FIND_MAX_CHARS {
+        return Err(refused(format!("has at most {FIND_MAX_CHARS} characters")).into());
     }
     let rows = store::accounts(&mut *db.acquire().await?, find, page).await?;
     Ok(List::of(rows, page, |account| account.id.0))

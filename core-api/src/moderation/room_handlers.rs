@@ -6,7 +6,7 @@ use shared::ids::{StreamId, UserId};
 use shared::protocol::{HostCommand, Person, Unban};
 
 use super::model::{Announcement, BanBody, MuteBody, Pin};
-use crate::http::{Body, Caller, Id, IdempotencyKey, Result};
+use crate::http::{Body, Caller, Id, IdempotencyKey, OptionalKey, Result};
 use crate::state::State;
 use crate::streams::handlers::{done, tell};
 use crate::streams::model::Done;
@@ -53,7 +53,7 @@ pub async fn timeout(
 #[utoipa::path(
     tag = "moderation",
     security(("bearer" = [])),
-    params(IdempotencyKey),
+    params(OptionalKey),
     responses((status = 204, description = "They may chat"))
 )]
 #[delete("/streams/{id}/mutes/{user}")]
@@ -61,7 +61,7 @@ pub async fn unmute(
     state: web::Data<State>,
     caller: Caller,
     ids: Id<(StreamId, UserId)>,
-    key: Option<IdempotencyKey>,
+    key: OptionalKey,
 ) -> Result<HttpResponse> {
     let (stream, user) = ids.0;
     tell(&state, caller.id, stream, key, HostCommand::Unmute { user }).await?;
@@ -91,7 +91,7 @@ pub async fn ban(
 #[utoipa::path(
     tag = "moderation",
     security(("bearer" = [])),
-    params(IdempotencyKey),
+    params(OptionalKey),
     responses((status = 204, description = "They may come in"))
 )]
 #[delete("/streams/{id}/bans/{user}")]
@@ -99,7 +99,7 @@ pub async fn unban(
     state: web::Data<State>,
     caller: Caller,
     ids: Id<(StreamId, UserId)>,
-    key: Option<IdempotencyKey>,
+    key: OptionalKey,
 ) -> Result<HttpResponse> {
     let (stream, user) = ids.0;
     let unban = Unban {
@@ -113,7 +113,7 @@ pub async fn unban(
 #[utoipa::path(
     tag = "moderation",
     security(("bearer" = [])),
-    params(IdempotencyKey),
+    params(OptionalKey),
     request_body = Pin,
     responses((status = 200, description = "Pinned", body = Done))
 )]
@@ -122,7 +122,7 @@ pub async fn pin(
     state: web::Data<State>,
     caller: Caller,
     id: Id<StreamId>,
-    key: Option<IdempotencyKey>,
+    key: OptionalKey,
     body: Body<Pin>,
 ) -> Result<web::Json<Done>> {
     let message = body.0.message;
@@ -133,7 +133,7 @@ pub async fn pin(
 #[utoipa::path(
     tag = "moderation",
     security(("bearer" = [])),
-    params(IdempotencyKey),
+    params(OptionalKey),
     responses((status = 204, description = "None is pinned"))
 )]
 #[delete("/streams/{id}/pin")]
@@ -141,7 +141,7 @@ pub async fn unpin(
     state: web::Data<State>,
     caller: Caller,
     id: Id<StreamId>,
-    key: Option<IdempotencyKey>,
+    key: OptionalKey,
 ) -> Result<HttpResponse> {
     tell(&state, caller.id, id.0, key, HostCommand::UnpinMessage).await?;
     Ok(HttpResponse::NoContent().finish())

@@ -120,7 +120,7 @@ pub async fn unfollow(state: web::Data<State>, caller: Caller, id: Id<SellerId>)
 /// Shops, newest first.
 #[utoipa::path(
     tag = "admin",
-    params(Page),
+    params(Filter, Page),
     security(("bearer" = [])),
     responses((status = 200, description = "A page of them", body = List<AdminSeller>))
 )]

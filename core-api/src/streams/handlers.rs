@@ -1,7 +1,7 @@
 //! HTTP of shows.
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put, web};
-use shared::ids::{RequestId, SaleId, StreamId, UserId};
+use shared::ids::{SaleId, StreamId, UserId};
 use shared::protocol::{HostCommand, Outcome};
 
 use super::model::{
@@ -10,7 +10,7 @@ use super::model::{
 };
 use crate::catalog::products::Product;
 use crate::http::{
-    Body, Created, Id, IdempotencyKey, List, MaybeCaller, Owner, Page, Result, Shopkeeper, client_address,
+    Body, Created, Id, IdempotencyKey, List, MaybeCaller, OptionalKey, Owner, Page, Result, Shopkeeper, client_address,
 };
 use crate::state::State;
 
@@ -95,7 +95,7 @@ pub async fn set_line_up(
 #[utoipa::path(
     tag = "streams",
     security(("bearer" = [])),
-    params(IdempotencyKey),
+    params(OptionalKey),
     request_body = OrderBody,
     responses((status = 200, description = "It has that order", body = Done))
 )]
@@ -104,7 +104,7 @@ pub async fn reorder(
     state: web::Data<State>,
     shop: Shopkeeper,
     id: Id<StreamId>,
-    key: Option<IdempotencyKey>,
+    key: OptionalKey,
     body: Body<OrderBody>,
 ) -> Result<web::Json<Done>> {
     done(&state, shop.user, id.0, key, HostCommand::Reorder(body.0.0)).await
@@ -126,12 +126,10 @@ pub(crate) async fn tell(
     state: &State,
     user: UserId,
     id: StreamId,
-    key: Option<IdempotencyKey>,
+    key: impl Into<OptionalKey>,
     command: HostCommand,
 ) -> Result<Outcome> {
-    // What can be told twice without harm needs no key.
-    let request_id = key.map_or_else(RequestId::new, |key| key.0);
-    super::command(&state.db, &state.bus, user, id, request_id, command).await
+    super::command(&state.db, &state.bus, user, id, key.into().id(), command).await
 }
 
 /// The same, of a command that has nothing to tell but that it is done.
@@ -139,7 +137,7 @@ pub(crate) async fn done(
     state: &State,
     user: UserId,
     id: StreamId,
-    key: Option<IdempotencyKey>,
+    key: impl Into<OptionalKey>,
     command: HostCommand,
 ) -> Result<web::Json<Done>> {
     tell(state, user, id, key, command).await?;
@@ -186,7 +184,7 @@ pub async fn end(
 #[utoipa::path(
     tag = "streams",
     security(("bearer" = [])),
-    params(IdempotencyKey),
+    params(OptionalKey),
     request_body = FeatureBody,
     responses((status = 200, description = "It is shown", body = Done))
 )]
@@ -195,7 +193,7 @@ pub async fn feature(
     state: web::Data<State>,
     shop: Shopkeeper,
     id: Id<StreamId>,
-    key: Option<IdempotencyKey>,
+    key: OptionalKey,
     body: Body<FeatureBody>,
 ) -> Result<web::Json<Done>> {
     done(&state, shop.user, id.0, key, HostCommand::Feature(body.0.0)).await
@@ -205,7 +203,7 @@ pub async fn feature(
 #[utoipa::path(
     tag = "streams",
     security(("bearer" = [])),
-    params(IdempotencyKey),
+    params(OptionalKey),
     responses((status = 204, description = "Nothing is shown"))
 )]
 #[delete("/streams/{id}/feature")]
@@ -213,7 +211,7 @@ pub async fn unfeature(
     state: web::Data<State>,
     owner: Owner,
     id: Id<StreamId>,
-    key: Option<IdempotencyKey>,
+    key: OptionalKey,
 ) -> Result<HttpResponse> {
     tell(&state, owner.user, id.0, key, HostCommand::Unfeature).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -245,7 +243,7 @@ pub async fn open_sale(
 #[utoipa::path(
     tag = "streams",
     security(("bearer" = [])),
-    params(IdempotencyKey),
+    params(OptionalKey),
     responses((status = 200, description = "Closed", body = Done))
 )]
 #[post("/streams/{id}/sales/{sale}/close")]
@@ -253,7 +251,7 @@ pub async fn close_sale(
     state: web::Data<State>,
     owner: Owner,
     ids: Id<(StreamId, SaleId)>,
-    key: Option<IdempotencyKey>,
+    key: OptionalKey,
 ) -> Result<web::Json<Done>> {
     let (stream, sale) = ids.0;
     done(&state, owner.user, stream, key, HostCommand::SaleClose { sale }).await

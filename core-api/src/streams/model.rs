@@ -160,6 +160,7 @@ pub struct ChatPage {
 
 /// A place in a room's numbered events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = RoomPlace)]
 pub struct Place {
     /// The epoch.
     pub epoch: i64,

@@ -17,6 +17,8 @@ use shared::ids::{SellerId, UserId};
 use testkit::TestDb;
 use uuid::Uuid;
 
+use crate::description;
+
 /// The password of everybody here.
 pub const PASSWORD: &str = "correct horse";
 
@@ -368,10 +370,15 @@ impl Call {
 
     /// Sends it and reads the whole answer.
     pub async fn send(self) -> Reply {
-        let response = self.0.send().await.expect("the service answers");
+        let (client, request) = self.0.build_split();
+        let request = request.expect("a request");
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = client.execute(request).await.expect("the service answers");
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.expect("a whole answer");
-        Reply { status, headers, text }
+        let reply = Reply { status, headers, text };
+        description::hold(&method, &path, &reply);
+        reply
     }
 
     /// Sends it and reads the whole answer as it is.

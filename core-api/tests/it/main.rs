@@ -9,6 +9,7 @@ mod categories;
 mod chat;
 mod checkout;
 mod database;
+mod description;
 mod files;
 mod flash;
 mod flash_orders;

@@ -112,7 +112,7 @@ pub async fn get(state: web::Data<State>, shop: Shopkeeper, id: Id<ImportId>) ->
 
 /// What became of the lines of an import, as far as it is.
 #[utoipa::path(
-    tag = "catalog",
+    tag = "catalog", params(ReportFilter),
     security(("bearer" = [])),
     responses((status = 200, description = "A page of the report", body = Report))
 )]

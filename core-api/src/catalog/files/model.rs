@@ -99,6 +99,7 @@ pub struct ExportFilter {
 
 /// A page of a report.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ImportReport)]
 pub struct Report {
     /// Lines, in the order of the file.
     pub items: Vec<ReportLine>,

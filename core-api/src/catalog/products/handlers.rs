@@ -12,7 +12,7 @@ use crate::state::State;
 /// The shop's own products, newest first.
 #[utoipa::path(
     tag = "catalog",
-    params(Page),
+    params(OwnFilter, Page),
     security(("bearer" = [])),
     responses((status = 200, description = "A page of them", body = List<SellerProduct>))
 )]

@@ -216,6 +216,7 @@ pub(crate) fn options_fit(options: &Options, (): &()) -> garde::Result {
 
 /// A change of a product; what is absent stays.
 #[derive(Default, Deserialize, Validate, ToSchema)]
+#[schema(as = ProductChange)]
 pub struct Change {
     /// Its title.
     #[garde(inner(custom(shown(1, 120))))]
@@ -276,6 +277,7 @@ impl Axes {
 
 /// Where a variant stands.
 #[derive(Deserialize, Validate, ToSchema)]
+#[schema(as = VariantPlace)]
 pub struct Place {
     /// Which.
     #[garde(skip)]

@@ -126,7 +126,7 @@ pub async fn take_answer_back(
 /// All reviews, newest first.
 #[utoipa::path(
     tag = "admin",
-    params(Page),
+    params(AdminFilter, Page),
     security(("bearer" = [])),
     responses((status = 200, description = "A page of them", body = List<WholeReview>))
 )]

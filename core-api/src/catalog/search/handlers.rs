@@ -10,14 +10,14 @@ use crate::sellers;
 use crate::state::State;
 
 /// Products on sale: by words, category, shop, price and stock.
-#[utoipa::path(tag = "catalog", responses((status = 200, description = "A page of them", body = Found)))]
+#[utoipa::path(tag = "catalog", params(Filter), responses((status = 200, description = "A page of them", body = Found)))]
 #[get("/products")]
 pub async fn list(state: web::Data<State>, filter: web::Query<Filter>) -> Result<web::Json<Found>> {
     Ok(web::Json(search::search(&state.db, &filter).await?))
 }
 
 /// A shop's products on sale; as `GET /products` with `seller`.
-#[utoipa::path(tag = "sellers", responses((status = 200, description = "A page of them", body = Found)))]
+#[utoipa::path(tag = "sellers", params(Filter), responses((status = 200, description = "A page of them", body = Found)))]
 #[get("/sellers/{id}/products")]
 pub async fn list_of_seller(
     state: web::Data<State>,

@@ -11,7 +11,7 @@ use crate::state::State;
 /// The shop's shipping profiles, newest first.
 #[utoipa::path(
     tag = "catalog",
-    params(Page),
+    params(Filter, Page),
     security(("bearer" = [])),
     responses((status = 200, description = "A page of them", body = List<ShippingProfile>))
 )]

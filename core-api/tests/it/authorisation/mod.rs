@@ -1,6 +1,8 @@
 //! Who may do what: every operation by everybody, on rows that exist.
 
+mod examples;
 mod rows;
+mod serve;
 mod table;
 mod world;
 
@@ -11,6 +13,7 @@ use futures_util::{StreamExt as _, stream};
 use reqwest::Method;
 use serde_json::Value;
 
+use self::examples::Examples;
 use self::table::TABLE;
 use self::world::{ACTORS, Grounds, World, name_of};
 use crate::harness::Reply;
@@ -101,32 +104,38 @@ impl Line {
     /// The others first, on the very rows of the first who is let in: that they exist, and
     /// that nobody before has touched them, is shown by what comes last. Each of the rest
     /// who is let in has rows of their own.
-    async fn differences(&self, grounds: &Grounds) -> Vec<String> {
+    async fn differences(&self, grounds: &Grounds, examples: &Examples) -> Vec<String> {
         let (let_in, refused): (Vec<usize>, Vec<usize>) =
             (0..ACTORS.len()).partition(|&actor| self.expected[actor].lets_in());
         let mut differences = Vec::new();
         let mut world = World::make(grounds, &self.names()).await;
         for actor in refused {
-            differences.extend(self.difference(grounds, &world, actor).await);
+            let (_, difference) = self.difference(grounds, &world, actor).await;
+            differences.extend(difference);
         }
         for (turn, actor) in let_in.into_iter().enumerate() {
             if turn > 0 {
                 world = World::make(grounds, &self.names()).await;
             }
-            differences.extend(self.difference(grounds, &world, actor).await);
+            let (reply, difference) = self.difference(grounds, &world, actor).await;
+            if turn == 0 && difference.is_none() {
+                examples.note(self.operation(), self.body, &world.fill(self.body, actor), &reply);
+            }
+            differences.extend(difference);
         }
         differences
     }
 
-    async fn difference(&self, grounds: &Grounds, world: &World, actor: usize) -> Option<String> {
+    async fn difference(&self, grounds: &Grounds, world: &World, actor: usize) -> (Reply, Option<String>) {
         let (path, body) = (world.fill(self.path, actor), world.fill(self.body, actor));
         let shown = self.shows.map(|row| world.fill(row, actor));
         let reply = world.call(grounds, actor, self.method.clone(), &path, body).await;
         let expected = self.expected[actor];
-        (!expected.is(&reply, shown.as_deref())).then(|| {
+        let difference = (!expected.is(&reply, shown.as_deref())).then(|| {
             let (who, what, got) = (ACTORS[actor], self.operation(), reply.status);
             format!("{what} by {who}: {got} instead of {expected:?}: {}", reply.text)
-        })
+        });
+        (reply, difference)
     }
 }
 
@@ -154,7 +163,7 @@ fn lines() -> Vec<Line> {
 
 /// The operations of the API as it describes itself, and whether each demands a token.
 fn described() -> BTreeMap<String, bool> {
-    let api = serde_json::to_value(core_api::openapi()).expect("JSON");
+    let api = serde_json::to_value(core_api::openapi().expect("a description")).expect("JSON");
     let mut operations = BTreeMap::new();
     for (path, item) in api["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("an item") {
@@ -203,7 +212,11 @@ fn demands_token(security: &Value) -> bool {
 async fn every_operation_answers_everybody_as_the_matrix_says() {
     let grounds = Grounds::open().await;
     let lines = lines();
-    let tried = stream::iter(&lines).map(|line| line.differences(&grounds));
+    let examples = Examples::default();
+    let tried = stream::iter(&lines).map(|line| line.differences(&grounds, &examples));
     let differences: Vec<String> = tried.buffered(AT_ONCE).concat().await;
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+    if std::env::var_os("WRITE_EXAMPLES").is_some() {
+        examples.write();
+    }
 }

@@ -45,6 +45,18 @@ impl Grounds {
         let password_hash = hash.bind(somebody.id.0).fetch_one(&app.db.pool).await.expect("a hash");
         Self { app, password_hash }
     }
+
+    /// Gives everybody who has none a password, so that whoever tries to sign in is heard.
+    pub async fn give_passwords(&self) {
+        let set = "update users set password_hash = $1 where password_hash = 'none'";
+        let set = sqlx::query(set).bind(&self.password_hash).execute(&self.app.db.pool);
+        set.await.expect("the passwords are set");
+    }
+
+    /// Where the service answers.
+    pub fn origin(&self) -> String {
+        self.app.origin()
+    }
 }
 
 async fn obey(mut requests: Requests) {
@@ -72,9 +84,9 @@ impl World {
     pub async fn make(grounds: &Grounds, names: &[&str]) -> Self {
         let (app, pool) = (&grounds.app, &grounds.app.db.pool);
         let (shop, stranger, suspended) = (
-            fixtures::shop(pool, 10, 1_000).await,
-            fixtures::shop(pool, 10, 1_000).await,
-            fixtures::shop(pool, 10, 1_000).await,
+            fixtures::shop(pool, 100, 1_000).await,
+            fixtures::shop(pool, 100, 1_000).await,
+            fixtures::shop(pool, 100, 1_000).await,
         );
         let buyer = fixtures::user(pool, "Test Buyer").await;
         let people = [
@@ -123,6 +135,11 @@ impl World {
             filled.push_str(&part[name.len()..]);
         }
         filled
+    }
+
+    /// An actor's token; nobody has none.
+    pub fn token(&self, actor: usize) -> Option<&str> {
+        self.people[actor].as_ref().map(|session| session.token.as_str())
     }
 
     /// An actor's call; what changes something carries a new key.
