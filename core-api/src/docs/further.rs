@@ -43,7 +43,6 @@ pub(super) const TO_A_ROOM: &[&str] = &[
 
 /// An operation, and further codes of it.
 pub(super) const FURTHER: &[(&str, &[ErrorCode])] = &[
-    ("DELETE /flash-sales/{id}/place", &[WrongState]),
     ("POST /admin/sellers/{id}/approve", &[WrongState]),
     ("POST /admin/sellers/{id}/reinstate", &[WrongState]),
     ("POST /admin/sellers/{id}/reject", &[WrongState]),
@@ -80,6 +79,7 @@ pub(super) const FURTHER: &[(&str, &[ErrorCode])] = &[
         "DELETE /flash-sales/{id}/holds/{reservation}",
         &[WrongState, HoldExpired],
     ),
+    ("DELETE /flash-sales/{id}/place", &[WrongState]),
     (
         "POST /orders",
         &[Banned, NotFound, WrongState, HoldExpired, CheckoutExpired],
@@ -112,12 +112,15 @@ pub(super) const FURTHER: &[(&str, &[ErrorCode])] = &[
     ("GET /orders/{id}/receipt", &[WrongState]),
     ("POST /seller/bans", &[NotFound]),
     ("POST /seller/blocked-words", &[Conflict]),
+    ("GET /seller/moderators", &[NotFound]),
     ("POST /seller/moderators", &[NotFound, Conflict]),
     ("GET /seller/streams/{id}/summary", &[WrongState]),
     ("POST /seller/variants/{id}/stock", &[InsufficientStock]),
     ("POST /sellers/apply", &[EmailUnconfirmed, Conflict]),
     ("POST /streams", &[Forbidden, NotFound]),
     ("POST /streams/{id}/cancel", &[Forbidden, WrongState]),
+    ("DELETE /streams/{id}/cover", &[Forbidden]),
+    ("PUT /streams/{id}/cover", &[Forbidden]),
     ("GET /streams/{id}/moderators", &[Forbidden]),
     ("POST /streams/{id}/moderators", &[Forbidden, Conflict]),
     ("PUT /streams/{id}/products", &[Forbidden, WrongState]),
