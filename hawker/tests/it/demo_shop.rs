@@ -12,7 +12,7 @@ async fn contents(db: &PgPool) -> Vec<String> {
         "select to_jsonb(t) - 'created_at' - 'decided_at' from sellers t order by id",
         "select to_jsonb(t) from categories t order by id",
         "select to_jsonb(t) - 'created_at' from shipping_profiles t order by id",
-        "select to_jsonb(t) - 'created_at' - 'updated_at' from products t order by id",
+        "select to_jsonb(t) - 'created_at' - 'updated_at' - 'published_at' from products t order by id",
         "select to_jsonb(t) - 'created_at' - 'updated_at' from product_variants t order by id",
         "select to_jsonb(t) - 'created_at' from inventory_movements t order by id",
         "select to_jsonb(t) - 'valid_from' from commission_rules t order by id",
