@@ -34,6 +34,10 @@ pub struct Export {
     pub shop: Vec<Value>,
     /// Shops that the person follows.
     pub follows: Vec<Value>,
+    /// What the person was told.
+    pub notifications: Vec<Value>,
+    /// How the person wants to be told what.
+    pub notification_preferences: Vec<Value>,
     /// Where the person keeps order.
     pub moderates: Vec<Value>,
     /// From which shops' shows the person is kept out.
