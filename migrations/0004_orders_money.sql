@@ -1,14 +1,19 @@
 -- From a priced checkout to money that balances.
 
 create table commission_rules (
-    id         uuid primary key,
-    seller_id  uuid references sellers,
-    rate_bps   int         not null check (rate_bps between 0 and 10000),
-    valid_from timestamptz not null default now()
+    id          uuid primary key,
+    seller_id   uuid references sellers,
+    category_id uuid references categories,
+    rate_bps    int         not null check (rate_bps between 0 and 10000),
+    valid_from  timestamptz not null default now(),
+    created_by  uuid references users,
+    created_at  timestamptz not null default now(),
+    check (seller_id is null or category_id is null)
 );
-create index commission_rules_lookup_idx on commission_rules (seller_id, valid_from desc);
+create index commission_rules_lookup_idx on commission_rules (seller_id, category_id, valid_from desc);
 comment on table commission_rules is
-    'Basis points of an item''s base. The newest rule of the seller wins, else the newest without a seller.';
+    'Basis points of an item''s base. The seller''s newest rule wins, else that of the nearest category above the
+     product, else the newest of neither.';
 
 create table checkouts (
     id             uuid primary key,
@@ -17,12 +22,16 @@ create table checkouts (
     stream_id      uuid references streams,
     currency       text        not null check (currency ~ '^[A-Z]{3}$'),
     status         text        not null default 'open' check (status in ('open', 'placed', 'expired', 'cancelled')),
+    discount_code  text,
     items_minor    bigint      not null check (items_minor >= 0),
+    discount_minor bigint      not null default 0 check (discount_minor between 0 and items_minor),
     shipping_minor bigint      not null check (shipping_minor >= 0),
+    tax_minor      bigint      not null default 0 check (tax_minor >= 0),
+    tax_included   boolean     not null default true,
     total_minor    bigint      not null,
     expires_at     timestamptz not null,
     created_at     timestamptz not null default now(),
-    check (total_minor = items_minor + shipping_minor)
+    check (total_minor = items_minor - discount_minor + shipping_minor + case when tax_included then 0 else tax_minor end)
 );
 create index checkouts_user_idx on checkouts (user_id, id desc);
 create index checkouts_expiry_idx on checkouts (expires_at) where status = 'open';
@@ -34,8 +43,14 @@ create table checkout_items (
     reservation_id   uuid references reservations,
     quantity         int    not null check (quantity between 1 and 1000),
     unit_price_minor bigint not null check (unit_price_minor >= 0),
+    seller_discount_minor   bigint not null default 0 check (seller_discount_minor >= 0),
+    platform_discount_minor bigint not null default 0 check (platform_discount_minor >= 0),
     shipping_minor   bigint not null check (shipping_minor >= 0),
-    lapsed_at        timestamptz
+    tax_bps          int    not null default 0 check (tax_bps between 0 and 10000),
+    tax_minor        bigint not null default 0 check (tax_minor >= 0),
+    shipping_tax_minor bigint not null default 0 check (shipping_tax_minor >= 0),
+    lapsed_at        timestamptz,
+    check (seller_discount_minor + platform_discount_minor <= unit_price_minor * quantity)
 );
 create index checkout_items_checkout_idx on checkout_items (checkout_id);
 create index checkout_items_reservation_idx on checkout_items (reservation_id) where reservation_id is not null;
@@ -54,15 +69,20 @@ create table orders (
         check (status in ('pending_payment', 'paid', 'partially_shipped', 'shipped', 'delivered',
                           'completed', 'cancelled', 'expired')),
     currency       text        not null check (currency ~ '^[A-Z]{3}$'),
+    discount_code  text,
     items_minor    bigint      not null check (items_minor >= 0),
+    discount_minor bigint      not null default 0 check (discount_minor between 0 and items_minor),
     shipping_minor bigint      not null check (shipping_minor >= 0),
+    tax_minor      bigint      not null default 0 check (tax_minor >= 0),
+    tax_included   boolean     not null default true,
+    tax_remitted_by text       not null default 'platform' check (tax_remitted_by in ('platform', 'seller')),
     total_minor    bigint      not null,
     address        jsonb       not null check (jsonb_typeof(address) = 'object'),
     expires_at     timestamptz not null,
     holds_until    timestamptz,
     paid_at        timestamptz,
     created_at     timestamptz not null default now(),
-    check (total_minor = items_minor + shipping_minor)
+    check (total_minor = items_minor - discount_minor + shipping_minor + case when tax_included then 0 else tax_minor end)
 );
 create unique index orders_checkout_key on orders (checkout_id);
 create unique index orders_number_key on orders (number);
@@ -93,16 +113,33 @@ create table order_items (
     seller_discount_minor   bigint not null default 0 check (seller_discount_minor >= 0),
     platform_discount_minor bigint not null default 0 check (platform_discount_minor >= 0),
     shipping_minor          bigint not null check (shipping_minor >= 0),
+    tax_bps                 int    not null default 0 check (tax_bps between 0 and 10000),
     tax_minor               bigint not null default 0 check (tax_minor >= 0),
+    shipping_tax_minor      bigint not null default 0 check (shipping_tax_minor >= 0),
     commission_bps          int    not null check (commission_bps between 0 and 10000),
     commission_minor        bigint not null check (commission_minor >= 0),
+    cancelled               int    not null default 0 check (cancelled >= 0),
+    shipped                 int    not null default 0 check (shipped >= 0),
+    delivered               int    not null default 0 check (delivered between 0 and shipped),
+    returned                int    not null default 0 check (returned between 0 and shipped),
+    release_after           timestamptz,
+    released_at             timestamptz,
+    check (shipped + cancelled <= quantity),
     check (gross_minor = unit_price_minor * quantity),
     check (seller_discount_minor + platform_discount_minor <= gross_minor)
 );
 create index order_items_order_idx on order_items (order_id);
 create index order_items_seller_idx on order_items (seller_id, order_id);
 create index order_items_image_idx on order_items (image_url) where image_url like '/media/%';
+create index order_items_release_idx on order_items (release_after) where released_at is null and release_after is not null;
 create index order_items_reservation_idx on order_items (reservation_id) where reservation_id is not null;
+comment on column order_items.release_after is
+    'From when on what the line earned may be paid out, set once all of it is delivered or on its way; null: not yet.';
+comment on column order_items.released_at is
+    'Since when what the line earned may be paid out. It holds for all of its earnings: a reversal waits with a sale
+     that is held, and counts at once against one that is released.';
+comment on column order_items.tax_minor is
+    'Of the goods, within the price or on top of it as the order says; shipping_tax_minor likewise of the shipping.';
 
 create table order_status_history (
     id         uuid primary key,
@@ -156,24 +193,36 @@ comment on table test_provider_intents is
 create table seller_earnings (
     id               uuid primary key,
     seller_id        uuid        not null references sellers,
-    order_item_id    uuid        not null references order_items,
-    kind             text        not null check (kind in ('sale', 'refund', 'dispute')),
+    order_item_id    uuid references order_items,
+    kind             text        not null check (kind in ('sale', 'refund', 'refund_failed', 'dispute', 'write_off')),
+    source_id        uuid        not null,
     base_minor       bigint      not null,
     shipping_minor   bigint      not null,
+    tax_minor        bigint      not null default 0,
     commission_minor bigint      not null,
     amount_minor     bigint      not null,
     currency         text        not null check (currency ~ '^[A-Z]{3}$'),
     created_at       timestamptz not null default now(),
-    check (amount_minor = base_minor + shipping_minor - commission_minor)
+    check (amount_minor = base_minor + shipping_minor + tax_minor - commission_minor),
+    check ((order_item_id is null) = (kind = 'write_off'))
 );
 create index seller_earnings_seller_idx on seller_earnings (seller_id, id);
-create unique index seller_earnings_sale_key on seller_earnings (order_item_id) where kind = 'sale';
+create unique index seller_earnings_source_key on seller_earnings (source_id, kind, order_item_id);
+create index seller_earnings_item_idx on seller_earnings (order_item_id);
+comment on table seller_earnings is
+    'What each line brought or took from its shop, signed. Their sum is what the books owe the shop before payouts.';
+comment on column seller_earnings.source_id is
+    'What it comes from: the order of a sale, the refund, the dispute, the write-off''s ledger transaction.';
+comment on column seller_earnings.tax_minor is 'Tax that the shop remits itself; else the platform owes it.';
 create trigger seller_earnings_append_only before update or delete on seller_earnings
     for each row execute function refuse_change();
 
 create table ledger_accounts (
     id        uuid primary key,
-    kind      text not null check (kind in ('provider_clearing', 'seller_payable', 'platform_commission')),
+    kind      text not null
+        check (kind in ('provider_clearing', 'seller_payable', 'platform_commission', 'platform_discounts',
+                        'tax_payable', 'refunds_payable', 'payouts_payable', 'disputed', 'dispute_losses',
+                        'write_offs')),
     seller_id uuid references sellers,
     currency  text not null check (currency ~ '^[A-Z]{3}$'),
     check ((kind = 'seller_payable') = (seller_id is not null))
@@ -182,19 +231,35 @@ create unique index ledger_accounts_platform_key on ledger_accounts (kind, curre
 create unique index ledger_accounts_seller_key on ledger_accounts (kind, seller_id, currency)
     where seller_id is not null;
 
+create table ledger_transactions (
+    id         uuid primary key,
+    kind       text        not null
+        check (kind in ('capture', 'late_capture', 'refund', 'refund_paid', 'refund_failed', 'payout', 'payout_paid',
+                        'payout_undone', 'payout_returned', 'dispute_opened', 'dispute_won', 'dispute_lost',
+                        'write_off')),
+    subject_id uuid        not null,
+    order_id   uuid references orders,
+    created_at timestamptz not null default now(),
+    constraint ledger_transactions_once unique (subject_id, kind)
+);
+create index ledger_transactions_order_idx on ledger_transactions (order_id, id) where order_id is not null;
+comment on table ledger_transactions is
+    'Why money moved in the books. What happens to a payment, a refund, a payout or a dispute is booked once.';
+comment on column ledger_transactions.subject_id is 'The payment, refund, payout, dispute or write-off.';
+create trigger ledger_transactions_append_only before update or delete on ledger_transactions
+    for each row execute function refuse_change();
+
 create table ledger_entries (
     id             uuid primary key,
-    transaction_id uuid        not null,
+    transaction_id uuid        not null references ledger_transactions,
     account_id     uuid        not null references ledger_accounts,
     amount_minor   bigint      not null check (amount_minor <> 0),
     currency       text        not null check (currency ~ '^[A-Z]{3}$'),
-    payment_id     uuid references payments,
     order_item_id  uuid references order_items,
     created_at     timestamptz not null default now()
 );
 create index ledger_entries_transaction_idx on ledger_entries (transaction_id);
 create index ledger_entries_account_idx on ledger_entries (account_id, id);
-create index ledger_entries_payment_idx on ledger_entries (payment_id) where payment_id is not null;
 comment on column ledger_entries.amount_minor is 'Debits are positive, credits negative.';
 create trigger ledger_entries_append_only before update or delete on ledger_entries
     for each row execute function refuse_change();

@@ -137,6 +137,22 @@ ids! {
     OrderItemId,
     /// An attempt to pay an order.
     PaymentId,
+    /// A code that takes something off a price.
+    DiscountCodeId,
+    /// A parcel, or several that go together.
+    ShipmentId,
+    /// Units of a line that their buyer sends back.
+    ReturnId,
+    /// Money on its way back to a buyer.
+    RefundId,
+    /// A capture that the buyer's bank has called into question.
+    DisputeId,
+    /// Where a shop's money goes.
+    PayoutAccountId,
+    /// Money on its way to a shop.
+    PayoutId,
+    /// What each line brought or took from its shop.
+    EarningId,
     /// One process of the live engine.
     NodeId,
     /// A client's name for one act, the same whenever it is resent: unique per person,

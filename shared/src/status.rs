@@ -199,6 +199,69 @@ machine! {
     }
 }
 
+machine! {
+    /// Money on its way back to a buyer. A provider that does not answer leaves it
+    /// submitted: a timeout is not a failure.
+    RefundStatus {
+        /// Written, the provider not yet asked.
+        Pending = "pending" => [Submitted, Succeeded, Failed],
+        /// With the provider.
+        Submitted = "submitted" => [Succeeded, Failed],
+        /// The buyer has it.
+        Succeeded = "succeeded" => [],
+        /// The provider could not; what was taken back for it stands again.
+        Failed = "failed" => [],
+    }
+}
+
+machine! {
+    /// Units that a buyer wants to send back.
+    ReturnStatus {
+        /// Asked for.
+        Requested = "requested" => [Approved, Rejected, Withdrawn],
+        /// The shop takes it back.
+        Approved = "approved" => [Received, Withdrawn],
+        /// The shop does not take it back.
+        Rejected = "rejected" => [],
+        /// The buyer keeps it after all, or has not sent it in time.
+        Withdrawn = "withdrawn" => [],
+        /// The shop has it; the money is on its way.
+        Received = "received" => [Refunded],
+        /// The buyer has the money.
+        Refunded = "refunded" => [],
+    }
+}
+
+machine! {
+    /// A capture that the buyer's bank has called into question.
+    DisputeStatus {
+        /// The bank holds the money, and what was earned by it is frozen.
+        Open = "open" => [Won, Lost],
+        /// The money came back.
+        Won = "won" => [],
+        /// The buyer keeps it.
+        Lost = "lost" => [],
+    }
+}
+
+machine! {
+    /// Money on its way to a shop.
+    PayoutStatus {
+        /// Written, the provider not yet asked.
+        Creating = "creating" => [Processing, Paid, Failed, Cancelled],
+        /// With the provider.
+        Processing = "processing" => [Paid, Failed],
+        /// The shop's bank has it.
+        Paid = "paid" => [Returned],
+        /// The provider could not; what it was made of waits again.
+        Failed = "failed" => [],
+        /// Called off before the provider was asked.
+        Cancelled = "cancelled" => [],
+        /// The shop's bank sent it back.
+        Returned = "returned" => [],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +288,10 @@ mod tests {
         names_agree::<CheckoutStatus>();
         names_agree::<OrderStatus>();
         names_agree::<PaymentStatus>();
+        names_agree::<RefundStatus>();
+        names_agree::<ReturnStatus>();
+        names_agree::<DisputeStatus>();
+        names_agree::<PayoutStatus>();
     }
 
     #[test]

@@ -4,7 +4,6 @@
 
 use shared::ids::{PaymentId, ReservationId};
 use shared::live::RoomNotice;
-use shared::money::Money;
 use shared::outbox;
 use shared::status::OrderStatus;
 use sqlx::PgConnection;
@@ -13,7 +12,7 @@ use super::model::{Ending, Locked, SoldLine, status_before_shipping};
 use super::store;
 use crate::http::Result;
 use crate::ledger;
-use crate::ledger::model::Earning;
+use crate::ledger::model::Share;
 use crate::stock::{self, Reserved, Units};
 use crate::{flash, orders};
 
@@ -53,15 +52,12 @@ pub async fn fulfil(conn: &mut PgConnection, order: &Locked, payment: Option<Pay
     if !store::step(conn, order.id, to, None).await? {
         return Err(anyhow::anyhow!("order {} is {} under its lock", order.id, order.status).into());
     }
-    let earnings: Vec<Earning> = lines
-        .iter()
-        .map(SoldLine::earning)
-        .collect::<std::result::Result<_, _>>()
-        .map_err(anyhow::Error::from)?;
+    let shares: Vec<Share> = lines.iter().map(SoldLine::share).collect();
+    let total = order.total;
     match payment {
-        Some(payment) => ledger::post_capture(conn, payment, order.total, &earnings).await?,
-        None if order.total == Money::zero(order.total.currency) => ledger::record_earnings(conn, &earnings).await?,
-        None => return Err(anyhow::anyhow!("order {} costs {}", order.id, order.total).into()),
+        Some(payment) => ledger::post_capture(conn, payment, order.id, total, &shares, order.terms).await?,
+        None if total.minor == 0 => ledger::post_gift(conn, order.id, total.currency, &shares, order.terms).await?,
+        None => return Err(anyhow::anyhow!("order {} costs {total}", order.id).into()),
     }
     tell_rooms(conn, order, to, &lines, &holds).await?;
     Ok(Fulfilled::Paid)

@@ -13,7 +13,8 @@ use shared::status::OrderStatus;
 use utoipa::ToSchema;
 
 use crate::checkout::model::PostalAddress;
-use crate::ledger::model::Earning;
+use crate::ledger::model::Share;
+use crate::ledger::parts::{Parts, Terms};
 use crate::payments::model::Payment;
 use crate::sellers::SellerRef;
 
@@ -124,6 +125,8 @@ pub struct Locked {
     pub stream: Option<StreamId>,
     /// What it costs.
     pub total: Money,
+    /// How its tax works.
+    pub terms: Terms,
     /// Its time to be paid is over.
     pub overdue: bool,
 }
@@ -143,26 +146,19 @@ pub struct SoldLine {
     pub title: String,
     /// How many.
     pub quantity: i32,
-    /// Unit price times quantity.
-    pub gross: Money,
-    /// What the shop takes off.
-    pub seller_discount: Money,
-    /// Tax within the price.
-    pub tax: Money,
-    /// Share of the shipping.
-    pub shipping: Money,
-    /// The platform's part, frozen when the order was placed.
-    pub commission: Money,
+    /// What it is made of; the commission was frozen when the order was placed.
+    pub parts: Parts,
 }
 
 impl SoldLine {
-    /// What the line brings its shop.
-    ///
-    /// # Errors
-    /// When the sum does not fit.
-    pub fn earning(&self) -> Result<Earning, MoneyError> {
-        let base = commission_base(self.gross, self.seller_discount, self.tax)?;
-        Earning::new(self.id, self.seller, base, self.shipping, self.commission)
+    /// Its part in what the order pays.
+    #[must_use]
+    pub const fn share(&self) -> Share {
+        Share {
+            item: self.id,
+            seller: self.seller,
+            parts: self.parts,
+        }
     }
 }
 
@@ -398,24 +394,6 @@ mod tests {
                 prop_assert!(next == status || status.may_become(next), "{} to {}", status, next);
                 status = next;
             }
-        }
-
-        #[test]
-        fn a_line_is_shared_between_shop_and_platform_to_the_cent(
-            gross in 0..1_000_000_000_i64, discount in 0..1_000_i64, shipping in 0..10_000_i64, bps in 0..=10_000_u16,
-        ) {
-            let eur = |minor| Money::new(minor, Currency::parse("EUR").expect("EUR is in ISO 4217"));
-            let discount = discount.min(gross);
-            let rate = BasisPoints::new(bps).expect("a rate");
-            let commission = commission(eur(gross), eur(discount), eur(0), rate).expect("computed");
-            let line = SoldLine {
-                id: OrderItemId::new(), seller: SellerId::new(), variant: VariantId::new(), reservation: None,
-                title: String::new(), quantity: 1, gross: eur(gross), seller_discount: eur(discount), tax: eur(0),
-                shipping: eur(shipping), commission,
-            };
-            let earning = line.earning().expect("computed");
-            prop_assert_eq!(earning.amount.minor + commission.minor, gross - discount + shipping);
-            prop_assert!(commission.minor <= gross - discount);
         }
     }
 }

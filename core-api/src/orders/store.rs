@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::model::{Head, Locked, OrderItem, SoldLine};
 use crate::checkout::model::{Options, PostalAddress};
+use crate::ledger::parts::{Parts, Terms};
 use crate::sellers::SellerRef;
 
 fn currency(code: &str) -> sqlx::Result<Currency> {
@@ -254,8 +255,8 @@ pub async fn items(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec
 pub async fn lock(conn: &mut PgConnection, id: OrderId, buyer: Option<UserId>) -> sqlx::Result<Option<Locked>> {
     let row = sqlx::query!(
         r#"select id as "id: OrderId", user_id as "buyer: UserId", status as "status: OrderStatus",
-                  stream_id as "stream: StreamId", total_minor, currency,
-                  expires_at <= clock_timestamp() as "overdue!"
+                  stream_id as "stream: StreamId", total_minor, currency, tax_included,
+                  tax_remitted_by = 'seller' as "seller_remits!", expires_at <= clock_timestamp() as "overdue!"
              from orders where id = $1 and ($2::uuid is null or user_id = $2) for no key update"#,
         id.0,
         buyer.map(|b| b.0)
@@ -269,6 +270,10 @@ pub async fn lock(conn: &mut PgConnection, id: OrderId, buyer: Option<UserId>) -
             status: row.status,
             stream: row.stream,
             total: Money::new(row.total_minor, currency(&row.currency)?),
+            terms: Terms {
+                tax_included: row.tax_included,
+                seller_remits: row.seller_remits,
+            },
             overdue: row.overdue,
         })
     })
@@ -278,32 +283,32 @@ pub async fn lock(conn: &mut PgConnection, id: OrderId, buyer: Option<UserId>) -
 /// An order's lines, as the steps of payment need them.
 pub async fn sold_lines(conn: &mut PgConnection, order: OrderId) -> sqlx::Result<Vec<SoldLine>> {
     let rows = sqlx::query!(
-        r#"select i.id as "id: OrderItemId", i.seller_id as "seller: SellerId", i.variant_id as "variant: VariantId",
-                  i.reservation_id as "reservation: ReservationId", i.title, i.quantity, i.gross_minor,
-                  i.seller_discount_minor, i.tax_minor, i.shipping_minor, i.commission_minor, o.currency
-             from order_items i join orders o on o.id = i.order_id where i.order_id = $1 order by i.id"#,
+        r#"select id as "id: OrderItemId", seller_id as "seller: SellerId", variant_id as "variant: VariantId",
+                  reservation_id as "reservation: ReservationId", title, quantity,
+                  gross_minor - seller_discount_minor - platform_discount_minor as "goods!", platform_discount_minor,
+                  tax_minor, shipping_minor, shipping_tax_minor, commission_minor
+             from order_items where order_id = $1 order by id"#,
         order.0
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let currency = currency(&row.currency)?;
-            Ok(SoldLine {
-                id: row.id,
-                seller: row.seller,
-                variant: row.variant,
-                reservation: row.reservation,
-                title: row.title,
-                quantity: row.quantity,
-                gross: Money::new(row.gross_minor, currency),
-                seller_discount: Money::new(row.seller_discount_minor, currency),
-                tax: Money::new(row.tax_minor, currency),
-                shipping: Money::new(row.shipping_minor, currency),
-                commission: Money::new(row.commission_minor, currency),
-            })
-        })
-        .collect()
+    let lines = rows.into_iter().map(|row| SoldLine {
+        id: row.id,
+        seller: row.seller,
+        variant: row.variant,
+        reservation: row.reservation,
+        title: row.title,
+        quantity: row.quantity,
+        parts: Parts {
+            goods: row.goods,
+            platform_discount: row.platform_discount_minor,
+            tax: row.tax_minor,
+            shipping: row.shipping_minor,
+            shipping_tax: row.shipping_tax_minor,
+            commission: row.commission_minor,
+        },
+    });
+    Ok(lines.collect())
 }
 
 /// One step of an order, with its history; `false`: its status does not allow it.

@@ -139,10 +139,7 @@ pub async fn ledger(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<Acc
              join ledger_accounts a on a.id = e.account_id
              left join sellers s on s.id = a.seller_id
             where e.transaction_id in (
-                    select f.transaction_id from ledger_entries f
-                      join payments p on p.id = f.payment_id
-                      join orders o on o.id = p.order_id
-                     where o.stream_id = $1)
+                    select t.id from ledger_transactions t join orders o on o.id = t.order_id where o.stream_id = $1)
             group by a.id
             order by a.kind, shop"#,
         stream.0

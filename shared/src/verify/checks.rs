@@ -222,8 +222,10 @@ pub const CHECKS: &[Invariant] = &[
         name: "order_sums",
         proves: "an order's totals are the sums of its lines",
         sql: "select o.id::text as subject,
-                     o.items_minor <> sum(i.gross_minor - i.seller_discount_minor - i.platform_discount_minor)
-                     or o.shipping_minor <> sum(i.shipping_minor) as broken
+                     o.items_minor <> sum(i.gross_minor)
+                     or o.discount_minor <> sum(i.seller_discount_minor + i.platform_discount_minor)
+                     or o.shipping_minor <> sum(i.shipping_minor)
+                     or o.tax_minor <> sum(i.tax_minor + i.shipping_tax_minor) as broken
                 from orders o join order_items i on i.order_id = o.id group by o.id",
     },
     Invariant {
@@ -280,18 +282,21 @@ pub const CHECKS: &[Invariant] = &[
         sql: "select p.id::text as subject,
                      coalesce(sum(e.amount_minor), 0) <> p.amount_minor or count(e.id) <> 1 as broken
                 from payments p
-                left join (ledger_entries e join ledger_accounts a
-                           on a.id = e.account_id and a.kind = 'provider_clearing')
-                  on e.payment_id = p.id
+                left join (ledger_transactions t
+                           join ledger_entries e on e.transaction_id = t.id
+                           join ledger_accounts a on a.id = e.account_id and a.kind = 'provider_clearing')
+                  on t.subject_id = p.id and t.kind in ('capture', 'late_capture')
                where p.status = 'captured' group by p.id",
     },
     Invariant {
         name: "only_captures_in_ledger",
         proves: "no payment stands in the ledger that was not captured",
-        sql: "select e.id::text as subject, p.status is distinct from 'captured' as broken
-                from ledger_entries e
-                join ledger_accounts a on a.id = e.account_id and a.kind = 'provider_clearing'
-                left join payments p on p.id = e.payment_id",
+        sql: "select t.id::text as subject, p.status is distinct from 'captured' and o.total_minor is distinct from 0
+                     as broken
+                from ledger_transactions t
+                left join payments p on p.id = t.subject_id
+                left join orders o on o.id = t.subject_id
+               where t.kind in ('capture', 'late_capture')",
     },
     Invariant {
         name: "provider_agrees",
@@ -313,8 +318,12 @@ pub const CHECKS: &[Invariant] = &[
         sql: "select i.id::text as subject,
                      case when o.paid_at is null then count(e.id) > 0
                           else count(e.id) <> 1
-                               or bool_or(e.base_minor <> i.gross_minor - i.seller_discount_minor - i.tax_minor)
-                               or bool_or(e.shipping_minor <> i.shipping_minor)
+                               or bool_or(e.base_minor <> i.gross_minor - i.seller_discount_minor
+                                          - case when o.tax_included then i.tax_minor else 0 end)
+                               or bool_or(e.shipping_minor <> i.shipping_minor
+                                          - case when o.tax_included then i.shipping_tax_minor else 0 end)
+                               or bool_or(e.tax_minor <> case when o.tax_remitted_by = 'seller'
+                                                              then i.tax_minor + i.shipping_tax_minor else 0 end)
                                or bool_or(e.commission_minor <> i.commission_minor)
                                or bool_or(e.seller_id <> i.seller_id)
                                or bool_or(e.currency <> o.currency) end as broken
@@ -326,10 +335,11 @@ pub const CHECKS: &[Invariant] = &[
     Invariant {
         name: "commission_rounding",
         proves: "every commission is its rate of its base, rounded half up once",
-        sql: "select id::text as subject,
-                     commission_minor <> ((gross_minor - seller_discount_minor - tax_minor) * commission_bps + 5000) / 10000
-                     as broken
-                from order_items",
+        sql: "select i.id::text as subject,
+                     i.commission_minor <> ((i.gross_minor - i.seller_discount_minor
+                                             - case when o.tax_included then i.tax_minor else 0 end)
+                                            * i.commission_bps + 5000) / 10000 as broken
+                from order_items i join orders o on o.id = i.order_id",
     },
     Invariant {
         name: "sellers_are_owed_their_earnings",
@@ -349,7 +359,9 @@ pub const CHECKS: &[Invariant] = &[
         proves: "an open checkout's totals are the sums of its lines",
         sql: "select c.id::text as subject,
                      c.items_minor <> coalesce(sum(i.unit_price_minor * i.quantity), 0)
-                     or c.shipping_minor <> coalesce(sum(i.shipping_minor), 0) as broken
+                     or c.discount_minor <> coalesce(sum(i.seller_discount_minor + i.platform_discount_minor), 0)
+                     or c.shipping_minor <> coalesce(sum(i.shipping_minor), 0)
+                     or c.tax_minor <> coalesce(sum(i.tax_minor + i.shipping_tax_minor), 0) as broken
                 from checkouts c left join checkout_items i on i.checkout_id = c.id and i.lapsed_at is null
                where c.status in ('open', 'placed') group by c.id",
     },

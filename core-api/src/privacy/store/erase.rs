@@ -81,6 +81,9 @@ pub(in crate::privacy) async fn delete_rows(tx: &mut PgConnection, user: UserId)
     sqlx::query!("delete from moderators where user_id = $1", user.0)
         .execute(&mut *tx)
         .await?;
+    sqlx::query!("delete from cart_items where user_id = $1", user.0)
+        .execute(&mut *tx)
+        .await?;
     sqlx::query!("delete from mailed_links where user_id = $1", user.0)
         .execute(&mut *tx)
         .await?;

@@ -85,6 +85,9 @@ sections! {
     Follows = "follows":
         r#"select following_id as id, jsonb_build_object('seller_id', following_id, 'since', created_at) as "value!"
              from follows where user_id = $1 and following_id > $2 order by following_id limit $3"#,
+    Cart = "cart":
+        r#"select variant_id as id, to_jsonb(c) - 'user_id' as "value!" from cart_items c
+            where user_id = $1 and variant_id > $2 order by variant_id limit $3"#,
     Notifications = "notifications":
         r#"select id, to_jsonb(n) - 'user_id' - 'xid' as "value!" from notifications n
             where user_id = $1 and id > $2 order by id limit $3"#,

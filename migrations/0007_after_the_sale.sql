@@ -1,0 +1,261 @@
+-- What comes before an order is paid and after: carts, discounts, parcels, returns, and the
+-- money's ways back to buyers and on to shops.
+
+create table cart_items (
+    user_id          uuid        not null references users,
+    variant_id       uuid        not null references product_variants,
+    quantity         int         not null check (quantity between 1 and 1000),
+    seen_price_minor bigint      not null check (seen_price_minor >= 0),
+    created_at       timestamptz not null default now(),
+    updated_at       timestamptz not null default now(),
+    primary key (user_id, variant_id)
+);
+create index cart_items_variant_idx on cart_items (variant_id);
+comment on column cart_items.seen_price_minor is
+    'What one cost when the buyer last changed or looked at the line: what is another price since is said.';
+
+create table discount_codes (
+    id                 uuid primary key,
+    code               text        not null check (code ~ '^[A-Z0-9][A-Z0-9_-]{2,31}$'),
+    seller_id          uuid references sellers,
+    percent_bps        int check (percent_bps between 1 and 10000),
+    amount_minor       bigint check (amount_minor > 0),
+    currency           text check (currency ~ '^[A-Z]{3}$'),
+    min_items_minor    bigint      not null default 0 check (min_items_minor >= 0),
+    uses_max           int check (uses_max > 0),
+    uses_per_buyer_max int check (uses_per_buyer_max > 0),
+    starts_at          timestamptz not null default now(),
+    ends_at            timestamptz,
+    disabled_at        timestamptz,
+    created_by         uuid        not null references users,
+    created_at         timestamptz not null default now(),
+    check ((percent_bps is null) <> (amount_minor is null)),
+    -- An amount, and the least that must be bought, are of a currency.
+    check (currency is not null or (amount_minor is null and min_items_minor = 0)),
+    check (ends_at > starts_at)
+);
+create unique index discount_codes_code_key on discount_codes (code);
+create index discount_codes_seller_idx on discount_codes (seller_id, id desc);
+comment on column discount_codes.seller_id is
+    'Whose goods it is good for, who also bears it; null: the platform bears it, and it is good for all.';
+
+create table discount_uses (
+    order_id uuid primary key references orders,
+    code_id  uuid not null references discount_codes,
+    user_id  uuid not null references users
+);
+create index discount_uses_code_idx on discount_uses (code_id, user_id);
+comment on table discount_uses is
+    'Counts against a code''s limits as long as its order is neither cancelled nor expired.';
+
+-- A shop's part of an order travels on its own, in as many parcels as it takes.
+create table shipments (
+    id           uuid primary key,
+    order_id     uuid        not null references orders,
+    seller_id    uuid        not null references sellers,
+    carrier      text        not null check (length(carrier) between 1 and 60),
+    tracking     text        not null default '' check (length(tracking) <= 100),
+    shipped_at   timestamptz not null default now(),
+    delivered_at timestamptz,
+    delivered_by text check (delivered_by in ('carrier', 'buyer')),
+    check ((delivered_at is null) = (delivered_by is null))
+);
+create index shipments_order_idx on shipments (order_id, id);
+create index shipments_seller_idx on shipments (seller_id, id desc);
+-- A carrier says which parcel arrived by its number.
+create unique index shipments_tracking_key on shipments (carrier, tracking) where tracking <> '';
+
+create table shipment_items (
+    shipment_id   uuid not null references shipments,
+    order_item_id uuid not null references order_items,
+    quantity      int  not null check (quantity > 0),
+    primary key (shipment_id, order_item_id)
+);
+create index shipment_items_item_idx on shipment_items (order_item_id);
+
+create table refunds (
+    id           uuid primary key,
+    order_id     uuid        not null references orders,
+    payment_id   uuid references payments,
+    kind         text        not null check (kind in ('cancellation', 'return', 'goodwill', 'late_payment')),
+    status       text        not null default 'pending' check (status in ('pending', 'submitted', 'succeeded', 'failed')),
+    amount_minor bigint      not null check (amount_minor >= 0),
+    currency     text        not null check (currency ~ '^[A-Z]{3}$'),
+    reason       text        not null default '' check (length(reason) <= 500),
+    requested_by uuid references users,
+    provider_ref text,
+    failure_code text,
+    created_at   timestamptz not null default now(),
+    updated_at   timestamptz not null default now(),
+    settled_at   timestamptz,
+    -- Nothing was paid, nothing goes back; the line is still undone in the books.
+    check ((payment_id is null) = (amount_minor = 0)),
+    check ((status in ('succeeded', 'failed')) = (settled_at is not null))
+);
+create index refunds_order_idx on refunds (order_id, id);
+create index refunds_payment_idx on refunds (payment_id, id) where payment_id is not null;
+create index refunds_unsettled_idx on refunds (updated_at) where status in ('pending', 'submitted');
+create index refunds_status_idx on refunds (status, id desc);
+comment on column refunds.id is 'Also the idempotency key with which the provider is called.';
+
+create table refund_items (
+    refund_id               uuid   not null references refunds,
+    order_item_id           uuid   not null references order_items,
+    quantity                int    not null check (quantity >= 0),
+    goods_minor             bigint not null check (goods_minor >= 0),
+    platform_discount_minor bigint not null check (platform_discount_minor >= 0),
+    tax_minor               bigint not null check (tax_minor >= 0),
+    shipping_minor          bigint not null check (shipping_minor >= 0),
+    shipping_tax_minor      bigint not null check (shipping_tax_minor >= 0),
+    commission_minor        bigint not null check (commission_minor >= 0),
+    primary key (refund_id, order_item_id)
+);
+create index refund_items_item_idx on refund_items (order_item_id);
+comment on column refund_items.quantity is '0: of the line only its shipping goes back.';
+comment on column refund_items.goods_minor is 'Of what the buyer paid for the goods, after all discounts and without added tax.';
+
+create table returns (
+    id            uuid primary key,
+    order_id      uuid        not null references orders,
+    order_item_id uuid        not null references order_items,
+    seller_id     uuid        not null references sellers,
+    quantity      int         not null check (quantity > 0),
+    status        text        not null default 'requested'
+        check (status in ('requested', 'approved', 'rejected', 'withdrawn', 'received', 'refunded')),
+    reason        text        not null check (length(reason) between 1 and 1000),
+    answer        text        not null default '' check (length(answer) <= 1000),
+    restocked     int         not null default 0 check (restocked between 0 and quantity),
+    refund_id     uuid references refunds,
+    created_at    timestamptz not null default now(),
+    answered_at   timestamptz,
+    received_at   timestamptz,
+    check (refund_id is null or status in ('received', 'refunded'))
+);
+create index returns_order_idx on returns (order_id, id);
+create index returns_item_idx on returns (order_item_id);
+create index returns_seller_idx on returns (seller_id, id desc);
+create index returns_open_idx on returns (order_item_id) where status in ('requested', 'approved', 'received');
+create unique index returns_refund_key on returns (refund_id) where refund_id is not null;
+
+create table disputes (
+    id           uuid primary key,
+    payment_id   uuid        not null references payments,
+    provider_ref text        not null,
+    status       text        not null default 'open' check (status in ('open', 'won', 'lost')),
+    amount_minor bigint      not null check (amount_minor > 0),
+    currency     text        not null check (currency ~ '^[A-Z]{3}$'),
+    reason       text        not null default '',
+    opened_at    timestamptz not null default now(),
+    closed_at    timestamptz,
+    check ((status = 'open') = (closed_at is null))
+);
+create unique index disputes_ref_key on disputes (provider_ref);
+create index disputes_payment_idx on disputes (payment_id);
+create index disputes_status_idx on disputes (status, id desc);
+
+create table payout_accounts (
+    id           uuid primary key,
+    seller_id    uuid        not null references sellers,
+    provider     text        not null,
+    provider_ref text        not null,
+    currency     text        not null check (currency ~ '^[A-Z]{3}$'),
+    schedule     text        not null default 'manual' check (schedule in ('manual', 'daily', 'weekly', 'monthly')),
+    created_at   timestamptz not null default now(),
+    disabled_at  timestamptz
+);
+create unique index payout_accounts_one_key on payout_accounts (seller_id, currency) where disabled_at is null;
+comment on column payout_accounts.provider_ref is 'The provider''s name for where the money goes; no bank data.';
+
+create table payout_holds (
+    id          uuid primary key,
+    seller_id   uuid        not null references sellers,
+    reason      text        not null check (length(reason) between 1 and 500),
+    held_by     uuid        not null references users,
+    held_at     timestamptz not null default now(),
+    released_by uuid references users,
+    released_at timestamptz,
+    check ((released_by is null) = (released_at is null))
+);
+create unique index payout_holds_one_key on payout_holds (seller_id) where released_at is null;
+
+create table seller_payouts (
+    id                uuid primary key,
+    seller_id         uuid        not null references sellers,
+    payout_account_id uuid        not null references payout_accounts,
+    status            text        not null default 'creating'
+        check (status in ('creating', 'processing', 'paid', 'failed', 'cancelled', 'returned')),
+    amount_minor      bigint      not null check (amount_minor > 0),
+    currency          text        not null check (currency ~ '^[A-Z]{3}$'),
+    period            text,
+    requested_by      uuid references users,
+    provider_ref      text,
+    failure_code      text,
+    created_at        timestamptz not null default now(),
+    updated_at        timestamptz not null default now(),
+    settled_at        timestamptz
+);
+create index seller_payouts_seller_idx on seller_payouts (seller_id, id desc);
+create index seller_payouts_unsettled_idx on seller_payouts (updated_at) where status in ('creating', 'processing');
+create index seller_payouts_status_idx on seller_payouts (status, id desc);
+create unique index seller_payouts_period_key on seller_payouts (payout_account_id, period) where period is not null;
+comment on column seller_payouts.id is 'Also the idempotency key with which the provider is called.';
+comment on column seller_payouts.period is
+    'Which day, week or month of its schedule it is of: once each, on however many processes; null: asked for.';
+
+create table seller_payout_items (
+    seller_payout_id  uuid   not null references seller_payouts,
+    seller_earning_id uuid   not null references seller_earnings,
+    amount_minor      bigint not null,
+    released_at       timestamptz,
+    primary key (seller_payout_id, seller_earning_id)
+);
+-- An earning is in one payout, unless that came to nothing.
+create unique index seller_payout_items_earning_key on seller_payout_items (seller_earning_id) where released_at is null;
+
+create table webhook_inbox (
+    id           uuid primary key,
+    provider     text        not null,
+    event_id     text        not null check (length(event_id) between 1 and 255),
+    kind         text        not null,
+    payload      jsonb       not null,
+    received_at  timestamptz not null default now(),
+    processed_at timestamptz,
+    attempts     int         not null default 0,
+    not_before   timestamptz not null default now(),
+    last_error   text,
+    constraint webhook_inbox_once unique (provider, event_id)
+);
+create index webhook_inbox_due_idx on webhook_inbox (not_before) where processed_at is null;
+create index webhook_inbox_done_idx on webhook_inbox (processed_at) where processed_at is not null;
+
+-- The test provider's own books of what goes back and on, beside `test_provider_intents`.
+create table test_provider_transfers (
+    id           uuid primary key,
+    our_id       uuid        not null,
+    kind         text        not null check (kind in ('refund', 'payout')),
+    payment_id   uuid,
+    destination  text,
+    amount_minor bigint      not null check (amount_minor > 0),
+    currency     text        not null,
+    status       text        not null check (status in ('processing', 'succeeded', 'failed', 'returned')),
+    failure_code text,
+    created_at   timestamptz not null default now(),
+    updated_at   timestamptz not null default now(),
+    unique (our_id),
+    check ((kind = 'refund') = (payment_id is not null)),
+    check ((kind = 'payout') = (destination is not null))
+);
+create index test_provider_transfers_payment_idx on test_provider_transfers (payment_id) where payment_id is not null;
+
+create table test_provider_disputes (
+    id           uuid primary key,
+    payment_id   uuid        not null,
+    amount_minor bigint      not null check (amount_minor > 0),
+    currency     text        not null,
+    status       text        not null check (status in ('open', 'won', 'lost')),
+    created_at   timestamptz not null default now(),
+    updated_at   timestamptz not null default now()
+);
+
+create trigger account_is_there before insert on cart_items
+    for each row execute function refuse_who_has_left('user_id');
