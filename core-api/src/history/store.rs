@@ -290,7 +290,7 @@ impl Message {
             quote: self
                 .quoted_user
                 .zip(self.quoted_text)
-                .map(|(author, text)| Quote::of(author, &self.quoted_name, &text)),
+                .map(|(author, text)| Box::new(Quote::of(author, &self.quoted_name, &text))),
             at: self.created_at.timestamp_millis(),
         }
     }

@@ -36,7 +36,7 @@ struct Message {
     /// Those who wait to hear it; none once it is for certain.
     waiting: Option<Vec<Waiting>>,
     /// Why it was to be held, and nobody knows whether it is.
-    doubt: Option<WhyHeld>,
+    doubt: Option<Box<WhyHeld>>,
 }
 
 /// Why a message has to wait for a moderator, with what moderators are told.
@@ -130,7 +130,7 @@ impl SaidLately {
                 Ok(Some(Again::Wait))
             }
             // Nobody waits, and nothing is known: only of what may be held.
-            (None, None) => Ok(message.doubt.clone().map(Again::Held)),
+            (None, None) => Ok(message.doubt.as_deref().cloned().map(Again::Held)),
         }
     }
 
@@ -151,7 +151,7 @@ impl SaidLately {
     /// It was to be held, and may be or not: it stays so until that is known.
     pub fn doubt(&mut self, key: Key, why: WhyHeld) {
         if let Some(known) = self.messages.get_mut(&key) {
-            known.doubt = Some(why);
+            known.doubt = Some(Box::new(why));
         }
     }
 

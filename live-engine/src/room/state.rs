@@ -233,7 +233,7 @@ impl RoomState {
                     },
                     text,
                     reply_to,
-                    quote,
+                    quote: quote.map(Box::new),
                     at: now,
                 })])
             }

@@ -37,7 +37,7 @@ pub struct ChatMessage {
     pub reply_to: Option<MessageId>,
     /// That message in short; absent once it is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quote: Option<Quote>,
+    pub quote: Option<Box<Quote>>,
     /// When.
     pub at: Millis,
 }

@@ -26,7 +26,7 @@ impl Core {
             RoomEvent::Pinned { message } | RoomEvent::Chat(message) => message,
             _ => return Some(event),
         };
-        let is_gone = |quote: &mut Quote| is_struck(quote.author) && !message.reply_to.is_some_and(is_known);
+        let is_gone = |quote: &mut Box<Quote>| is_struck(quote.author) && !message.reply_to.is_some_and(is_known);
         message.quote.take_if(is_gone);
         Some(event)
     }

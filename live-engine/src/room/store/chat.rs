@@ -187,7 +187,7 @@ pub(super) async fn review(
         return Ok(done);
     }
     let quote = match row.reply_to {
-        Some(answered) => quote(tx, show.stream, answered).await?,
+        Some(answered) => quote(tx, show.stream, answered).await?.map(Box::new),
         None => None,
     };
     let chat = RoomEvent::Chat(ChatMessage {

@@ -189,7 +189,7 @@ async fn last_messages(
         quote: row
             .quoted_user
             .zip(row.quoted_text)
-            .map(|(author, text)| Quote::of(author, &row.quoted_name, &text)),
+            .map(|(author, text)| Box::new(Quote::of(author, &row.quoted_name, &text))),
         at: row.created_at.timestamp_millis(),
     });
     Ok(message.collect())
@@ -230,7 +230,7 @@ pub async fn pinned(conn: &mut PgConnection, stream: StreamId) -> Result<Option<
         quote: row
             .quoted_user
             .zip(row.quoted_text)
-            .map(|(author, text)| Quote::of(author, &row.quoted_name, &text)),
+            .map(|(author, text)| Box::new(Quote::of(author, &row.quoted_name, &text))),
         at: row.created_at.timestamp_millis(),
     }))
 }
