@@ -28,6 +28,7 @@ create table checkouts (
     shipping_minor bigint      not null check (shipping_minor >= 0),
     tax_minor      bigint      not null default 0 check (tax_minor >= 0),
     tax_included   boolean     not null default true,
+    tax_remitted_by text       not null default 'platform' check (tax_remitted_by in ('platform', 'seller')),
     total_minor    bigint      not null,
     expires_at     timestamptz not null,
     created_at     timestamptz not null default now(),

@@ -7,9 +7,11 @@ use std::time::Duration;
 use shared::config::{Secret, Settings};
 use shared::token::TokenKey;
 
+use crate::checkout;
 use crate::commerce::Commerce;
 use crate::mail::MailConfig;
 use crate::media::MediaConfig;
+use crate::tax::TaxTable;
 
 /// How core-api runs.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub struct Config {
     pub limits: Limits,
     /// How buying runs.
     pub commerce: Commerce,
+    /// What purchases are taxed.
+    pub taxes: TaxTable,
     /// How mail is sent.
     pub mail: MailConfig,
     /// Where pictures are kept, and what uploading them may cost.
@@ -142,9 +146,19 @@ impl Config {
             waiting_room: Duration::from_secs(30 * 60),
             limits: Limits::default(),
             commerce: Commerce::default(),
+            taxes: TaxTable::default(),
             mail: MailConfig::default(),
             media: MediaConfig::default(),
             page_cache_bytes: 64 << 20,
+        }
+    }
+
+    /// What purchases are made under.
+    #[must_use]
+    pub const fn terms(&self) -> checkout::Terms<'_> {
+        checkout::Terms {
+            commerce: &self.commerce,
+            taxes: &self.taxes,
         }
     }
 
@@ -162,6 +176,7 @@ impl Config {
         let waiting_room = settings.or("waiting_room_minutes", 30_u32);
         let limits = Limits::read(settings);
         let commerce = Commerce::read(settings);
+        let taxes = TaxTable::read(settings);
         let mail = MailConfig::read(settings);
         let media = MediaConfig::read(settings);
         let page_cache = settings.or("page_cache_megabytes", 64_usize);
@@ -180,6 +195,7 @@ impl Config {
             waiting_room: Duration::from_secs(u64::from(waiting_room?) * 60),
             limits: limits?,
             commerce: commerce?,
+            taxes: taxes?,
             mail: mail?,
             media: media?,
             page_cache_bytes: page_cache?.saturating_mul(1 << 20),

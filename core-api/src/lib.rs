@@ -13,6 +13,7 @@ pub mod chat;
 pub mod checkout;
 pub mod commerce;
 pub mod config;
+pub mod discounts;
 mod docs;
 pub mod flash;
 pub mod history;
@@ -34,6 +35,7 @@ mod server;
 mod state;
 pub mod stock;
 pub mod streams;
+pub mod tax;
 
 pub use config::{Config, Limits};
 pub use docs::openapi;

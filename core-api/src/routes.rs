@@ -13,6 +13,7 @@ use crate::catalog::search::handlers as search;
 use crate::catalog::shipping::handlers as shipping;
 use crate::chat::handlers as chat;
 use crate::checkout::handlers as checkout;
+use crate::discounts::handlers as discounts;
 use crate::flash::handlers as flash;
 use crate::history::handlers as history;
 use crate::http::operations;
@@ -106,6 +107,9 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(shipping::get) // GET /seller/shipping-profiles/{id}
         .service(shipping::change) // PATCH /seller/shipping-profiles/{id}
         .service(shipping::delete) // DELETE /seller/shipping-profiles/{id}
+        .service(discounts::list) // GET /seller/discount-codes
+        .service(discounts::create) // POST /seller/discount-codes
+        .service(discounts::change) // PATCH /seller/discount-codes/{id}
         .service(reviews::list_of_shop) // GET /seller/reviews
         .service(reviews::answer) // PUT /seller/reviews/{id}/answer
         .service(reviews::take_answer_back); // DELETE /seller/reviews/{id}/answer
@@ -206,6 +210,9 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(categories::create) // POST /admin/categories
         .service(categories::change) // PATCH /admin/categories/{id}
         .service(categories::delete) // DELETE /admin/categories/{id}
+        .service(discounts::list_platform) // GET /admin/discount-codes
+        .service(discounts::create_platform) // POST /admin/discount-codes
+        .service(discounts::change_platform) // PATCH /admin/discount-codes/{id}
         .service(reviews::list_all) // GET /admin/reviews
         .service(reviews::hide) // POST /admin/reviews/{id}/hide
         .service(reviews::show); // POST /admin/reviews/{id}/show

@@ -107,6 +107,8 @@ error_codes! {
     WaitlistFull = "waitlist_full", 409, Later, None, "The wait list is full";
     SaleNotOpen = "sale_not_open", 409, Later, None, "The sale has not opened yet";
     SaleClosed = "sale_closed", 409, No, None, "The sale is closed";
+    DiscountOver = "discount_over", 409, No, None, "The discount code is not good at this time";
+    DiscountUsedUp = "discount_used_up", 409, No, None, "The discount code is used up";
     HoldExpired = "hold_expired", 409, No, None, "The hold has expired";
     CheckoutExpired = "checkout_expired", 409, No, None, "The checkout has expired";
     OrderExpired = "order_expired", 409, No, None, "The order was not paid in time";
@@ -123,6 +125,9 @@ error_codes! {
     PictureUnfit = "picture_unfit", 422, No, None, "The picture cannot be used";
     LinkInvalid = "link_invalid", 422, No, None, "The link is good no more";
     CurrencyMismatch = "currency_mismatch", 422, No, None, "One checkout has one currency";
+    DiscountUnknown = "discount_unknown", 422, No, None, "There is no such discount code";
+    DiscountNotForThese = "discount_not_for_these", 422, No, None, "The discount code is for none of these goods";
+    DiscountMinimum = "discount_minimum", 422, No, None, "The goods are not worth enough for the discount code";
     NotShippedThere = "not_shipped_there", 422, No, None, "The shop does not ship to this address";
     RequestIdReused = "request_id_reused", 422, No, None, "The request id stands for another request";
     RateLimited = "rate_limited", 429, Later, None, "Too many requests";

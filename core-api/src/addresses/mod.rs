@@ -11,7 +11,8 @@ use shared::ids::{AddressId, UserId};
 use sqlx::{Connection, PgConnection, PgPool};
 
 pub use model::Address;
-use model::{Change, Kind, NewAddress};
+pub use model::NewAddress;
+use model::{Change, Kind};
 
 use crate::http::Result;
 
@@ -57,17 +58,25 @@ fn check(address: &NewAddress) -> Result<()> {
 /// # Errors
 /// `InvalidBody` for what its country cannot have, `Conflict` when there are too many.
 pub(crate) async fn add(db: &PgPool, user: UserId, new: NewAddress) -> Result<Address> {
-    check(&new)?;
     let mut connection = db.acquire().await?;
     let mut tx = connection.begin().await?;
-    lock(&mut tx, user).await?;
-    let count = store::count(&mut tx, user).await?;
+    let address = add_in(&mut tx, user, &new).await?;
+    tx.commit().await?;
+    Ok(address)
+}
+
+/// Step: adds an address; the first is the default for everything.
+///
+/// # Errors
+/// As [`add`].
+pub(crate) async fn add_in(tx: &mut PgConnection, user: UserId, new: &NewAddress) -> Result<Address> {
+    check(new)?;
+    lock(tx, user).await?;
+    let count = store::count(tx, user).await?;
     if count >= ADDRESSES_MAX {
         return Err(Refusal::new(ErrorCode::Conflict, format!("{ADDRESSES_MAX} addresses are the most")).into());
     }
-    let address = store::insert(&mut tx, AddressId::new(), user, &new, count == 0).await?;
-    tx.commit().await?;
-    Ok(address)
+    Ok(store::insert(tx, AddressId::new(), user, new, count == 0).await?)
 }
 
 /// Changes an address; what is absent stays.

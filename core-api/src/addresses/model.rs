@@ -35,7 +35,7 @@ pub struct Address {
 }
 
 /// An address to add.
-#[derive(Deserialize, Validate, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
 pub struct NewAddress {
     /// Who receives.
     #[garde(custom(shown(1, 100)))]

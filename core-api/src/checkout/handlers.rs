@@ -23,7 +23,7 @@ pub async fn create(
     key: IdempotencyKey,
     body: Body<NewCheckout>,
 ) -> Result<Answer<Checkout>> {
-    super::create(&state.db, &state.bus, &state.config.commerce, caller.id, key.0, &body.0).await
+    super::create(&state.db, &state.bus, state.config.terms(), caller.id, key.0, &body.0).await
 }
 
 /// A checkout of the caller's, repriced without flash holds that have lapsed.
@@ -34,7 +34,9 @@ pub async fn create(
 )]
 #[get("/orders/checkout/{id}")]
 pub async fn get(state: web::Data<State>, caller: Caller, id: Id<CheckoutId>) -> Result<web::Json<Checkout>> {
-    Ok(web::Json(super::get(&state.db, caller.id, id.0).await?))
+    Ok(web::Json(
+        super::get(&state.db, &state.config.taxes, caller.id, id.0).await?,
+    ))
 }
 
 /// Gives a checkout up; its stock is free again.

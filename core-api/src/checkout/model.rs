@@ -12,7 +12,11 @@ use sqlx::types::Json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::pricing::ShippingRule;
+use super::pricing::{LinePrice, Price, ShippingRule};
+use crate::addresses::{Address, NewAddress};
+use crate::discounts::model::LineDiscount;
+use crate::ledger::parts::Terms;
+use crate::tax::{self, TaxLine, Taxed};
 
 /// What is to be bought, and where it goes.
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
@@ -25,13 +29,22 @@ pub struct NewCheckout {
     #[serde(default)]
     #[garde(length(max = 50))]
     pub reservations: Vec<ReservationId>,
-    /// One of the caller's addresses.
+    /// One of the caller's addresses; or `address`.
+    #[serde(default)]
     #[garde(skip)]
-    pub address_id: AddressId,
+    pub address_id: Option<AddressId>,
+    /// A new address, which is kept among the caller's.
+    #[serde(default)]
+    #[garde(dive)]
+    pub address: Option<NewAddress>,
     /// The show that it is bought in; one of the shops' own.
     #[serde(default)]
     #[garde(skip)]
     pub stream_id: Option<StreamId>,
+    /// A discount code; no flash line is cheaper by it.
+    #[serde(default)]
+    #[garde(inner(length(max = 64)))]
+    pub discount_code: Option<String>,
 }
 
 /// One line of it.
@@ -57,10 +70,20 @@ pub struct Checkout {
     pub items: Vec<CheckoutItem>,
     /// Lines that were taken out because their flash hold lapsed; they cost nothing.
     pub lapsed: Vec<CheckoutItem>,
-    /// The goods.
+    /// The goods, before any discount.
     pub items_total: Money,
+    /// The discount code; null: none.
+    pub discount_code: Option<String>,
+    /// What it takes off.
+    pub discount_total: Money,
     /// Getting them there.
     pub shipping_total: Money,
+    /// Tax, within the prices or on top of them.
+    pub tax_total: Money,
+    /// The prices contain the tax; else it is added.
+    pub tax_included: bool,
+    /// The tax by its rates.
+    pub taxes: Vec<TaxLine>,
     /// What an order of it costs.
     pub total: Money,
     /// Where it goes.
@@ -90,10 +113,16 @@ pub struct CheckoutItem {
     pub quantity: i32,
     /// The price of one.
     pub unit_price: Money,
-    /// Of all of them, without shipping.
+    /// Of all of them, without discount and shipping.
     pub total: Money,
+    /// What the discount code takes off.
+    pub discount: Money,
     /// The line's share of the shipping.
     pub shipping: Money,
+    /// Tax of the goods, within their price or on top.
+    pub tax: Money,
+    /// Tax of the share of the shipping, likewise.
+    pub shipping_tax: Money,
     /// The flash hold that it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reservation_id: Option<ReservationId>,
@@ -121,6 +150,21 @@ pub struct PostalAddress {
     pub country: String,
     /// For the carrier.
     pub phone: String,
+}
+
+impl From<Address> for PostalAddress {
+    fn from(address: Address) -> Self {
+        Self {
+            recipient: address.recipient,
+            line1: address.line1,
+            line2: address.line2,
+            city: address.city,
+            region: address.region,
+            postal_code: address.postal_code,
+            country: address.country,
+            phone: address.phone,
+        }
+    }
 }
 
 /// A variant as it is sold now, and by whom.
@@ -188,8 +232,16 @@ pub struct Line {
     pub quantity: i32,
     /// The price of one, as the checkout has it.
     pub unit_price: Money,
+    /// What is taken off.
+    pub discount: LineDiscount,
     /// Its share of the shipping.
     pub shipping: Money,
+    /// The rate of its tax, in basis points; 0: none.
+    pub tax_bps: i32,
+    /// Tax of the goods.
+    pub tax: Money,
+    /// Tax of its share of the shipping.
+    pub shipping_tax: Money,
     /// The flash hold that it comes from.
     pub reservation: Option<ReservationId>,
     /// Until when that holds.
@@ -207,6 +259,27 @@ impl Line {
     pub fn total(&self) -> Money {
         let minor = self.unit_price.minor.saturating_mul(i64::from(self.quantity));
         Money::new(minor, self.unit_price.currency)
+    }
+
+    /// It costs what it was priced with.
+    pub(super) const fn cost(&mut self, price: &LinePrice) {
+        self.discount = price.discount;
+        self.shipping = price.shipping;
+        self.tax_bps = price.tax_bps;
+        self.tax = price.tax;
+        self.shipping_tax = price.shipping_tax;
+    }
+
+    /// What of it is taxed.
+    #[must_use]
+    pub fn taxed(&self) -> Taxed {
+        Taxed {
+            rate_bps: self.tax_bps,
+            goods: self.total().minor - self.discount.seller_minor,
+            tax: self.tax.minor,
+            shipping: self.shipping.minor,
+            shipping_tax: self.shipping_tax.minor,
+        }
     }
 
     /// It is still part of the checkout.
@@ -240,9 +313,48 @@ impl From<&Line> for CheckoutItem {
             quantity: line.quantity,
             unit_price: line.unit_price,
             total: line.total(),
+            discount: Money::new(line.discount.total(), line.unit_price.currency),
             shipping: line.shipping,
+            tax: line.tax,
+            shipping_tax: line.shipping_tax,
             reservation_id: line.reservation,
             hold_expires_at: line.hold_expires_at,
+        }
+    }
+}
+
+/// What a purchase comes to, in minor units of its currency.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sums {
+    /// The goods, before any discount.
+    pub items_minor: i64,
+    /// What is taken off them.
+    pub discount_minor: i64,
+    /// Getting them there.
+    pub shipping_minor: i64,
+    /// Tax of both.
+    pub tax_minor: i64,
+    /// How it works.
+    pub terms: Terms,
+}
+
+impl Sums {
+    /// What the buyer pays.
+    #[must_use]
+    pub const fn total(&self) -> i64 {
+        let added = if self.terms.tax_included { 0 } else { self.tax_minor };
+        self.items_minor - self.discount_minor + self.shipping_minor + added
+    }
+}
+
+impl From<&Price> for Sums {
+    fn from(price: &Price) -> Self {
+        Self {
+            items_minor: price.items.minor,
+            discount_minor: price.discount.minor,
+            shipping_minor: price.shipping.minor,
+            tax_minor: price.tax.minor,
+            terms: price.terms,
         }
     }
 }
@@ -256,10 +368,10 @@ pub struct Head {
     pub status: CheckoutStatus,
     /// Its currency.
     pub currency: Currency,
-    /// Goods, in minor units.
-    pub items_minor: i64,
-    /// Shipping, in minor units.
-    pub shipping_minor: i64,
+    /// The discount code.
+    pub discount_code: Option<String>,
+    /// What it comes to.
+    pub sums: Sums,
     /// The show.
     pub stream: Option<StreamId>,
     /// Which of the buyer's addresses it goes to.
@@ -274,20 +386,27 @@ impl Head {
     /// What it costs.
     #[must_use]
     pub const fn total(&self) -> Money {
-        Money::new(self.items_minor + self.shipping_minor, self.currency)
+        Money::new(self.sums.total(), self.currency)
     }
 
     /// The answer that shows it with `lines`.
     #[must_use]
     pub fn view(self, lines: &[Line]) -> Checkout {
+        let money = |minor| Money::new(minor, self.currency);
+        let remaining = lines.iter().filter(|line| !line.lapsed);
         Checkout {
             id: self.id,
             status: self.status,
             items: lines.iter().filter(|l| !l.lapsed).map(Into::into).collect(),
             lapsed: lines.iter().filter(|l| l.lapsed).map(Into::into).collect(),
-            items_total: Money::new(self.items_minor, self.currency),
-            shipping_total: Money::new(self.shipping_minor, self.currency),
+            items_total: money(self.sums.items_minor),
+            discount_total: money(self.sums.discount_minor),
+            shipping_total: money(self.sums.shipping_minor),
+            tax_total: money(self.sums.tax_minor),
+            tax_included: self.sums.terms.tax_included,
+            taxes: tax::lines(self.currency, self.sums.terms.tax_included, remaining.map(Line::taxed)),
             total: self.total(),
+            discount_code: self.discount_code,
             address: self.address,
             stream_id: self.stream,
             expires_at: self.expires_at,

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 
 use super::model::{Ending, Locked, SoldLine, status_before_shipping};
 use super::store;
+use crate::discounts;
 use crate::http::Result;
 use crate::ledger;
 use crate::ledger::model::Share;
@@ -39,6 +40,10 @@ pub async fn fulfil(conn: &mut PgConnection, order: &Locked, payment: Option<Pay
         OrderStatus::Expired => Some(Ending::Expired),
         _ => return Ok(Fulfilled::Gone),
     };
+    // After the order's lock and before sales and holds, as wherever a code is locked.
+    if ending.is_some() && !discounts::retake(conn, order.id, order.buyer).await? {
+        return Ok(Fulfilled::Gone);
+    }
     let lines = store::sold_lines(conn, order.id).await?;
     let holds: Vec<ReservationId> = lines.iter().filter_map(|l| l.reservation).collect();
     // A payment has its holds paying since before it was made.

@@ -26,6 +26,7 @@ use uuid::Uuid;
 use crate::checkout;
 use crate::checkout::model::Line;
 use crate::commerce::Commerce;
+use crate::discounts;
 use crate::flash;
 use crate::http::{List, Page, Result};
 use crate::idempotency::{self, Answer};
@@ -62,6 +63,11 @@ pub async fn place(
 async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, checkout: CheckoutId) -> Result<Order> {
     let (agreed, lines) = checkout::claim(conn, buyer, checkout).await?;
     let holds: Vec<ReservationId> = lines.iter().filter_map(|l| l.reservation).collect();
+    // In the order of locks: after the checkout, before sales and holds.
+    let code = match &agreed.discount_code {
+        Some(code) => Some(discounts::claim(conn, buyer, code).await?),
+        None => None,
+    };
     if agreed.total().minor == 0 {
         // Paid at once, below: sales are locked before holds.
         flash::lock(conn, &holds).await?;
@@ -69,21 +75,24 @@ async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, c
     if !holds.is_empty() && store::holds_are_ordered(conn, &holds).await? {
         return Err(Refusal::new(ErrorCode::WrongState, "a flash hold is in another order").into());
     }
-    let new_lines = with_commission(conn, settings, &lines).await?;
+    let new_lines = with_commission(conn, settings, &agreed, &lines).await?;
     let row = store::NewRow {
         id: OrderId::new(),
         buyer,
         checkout,
         stream: agreed.stream,
         currency: agreed.currency,
-        items_minor: agreed.items_minor,
-        shipping_minor: agreed.shipping_minor,
+        discount_code: agreed.discount_code.as_deref(),
+        sums: agreed.sums,
         address: &agreed.address,
         life: settings.order_life,
         lines: &new_lines,
     };
     let (number, created_at, expires_at) = store::insert(conn, &row).await?;
     let id = row.id;
+    if let Some(code) = code {
+        discounts::record_use(conn, code, id, buyer).await?;
+    }
     if agreed.total().minor == 0 {
         give_away(conn, buyer, id).await?;
         return view(conn, buyer, id).await;
@@ -103,8 +112,8 @@ async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, c
         number,
         status: OrderStatus::PendingPayment,
         currency: agreed.currency,
-        items_minor: agreed.items_minor,
-        shipping_minor: agreed.shipping_minor,
+        discount_code: agreed.discount_code.clone(),
+        sums: agreed.sums,
         address: agreed.address.clone(),
         stream: agreed.stream,
         created_at,
@@ -115,27 +124,39 @@ async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, c
 }
 
 /// Each line with an id and the commission, at the rate of now.
-async fn with_commission(conn: &mut PgConnection, settings: &Commerce, lines: &[Line]) -> Result<Vec<store::NewLine>> {
-    let mut sellers: Vec<Uuid> = lines.iter().map(|l| l.offer.seller.0).collect();
-    sellers.sort_unstable();
-    sellers.dedup();
-    let rates = store::commission_rates(conn, &sellers).await?;
+async fn with_commission(
+    conn: &mut PgConnection,
+    settings: &Commerce,
+    agreed: &checkout::model::Head,
+    lines: &[Line],
+) -> Result<Vec<store::NewLine>> {
+    let mut products: Vec<Uuid> = lines.iter().map(|l| l.offer.product.0).collect();
+    products.sort_unstable();
+    products.dedup();
+    let rates = store::commission_rates(conn, &products).await?;
     lines
         .iter()
         .map(|line| {
-            let rate = rates.get(&line.offer.seller).copied().unwrap_or(settings.commission);
-            let none = Money::zero(line.unit_price.currency);
+            let rate = rates.get(&line.offer.product).copied().unwrap_or(settings.commission);
+            let money = |minor| Money::new(minor, agreed.currency);
+            let within = if agreed.sums.terms.tax_included {
+                line.tax.minor
+            } else {
+                0
+            };
+            let commission = model::commission(line.total(), money(line.discount.seller_minor), money(within), rate);
             Ok(store::NewLine {
                 id: OrderItemId::new(),
                 checkout_line: line.id,
                 rate,
-                commission: model::commission(line.total(), none, none, rate).map_err(anyhow::Error::from)?,
+                commission: commission.map_err(anyhow::Error::from)?,
             })
         })
         .collect()
 }
 
 fn item(line: &Line, id: OrderItemId) -> OrderItem {
+    let money = |minor| Money::new(minor, line.unit_price.currency);
     OrderItem {
         id,
         seller: SellerRef {
@@ -151,7 +172,12 @@ fn item(line: &Line, id: OrderItemId) -> OrderItem {
         quantity: line.quantity,
         unit_price: line.unit_price,
         total: line.total(),
+        seller_discount: money(line.discount.seller_minor),
+        platform_discount: money(line.discount.platform_minor),
         shipping: line.shipping,
+        tax_bps: line.tax_bps,
+        tax: line.tax,
+        shipping_tax: line.shipping_tax,
         reservation_id: line.reservation,
     }
 }
@@ -226,7 +252,12 @@ pub async fn receipt(db: &PgPool, buyer: UserId, id: OrderId) -> Result<Receipt>
         number: order.number,
         items: order.items,
         items_total: order.items_total,
+        discount_code: order.discount_code,
+        discount_total: order.discount_total,
         shipping_total: order.shipping_total,
+        tax_total: order.tax_total,
+        tax_included: order.tax_included,
+        taxes: order.taxes,
         total: order.total,
         address: order.address,
         paid_at,

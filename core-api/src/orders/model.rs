@@ -12,11 +12,12 @@ use shared::money::{BasisPoints, Currency, Money, MoneyError};
 use shared::status::OrderStatus;
 use utoipa::ToSchema;
 
-use crate::checkout::model::PostalAddress;
+use crate::checkout::model::{PostalAddress, Sums};
 use crate::ledger::model::Share;
 use crate::ledger::parts::{Parts, Terms};
 use crate::payments::model::Payment;
 use crate::sellers::SellerRef;
+use crate::tax::{self, TaxLine, Taxed};
 
 /// What to order.
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
@@ -37,10 +38,20 @@ pub struct Order {
     pub status: OrderStatus,
     /// Its lines, as they were when it was placed.
     pub items: Vec<OrderItem>,
-    /// The goods.
+    /// The goods, before any discount.
     pub items_total: Money,
+    /// The discount code; null: none.
+    pub discount_code: Option<String>,
+    /// What it takes off.
+    pub discount_total: Money,
     /// Getting them there.
     pub shipping_total: Money,
+    /// Tax, within the prices or on top of them.
+    pub tax_total: Money,
+    /// The prices contain the tax; else it is added.
+    pub tax_included: bool,
+    /// The tax by its rates.
+    pub taxes: Vec<TaxLine>,
     /// What it costs.
     pub total: Money,
     /// Where it goes, as it was when it was placed.
@@ -80,13 +91,37 @@ pub struct OrderItem {
     pub quantity: i32,
     /// The price of one.
     pub unit_price: Money,
-    /// Of all of them, without shipping.
+    /// Of all of them, without discounts and shipping.
     pub total: Money,
+    /// What the shop takes off.
+    pub seller_discount: Money,
+    /// What the platform takes off, which it pays to the shop.
+    pub platform_discount: Money,
     /// The line's share of the shipping.
     pub shipping: Money,
+    /// The rate of its tax, in hundredths of a percent; 0: none.
+    pub tax_bps: i32,
+    /// Tax of the goods, within their price or on top.
+    pub tax: Money,
+    /// Tax of the share of the shipping, likewise.
+    pub shipping_tax: Money,
     /// The flash hold that it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reservation_id: Option<ReservationId>,
+}
+
+impl OrderItem {
+    /// What of it is taxed.
+    #[must_use]
+    pub const fn taxed(&self) -> Taxed {
+        Taxed {
+            rate_bps: self.tax_bps,
+            goods: self.total.minor - self.seller_discount.minor,
+            tax: self.tax.minor,
+            shipping: self.shipping.minor,
+            shipping_tax: self.shipping_tax.minor,
+        }
+    }
 }
 
 /// What was paid, for what, and when.
@@ -98,10 +133,20 @@ pub struct Receipt {
     pub number: i64,
     /// The lines that were paid.
     pub items: Vec<OrderItem>,
-    /// The goods.
+    /// The goods, before any discount.
     pub items_total: Money,
+    /// The discount code; null: none.
+    pub discount_code: Option<String>,
+    /// What it took off.
+    pub discount_total: Money,
     /// Getting them there.
     pub shipping_total: Money,
+    /// Tax, within the prices or on top of them.
+    pub tax_total: Money,
+    /// The prices contain the tax; else it was added.
+    pub tax_included: bool,
+    /// The tax by its rates.
+    pub taxes: Vec<TaxLine>,
     /// What was paid.
     pub total: Money,
     /// Where it goes.
@@ -271,10 +316,10 @@ pub struct Head {
     pub status: OrderStatus,
     /// Its currency.
     pub currency: Currency,
-    /// Goods, in minor units.
-    pub items_minor: i64,
-    /// Shipping, in minor units.
-    pub shipping_minor: i64,
+    /// The discount code.
+    pub discount_code: Option<String>,
+    /// What it comes to.
+    pub sums: Sums,
     /// Where it goes.
     pub address: PostalAddress,
     /// The show.
@@ -291,14 +336,24 @@ impl Head {
     /// The answer that shows it.
     #[must_use]
     pub fn view(self, items: Vec<OrderItem>, payments: Vec<Payment>) -> Order {
+        let money = |minor| Money::new(minor, self.currency);
         Order {
             id: self.id,
             number: self.number,
             status: self.status,
+            items_total: money(self.sums.items_minor),
+            discount_code: self.discount_code,
+            discount_total: money(self.sums.discount_minor),
+            shipping_total: money(self.sums.shipping_minor),
+            tax_total: money(self.sums.tax_minor),
+            tax_included: self.sums.terms.tax_included,
+            taxes: tax::lines(
+                self.currency,
+                self.sums.terms.tax_included,
+                items.iter().map(OrderItem::taxed),
+            ),
+            total: money(self.sums.total()),
             items,
-            items_total: Money::new(self.items_minor, self.currency),
-            shipping_total: Money::new(self.shipping_minor, self.currency),
-            total: Money::new(self.items_minor + self.shipping_minor, self.currency),
             address: self.address,
             stream_id: self.stream,
             created_at: self.created_at,

@@ -13,7 +13,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::model::{Head, Locked, OrderItem, SoldLine};
-use crate::checkout::model::{Options, PostalAddress};
+use crate::checkout::model::{Options, PostalAddress, Sums};
 use crate::ledger::parts::{Parts, Terms};
 use crate::sellers::SellerRef;
 
@@ -21,25 +21,41 @@ fn currency(code: &str) -> sqlx::Result<Currency> {
     Currency::parse(code).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// The rate of each seller that a rule names, its own or everybody's.
+/// The rate of each product that a rule names: the newest of its seller's, else of the
+/// nearest category's above it that has one, else everybody's.
 pub async fn commission_rates(
     conn: &mut PgConnection,
-    sellers: &[Uuid],
-) -> sqlx::Result<HashMap<SellerId, BasisPoints>> {
+    products: &[Uuid],
+) -> sqlx::Result<HashMap<ProductId, BasisPoints>> {
     let rows = sqlx::query!(
-        r#"select t.id as "seller!: SellerId", r.rate_bps
-             from unnest($1::uuid[]) t (id)
-             cross join lateral (
-                select rate_bps from commission_rules c
-                 where (c.seller_id = t.id or c.seller_id is null) and c.valid_from <= now()
-                 order by c.seller_id nulls last, c.valid_from desc limit 1) r"#,
-        sellers
+        r#"with recursive above (product_id, category_id, steps) as (
+               select id, category_id, 1 from products where id = any($1) and category_id is not null
+               union all
+               select a.product_id, c.parent_id, a.steps + 1
+                 from above a join categories c on c.id = a.category_id where c.parent_id is not null
+           )
+           select p.id as "product!: ProductId", r.rate_bps as "rate_bps!"
+             from products p
+            cross join lateral (
+                select of.rate_bps
+                  from (select rate_bps, valid_from, id, 0 as steps from commission_rules where seller_id = p.seller_id
+                        union all
+                        select c.rate_bps, c.valid_from, c.id, a.steps
+                          from above a join commission_rules c on c.category_id = a.category_id
+                         where a.product_id = p.id
+                        union all
+                        select rate_bps, valid_from, id, 2147483647 from commission_rules
+                         where seller_id is null and category_id is null) of
+                 where of.valid_from <= now()
+                 order by of.steps, of.valid_from desc, of.id desc limit 1) r
+            where p.id = any($1)"#,
+        products
     )
     .fetch_all(conn)
     .await?;
     Ok(rows
         .into_iter()
-        .filter_map(|row| Some((row.seller, BasisPoints::new(u16::try_from(row.rate_bps).ok()?)?)))
+        .filter_map(|row| Some((row.product, BasisPoints::new(u16::try_from(row.rate_bps).ok()?)?)))
         .collect())
 }
 
@@ -50,8 +66,8 @@ pub struct NewRow<'a> {
     pub checkout: CheckoutId,
     pub stream: Option<StreamId>,
     pub currency: Currency,
-    pub items_minor: i64,
-    pub shipping_minor: i64,
+    pub discount_code: Option<&'a str>,
+    pub sums: Sums,
     pub address: &'a PostalAddress,
     pub life: Duration,
     pub lines: &'a [NewLine],
@@ -74,18 +90,22 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> sqlx::Result<(
     let row = sqlx::query!(
         r#"with placed as (
                insert into orders (id, user_id, checkout_id, stream_id, status, currency,
-                                   items_minor, shipping_minor, total_minor, address, expires_at, holds_until)
-               select $1, $2, $3, $4, $5, $6, $7, $8, $7::bigint + $8::bigint, $9,
+                                   items_minor, shipping_minor, total_minor, address, discount_code, discount_minor,
+                                   tax_minor, tax_included, tax_remitted_by, expires_at, holds_until)
+               select $1, $2, $3, $4, $5, $6, $7, $8, $16, $9, $17, $18, $19, $20,
+                      case when $21 then 'seller' else 'platform' end,
                       clock_timestamp() + make_interval(secs => $10),
                       (select min(r.expires_at) from checkout_items c join reservations r on r.id = c.reservation_id
                         where c.id = any($12))
                returning number, created_at, least(expires_at, holds_until) as expires_at
            ), lines as (
                insert into order_items (id, order_id, seller_id, product_id, variant_id, reservation_id, title, sku,
-                                        options, image_url, quantity, unit_price_minor, gross_minor, shipping_minor,
-                                        commission_bps, commission_minor)
+                                        options, image_url, quantity, unit_price_minor, gross_minor,
+                                        seller_discount_minor, platform_discount_minor, shipping_minor, tax_bps,
+                                        tax_minor, shipping_tax_minor, commission_bps, commission_minor)
                select t.id, $1, p.seller_id, p.id, v.id, c.reservation_id, p.title, v.sku, v.options, p.image_url,
-                      c.quantity, c.unit_price_minor, c.unit_price_minor * c.quantity, c.shipping_minor,
+                      c.quantity, c.unit_price_minor, c.unit_price_minor * c.quantity, c.seller_discount_minor,
+                      c.platform_discount_minor, c.shipping_minor, c.tax_bps, c.tax_minor, c.shipping_tax_minor,
                       t.rate, t.commission
                  from unnest($11::uuid[], $12::uuid[], $13::int[], $14::bigint[]) t (id, line, rate, commission)
                  join checkout_items c on c.id = t.line
@@ -101,15 +121,21 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> sqlx::Result<(
         new.stream.map(|s| s.0),
         OrderStatus::PendingPayment.as_str(),
         new.currency.code(),
-        new.items_minor,
-        new.shipping_minor,
+        new.sums.items_minor,
+        new.sums.shipping_minor,
         Json(new.address) as _,
         new.life.as_secs_f64(),
         &ids,
         &lines,
         &rates,
         &commissions,
-        Uuid::now_v7()
+        Uuid::now_v7(),
+        new.sums.total(),
+        new.discount_code,
+        new.sums.discount_minor,
+        new.sums.tax_minor,
+        new.sums.terms.tax_included,
+        new.sums.terms.seller_remits
     )
     .fetch_one(conn)
     .await?;
@@ -142,8 +168,13 @@ struct HeadRow {
     number: i64,
     status: OrderStatus,
     currency: String,
+    discount_code: Option<String>,
     items_minor: i64,
+    discount_minor: i64,
     shipping_minor: i64,
+    tax_minor: i64,
+    tax_included: bool,
+    seller_remits: bool,
     address: Json<PostalAddress>,
     stream: Option<StreamId>,
     created_at: Timestamp,
@@ -158,8 +189,17 @@ impl HeadRow {
             number: self.number,
             status: self.status,
             currency: currency(&self.currency)?,
-            items_minor: self.items_minor,
-            shipping_minor: self.shipping_minor,
+            discount_code: self.discount_code,
+            sums: Sums {
+                items_minor: self.items_minor,
+                discount_minor: self.discount_minor,
+                shipping_minor: self.shipping_minor,
+                tax_minor: self.tax_minor,
+                terms: Terms {
+                    tax_included: self.tax_included,
+                    seller_remits: self.seller_remits,
+                },
+            },
             address: self.address.0,
             stream: self.stream,
             created_at: self.created_at,
@@ -173,8 +213,9 @@ impl HeadRow {
 pub async fn head(conn: &mut PgConnection, id: OrderId, buyer: UserId) -> sqlx::Result<Option<Head>> {
     sqlx::query_as!(
         HeadRow,
-        r#"select id as "id: OrderId", number, status as "status: OrderStatus", currency, items_minor, shipping_minor,
-                  address as "address: Json<PostalAddress>", stream_id as "stream: StreamId", created_at, paid_at,
+        r#"select id as "id: OrderId", number, status as "status: OrderStatus", currency, discount_code,
+                  items_minor, discount_minor, shipping_minor, tax_minor, tax_included,
+                  tax_remitted_by = 'seller' as "seller_remits!", address as "address: Json<PostalAddress>", stream_id as "stream: StreamId", created_at, paid_at,
                   least(expires_at, holds_until) as "expires_at!"
              from orders where id = $1 and user_id = $2"#,
         id.0,
@@ -195,8 +236,9 @@ pub async fn heads(
 ) -> sqlx::Result<Vec<Head>> {
     sqlx::query_as!(
         HeadRow,
-        r#"select id as "id: OrderId", number, status as "status: OrderStatus", currency, items_minor, shipping_minor,
-                  address as "address: Json<PostalAddress>", stream_id as "stream: StreamId", created_at, paid_at,
+        r#"select id as "id: OrderId", number, status as "status: OrderStatus", currency, discount_code,
+                  items_minor, discount_minor, shipping_minor, tax_minor, tax_included,
+                  tax_remitted_by = 'seller' as "seller_remits!", address as "address: Json<PostalAddress>", stream_id as "stream: StreamId", created_at, paid_at,
                   least(expires_at, holds_until) as "expires_at!"
              from orders where user_id = $1 and ($2::uuid is null or id < $2) order by id desc limit $3"#,
         buyer.0,
@@ -216,7 +258,8 @@ pub async fn items(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec
         r#"select i.order_id as "order: OrderId", i.id as "id: OrderItemId", i.seller_id as "seller: SellerId",
                   s.shop_name, i.variant_id as "variant: VariantId", i.product_id as "product: ProductId", i.title,
                   i.sku, i.options as "options: Options", i.image_url, i.quantity, i.unit_price_minor, i.gross_minor,
-                  i.shipping_minor, i.reservation_id as "reservation: ReservationId", o.currency
+                  i.seller_discount_minor, i.platform_discount_minor, i.shipping_minor, i.tax_bps, i.tax_minor,
+                  i.shipping_tax_minor, i.reservation_id as "reservation: ReservationId", o.currency
              from order_items i
              join orders o on o.id = i.order_id
              join sellers s on s.id = i.seller_id
@@ -243,7 +286,12 @@ pub async fn items(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec
                 quantity: row.quantity,
                 unit_price: Money::new(row.unit_price_minor, currency),
                 total: Money::new(row.gross_minor, currency),
+                seller_discount: Money::new(row.seller_discount_minor, currency),
+                platform_discount: Money::new(row.platform_discount_minor, currency),
                 shipping: Money::new(row.shipping_minor, currency),
+                tax_bps: row.tax_bps,
+                tax: Money::new(row.tax_minor, currency),
+                shipping_tax: Money::new(row.shipping_tax_minor, currency),
                 reservation_id: row.reservation,
             };
             Ok((row.order, item))

@@ -47,8 +47,17 @@ pub fn still() -> Commerce {
 impl Market {
     /// One product of `on_hand` units at `price_minor` euro cents, shipped free.
     pub async fn open(on_hand: i32, price_minor: i64) -> Self {
+        Self::open_with(on_hand, price_minor, |_| {}).await
+    }
+
+    /// The same, configured otherwise.
+    pub async fn open_with(on_hand: i32, price_minor: i64, change: impl FnOnce(&mut core_api::Config)) -> Self {
         let commerce = still();
-        let app = App::start_with(|config| config.commerce = commerce).await;
+        let app = App::start_with(|config| {
+            config.commerce = commerce;
+            change(config);
+        })
+        .await;
         let shop = fixtures::shop(&app.db.pool, on_hand, price_minor).await;
         Self { app, shop, commerce }
     }
@@ -169,6 +178,12 @@ impl Market {
         rows.into_iter()
             .map(|row| serde_json::from_value(row).expect("a notice"))
             .collect()
+    }
+
+    /// The names of the invariants that do not hold.
+    pub async fn broken(&self) -> Vec<&'static str> {
+        let report = shared::verify::run(&self.app.db.pool).await.expect("verified");
+        report.broken().map(|finding| finding.name).collect()
     }
 
     /// Every invariant holds.

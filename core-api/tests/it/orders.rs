@@ -66,6 +66,51 @@ async fn an_order_is_a_snapshot_of_what_was_agreed() {
 }
 
 #[tokio::test]
+async fn the_nearest_categorys_commission_goes_before_everybodys() {
+    let market = Market::open(10, 1_000).await;
+    let (root, leaf) = (Uuid::now_v7(), Uuid::now_v7());
+    for (statement, id) in [
+        (
+            "insert into categories (id, name, slug) values ($1, 'Root', 'root')",
+            root,
+        ),
+        (
+            "insert into categories (id, name, slug, parent_id) select $1, 'Leaf', 'leaf', id from categories",
+            leaf,
+        ),
+        ("update products set category_id = $1", leaf),
+        (
+            "insert into commission_rules (id, rate_bps) values ($1, 1000)",
+            Uuid::now_v7(),
+        ),
+        (
+            "insert into commission_rules (id, category_id, rate_bps) values (gen_random_uuid(), $1, 700)",
+            root,
+        ),
+    ] {
+        market.sql(statement, id).await;
+    }
+    let buyer = market.buyer().await;
+    let commission = async || {
+        let order = buyer.order(market.shop.variant, 1).await;
+        let minor = sqlx::query_scalar::<_, i64>("select commission_minor from order_items where order_id = $1");
+        minor
+            .bind(order.id.0)
+            .fetch_one(&market.app.db.pool)
+            .await
+            .expect("the line")
+    };
+    assert_eq!(commission().await, 70, "the root's is the nearest that there is");
+    let of_leaf = "insert into commission_rules (id, category_id, rate_bps) values (gen_random_uuid(), $1, 300)";
+    market.sql(of_leaf, leaf).await;
+    assert_eq!(commission().await, 30);
+    let of_shop = "insert into commission_rules (id, seller_id, rate_bps) values (gen_random_uuid(), $1, 500)";
+    market.sql(of_shop, market.shop.seller.0).await;
+    assert_eq!(commission().await, 50);
+    market.verified().await;
+}
+
+#[tokio::test]
 async fn the_shops_own_commission_rule_goes_before_everybodys() {
     let market = Market::open(10, 1_000).await;
     market

@@ -1,9 +1,9 @@
-//! The invariants themselves. Each query yields one row for each thing examined:
+//! The invariants of stock, orders, money, rooms and accounts. Each query yields one row for each thing examined:
 //! `subject` names it, `broken` says whether it breaks the rule.
 
 use super::Invariant;
 
-/// Every invariant, in the order in which they are reported.
+/// In the order in which they are reported.
 pub const CHECKS: &[Invariant] = &[
     Invariant {
         name: "no_oversell",

@@ -6,10 +6,14 @@
 //! acknowledgements compare those themselves.
 
 mod checks;
+mod purchases;
 
 use sqlx::{Connection, PgPool};
 
-pub use checks::CHECKS;
+/// Every invariant, in the order in which they are reported.
+fn invariants() -> impl Iterator<Item = &'static Invariant> {
+    checks::CHECKS.iter().chain(purchases::CHECKS)
+}
 
 /// One invariant.
 #[derive(Clone, Copy, Debug)]
@@ -73,15 +77,15 @@ pub async fn run(pool: &PgPool) -> Result<Report, sqlx::Error> {
         .await?;
     // Large databases take longer than any request may.
     sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
-    let mut checks = Vec::with_capacity(CHECKS.len());
-    for invariant in CHECKS {
+    let mut checks = Vec::new();
+    for invariant in invariants() {
         let sql = format!(
             "select count(*), count(*) filter (where broken),
                     coalesce((array_agg(subject order by subject) filter (where broken))[1:3], '{{}}')
                from ({}) examined",
             invariant.sql
         );
-        // The text is a constant of `checks.rs`; nothing of it comes from outside.
+        // The text is a constant of this module's files; nothing of it comes from outside.
         let (examined, broken, sample): (i64, i64, Vec<String>) =
             sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_one(&mut *tx).await?;
         checks.push(Check {

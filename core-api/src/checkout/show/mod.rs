@@ -61,11 +61,12 @@ pub(super) async fn compare(conn: &mut PgConnection, buyer: UserId, head: &Head,
             depends: false,
         });
     };
+    // Shipping knows no tax, so that none is asked for.
     let lines = to_be_priced(lines.iter().filter(|l| l.remains()));
-    let paid = pricing::price(head.currency, &lines, Some(show.paid))?;
-    let ordered = pricing::price(head.currency, &lines, Some(show.ordered))?;
+    let paid = pricing::price(head.currency, &lines, Some(show.paid), None)?;
+    let ordered = pricing::price(head.currency, &lines, Some(show.ordered), None)?;
     Ok(Compared {
-        is_another: paid.shipping.minor != head.shipping_minor,
+        is_another: paid.shipping.minor != head.sums.shipping_minor,
         depends: ordered != paid,
     })
 }

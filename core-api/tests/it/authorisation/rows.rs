@@ -71,6 +71,7 @@ impl<'a> Rows<'a> {
             }
             "new_email" => format!("{}@test.hawker.example", Uuid::now_v7().simple()),
             "shop_slug" => self.text("select slug from sellers where id = $1", shop.seller.0).await,
+            "new_code" => format!("CODE-{}", &Uuid::now_v7().simple().to_string()[12..]),
             "slug" => format!("bowls-{}", Uuid::now_v7().simple()),
             "external_key" => {
                 let key = Uuid::now_v7().to_string();
@@ -184,6 +185,8 @@ impl<'a> Rows<'a> {
             "category" => (CATEGORY, vec![id]),
             "sized" => (SIZED_PRODUCT, vec![id, seller]),
             "import" => (IMPORT, vec![id, seller, owner]),
+            "code" => (DISCOUNT_CODE, vec![id, seller, owner]),
+            "platform_code" => (PLATFORM_CODE, vec![id, owner]),
             "profile" => (SHIPPING_PROFILE, vec![id, seller]),
             "scheduled" => (SCHEDULED_SHOW, vec![id, seller]),
             "ended" => (ENDED_SHOW, vec![id, seller]),
@@ -226,6 +229,10 @@ const IMPORT: &str =
     values ($1, $2, $3, 'done', 1, 1, 1, now())";
 const SHIPPING_PROFILE: &str = "insert into shipping_profiles (id, seller_id, name, base_minor, currency)
     values ($1, $2, 'Parcel', 499, 'EUR')";
+const DISCOUNT_CODE: &str = "insert into discount_codes (id, code, seller_id, percent_bps, currency, created_by)
+    values ($1, upper('C' || right($1::text, 12)), $2, 1000, 'EUR', $3)";
+const PLATFORM_CODE: &str = "insert into discount_codes (id, code, percent_bps, created_by)
+    values ($1, upper('P' || right($1::text, 12)), 1000, $2)";
 const SCHEDULED_SHOW: &str = "insert into streams (id, seller_id, title, scheduled_at)
     values ($1, $2, 'Next Show', now() + interval '1 hour')";
 const ENDED_SHOW: &str = "with s as (

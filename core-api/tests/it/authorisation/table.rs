@@ -111,6 +111,14 @@ GET    /seller/shipping-profiles/$profile       401 403 403 200 404 403 403
 PATCH  /seller/shipping-profiles/$profile       401 403 403 200 404 403 403  {"base_minor": 599}
 DELETE /seller/shipping-profiles/$profile       401 403 403 204 404 403 403
 
+# Discount codes: each shop's own, and the platform's
+GET    /seller/discount-codes                   401 403 403 own 200 403 403  shows $code
+POST   /seller/discount-codes                   401 403 403 201 201 403 403  {"code": "$new_code", "percent_bps": 1000}
+PATCH  /seller/discount-codes/$code             401 403 403 200 404 403 403  {"disabled": true}
+GET    /admin/discount-codes                    401 403 403 403 403 403 200
+POST   /admin/discount-codes                    401 403 403 403 403 403 201  {"code": "$new_code", "percent_bps": 1000}
+PATCH  /admin/discount-codes/$platform_code     401 403 403 403 403 403 200  {"disabled": true}
+
 # Reviews of products
 POST   /products/$product/reviews               401 201 404 404 404 404 404  {"order_item_id": "$item", "rating": 5}
 PATCH  /reviews/$review                         401 200 404 404 404 404 404  {"rating": 4}

@@ -28,13 +28,32 @@ function sum(label, money, strong = false) {
   return h('div', { class: `sum ${strong ? 'sum-total' : ''}` }, h('dt', {}, label), h('dd', {}, formatMoney(money)));
 }
 
-/** The bill of anything with items, items_total, shipping_total and total. */
+function discount(priced) {
+  if (!priced.discount_total?.minor) return null;
+  const off = { ...priced.discount_total, minor: -priced.discount_total.minor };
+  return sum(priced.discount_code ? `Discount (${priced.discount_code})` : 'Discount', off);
+}
+
+function percent(bps) {
+  return `${Number((bps / 100).toFixed(2))} %`;
+}
+
+function tax(line) {
+  return sum(line.included ? `Includes ${percent(line.rate_bps)} tax` : `Tax (${percent(line.rate_bps)})`, line.amount);
+}
+
+/**
+ * The bill of anything with items, items_total, discount_total, shipping_total, taxes and total. Tax that is added
+ * stands above the total, tax that the prices contain below it.
+ */
 export function bill(priced) {
   const shipping = priced.shipping_total.minor === 0 ? h('div', { class: 'sum' }, h('dt', {}, 'Shipping'), h('dd', {}, 'Free')) : sum('Shipping', priced.shipping_total);
+  const taxes = priced.taxes ?? [];
+  const [added, within] = [taxes.filter((line) => !line.included), taxes.filter((line) => line.included)];
   return h(
     'div',
     { class: 'bill' },
     h('ul', { class: 'bill-rows' }, priced.items.map(row)),
-    h('dl', { class: 'sums' }, sum('Items', priced.items_total), shipping, sum('Total', priced.total, true)),
+    h('dl', { class: 'sums' }, sum('Items', priced.items_total), discount(priced), shipping, ...added.map(tax), sum('Total', priced.total, true), ...within.map(tax)),
   );
 }

@@ -1,0 +1,293 @@
+//! Opening a checkout: what is bought, from whom and at what price, where it goes, and
+//! its units taken from the free stock.
+
+use std::collections::HashMap;
+
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{AddressId, CheckoutId, ReservationId, StreamId, UserId, VariantId};
+use shared::money::Money;
+use shared::status::CheckoutStatus;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::{Checkout, Head, HeldUnits, Line, NewCheckout, NewLine, Offer, PostalAddress, Sums};
+use super::{Terms, not_found, pricing, show, store, to_be_priced};
+use crate::addresses;
+use crate::discounts;
+use crate::discounts::model::{Goods, LineDiscount};
+use crate::http::Result;
+use crate::stock::{self, Reserved, Units};
+
+/// Open checkouts and unpaid orders of one buyer at most, so that no account keeps a shop's
+/// stock from others.
+const OPEN_MAX: i64 = 10;
+
+type Offers = HashMap<VariantId, (Offer, String)>;
+
+pub(super) async fn price_and_hold(
+    conn: &mut PgConnection,
+    terms: Terms<'_>,
+    buyer: UserId,
+    new: &NewCheckout,
+) -> Result<Checkout> {
+    let known = may_open_another(conn, buyer, new.address_id).await?;
+    let (mut lines, stream) = lines_of(conn, buyer, new).await?;
+    let Some(first) = lines.first() else {
+        return Err(Refusal::new(ErrorCode::InvalidBody, "there is nothing to buy")
+            .at("items")
+            .into());
+    };
+    let currency = first.unit_price.currency;
+    let (address_id, address) = destination(conn, buyer, new, known).await?;
+    ships_to(&address.country, &lines)?;
+    if let Some(code) = &new.discount_code {
+        take_off(conn, buyer, code, &mut lines).await?;
+    }
+    let show = show::charges(conn, buyer, stream, address_id, &lines).await?;
+    let price = pricing::price(
+        currency,
+        &to_be_priced(lines.iter()),
+        show.map(|show| show.paid),
+        terms.taxes.rule(&address.country, &address.region),
+    )?;
+    for (line, price) in lines.iter_mut().zip(&price.lines) {
+        line.cost(price);
+    }
+    let row = store::NewRow {
+        id: CheckoutId::new(),
+        buyer,
+        address: address_id,
+        stream,
+        currency,
+        discount_code: new.discount_code.as_deref().map(discounts::model::canonical),
+        sums: Sums::from(&price),
+        life: terms.commerce.checkout_life,
+        lines: &lines,
+    };
+    let expires_at = store::insert(conn, &row).await?;
+    let head = Head {
+        id: row.id,
+        status: CheckoutStatus::Open,
+        currency,
+        discount_code: row.discount_code,
+        sums: row.sums,
+        stream,
+        address_id,
+        address,
+        expires_at,
+    };
+    // Last, so that other buyers of the same variants wait as briefly as can be.
+    reserve(conn, new, &lines).await?;
+    Ok(head.view(&lines))
+}
+
+/// Where it goes: to an address of the buyer's, `known` if it is one, or to a new one, which
+/// is theirs from then on.
+async fn destination(
+    conn: &mut PgConnection,
+    buyer: UserId,
+    new: &NewCheckout,
+    known: Option<PostalAddress>,
+) -> Result<(AddressId, PostalAddress)> {
+    match (new.address_id, &new.address) {
+        (Some(id), None) => {
+            let address = known.ok_or_else(|| not_found("address_id", "the buyer has no such address"))?;
+            Ok((id, address))
+        }
+        (None, Some(address)) => {
+            let added = addresses::add_in(conn, buyer, address).await?;
+            Ok((added.id, added.into()))
+        }
+        _ => Err(Refusal::new(
+            ErrorCode::InvalidBody,
+            "either address_id or address says where it goes",
+        )
+        .at("address_id")
+        .into()),
+    }
+}
+
+/// Takes a code's discount off the lines that it is good for.
+async fn take_off(conn: &mut PgConnection, buyer: UserId, code: &str, lines: &mut [Line]) -> Result<()> {
+    let discount = discounts::look_up(conn, buyer, code).await?;
+    let goods: Vec<Goods> = lines
+        .iter()
+        .map(|line| Goods {
+            seller: line.offer.seller,
+            gross: line.total(),
+            is_flash: line.reservation.is_some(),
+        })
+        .collect();
+    let shares = discount.split(&goods).map_err(|refusal| refusal.at("discount_code"))?;
+    for (line, share) in lines.iter_mut().zip(shares) {
+        line.discount = share;
+    }
+    Ok(())
+}
+
+/// Every line's shop ships to the country.
+fn ships_to(country: &str, lines: &[Line]) -> Result<()> {
+    let served = |regions: &[String]| regions.is_empty() || regions.iter().any(|region| region == country);
+    match lines.iter().find(|line| !served(&line.offer.regions)) {
+        None => Ok(()),
+        Some(line) => {
+            let detail = format!("{} ({}) is not shipped to {country}", line.offer.title, line.offer.sku);
+            Err(Refusal::new(ErrorCode::NotShippedThere, detail).at("address_id").into())
+        }
+    }
+}
+
+/// A buyer's checkouts are created one after another, so that each counts those before it.
+/// Says where `address` is, if it is the buyer's.
+async fn may_open_another(
+    conn: &mut PgConnection,
+    buyer: UserId,
+    address: Option<AddressId>,
+) -> Result<Option<PostalAddress>> {
+    store::lock_buyer(conn, buyer).await?;
+    let standing = store::standing(conn, buyer, address).await?;
+    if standing.open < OPEN_MAX {
+        return Ok(standing.address);
+    }
+    let refusal = Refusal::new(
+        ErrorCode::RateLimited,
+        "too many open checkouts and unpaid orders: finish or cancel one",
+    );
+    let wait = u64::try_from(standing.next_expiry_ms).unwrap_or_default().max(1);
+    Err(refusal.retry_after_ms(wait).into())
+}
+
+/// The lines to be priced, and the show they are bought in.
+async fn lines_of(conn: &mut PgConnection, buyer: UserId, new: &NewCheckout) -> Result<(Vec<Line>, Option<StreamId>)> {
+    let holds = holds_of(conn, buyer, &new.reservations).await?;
+    let mut variants: Vec<Uuid> = new.items.iter().map(|item| item.variant_id.0).collect();
+    variants.extend(holds.iter().map(|hold| hold.variant.0));
+    let offers: Offers = store::offers(conn, buyer, &variants)
+        .await?
+        .into_iter()
+        .map(|(offer, shop)| (offer.variant, (offer, shop)))
+        .collect();
+
+    let mut lines = cart_lines(&new.items, &offers)?;
+    for hold in &holds {
+        let offer = sold_by(&offers, hold.variant, "reservations".into())?;
+        let mut line = line(offer, hold.quantity);
+        line.unit_price = hold.price;
+        line.reservation = Some(hold.reservation);
+        line.hold_expires_at = Some(hold.expires_at);
+        lines.push(line);
+    }
+    let stream = stream_of(conn, new.stream_id, &holds, &lines).await?;
+    Ok((lines, stream))
+}
+
+async fn holds_of(conn: &mut PgConnection, buyer: UserId, asked: &[ReservationId]) -> Result<Vec<HeldUnits>> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let holds = store::holds(conn, buyer, asked).await?;
+    for (i, id) in asked.iter().enumerate() {
+        let field = format!("reservations.{i}");
+        match holds.iter().find(|hold| hold.reservation == *id) {
+            None => return Err(not_found(field, "the buyer has no such hold")),
+            Some(hold) if !hold.alive => return Err(Refusal::from(ErrorCode::HoldExpired).at(field).into()),
+            Some(_) => {}
+        }
+    }
+    Ok(holds)
+}
+
+/// One line a variant, however often the cart names it.
+fn cart_lines(items: &[NewLine], offers: &Offers) -> Result<Vec<Line>> {
+    let mut lines: Vec<Line> = Vec::with_capacity(items.len());
+    for (i, item) in items.iter().enumerate() {
+        let field = format!("items.{i}.variant_id");
+        if let Some(line) = lines.iter_mut().find(|l| l.offer.variant == item.variant_id) {
+            line.quantity += item.quantity;
+            if line.quantity > 1_000 {
+                let refusal = Refusal::new(ErrorCode::InvalidBody, "at most 1,000 of one variant");
+                return Err(refusal.at(format!("items.{i}.quantity")).into());
+            }
+            continue;
+        }
+        let offer = sold_by(offers, item.variant_id, field.clone())?;
+        if !offer.0.active {
+            return Err(not_found(field, "there is no such variant on sale"));
+        }
+        lines.push(line(offer, item.quantity));
+    }
+    Ok(lines)
+}
+
+/// The offer of a shop that may sell, is not the buyer's own and has not banned them.
+fn sold_by(offers: &Offers, variant: VariantId, field: String) -> Result<&(Offer, String)> {
+    match offers.get(&variant) {
+        Some((offer, _)) if offer.own => Err(Refusal::from(ErrorCode::OwnShop).at(field).into()),
+        Some((offer, _)) if offer.banned => Err(Refusal::from(ErrorCode::Banned).at(field).into()),
+        Some(found) if found.0.selling => Ok(found),
+        _ => Err(not_found(field, "there is no such variant on sale")),
+    }
+}
+
+fn line((offer, shop_name): &(Offer, String), quantity: i32) -> Line {
+    Line {
+        id: Uuid::now_v7(),
+        unit_price: offer.price,
+        discount: LineDiscount::default(),
+        shipping: Money::zero(offer.price.currency),
+        tax_bps: 0,
+        tax: Money::zero(offer.price.currency),
+        shipping_tax: Money::zero(offer.price.currency),
+        offer: offer.clone(),
+        shop_name: shop_name.clone(),
+        quantity,
+        reservation: None,
+        hold_expires_at: None,
+        hold_is_dead: false,
+        lapsed: false,
+    }
+}
+
+/// The show named, which must be of one of the shops, else the one of the first hold.
+async fn stream_of(
+    conn: &mut PgConnection,
+    asked: Option<StreamId>,
+    holds: &[HeldUnits],
+    lines: &[Line],
+) -> Result<Option<StreamId>> {
+    let Some(stream) = asked else {
+        return Ok(holds.first().map(|hold| hold.stream));
+    };
+    match store::seller_of_stream(conn, stream).await? {
+        Some(seller) if lines.iter().any(|l| l.offer.seller == seller) => Ok(Some(stream)),
+        Some(_) => Err(Refusal::new(ErrorCode::InvalidBody, "nothing of this is the show's")
+            .at("stream_id")
+            .into()),
+        None => Err(not_found("stream_id", "there is no such show")),
+    }
+}
+
+async fn reserve(conn: &mut PgConnection, new: &NewCheckout, lines: &[Line]) -> Result<()> {
+    let cart = || lines.iter().filter(|l| l.reservation.is_none());
+    let units = stock::summed(cart().map(|l| Units {
+        variant: l.offer.variant,
+        quantity: l.quantity,
+    }));
+    if let Reserved::Short(short) = stock::reserve(conn, &units).await? {
+        let is_short = |variant: &VariantId| short.contains(variant);
+        let line = cart().find(|l| is_short(&l.offer.variant));
+        let at = new.items.iter().position(|item| is_short(&item.variant_id));
+        let detail = line.map_or_else(
+            || ErrorCode::InsufficientStock.title().to_owned(),
+            |l| {
+                format!(
+                    "there are not {} of {} ({}) in stock",
+                    l.quantity, l.offer.title, l.offer.sku
+                )
+            },
+        );
+        let field = format!("items.{}.quantity", at.unwrap_or_default());
+        return Err(Refusal::new(ErrorCode::InsufficientStock, detail).at(field).into());
+    }
+    stock::notify(conn, cart().map(|l| l.offer.product)).await
+}
