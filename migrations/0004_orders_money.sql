@@ -23,6 +23,7 @@ create table checkouts (
     currency       text        not null check (currency ~ '^[A-Z]{3}$'),
     status         text        not null default 'open' check (status in ('open', 'placed', 'expired', 'cancelled')),
     discount_code  text,
+    from_cart      boolean     not null default false,
     items_minor    bigint      not null check (items_minor >= 0),
     discount_minor bigint      not null default 0 check (discount_minor between 0 and items_minor),
     shipping_minor bigint      not null check (shipping_minor >= 0),
@@ -36,6 +37,8 @@ create table checkouts (
 );
 create index checkouts_user_idx on checkouts (user_id, id desc);
 create index checkouts_expiry_idx on checkouts (expires_at) where status = 'open';
+
+comment on column checkouts.from_cart is 'Placing it takes what is ordered out of the buyer''s cart.';
 
 create table checkout_items (
     id               uuid primary key,

@@ -8,6 +8,7 @@
 
 pub mod addresses;
 pub mod audit;
+pub mod cart;
 pub mod catalog;
 pub mod chat;
 pub mod checkout;

@@ -4,6 +4,7 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::addresses::handlers as addresses;
+use crate::cart::handlers as cart;
 use crate::catalog::categories::handlers as categories;
 use crate::catalog::files::handlers as files;
 use crate::catalog::pages::handlers as pages;
@@ -184,6 +185,11 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(flash::place) // GET /flash-sales/{id}/place
         .service(flash::unwait); // DELETE /flash-sales/{id}/place
     config
+        .service(cart::get) // GET /cart
+        .service(cart::clear) // DELETE /cart
+        .service(cart::merge) // POST /cart/merge
+        .service(cart::put) // PUT /cart/items/{variant}
+        .service(cart::remove) // DELETE /cart/items/{variant}
         .service(checkout::create) // POST /orders/checkout
         .service(checkout::get) // GET /orders/checkout/{id}
         .service(checkout::cancel) // DELETE /orders/checkout/{id}

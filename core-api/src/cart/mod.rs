@@ -115,7 +115,9 @@ pub(crate) async fn put(db: &PgPool, buyer: UserId, variant: VariantId, quantity
     lock(&mut tx, buyer).await?;
     let goods = store::goods(&mut tx, buyer, &[variant.0]).await?;
     let found = goods.get(&variant).ok_or(ErrorCode::NotFound)?;
-    found.check().map_err(|reason| refusal(reason, "there is no such variant on sale"))?;
+    found
+        .check()
+        .map_err(|reason| refusal(reason, "there is no such variant on sale"))?;
     let kept = store::kept(&mut tx, buyer).await?;
     if kept.len() >= LINES_MAX && kept.iter().all(|line| line.variant != variant) {
         return Err(refusal(Reason::CartFull, "").into());

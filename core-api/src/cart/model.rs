@@ -193,11 +193,7 @@ pub struct Kept {
 /// What a merge writes, in the order of the variants, and what it leaves out: of what both
 /// have the larger quantity, so that a second merge of the same changes nothing.
 #[must_use]
-pub fn merge(
-    kept: &[Kept],
-    asked: &[MergeLine],
-    goods: &BTreeMap<VariantId, Goods>,
-) -> (Vec<Kept>, Vec<LeftOut>) {
+pub fn merge(kept: &[Kept], asked: &[MergeLine], goods: &BTreeMap<VariantId, Goods>) -> (Vec<Kept>, Vec<LeftOut>) {
     let have: BTreeMap<VariantId, i32> = kept.iter().map(|line| (line.variant, line.quantity)).collect();
     let mut free = LINES_MAX.saturating_sub(have.len());
     let mut taken: BTreeMap<VariantId, i32> = BTreeMap::new();
@@ -281,7 +277,13 @@ mod tests {
             quantity: 3,
         });
         let (lines, left_out) = merge(&kept, &asked, &goods);
-        assert_eq!(lines, [Kept { variant: known, quantity: 3 }]);
+        assert_eq!(
+            lines,
+            [Kept {
+                variant: known,
+                quantity: 3
+            }]
+        );
         assert_eq!(left_out[0].reason, Reason::CartFull);
     }
 

@@ -21,10 +21,18 @@ use crate::tax::{self, TaxLine, Taxed};
 /// What is to be bought, and where it goes.
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
 pub struct NewCheckout {
-    /// Units from the shops' free stock, of at most 50 variants.
+    /// Units from the shops' free stock, of at most 50 variants; or `cart`.
     #[serde(default)]
     #[garde(dive, length(max = 50))]
     pub items: Vec<NewLine>,
+    /// Buys what the caller's cart has. Placing the order takes it out of the cart.
+    #[serde(default)]
+    #[garde(skip)]
+    pub cart: bool,
+    /// Of the cart only what these shops sell; none: all of it.
+    #[serde(default)]
+    #[garde(length(max = 100))]
+    pub sellers: Vec<SellerId>,
     /// The caller's holds of flash sales, at most 50.
     #[serde(default)]
     #[garde(length(max = 50))]
@@ -48,7 +56,7 @@ pub struct NewCheckout {
 }
 
 /// One line of it.
-#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, Validate, ToSchema)]
 pub struct NewLine {
     /// What.
     #[garde(skip)]
@@ -370,6 +378,8 @@ pub struct Head {
     pub currency: Currency,
     /// The discount code.
     pub discount_code: Option<String>,
+    /// It is of the buyer's cart.
+    pub from_cart: bool,
     /// What it comes to.
     pub sums: Sums,
     /// The show.

@@ -13,9 +13,10 @@ use uuid::Uuid;
 use super::model::{Checkout, Head, HeldUnits, Line, NewCheckout, NewLine, Offer, PostalAddress, Sums};
 use super::{Terms, not_found, pricing, show, store, to_be_priced};
 use crate::addresses;
+use crate::cart;
 use crate::discounts;
 use crate::discounts::model::{Goods, LineDiscount};
-use crate::http::Result;
+use crate::http::{Error, Result};
 use crate::stock::{self, Reserved, Units};
 
 /// Open checkouts and unpaid orders of one buyer at most, so that no account keeps a shop's
@@ -31,10 +32,11 @@ pub(super) async fn price_and_hold(
     new: &NewCheckout,
 ) -> Result<Checkout> {
     let known = may_open_another(conn, buyer, new.address_id).await?;
-    let (mut lines, stream) = lines_of(conn, buyer, new).await?;
+    let wanted = wanted(conn, buyer, new).await?;
+    let (mut lines, stream) = lines_of(conn, buyer, new, &wanted).await?;
     let Some(first) = lines.first() else {
         return Err(Refusal::new(ErrorCode::InvalidBody, "there is nothing to buy")
-            .at("items")
+            .at(if new.cart { "cart" } else { "items" })
             .into());
     };
     let currency = first.unit_price.currency;
@@ -60,6 +62,7 @@ pub(super) async fn price_and_hold(
         stream,
         currency,
         discount_code: new.discount_code.as_deref().map(discounts::model::canonical),
+        from_cart: new.cart,
         sums: Sums::from(&price),
         life: terms.commerce.checkout_life,
         lines: &lines,
@@ -70,6 +73,7 @@ pub(super) async fn price_and_hold(
         status: CheckoutStatus::Open,
         currency,
         discount_code: row.discount_code,
+        from_cart: row.from_cart,
         sums: row.sums,
         stream,
         address_id,
@@ -77,8 +81,45 @@ pub(super) async fn price_and_hold(
         expires_at,
     };
     // Last, so that other buyers of the same variants wait as briefly as can be.
-    reserve(conn, new, &lines).await?;
+    reserve(conn, &wanted, &lines).await?;
     Ok(head.view(&lines))
+}
+
+/// What is to be bought from free stock.
+struct Wanted {
+    items: Vec<NewLine>,
+    from_cart: bool,
+}
+
+impl Wanted {
+    /// Where the caller has written a line's `name`.
+    fn field(&self, i: usize, name: &str) -> String {
+        if self.from_cart {
+            "cart".to_owned()
+        } else {
+            format!("items.{i}.{name}")
+        }
+    }
+}
+
+/// What the buyer names, or what their cart has.
+async fn wanted(conn: &mut PgConnection, buyer: UserId, new: &NewCheckout) -> Result<Wanted> {
+    let mut items = new.items.clone();
+    if new.cart {
+        if !items.is_empty() {
+            let refusal = Refusal::new(ErrorCode::InvalidBody, "either items or the cart is bought");
+            return Err(refusal.at("cart").into());
+        }
+        let kept = cart::lines(conn, buyer, &new.sellers).await?;
+        items.extend(kept.into_iter().map(|line| NewLine {
+            variant_id: line.variant,
+            quantity: line.quantity,
+        }));
+    }
+    Ok(Wanted {
+        items,
+        from_cart: new.cart,
+    })
 }
 
 /// Where it goes: to an address of the buyer's, `known` if it is one, or to a new one, which
@@ -95,7 +136,7 @@ async fn destination(
             Ok((id, address))
         }
         (None, Some(address)) => {
-            let added = addresses::add_in(conn, buyer, address).await?;
+            let added = addresses::add_in(conn, buyer, address).await.map_err(of_address)?;
             Ok((added.id, added.into()))
         }
         _ => Err(Refusal::new(
@@ -104,6 +145,17 @@ async fn destination(
         )
         .at("address_id")
         .into()),
+    }
+}
+
+/// A refusal of the new address names its field as the caller wrote it.
+fn of_address(error: Error) -> Error {
+    match error {
+        Error::Refused(mut refusal) => {
+            let field = refusal.field.take();
+            Error::Refused(refusal.at(field.map_or("address".into(), |field| format!("address.{field}"))))
+        }
+        other @ Error::Fault(_) => other,
     }
 }
 
@@ -158,9 +210,14 @@ async fn may_open_another(
 }
 
 /// The lines to be priced, and the show they are bought in.
-async fn lines_of(conn: &mut PgConnection, buyer: UserId, new: &NewCheckout) -> Result<(Vec<Line>, Option<StreamId>)> {
+async fn lines_of(
+    conn: &mut PgConnection,
+    buyer: UserId,
+    new: &NewCheckout,
+    wanted: &Wanted,
+) -> Result<(Vec<Line>, Option<StreamId>)> {
     let holds = holds_of(conn, buyer, &new.reservations).await?;
-    let mut variants: Vec<Uuid> = new.items.iter().map(|item| item.variant_id.0).collect();
+    let mut variants: Vec<Uuid> = wanted.items.iter().map(|item| item.variant_id.0).collect();
     variants.extend(holds.iter().map(|hold| hold.variant.0));
     let offers: Offers = store::offers(conn, buyer, &variants)
         .await?
@@ -168,7 +225,7 @@ async fn lines_of(conn: &mut PgConnection, buyer: UserId, new: &NewCheckout) -> 
         .map(|(offer, shop)| (offer.variant, (offer, shop)))
         .collect();
 
-    let mut lines = cart_lines(&new.items, &offers)?;
+    let mut lines = cart_lines(wanted, &offers)?;
     for hold in &holds {
         let offer = sold_by(&offers, hold.variant, "reservations".into())?;
         let mut line = line(offer, hold.quantity);
@@ -198,17 +255,23 @@ async fn holds_of(conn: &mut PgConnection, buyer: UserId, asked: &[ReservationId
 }
 
 /// One line a variant, however often the cart names it.
-fn cart_lines(items: &[NewLine], offers: &Offers) -> Result<Vec<Line>> {
-    let mut lines: Vec<Line> = Vec::with_capacity(items.len());
-    for (i, item) in items.iter().enumerate() {
-        let field = format!("items.{i}.variant_id");
+fn cart_lines(wanted: &Wanted, offers: &Offers) -> Result<Vec<Line>> {
+    let mut lines: Vec<Line> = Vec::with_capacity(wanted.items.len());
+    for (i, item) in wanted.items.iter().enumerate() {
+        let field = wanted.field(i, "variant_id");
         if let Some(line) = lines.iter_mut().find(|l| l.offer.variant == item.variant_id) {
             line.quantity += item.quantity;
             if line.quantity > 1_000 {
                 let refusal = Refusal::new(ErrorCode::InvalidBody, "at most 1,000 of one variant");
-                return Err(refusal.at(format!("items.{i}.quantity")).into());
+                return Err(refusal.at(wanted.field(i, "quantity")).into());
             }
             continue;
+        }
+        let known = offers.get(&item.variant_id).map(|(offer, _)| offer);
+        if let Some(offer) = known.filter(|offer| wanted.from_cart && !(offer.active && offer.selling)) {
+            // It was on sale when it was put there, so that its name is no secret.
+            let detail = format!("{} ({}) is not on sale any more", offer.title, offer.sku);
+            return Err(Refusal::new(ErrorCode::NotFound, detail).at(field).into());
         }
         let offer = sold_by(offers, item.variant_id, field.clone())?;
         if !offer.0.active {
@@ -267,7 +330,7 @@ async fn stream_of(
     }
 }
 
-async fn reserve(conn: &mut PgConnection, new: &NewCheckout, lines: &[Line]) -> Result<()> {
+async fn reserve(conn: &mut PgConnection, wanted: &Wanted, lines: &[Line]) -> Result<()> {
     let cart = || lines.iter().filter(|l| l.reservation.is_none());
     let units = stock::summed(cart().map(|l| Units {
         variant: l.offer.variant,
@@ -276,7 +339,7 @@ async fn reserve(conn: &mut PgConnection, new: &NewCheckout, lines: &[Line]) -> 
     if let Reserved::Short(short) = stock::reserve(conn, &units).await? {
         let is_short = |variant: &VariantId| short.contains(variant);
         let line = cart().find(|l| is_short(&l.offer.variant));
-        let at = new.items.iter().position(|item| is_short(&item.variant_id));
+        let at = wanted.items.iter().position(|item| is_short(&item.variant_id));
         let detail = line.map_or_else(
             || ErrorCode::InsufficientStock.title().to_owned(),
             |l| {
@@ -286,7 +349,7 @@ async fn reserve(conn: &mut PgConnection, new: &NewCheckout, lines: &[Line]) -> 
                 )
             },
         );
-        let field = format!("items.{}.quantity", at.unwrap_or_default());
+        let field = wanted.field(at.unwrap_or_default(), "quantity");
         return Err(Refusal::new(ErrorCode::InsufficientStock, detail).at(field).into());
     }
     stock::notify(conn, cart().map(|l| l.offer.product)).await

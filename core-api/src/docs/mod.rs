@@ -68,6 +68,7 @@ type Schemas = BTreeMap<String, RefOr<Schema>>;
         (name = "moderation", description = "Who keeps order in a shop's shows, and who is kept out"),
         (name = "pictures", description = "Pictures of people, shops, products and shows"),
         (name = "flash sales", description = "Units of a sale, held for a while"),
+        (name = "cart", description = "What one means to buy"),
         (name = "orders", description = "Checkout, orders, payments"),
         (name = "admin", description = "For those who run the market"),
         (name = "operations", description = "For those who run the service")

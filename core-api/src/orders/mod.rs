@@ -23,6 +23,7 @@ use shared::status::OrderStatus;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::cart;
 use crate::checkout;
 use crate::checkout::model::Line;
 use crate::commerce::Commerce;
@@ -92,6 +93,16 @@ async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, c
     let id = row.id;
     if let Some(code) = code {
         discounts::record_use(conn, code, id, buyer).await?;
+    }
+    if agreed.from_cart {
+        let ordered = lines.iter().filter(|line| line.reservation.is_none());
+        let ordered: Vec<cart::model::Kept> = ordered
+            .map(|line| cart::model::Kept {
+                variant: line.offer.variant,
+                quantity: line.quantity,
+            })
+            .collect();
+        cart::take_out(conn, buyer, &ordered).await?;
     }
     if agreed.total().minor == 0 {
         give_away(conn, buyer, id).await?;

@@ -4,6 +4,7 @@ mod addresses;
 mod adjustments;
 mod authorisation;
 mod bus;
+mod cart;
 mod catalog;
 mod categories;
 mod chat;

@@ -88,6 +88,7 @@ pub struct NewRow<'a> {
     pub stream: Option<StreamId>,
     pub currency: Currency,
     pub discount_code: Option<String>,
+    pub from_cart: bool,
     pub sums: Sums,
     pub life: Duration,
     pub lines: &'a [Line],
@@ -130,9 +131,9 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> sqlx::Result<T
         "with checkout as (
              insert into checkouts (id, user_id, address_id, stream_id, currency, discount_code, items_minor,
                                     discount_minor, shipping_minor, tax_minor, tax_included, tax_remitted_by,
-                                    total_minor, expires_at)
+                                    total_minor, expires_at, from_cart)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, case when $12 then 'seller' else 'platform' end,
-                     $13, clock_timestamp() + make_interval(secs => $14))
+                     $13, clock_timestamp() + make_interval(secs => $14), $26)
              returning id, expires_at
          ), lines as (
              insert into checkout_items (id, checkout_id, variant_id, reservation_id, quantity, unit_price_minor,
@@ -171,7 +172,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> sqlx::Result<T
         &costs.shipping,
         &costs.tax_bps,
         &costs.taxes,
-        &costs.shipping_taxes
+        &costs.shipping_taxes,
+        new.from_cart
     )
     .fetch_one(conn)
     .await
@@ -182,6 +184,7 @@ struct HeadRow {
     status: CheckoutStatus,
     currency: String,
     discount_code: Option<String>,
+    from_cart: bool,
     items_minor: i64,
     discount_minor: i64,
     shipping_minor: i64,
@@ -201,6 +204,7 @@ impl HeadRow {
             status: self.status,
             currency: currency(&self.currency)?,
             discount_code: self.discount_code,
+            from_cart: self.from_cart,
             sums: Sums {
                 items_minor: self.items_minor,
                 discount_minor: self.discount_minor,
@@ -223,7 +227,7 @@ impl HeadRow {
 pub async fn head(conn: &mut PgConnection, id: CheckoutId, buyer: UserId) -> sqlx::Result<Option<Head>> {
     sqlx::query_as!(
         HeadRow,
-        r#"select c.id as "id: CheckoutId", c.status as "status: CheckoutStatus", c.currency, c.discount_code,
+        r#"select c.id as "id: CheckoutId", c.status as "status: CheckoutStatus", c.currency, c.discount_code, c.from_cart,
                   c.items_minor, c.discount_minor, c.shipping_minor, c.tax_minor, c.tax_included,
                   c.tax_remitted_by = 'seller' as "seller_remits!", c.stream_id as "stream: StreamId", c.address_id as "address_id: AddressId", c.expires_at,
                   jsonb_build_object('recipient', a.recipient, 'line1', a.line1, 'line2', a.line2, 'city', a.city,
@@ -267,7 +271,7 @@ pub async fn step(
                   and ($3 <> 'placed' or expires_at > clock_timestamp())
                returning *
            )
-           select c.id as "id: CheckoutId", c.status as "status: CheckoutStatus", c.currency, c.discount_code,
+           select c.id as "id: CheckoutId", c.status as "status: CheckoutStatus", c.currency, c.discount_code, c.from_cart,
                   c.items_minor, c.discount_minor, c.shipping_minor, c.tax_minor, c.tax_included,
                   c.tax_remitted_by = 'seller' as "seller_remits!", c.stream_id as "stream: StreamId", c.address_id as "address_id: AddressId", c.expires_at,
                   jsonb_build_object('recipient', a.recipient, 'line1', a.line1, 'line2', a.line2, 'city', a.city,

@@ -59,6 +59,10 @@ impl<'a> Rows<'a> {
             "shop" => shop.seller.0.to_string(),
             "product" => shop.product.to_string(),
             "variant" => shop.variant.to_string(),
+            "in_cart" => {
+                run(&self.app.db.pool, IN_CART, &[self.buyer.id.0, shop.variant.0]).await;
+                shop.variant.to_string()
+            }
             "stream" => shop.stream.to_string(),
             "user" => self.user("Viewer").await.to_string(),
             "email" => {
@@ -229,6 +233,8 @@ const IMPORT: &str =
     values ($1, $2, $3, 'done', 1, 1, 1, now())";
 const SHIPPING_PROFILE: &str = "insert into shipping_profiles (id, seller_id, name, base_minor, currency)
     values ($1, $2, 'Parcel', 499, 'EUR')";
+const IN_CART: &str = "insert into cart_items (user_id, variant_id, quantity, seen_price_minor)
+    select $1, id, 1, price_minor from product_variants where id = $2";
 const DISCOUNT_CODE: &str = "insert into discount_codes (id, code, seller_id, percent_bps, currency, created_by)
     values ($1, upper('C' || right($1::text, 12)), $2, 1000, 'EUR', $3)";
 const PLATFORM_CODE: &str = "insert into discount_codes (id, code, percent_bps, created_by)

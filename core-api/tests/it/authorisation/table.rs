@@ -130,12 +130,20 @@ GET    /admin/reviews                           401 403 403 403 403 403 200
 POST   /admin/reviews/$review/hide              401 403 403 403 403 403 200
 POST   /admin/reviews/$review/show              401 403 403 403 403 403 200
 
+# Everybody's own cart
+GET    /cart                                    401 own 200 200 200 200 200  shows $in_cart
+PUT    /cart/items/$variant                     401 200 200 403 200 403 200  {"quantity": 2}
+DELETE /cart/items/$in_cart                     401 204 204 204 204 204 204
+DELETE /cart                                    401 204 204 204 204 204 204
+POST   /cart/merge                              401 200 200 200 200 200 200  {"items": [{"variant_id": "$variant", "quantity": 1}]}
+
 # Buying. A shop's owner buys nothing of it, and of one that is suspended nobody does.
 POST   /flash-sales/$sale/holds                 401 201 201 403 201 409 201  {"quantity": 1}
 DELETE /flash-sales/$sale/holds/$hold           401 204 404 404 404 404 404
 GET    /flash-sales/$line/place                 401 200 404 404 404 404 404
 DELETE /flash-sales/$line/place                 401 204 404 404 404 404 404
 POST   /orders/checkout                         401 201 404 403 404 403 404  {"address_id": "$address", "items": [{"variant_id": "$variant", "quantity": 1}]}
+POST   /orders/checkout                         401 201 201 403 201 403 201  {"address": {"recipient": "Test Buyer", "line1": "1 Quay Street", "city": "Hamburg", "postal_code": "20457", "country": "DE"}, "items": [{"variant_id": "$variant", "quantity": 1}]}
 GET    /orders/checkout/$checkout               401 200 404 404 404 404 404
 DELETE /orders/checkout/$checkout               401 204 404 404 404 404 404
 POST   /orders                                  401 201 404 404 404 404 404  {"checkout_id": "$checkout"}
