@@ -304,7 +304,7 @@ async fn discounts_and_tax_that_are_not_right_are_noticed() {
         (
             "update order_items set seller_discount_minor = 499 where order_id = $1",
             "update order_items set seller_discount_minor = 500 where order_id = $1",
-            "discounts_are_their_codes",
+            "order_sums",
         ),
         (
             "with o as (select $1::uuid) update discount_codes set uses_max = 1, amount_minor = null, min_items_minor = 600",
