@@ -5,12 +5,34 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, delete, post, put, web};
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{PictureId, ProductId, StreamId};
+use utoipa::IntoResponses;
 
 use super::model::{Picture, PictureFile, PictureOrder, Pictures};
 use crate::catalog::products;
 use crate::http::{Body, Caller, Id, Result, Shopkeeper};
 use crate::state::State;
 use crate::{identity, sellers, streams};
+
+/// Why a picture is not taken, whosever it is. It describes answers, and is none.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "it describes answers")]
+enum NotTaken {
+    /// `malformed`: the body broke off
+    #[response(status = 400)]
+    BrokeOff,
+    /// `payload_too_large`
+    #[response(status = 413)]
+    TooLarge,
+    /// `unsupported_media_type`: the content is none of the three, whatever it is called
+    #[response(status = 415)]
+    OtherContent,
+    /// `picture_unfit`: broken, cut off, moving, or of too many pixels
+    #[response(status = 422)]
+    Unfit,
+    /// `storage_unavailable`, `overloaded`
+    #[response(status = 503)]
+    NotNow,
+}
 
 /// What a file is is read from the file. A body that says of itself that it is something
 /// else than a picture (a form, JSON) was made for another route.
@@ -37,12 +59,8 @@ fn require_picture(request: &HttpRequest) -> Result<()> {
     security(("bearer" = [])),
     responses(
         (status = 200, description = "Set", body = Picture),
-        (status = 400, description = "`malformed`: the body broke off"),
         (status = 409, description = "`conflict`: the account has as many pictures as one may have"),
-        (status = 413, description = "`payload_too_large`"),
-        (status = 415, description = "`unsupported_media_type`: the content is none of the three, whatever it is called"),
-        (status = 422, description = "`picture_unfit`: broken, cut off, moving, or of too many pixels"),
-        (status = 503, description = "`storage_unavailable`, `overloaded`")
+        NotTaken
     )
 )]
 #[put("/users/avatar")]
@@ -76,12 +94,8 @@ pub async fn delete_avatar(state: web::Data<State>, caller: Caller) -> Result<Ht
     security(("bearer" = [])),
     responses(
         (status = 200, description = "Set", body = Picture),
-        (status = 400, description = "`malformed`: the body broke off"),
         (status = 409, description = "`conflict`: the account has as many pictures as one may have"),
-        (status = 413, description = "`payload_too_large`"),
-        (status = 415, description = "`unsupported_media_type`: the content is none of the three, whatever it is called"),
-        (status = 422, description = "`picture_unfit`: broken, cut off, moving, or of too many pixels"),
-        (status = 503, description = "`storage_unavailable`, `overloaded`")
+        NotTaken
     )
 )]
 #[put("/seller/picture")]
@@ -117,13 +131,9 @@ pub async fn delete_shop_picture(state: web::Data<State>, shop: Shopkeeper) -> R
     responses(
         (status = 200, description = "The product had it already", body = Picture),
         (status = 201, description = "Added", body = Picture),
-        (status = 400, description = "`malformed`: the body broke off"),
         (status = 409, description = "`wrong_state`: the product is archived. `conflict`: it has ten pictures, or the \
                                       account as many as one may have"),
-        (status = 413, description = "`payload_too_large`"),
-        (status = 415, description = "`unsupported_media_type`: the content is none of the three, whatever it is called"),
-        (status = 422, description = "`picture_unfit`: broken, cut off, moving, or of too many pixels"),
-        (status = 503, description = "`storage_unavailable`, `overloaded`")
+        NotTaken
     )
 )]
 #[post("/seller/products/{id}/images")]
@@ -194,13 +204,9 @@ pub async fn delete_product_picture(
     security(("bearer" = [])),
     responses(
         (status = 200, description = "Set", body = Picture),
-        (status = 400, description = "`malformed`: the body broke off"),
         (status = 409, description = "`wrong_state`: the show is over. `conflict`: the account has as many pictures as \
                                       one may have"),
-        (status = 413, description = "`payload_too_large`"),
-        (status = 415, description = "`unsupported_media_type`: the content is none of the three, whatever it is called"),
-        (status = 422, description = "`picture_unfit`: broken, cut off, moving, or of too many pixels"),
-        (status = 503, description = "`storage_unavailable`, `overloaded`")
+        NotTaken
     )
 )]
 #[put("/streams/{id}/cover")]
