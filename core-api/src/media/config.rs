@@ -17,8 +17,8 @@ pub struct MediaConfig {
     pub file_max_bytes: usize,
     /// A picture at most, in pixels.
     pub pixels_max: u64,
-    /// Pictures that are read and written at once: each takes a core for a while, and up to
-    /// some ten bytes a pixel.
+    /// Pictures that are read and written at once: each takes a core for a while, and memory
+    /// by its pixels. Measured: 8.7 bytes a pixel for a progressive JPEG without subsampling.
     pub at_once: usize,
     /// Files under way at once hold so much memory, in bytes, whoever sends them.
     pub memory_bytes: usize,

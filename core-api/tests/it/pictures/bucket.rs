@@ -56,7 +56,8 @@ fn start(objects: &Objects) -> (String, ServerHandle) {
             .app_data(payload)
             .default_service(web::to(serve))
     });
-    let server = server.workers(1).disable_signals().bind("127.0.0.1:0").expect("a port");
+    let server = server.workers(1).disable_signals().shutdown_timeout(1);
+    let server = server.bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("http://{}", server.addrs()[0]);
     let server = server.run();
     let handle = server.handle();
@@ -114,7 +115,8 @@ async fn a_bucket_that_is_away_refuses_and_leaves_nothing_that_is_not_found_agai
     let place = Place::with(|config| config.media.bucket = Some(away)).await;
     let person = place.app.register("Viewer").await;
     let picture: Picture = avatar(&person, &png(30, 30)).await;
-    server.stop(false).await;
+    // In order: one that is told to be gone at once may answer for a moment yet.
+    server.stop(true).await;
     let set = person
         .send_file(Method::PUT, "/users/avatar", "image/png", &png(31, 31))
         .await;
