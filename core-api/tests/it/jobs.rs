@@ -118,3 +118,49 @@ async fn what_a_refused_row_said_is_forgotten_and_its_place_stays() {
         .expect("read");
     assert_eq!(said, [(1, true), (2, false), (3, false)]);
 }
+
+#[tokio::test]
+async fn what_a_moderator_decided_about_a_month_ago_is_emptied_and_the_decision_stays() {
+    let market = Market::open(1, 100).await;
+    let pool = &market.app.db.pool;
+    for (text, days) in [
+        ("waits", None),
+        ("lately", Some(29)),
+        ("long ago", Some(31)),
+        ("longer ago", Some(40)),
+    ] {
+        sqlx::query(
+            "insert into chat_reviews (message_id, stream_id, user_id, request_id, body_hash, text, cause, detail,
+                                       status, decided_by, decided_at, created_at)
+             select gen_random_uuid(), $1, $2, gen_random_uuid(), 1, $3, 'word', 'the word ' || $3,
+                    case when $4::int is null then 'waiting' else 'rejected' end,
+                    case when $4 is not null then $2 end, now() - make_interval(days => $4),
+                    now() - interval '50 days'",
+        )
+        .bind(market.shop.stream.0)
+        .bind(market.shop.owner.0)
+        .bind(text)
+        .bind(days)
+        .execute(pool)
+        .await
+        .expect("held");
+    }
+    let prune = async |limit| core_api::jobs::prune_rejects(pool, limit).await.expect("pruned");
+    let decided = async || {
+        let rows = sqlx::query_as("select text, detail, status from chat_reviews order by decided_at nulls last");
+        rows.fetch_all(pool).await.expect("read")
+    };
+    let row = |text: &str, detail: &str, status: &str| (text.to_owned(), detail.to_owned(), status.to_owned());
+    let (lately, waits) = (
+        row("lately", "the word lately", "rejected"),
+        row("waits", "the word waits", "waiting"),
+    );
+    let gone = row("", "", "rejected");
+
+    assert_eq!(prune(1).await, 1, "a batch, the oldest first");
+    let long_ago = row("long ago", "the word long ago", "rejected");
+    let left: Vec<(String, String, String)> = decided().await;
+    assert_eq!(left, [gone.clone(), long_ago, lately.clone(), waits.clone()]);
+    assert_eq!([prune(100).await, prune(100).await], [1, 0]);
+    assert_eq!(decided().await, [gone.clone(), gone, lately, waits]);
+}
