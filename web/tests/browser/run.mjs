@@ -11,6 +11,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { launch } from './browser.mjs';
+import { showPictures } from './pictures.mjs';
 import { startServer } from './server.mjs';
 import { watchAndBuy } from './watch-and-buy.mjs';
 
@@ -24,6 +25,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => server.st
 try {
   const browser = await launch(process.env.CHROMIUM ?? '/usr/bin/chromium');
   try {
+    await showPictures({ browser, baseUrl: server.baseUrl });
     await watchAndBuy({ browser, baseUrl: server.baseUrl, screenshots });
   } finally {
     await browser.close();
