@@ -204,6 +204,9 @@ create index products_public_idx on products (published_at desc, id desc) where 
 create index products_category_idx on products (category_id, published_at desc, id desc) where status = 'active';
 create index products_public_seller_idx on products (seller_id, published_at desc, id desc) where status = 'active';
 create index products_price_idx on products (currency, price_from_minor, id) where status = 'active';
+-- Of all products, not only of those on sale: what has words and a price between two is where both indexes meet,
+-- and the planner never takes two indexes together of which each has the condition of the other.
+create index products_prices_idx on products (currency, price_from_minor, price_to_minor);
 create index products_title_idx on products (folded_title, published_at desc, id desc) where status = 'active';
 create index products_title_words_idx on products using gin (title_words) where status = 'active';
 create index products_other_words_idx on products using gin (other_words) where status = 'active';

@@ -1,6 +1,7 @@
 //! Search: words, typos, narrowing, orders, facets, and pages that stay where they are.
 
-use core_api::catalog::search::Found;
+use core_api::catalog::search::model::Sort;
+use core_api::catalog::search::{Effort, Filter, Found, search_with};
 use serde_json::{Value, json};
 use shared::ids::SellerId;
 
@@ -130,6 +131,48 @@ async fn every_product_is_reached_by_relevance_and_an_old_exact_title_comes_firs
     assert_eq!(titles(&app, "q=mug&limit=2").await, ["Mug", "Tall mug 1500"]);
     let facets = found(&app, "q=mug&facets=true").await.facets.expect("asked for");
     assert_eq!((facets.counted, facets.complete, facets.in_stock), (2_102, true, 2_102));
+}
+
+#[tokio::test]
+async fn whichever_way_a_search_goes_it_finds_the_same() {
+    let app = App::start().await;
+    let (shop, seller) = app.seller("Some Shop").await;
+    fill(&app, seller, "Vase %s", 1_010).await;
+    priced(&shop, "Plate", "Goes with any vase", 1_000, 1).await;
+    priced(&shop, "Vase", "", 1_000, 1).await;
+    fill(&app, seller, "Mug %s", 60).await;
+    sqlx::query("update product_variants set price_minor = 1000 + (hashtext(id::text) & 63)")
+        .execute(&app.db.pool)
+        .await
+        .expect("priced");
+    let effort = |near, gathered| Effort { near, gathered };
+    // Near, from what was looked up, and along an index to the end.
+    let ways = [effort(10_000, 0), effort(1, 10_000), effort(1, 0), effort(50, 500)];
+    for sort in [Sort::Relevance, Sort::Newest, Sort::PriceAsc, Sort::PriceDesc] {
+        let filter = Filter {
+            q: Some("vases".to_owned()),
+            currency: Some("EUR".to_owned()),
+            sort: Some(sort),
+            limit: Some(100),
+            ..Filter::default()
+        };
+        let mut all = Vec::new();
+        for way in ways {
+            let mut ids = Vec::new();
+            let mut filter = filter.clone();
+            loop {
+                let page = search_with(&app.db.pool, &filter, way).await.expect("found");
+                ids.extend(page.items.iter().map(|product| product.id));
+                filter.cursor = page.next_cursor;
+                if filter.cursor.is_none() {
+                    break;
+                }
+            }
+            all.push(ids);
+        }
+        assert_eq!(all[0].len(), 1_012, "{sort:?}");
+        assert!(all.iter().all(|ids| *ids == all[0]), "{sort:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Search: products that everybody may see, by words, category, shop, price and stock.
 //!
-//! Orders that an index has (newest, price) are read from it, a page at a time. By
-//! relevance, up to [`RANKED_MAX`] products that have the words are ranked; where more have
+//! Orders that an index has (newest, price) are read from it, a page at a time. Where words
+//! are searched for, only [`Effort::near`] products are looked at in this way at first: what
+//! has the words may be rare, or all old. Then what has them is looked up and sorted, unless
+//! that is more than [`Effort::gathered`] products. By relevance, up to [`RANKED_MAX`] products that have the words are ranked; where more have
 //! them, ranks say little, and they come by class: the title is the text, the title has the
 //! words, anything else has them; in each class the newest first, so that a word which
 //! everything has costs no more than any other and every product is reached. Where nothing
@@ -28,14 +30,41 @@ use spelling::Token;
 use crate::catalog::{categories, products};
 use crate::http::Result;
 
-/// Products that are ranked at most, and that are few: they are looked up and sorted.
+/// Products that are ranked at most.
 const RANKED_MAX: i64 = 1_000;
+
+/// How much is done in one way before another is taken. What is found is the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Products that are looked at in the order asked for, whether they have the words.
+    pub near: i64,
+    /// Products with the words that are looked up and sorted. Where more have them, an index
+    /// is read in its order until the page is full.
+    pub gathered: i64,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self {
+            near: 2_500,
+            gathered: 20_000,
+        }
+    }
+}
 
 /// The products that `filter` finds.
 ///
 /// # Errors
 /// `InvalidParameter`.
 pub async fn search(db: &PgPool, filter: &Filter) -> Result<Found> {
+    search_with(db, filter, Effort::default()).await
+}
+
+/// The same with another effort.
+///
+/// # Errors
+/// `InvalidParameter`.
+pub async fn search_with(db: &PgPool, filter: &Filter, effort: Effort) -> Result<Found> {
     let search = Search::try_from(filter)?;
     let mut connection = db.acquire().await?;
     // Plans are made for each search: which index is best depends on what is asked. A scan of
@@ -47,12 +76,12 @@ pub async fn search(db: &PgPool, filter: &Filter) -> Result<Found> {
              set local jit = off; set local pg_trgm.similarity_threshold = 0.2",
         )
         .await?;
-    let found = found(&mut tx, &search).await?;
+    let found = found(&mut tx, &search, effort).await?;
     tx.commit().await?;
     Ok(found)
 }
 
-async fn found(conn: &mut PgConnection, search: &Search) -> Result<Found> {
+async fn found(conn: &mut PgConnection, search: &Search, effort: Effort) -> Result<Found> {
     let categories = match &search.category {
         None => None,
         Some(name) => Some(categories::subtree(conn, name).await?),
@@ -71,14 +100,14 @@ async fn found(conn: &mut PgConnection, search: &Search) -> Result<Found> {
         price_min: search.price_min,
         price_max: search.price_max,
     };
-    let mut page = page(conn, search, &narrow).await?;
+    let mut page = page(conn, search, &narrow, effort).await?;
     if page.ids.is_empty()
         && search.cursor.is_none()
         && let Some(words) = &narrow.words
         && let Some(text) = correct(conn, &words.folded).await?
     {
         narrow.words = Some(store::words(conn, &text).await?);
-        page = self::page(conn, search, &narrow).await?;
+        page = self::page(conn, search, &narrow, effort).await?;
         meant = Some(text).filter(|_| !page.ids.is_empty());
     }
     let facets = match search.facets {
@@ -122,14 +151,15 @@ struct Page {
     next: Option<Place>,
 }
 
-async fn page(conn: &mut PgConnection, search: &Search, narrow: &store::Narrow) -> Result<Page> {
+async fn page(conn: &mut PgConnection, search: &Search, narrow: &store::Narrow, effort: Effort) -> Result<Page> {
+    let mut way = Way { conn, narrow, effort };
     let place = search.cursor.as_ref().map(|cursor| cursor.place);
     match (search.sort, place) {
         (Sort::Relevance, Some(Place::Class { class, time, id })) => {
-            by_class(conn, search.limit, narrow, class, Some((time, id))).await
+            way.by_class(search.limit, class, Some((time, id))).await
         }
-        (Sort::Relevance, _) => by_rank(conn, search.limit, narrow, place).await,
-        (Sort::Newest | Sort::PriceAsc | Sort::PriceDesc, _) => in_order(conn, search, narrow, place).await,
+        (Sort::Relevance, _) => way.by_rank(search.limit, place).await,
+        (Sort::Newest | Sort::PriceAsc | Sort::PriceDesc, _) => way.in_order(search, place).await,
     }
 }
 
@@ -138,54 +168,134 @@ fn rows(limit: usize) -> i64 {
     i64::try_from(limit + 1).unwrap_or(i64::MAX)
 }
 
-/// A page by rank or, when there are too many for that, the first by class.
-async fn by_rank(conn: &mut PgConnection, limit: usize, narrow: &store::Narrow, place: Option<Place>) -> Result<Page> {
-    let after = match place {
-        Some(Place::Row { key, id }) => Some((key, id)),
-        Some(Place::Class { .. }) | None => None,
-    };
-    // Who is on a further page goes on as they began, though some may have come meanwhile.
-    let most = after.is_none().then_some(RANKED_MAX + 1);
-    let ranked = store::ranked(conn, narrow, most, after, rows(limit)).await?;
-    if most.is_some() && ranked.first().is_some_and(|first| first.of > RANKED_MAX) {
-        return by_class(conn, limit, narrow, Class::Exact, None).await;
-    }
-    let places = ranked.into_iter().map(|row| (row.key, row.id)).collect();
-    Ok(cut(places, limit))
+/// The way to a page.
+struct Way<'a> {
+    conn: &'a mut PgConnection,
+    narrow: &'a store::Narrow,
+    effort: Effort,
 }
 
-/// A page by class, from a place in `class` on.
-async fn by_class(
-    conn: &mut PgConnection,
-    limit: usize,
-    narrow: &store::Narrow,
-    class: Class,
-    mut after: Option<(Timestamp, Uuid)>,
-) -> Result<Page> {
-    let mut page = Page::default();
-    for class in Class::ALL.into_iter().skip_while(|other| *other != class) {
-        let left = limit - page.ids.len();
-        let few = match class {
-            Class::Title => store::count_titles(conn, narrow, RANKED_MAX + 1).await? <= RANKED_MAX,
-            Class::Exact | Class::Elsewhere => false,
-        };
-        let places = store::of_class(conn, narrow, class, few, after.take(), rows(left)).await?;
-        if places.len() > left {
-            // The last that is shown may be of the class before.
-            let shown = &places[..left];
-            page.ids.extend(shown.iter().map(|place| place.id));
-            if let Some(last) = shown.last() {
+impl Way<'_> {
+    /// A page by rank or, when there are too many for that, the first by class.
+    async fn by_rank(&mut self, limit: usize, place: Option<Place>) -> Result<Page> {
+        let after = row_place(place);
+        // Who is on a further page goes on as they began, though some may have come meanwhile.
+        let most = after.is_none().then_some(RANKED_MAX + 1);
+        let ranked = store::ranked(self.conn, self.narrow, most, after, rows(limit)).await?;
+        if most.is_some() && ranked.first().is_some_and(|first| first.of > RANKED_MAX) {
+            return self.by_class(limit, Class::Exact, None).await;
+        }
+        Ok(cut(ranked.into_iter().map(Into::into).collect(), limit))
+    }
+
+    /// A page by class, from a place in `class` on.
+    async fn by_class(&mut self, limit: usize, class: Class, mut after: Option<(Timestamp, Uuid)>) -> Result<Page> {
+        let mut page = Page::default();
+        for class in Class::ALL.into_iter().skip_while(|other| *other != class) {
+            let left = limit - page.ids.len();
+            let (after, rows) = (after.take(), rows(left));
+            let places = match class {
+                Class::Exact => store::exact(self.conn, self.narrow, after, rows).await?,
+                Class::Title => self.newest(store::Among::Title, after, rows).await?,
+                Class::Elsewhere => self.newest(store::Among::Elsewhere, after, rows).await?,
+            };
+            if places.len() > left {
+                // The last that is shown may be of the class before.
+                let shown = &places[..left];
+                page.ids.extend(shown.iter().map(|place| place.id));
+                if let Some(last) = shown.last() {
+                    page.next = class_place(class, last);
+                }
+                return Ok(page);
+            }
+            page.ids.extend(places.iter().map(|place| place.id));
+            if let Some(last) = places.last() {
                 page.next = class_place(class, last);
             }
-            return Ok(page);
         }
-        page.ids.extend(places.iter().map(|place| place.id));
-        if let Some(last) = places.last() {
-            page.next = class_place(class, last);
-        }
+        page.next = None;
+        Ok(page)
     }
-    page.next = None;
-    Ok(page)
+
+    /// A page in an order that an index has.
+    async fn in_order(&mut self, search: &Search, place: Option<Place>) -> Result<Page> {
+        let (after, rows) = (row_place(place), rows(search.limit));
+        let places = match search.sort {
+            Sort::PriceAsc => self.priced(false, after, rows).await?,
+            Sort::PriceDesc => self.priced(true, after, rows).await?,
+            Sort::Newest | Sort::Relevance => {
+                let after = after.and_then(|(key, id)| Some((model::time_of(key)?, id)));
+                self.newest(store::Among::All, after, rows).await?
+            }
+        };
+        Ok(cut(places, search.limit))
+    }
+
+    /// Whether to look near first. A shop's products are few, and have indexes of their own.
+    fn looks_near(&self) -> bool {
+        self.narrow.words.is_some() && self.narrow.seller.is_none()
+    }
+
+    /// So many of the newest.
+    async fn newest(
+        &mut self,
+        among: store::Among,
+        after: Option<(Timestamp, Uuid)>,
+        rows: i64,
+    ) -> Result<Vec<store::Place>> {
+        let Effort { near, gathered } = self.effort;
+        if self.looks_near() {
+            let found = store::newest_near(self.conn, self.narrow, among, after, rows, near).await?;
+            if is_full(&found, rows) {
+                return Ok(found);
+            }
+        }
+        if self.narrow.words.is_some() {
+            let found = store::newest_gathered(self.conn, self.narrow, among, after, rows, gathered + 1).await?;
+            if found.first().is_none_or(|first| first.of <= gathered) {
+                return Ok(found.into_iter().map(Into::into).collect());
+            }
+        }
+        Ok(store::newest(self.conn, self.narrow, among, after, rows).await?)
+    }
+
+    /// So many of the cheapest, or of the dearest.
+    async fn priced(&mut self, dearest: bool, after: Option<(i64, Uuid)>, rows: i64) -> Result<Vec<store::Place>> {
+        let Effort { near, gathered } = self.effort;
+        let looks_near = self.looks_near();
+        let (conn, narrow) = (&mut *self.conn, self.narrow);
+        if looks_near {
+            let found = match dearest {
+                true => store::dearest_near(conn, narrow, after, rows, near).await?,
+                false => store::cheapest_near(conn, narrow, after, rows, near).await?,
+            };
+            if is_full(&found, rows) {
+                return Ok(found);
+            }
+        }
+        if narrow.words.is_some() {
+            let found = store::priced_gathered(conn, narrow, dearest, after, rows, gathered + 1).await?;
+            if found.first().is_none_or(|first| first.of <= gathered) {
+                return Ok(found.into_iter().map(Into::into).collect());
+            }
+        }
+        Ok(match dearest {
+            true => store::dearest(conn, narrow, after, rows).await?,
+            false => store::cheapest(conn, narrow, after, rows).await?,
+        })
+    }
+}
+
+fn is_full(places: &[store::Place], rows: i64) -> bool {
+    i64::try_from(places.len()).is_ok_and(|found| found >= rows)
+}
+
+/// Behind which key and id a page begins.
+fn row_place(place: Option<Place>) -> Option<(i64, Uuid)> {
+    match place {
+        Some(Place::Row { key, id }) => Some((key, id)),
+        Some(Place::Class { .. }) | None => None,
+    }
 }
 
 fn class_place(class: Class, place: &store::Place) -> Option<Place> {
@@ -197,41 +307,16 @@ fn class_place(class: Class, place: &store::Place) -> Option<Place> {
     })
 }
 
-/// A page in an order that an index has.
-async fn in_order(
-    conn: &mut PgConnection,
-    search: &Search,
-    narrow: &store::Narrow,
-    place: Option<Place>,
-) -> Result<Page> {
-    let after = match place {
-        Some(Place::Row { key, id }) => Some((key, id)),
-        Some(Place::Class { .. }) | None => None,
-    };
-    let rows = rows(search.limit);
-    let few = narrow.words.is_some() && store::count(conn, narrow, RANKED_MAX + 1).await? <= RANKED_MAX;
-    let places = match search.sort {
-        Sort::PriceAsc => store::cheapest(conn, narrow, few, after, rows).await?,
-        Sort::PriceDesc => store::dearest(conn, narrow, few, after, rows).await?,
-        Sort::Newest | Sort::Relevance => {
-            let after = after.and_then(|(key, id)| Some((model::time_of(key)?, id)));
-            store::newest(conn, narrow, few, after, rows).await?
-        }
-    };
-    let places = places.into_iter().map(|place| (place.key, place.id)).collect();
-    Ok(cut(places, search.limit))
-}
-
 /// A page of the places that were read for it, which are one more when there are more.
-fn cut(mut places: Vec<(i64, ProductId)>, limit: usize) -> Page {
+fn cut(mut places: Vec<store::Place>, limit: usize) -> Page {
     let more = places.len() > limit;
     places.truncate(limit);
-    let next = places
-        .last()
-        .filter(|_| more)
-        .map(|&(key, id)| Place::Row { key, id: id.0 });
+    let next = places.last().filter(|_| more).map(|last| Place::Row {
+        key: last.key,
+        id: last.id.0,
+    });
     Page {
-        ids: places.into_iter().map(|(_, id)| id).collect(),
+        ids: places.into_iter().map(|place| place.id).collect(),
         next,
     }
 }

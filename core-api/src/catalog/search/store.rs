@@ -2,9 +2,9 @@
 //! and is gone when the plan is made, because plans are made for each search.
 //!
 //! The database cannot estimate how many products have a word that is rare, or words
-//! together. So that a wrong estimate does not have an index be read in its order through
-//! all products for a handful that are not there, it is counted first whether few are left:
-//! `few` sorts by what no index has the order of, so that those are looked up and sorted.
+//! together, nor how old those are. So there are three ways through an order: `_near` looks
+//! at so many products from a place on and no further, `_gathered` looks up what has the
+//! words and sorts it, and the third reads an index in its order for as long as it takes.
 
 use shared::Timestamp;
 use shared::ids::{ProductId, SellerId};
@@ -13,7 +13,6 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::facets::Tally;
-use super::model::Class;
 
 /// A text as the database reads it.
 pub(super) struct Words {
@@ -57,26 +56,52 @@ pub(super) struct Place {
     pub id: ProductId,
 }
 
-struct Count {
-    count: i64,
+/// Which of the products that have the words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Among {
+    /// All of them, or all products where there are no words.
+    All,
+    /// Those that have them in their titles, which are not the very text.
+    Title,
+    /// Those that have not.
+    Elsewhere,
 }
 
-/// A place by rank, and how many products were ranked.
-pub(super) struct Ranked {
+impl Among {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Title => "title",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
+}
+
+/// A place in an order that was made, and how many products were put into it.
+pub(super) struct Sorted {
     pub key: i64,
     pub id: ProductId,
     pub of: i64,
 }
 
+impl From<Sorted> for Place {
+    fn from(sorted: Sorted) -> Self {
+        Self {
+            key: sorted.key,
+            id: sorted.id,
+        }
+    }
+}
+
 /// Selects from the products `p` that everybody may see and that the narrowing, `$1` to
-/// `$7`, leaves; the text before and after it says what, in which order, and may have
-/// values from `$8` on.
+/// `$7`, leaves; the text before says what of which products, the text after in which
+/// order, and either may have values from `$8` on.
 macro_rules! narrowed {
-    ($row:ident, $before:literal, $after:literal, $narrow:expr, $($value:expr),+) => {
+    ($row:ident, [$($before:literal)+], [$($after:literal)+], $narrow:expr, $($value:expr),+) => {
         sqlx::query_as!(
             $row,
-            $before + r#"
-             from products p join sellers s on s.id = p.seller_id and s.status = 'approved'
+            $($before +)+ r#"
+             join sellers s on s.id = p.seller_id and s.status = 'approved'
             where p.status = 'active'
               and ($1::text is null or p.search @@ $1::text::tsquery)
               and ($2::uuid[] is null or p.category_id = any($2))
@@ -88,7 +113,7 @@ macro_rules! narrowed {
               and ($6::bigint is null or $7::bigint is null or p.price_from_minor >= $6 or p.price_to_minor <= $7
                    or exists (select from product_variants v
                                where v.product_id = p.id and v.price_minor between $6 and $7))
-            "# + $after,
+            "# $(+ $after)+,
             $narrow.query(),
             $narrow.categories.as_deref(),
             $narrow.seller.map(|id| id.0),
@@ -96,6 +121,31 @@ macro_rules! narrowed {
             $narrow.currency.map(Currency::code),
             $narrow.price_min,
             $narrow.price_max,
+            $($value),+
+        )
+    };
+}
+
+/// The same of what is behind a time and an id, `$8` and `$9`, in one of the ways in which
+/// products may have the words, `$10` to `$12`; further values are from `$13` on.
+macro_rules! by_time {
+    ($row:ident, [$($before:literal)+], [$($after:literal)+], $narrow:expr, $among:expr, $place:expr, $($value:expr),+) => {
+        narrowed!(
+            $row,
+            [$($before)+],
+            ["and ($8::timestamptz is null or (p.published_at, p.id) < ($8, $9::uuid))
+              and ($10::text <> 'title' or p.title_words @@ $1::text::tsquery and p.folded_title <> $11) "
+             // What has the words, and not all of them in its title, has one in its description:
+             // that is what an index finds.
+             "and ($10::text <> 'elsewhere' or not p.title_words @@ $1::text::tsquery and p.folded_title <> $11
+                   and p.other_words @@ $12::text::tsquery) "
+             $($after)+],
+            $narrow,
+            $place.map(|(time, _)| time),
+            $place.map(|(_, id)| id),
+            $among.name(),
+            $narrow.folded(),
+            $narrow.any(),
             $($value),+
         )
     };
@@ -115,49 +165,79 @@ pub(super) async fn words(conn: &mut PgConnection, text: &str) -> Result<Words, 
     .await
 }
 
-/// How many are left, counted up to `most`.
-pub(super) async fn count(conn: &mut PgConnection, narrow: &Narrow, most: i64) -> Result<i64, sqlx::Error> {
-    let count = narrowed!(
-        Count,
-        "with found as materialized (select 1 as one",
-        r#"limit $8) select count(*) as "count!" from found"#,
-        narrow,
-        most
-    );
-    Ok(count.fetch_one(conn).await?.count)
-}
-
-/// How many are left that have the words in their titles, counted up to `most`.
-pub(super) async fn count_titles(conn: &mut PgConnection, narrow: &Narrow, most: i64) -> Result<i64, sqlx::Error> {
-    let count = narrowed!(
-        Count,
-        "with found as materialized (select 1 as one",
-        r#"and p.title_words @@ $1::text::tsquery limit $8) select count(*) as "count!" from found"#,
-        narrow,
-        most
-    );
-    Ok(count.fetch_one(conn).await?.count)
-}
-
 /// The newest first; keys are microseconds since 1970.
 pub(super) async fn newest(
     conn: &mut PgConnection,
     narrow: &Narrow,
-    few: bool,
+    among: Among,
     after: Option<(Timestamp, Uuid)>,
     rows: i64,
 ) -> Result<Vec<Place>, sqlx::Error> {
-    narrowed!(
+    by_time!(
         Place,
-        r#"select (extract(epoch from p.published_at) * 1000000)::bigint as "key!", p.id as "id: ProductId""#,
-        "and ($8::timestamptz is null or (p.published_at, p.id) < ($8, $9::uuid))
-         order by case when $11::boolean then null else p.published_at end desc,
-                  case when $11 then extract(epoch from p.published_at) end desc, p.id desc limit $10",
+        [
+            r#"select (extract(epoch from p.published_at) * 1000000)::bigint as "key!", p.id as "id: ProductId"
+              from products p"#
+        ],
+        ["order by p.published_at desc, p.id desc limit $13"],
         narrow,
-        after.map(|(time, _)| time),
-        after.map(|(_, id)| id),
+        among,
+        after,
+        rows
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The same of the next `near` products alone.
+pub(super) async fn newest_near(
+    conn: &mut PgConnection,
+    narrow: &Narrow,
+    among: Among,
+    after: Option<(Timestamp, Uuid)>,
+    rows: i64,
+    near: i64,
+) -> Result<Vec<Place>, sqlx::Error> {
+    by_time!(
+        Place,
+        [
+            r#"select (extract(epoch from p.published_at) * 1000000)::bigint as "key!", p.id as "id: ProductId"
+              from (select * from products
+                     where status = 'active' and ($8::timestamptz is null or (published_at, id) < ($8, $9::uuid))
+                     order by published_at desc, id desc limit $14) p"#
+        ],
+        ["order by p.published_at desc, p.id desc limit $13"],
+        narrow,
+        among,
+        after,
         rows,
-        few
+        near
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The same of `most` products, whichever those are: all of them, if there are no more.
+pub(super) async fn newest_gathered(
+    conn: &mut PgConnection,
+    narrow: &Narrow,
+    among: Among,
+    after: Option<(Timestamp, Uuid)>,
+    rows: i64,
+    most: i64,
+) -> Result<Vec<Sorted>, sqlx::Error> {
+    by_time!(
+        Sorted,
+        ["with found as materialized (select p.published_at, p.id from products p"],
+        [r#"limit $14)
+            select (extract(epoch from published_at) * 1000000)::bigint as "key!", id as "id!: ProductId",
+                   (select count(*) from found) as "of!"
+              from found order by published_at desc, id desc limit $13"#],
+        narrow,
+        among,
+        after,
+        rows,
+        most
     )
     .fetch_all(conn)
     .await
@@ -167,21 +247,43 @@ pub(super) async fn newest(
 pub(super) async fn cheapest(
     conn: &mut PgConnection,
     narrow: &Narrow,
-    few: bool,
     after: Option<(i64, Uuid)>,
     rows: i64,
 ) -> Result<Vec<Place>, sqlx::Error> {
     narrowed!(
         Place,
-        r#"select p.price_from_minor as "key!", p.id as "id: ProductId""#,
-        "and ($8::bigint is null or (p.price_from_minor, p.id) > ($8, $9::uuid))
-         order by case when $11::boolean then null else p.price_from_minor end,
-                  case when $11 then p.price_from_minor + 0 end, p.id limit $10",
+        [r#"select p.price_from_minor as "key!", p.id as "id: ProductId" from products p"#],
+        ["and ($8::bigint is null or (p.price_from_minor, p.id) > ($8, $9::uuid))
+          order by p.price_from_minor, p.id limit $10"],
+        narrow,
+        after.map(|(key, _)| key),
+        after.map(|(_, id)| id),
+        rows
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The same of the next `near` products of the currency alone.
+pub(super) async fn cheapest_near(
+    conn: &mut PgConnection,
+    narrow: &Narrow,
+    after: Option<(i64, Uuid)>,
+    rows: i64,
+    near: i64,
+) -> Result<Vec<Place>, sqlx::Error> {
+    narrowed!(
+        Place,
+        [r#"select p.price_from_minor as "key!", p.id as "id: ProductId"
+              from (select * from products where status = 'active' and currency = $5
+                       and ($8::bigint is null or (price_from_minor, id) > ($8, $9::uuid))
+                     order by price_from_minor, id limit $11) p"#],
+        ["order by p.price_from_minor, p.id limit $10"],
         narrow,
         after.map(|(key, _)| key),
         after.map(|(_, id)| id),
         rows,
-        few
+        near
     )
     .fetch_all(conn)
     .await
@@ -191,21 +293,75 @@ pub(super) async fn cheapest(
 pub(super) async fn dearest(
     conn: &mut PgConnection,
     narrow: &Narrow,
-    few: bool,
     after: Option<(i64, Uuid)>,
     rows: i64,
 ) -> Result<Vec<Place>, sqlx::Error> {
     narrowed!(
         Place,
-        r#"select p.price_from_minor as "key!", p.id as "id: ProductId""#,
-        "and ($8::bigint is null or (p.price_from_minor, p.id) < ($8, $9::uuid))
-         order by case when $11::boolean then null else p.price_from_minor end desc,
-                  case when $11 then p.price_from_minor + 0 end desc, p.id desc limit $10",
+        [r#"select p.price_from_minor as "key!", p.id as "id: ProductId" from products p"#],
+        ["and ($8::bigint is null or (p.price_from_minor, p.id) < ($8, $9::uuid))
+          order by p.price_from_minor desc, p.id desc limit $10"],
+        narrow,
+        after.map(|(key, _)| key),
+        after.map(|(_, id)| id),
+        rows
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The same of the next `near` products of the currency alone.
+pub(super) async fn dearest_near(
+    conn: &mut PgConnection,
+    narrow: &Narrow,
+    after: Option<(i64, Uuid)>,
+    rows: i64,
+    near: i64,
+) -> Result<Vec<Place>, sqlx::Error> {
+    narrowed!(
+        Place,
+        [r#"select p.price_from_minor as "key!", p.id as "id: ProductId"
+              from (select * from products where status = 'active' and currency = $5
+                       and ($7::bigint is null or price_from_minor <= $7)
+                       and ($8::bigint is null or (price_from_minor, id) < ($8, $9::uuid))
+                     order by price_from_minor desc, id desc limit $11) p"#],
+        ["order by p.price_from_minor desc, p.id desc limit $10"],
         narrow,
         after.map(|(key, _)| key),
         after.map(|(_, id)| id),
         rows,
-        few
+        near
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The cheapest, or the dearest first, of `most` products, whichever those are.
+pub(super) async fn priced_gathered(
+    conn: &mut PgConnection,
+    narrow: &Narrow,
+    dearest: bool,
+    after: Option<(i64, Uuid)>,
+    rows: i64,
+    most: i64,
+) -> Result<Vec<Sorted>, sqlx::Error> {
+    narrowed!(
+        Sorted,
+        ["with found as materialized (select p.price_from_minor, p.id from products p"],
+        [r#"and ($8::bigint is null
+                 or case when $12::boolean then (p.price_from_minor, p.id) < ($8, $9::uuid)
+                         else (p.price_from_minor, p.id) > ($8, $9::uuid) end)
+            limit $11)
+            select price_from_minor as "key!", id as "id!: ProductId", (select count(*) from found) as "of!"
+              from found
+             order by case when $12 then price_from_minor end desc, case when $12 then id end desc,
+                      price_from_minor, id limit $10"#],
+        narrow,
+        after.map(|(key, _)| key),
+        after.map(|(_, id)| id),
+        rows,
+        most,
+        dearest
     )
     .fetch_all(conn)
     .await
@@ -219,16 +375,17 @@ pub(super) async fn ranked(
     most: Option<i64>,
     after: Option<(i64, Uuid)>,
     rows: i64,
-) -> Result<Vec<Ranked>, sqlx::Error> {
+) -> Result<Vec<Sorted>, sqlx::Error> {
     narrowed!(
-        Ranked,
-        r#"with found as materialized (
+        Sorted,
+        [r#"with found as materialized (
                select p.id, (ts_rank(p.search, $1::text::tsquery, 1) * 1000000)::bigint
-                            + case when p.folded_title = $8 then 1000000 else 0 end as rank"#,
-        r#"limit $9)
+                            + case when p.folded_title = $8 then 1000000 else 0 end as rank
+                 from products p"#],
+        [r#"limit $9)
            select rank as "key!", id as "id!: ProductId", (select count(*) from found) as "of!" from found
             where ($10::bigint is null or (rank, id) < ($10, $11::uuid))
-            order by rank desc, id desc limit $12"#,
+            order by rank desc, id desc limit $12"#],
         narrow,
         narrow.folded(),
         most,
@@ -240,82 +397,41 @@ pub(super) async fn ranked(
     .await
 }
 
-/// Products of one class, the newest first; keys are microseconds since 1970. `few` is of
-/// titles alone: others are estimated well enough, or have an index of their own.
-pub(super) async fn of_class(
+/// Products whose title is the very text, the newest first; keys are microseconds since
+/// 1970.
+pub(super) async fn exact(
     conn: &mut PgConnection,
     narrow: &Narrow,
-    class: Class,
-    few: bool,
     after: Option<(Timestamp, Uuid)>,
     rows: i64,
 ) -> Result<Vec<Place>, sqlx::Error> {
-    let (time, id) = (after.map(|(time, _)| time), after.map(|(_, id)| id));
-    match class {
-        Class::Exact => {
-            narrowed!(
-                Place,
-                r#"select (extract(epoch from p.published_at) * 1000000)::bigint as "key!", p.id as "id: ProductId""#,
-                "and p.folded_title = $8
-                 and ($9::timestamptz is null or (p.published_at, p.id) < ($9, $10::uuid))
-                 order by p.published_at desc, p.id desc limit $11",
-                narrow,
-                narrow.folded(),
-                time,
-                id,
-                rows
-            )
-            .fetch_all(conn)
-            .await
-        }
-        Class::Title => {
-            narrowed!(
-                Place,
-                r#"select (extract(epoch from p.published_at) * 1000000)::bigint as "key!", p.id as "id: ProductId""#,
-                "and p.title_words @@ $1::text::tsquery and p.folded_title <> $8
-                 and ($9::timestamptz is null or (p.published_at, p.id) < ($9, $10::uuid))
-                 order by case when $12::boolean then null else p.published_at end desc,
-                          case when $12 then extract(epoch from p.published_at) end desc, p.id desc limit $11",
-                narrow,
-                narrow.folded(),
-                time,
-                id,
-                rows,
-                few
-            )
-            .fetch_all(conn)
-            .await
-        }
-        Class::Elsewhere => {
-            narrowed!(
-                Place,
-                r#"select (extract(epoch from p.published_at) * 1000000)::bigint as "key!", p.id as "id: ProductId""#,
-                // What has the words, and not all of them in its title, has one in its description:
-                // that is what an index finds.
-                "and not p.title_words @@ $1::text::tsquery and p.folded_title <> $8
-                 and p.other_words @@ $12::text::tsquery
-                 and ($9::timestamptz is null or (p.published_at, p.id) < ($9, $10::uuid))
-                 order by p.published_at desc, p.id desc limit $11",
-                narrow,
-                narrow.folded(),
-                time,
-                id,
-                rows,
-                narrow.any()
-            )
-            .fetch_all(conn)
-            .await
-        }
-    }
+    narrowed!(
+        Place,
+        [
+            r#"select (extract(epoch from p.published_at) * 1000000)::bigint as "key!", p.id as "id: ProductId"
+              from products p"#
+        ],
+        ["and p.folded_title = $8
+          and ($9::timestamptz is null or (p.published_at, p.id) < ($9, $10::uuid))
+          order by p.published_at desc, p.id desc limit $11"],
+        narrow,
+        narrow.folded(),
+        after.map(|(time, _)| time),
+        after.map(|(_, id)| id),
+        rows
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// How at most `most` that were found divide, whichever those are.
 pub(super) async fn tallies(conn: &mut PgConnection, narrow: &Narrow, most: i64) -> Result<Vec<Tally>, sqlx::Error> {
     narrowed!(
         Tally,
-        "with recursive found as materialized (
-             select p.category_id, p.seller_id, s.shop_name, p.currency, p.price_from_minor as price, p.in_stock",
-        r#"limit $8
+        ["with recursive found as materialized (
+             select p.category_id, p.seller_id, s.shop_name, p.currency, p.price_from_minor as price, p.in_stock
+               from products p"],
+        [r#"limit $8
          ), direct as (
              select category_id as id, count(*) as n from found where category_id is not null group by category_id
          ), above (id, n) as (
@@ -339,7 +455,7 @@ pub(super) async fn tallies(conn: &mut PgConnection, narrow: &Narrow, most: i64)
          union all
          (select 'price', null, f.currency, count(*), min(f.price), max(f.price)
             from found f join bounds b using (currency)
-           group by f.currency, width_bucket(f.price - 1, b.uppers) order by f.currency, min(f.price))"#,
+           group by f.currency, width_bucket(f.price - 1, b.uppers) order by f.currency, min(f.price))"#],
         narrow,
         most,
         super::facets::CATEGORIES_MAX,
