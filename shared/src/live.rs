@@ -70,6 +70,8 @@ pub enum RoomNotice {
     },
     /// The line-up has other products.
     LineUpChanged,
+    /// The show has another cover, or none.
+    CoverChanged,
     /// A flash sale's counters moved outside the room: a hold made over REST, a payment.
     SaleChanged {
         /// It.
@@ -133,6 +135,7 @@ impl RoomNotice {
             Self::Happened { .. } => "happened",
             Self::ProductChanged { .. } => "product_changed",
             Self::LineUpChanged => "line_up_changed",
+            Self::CoverChanged => "cover_changed",
             Self::SaleChanged { .. } => "sale_changed",
             Self::ReservationsChanged { .. } => "reservations_changed",
             Self::OrderChanged { .. } => "order_changed",

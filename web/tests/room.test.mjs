@@ -210,3 +210,10 @@ test('a place in line is kept until its turn, its end, or the viewer leaves', ()
   assert.equal(ownHold(offered, 's1', 49).reservation, 'h1');
   assert.equal(ownPlace(entered({ waiting: [place().place] }), 's1').position, 2);
 });
+
+test('the show\'s cover follows', () => {
+  assert.equal(hear(emptyRoom, { type: 'cover', cover_url: '/media/a.jpg' }), emptyRoom);
+  const room = hear(entered(), { type: 'cover', cover_url: '/media/a.jpg' });
+  assert.deepEqual([room.stream.cover_url, room.stream.title], ['/media/a.jpg', 'Evening']);
+  assert.equal(hear(room, { type: 'cover', cover_url: '' }).stream.cover_url, '');
+});

@@ -1,9 +1,10 @@
-//! A show's cover, as it is uploaded. Who is in the room already sees it when they come
-//! back; whoever comes in later, when the room next opens.
+//! A show's cover, as it is uploaded. The show's room, if it is open, tells everybody there.
 
 use actix_web::web::Payload;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::StreamId;
+use shared::live::RoomNotice;
+use shared::outbox;
 use shared::status::StreamStatus;
 use sqlx::{Connection as _, PgConnection};
 
@@ -47,7 +48,9 @@ pub(crate) async fn set(state: &State, shop: &Shopkeeper, id: StreamId, body: Pa
     let former = store::cover(&mut tx, id).await?;
     media::replace(&mut tx, former).await?;
     store::set_cover(&mut tx, id, Some(picture.id), &picture.file(Size::Large).url()).await?;
+    outbox::push_to_shows(&mut tx, shop.seller, Some(id), &RoomNotice::CoverChanged).await?;
     tx.commit().await?;
+    outbox::hint(state.bus.as_ref()).await;
     Ok(picture.into())
 }
 
@@ -64,7 +67,9 @@ pub(crate) async fn delete(state: &State, shop: &Shopkeeper, id: StreamId) -> Re
     if let Some(former) = store::cover(&mut tx, id).await? {
         store::set_cover(&mut tx, id, None, "").await?;
         media::remove(&mut tx, former).await?;
+        outbox::push_to_shows(&mut tx, shop.seller, Some(id), &RoomNotice::CoverChanged).await?;
     }
     tx.commit().await?;
+    outbox::hint(state.bus.as_ref()).await;
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! The catalog in the room: what is edited, sold out, archived or taken down over REST
-//! changes on everybody's screen within a second, and whoever joins later sees the same.
+//! The catalog in the room: what is edited, sold out, archived or taken down over REST, and
+//! another cover, changes on everybody's screen within a second, and whoever joins later
+//! sees the same.
 
 use std::time::{Duration, Instant};
 
@@ -156,6 +157,68 @@ async fn what_an_admin_takes_down_is_shown_nowhere_within_a_second() {
     };
     within_a_second("taken down", &mut viewer, began, is_empty).await;
     assert!(guest.ticket(stream.id).await.is_err(), "nobody comes in any more");
+    world.stop().await;
+}
+
+/// Pictures of one pixel, as files: a red one and a blue one.
+const RED: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\
+    \0\x90wS\xde\0\0\0\x0cIDATx\xdacx&\"\x02\0\x02\xf2\x01\x0fK\xbf\xde\
+    \x0e\0\0\0\0IEND\xaeB`\x82";
+const BLUE: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\
+    \0\x90wS\xde\0\0\0\x0cIDATx\xdac\x10\x11y\x06\0\x01N\x01\x0fG\xbe\xf0\
+    \x17\0\0\0\0IEND\xaeB`\x82";
+
+async fn set_cover(host: &RestClient, stream: StreamId, file: Option<&'static [u8]>) {
+    let method = if file.is_some() { Method::PUT } else { Method::DELETE };
+    let url = format!("{}/streams/{stream}/cover", host.base());
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let request = client
+        .request(method, url)
+        .bearer_auth(host.token().expect("signed in"));
+    let request = file.into_iter().fold(request, reqwest::RequestBuilder::body);
+    let answered = request.send().await.expect("answered");
+    assert!(answered.status().is_success(), "{answered:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cover_that_is_set_or_deleted_reaches_the_room_within_a_second() {
+    let world = World::start().await;
+    let OnAir { host, stream, .. } = world.on_air(3).await;
+    let stream = stream.id;
+    let (guest, _, _) = world.register("amber-otter").await;
+    let (mut viewer, snapshot) = enter(&guest, stream).await;
+    assert_eq!(snapshot.stream.cover_url, "");
+    let mut covers = vec![String::new()];
+    for (what, file) in [("set", Some(RED)), ("replaced", Some(BLUE)), ("deleted", None)] {
+        set_cover(&host, stream, file).await;
+        let began = Instant::now();
+        let cover = |event: &RoomEvent| match event {
+            RoomEvent::Cover { cover_url } => Some(cover_url.clone()),
+            _ => None,
+        };
+        let cover = within_a_second(what, &mut viewer, began, cover).await;
+        assert_eq!(host.stream(stream).await.expect("the show").cover_url, cover, "{what}");
+        let (_late, snapshot) = enter(&guest, stream).await;
+        assert_eq!(snapshot.stream.cover_url, cover, "who comes later sees the same");
+        covers.push(cover);
+    }
+    assert_eq!((covers[0].as_str(), covers[3].as_str()), ("", ""));
+    assert!(covers[1] != covers[2] && covers[1..3].iter().all(|cover| cover.starts_with("/media/")));
+
+    // The same file again, and deleting what is not there, change nothing that a room would tell.
+    let told = "select count(*) from outbox where topic = 'cover_changed'";
+    let count = async || {
+        sqlx::query_scalar::<_, i64>(told)
+            .fetch_one(&world.db.pool)
+            .await
+            .expect("read")
+    };
+    set_cover(&host, stream, Some(RED)).await;
+    let rows = count().await;
+    set_cover(&host, stream, Some(RED)).await;
+    set_cover(&host, stream, None).await;
+    set_cover(&host, stream, None).await;
+    assert_eq!((rows, count().await), (4, 5));
     world.stop().await;
 }
 

@@ -28,7 +28,12 @@ pub struct World {
 }
 
 enum Services {
-    Here { core: Box<Service>, engine: Engine },
+    Here {
+        core: Box<Service>,
+        engine: Engine,
+        /// Where uploaded pictures are.
+        media: TempDir,
+    },
     Apart(Box<TwoProcesses>),
 }
 
@@ -87,6 +92,8 @@ impl World {
         let live_url = format!("ws://{}/ws", engine.addr());
         let mut config = core_api::Config::new(ANY_PORT, testkit::token_key(), live_url);
         config.workers = 2;
+        let media = TempDir::new().expect("a folder");
+        config.media.folder = Some(media.path().to_owned());
         config.limits.reads_per_minute = NonZeroU32::MAX;
         config.limits.writes_per_minute = NonZeroU32::MAX;
         config.limits.money_per_minute = NonZeroU32::MAX;
@@ -99,7 +106,7 @@ impl World {
         let core = core_api::start(config, pool, bus, None).await.expect("core-api starts");
         let rest = RestClient::new(&format!("http://{}", core.addr())).expect("a client");
         let core = Box::new(core);
-        let services = Services::Here { core, engine };
+        let services = Services::Here { core, engine, media };
         Self { db, rest, services }
     }
 
@@ -202,9 +209,10 @@ impl World {
     /// Stops both services in order, and proves what the database says.
     pub async fn stop(self) {
         match self.services {
-            Services::Here { core, engine } => {
+            Services::Here { core, engine, media } => {
                 engine.stop().await;
                 core.stop().await;
+                drop(media);
             }
             Services::Apart(processes) => processes.apart.stop().await.expect("both stop in order"),
         }

@@ -174,6 +174,7 @@ fn weight(entry: &Entry) -> usize {
         Row::Event(RoomEvent::Pinned { message }) => message.text.len() + message.author.name.len(),
         Row::Event(RoomEvent::Notice { author, text }) => text.len() + author.name.len(),
         Row::Event(RoomEvent::Purchase { name, title, .. }) => title.len() + name.as_ref().map_or(0, String::len),
+        Row::Event(RoomEvent::Cover { cover_url }) => cover_url.len(),
         Row::Event(RoomEvent::LineUp { products }) => products.iter().map(listed_weight).sum(),
         Row::Event(RoomEvent::LineUpUpdated { product }) => listed_weight(product),
         Row::Event(

@@ -210,7 +210,7 @@ impl Core {
         }
         if let Some(product) = shown {
             // The card is as old as its commit, and a change of the product may have been met since.
-            self.product_changed(product, Vec::new());
+            self.product_changed(product);
         }
     }
 }

@@ -33,6 +33,7 @@ const fn matter(event: &RoomEvent) -> Option<Matter> {
         | RoomEvent::Purchase { .. }
         | RoomEvent::ProductUpdated { .. }
         | RoomEvent::LineUpUpdated { .. }
+        | RoomEvent::Cover { .. }
         | RoomEvent::SaleOpened { .. }
         | RoomEvent::SaleUpdated { .. }
         | RoomEvent::SaleSoldOut { .. }

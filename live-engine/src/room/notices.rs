@@ -12,15 +12,14 @@ use shared::error::Refusal;
 use shared::ids::{ProductId, SaleId, UserId};
 use shared::live::RoomNotice;
 use shared::outbox::Happened;
-use shared::protocol::{LineUpCard, Muted, Private, Reservation, RoomEvent};
+use shared::protocol::{Muted, Private, Reservation, RoomEvent};
 use shared::rights::{Right, Rights};
 use shared::status::SaleStatus;
-use shared::words::WordFilter;
 use uuid::Uuid;
 
 use super::core::{Core, Effect, FoundSale, Now, Read, Reading};
 use super::pace::Told;
-use super::state::{Command, ProductReading};
+use super::state::Command;
 use crate::types::SaleProgress;
 
 /// How long a row that is done is remembered: it may have been read before it was marked.
@@ -37,18 +36,22 @@ enum Row {
     Done(u64, Instant),
 }
 
+/// What is read by one reading at a time, so that a later one is never the older.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+enum Once {
+    Product(ProductId),
+    LineUp,
+    Cover,
+    Moderators,
+    Words,
+}
+
 /// The rows that were taken up.
 #[derive(Default)]
 pub(super) struct Notices {
     rows: HashMap<Uuid, Row>,
-    /// Products that are being read, and rows that came meanwhile.
-    products: HashMap<ProductId, Vec<Uuid>>,
-    /// The same for the moderators, while they are being read.
-    moderators: Option<Vec<Uuid>>,
-    /// The same of the line-up, while it is being read.
-    line_up: Option<Vec<Uuid>>,
-    /// The same for the blocked words.
-    words: Option<Vec<Uuid>>,
+    /// What is being read, and rows that came meanwhile.
+    reading: HashMap<Once, Vec<Uuid>>,
     /// Rows that say that a sale has opened, while it is being read.
     openings: HashSet<Uuid>,
 }
@@ -98,9 +101,8 @@ impl Core {
             RoomNotice::Happened { no, .. } => *no,
             _ => i64::MAX,
         });
-        let mut products: BTreeMap<ProductId, Vec<Uuid>> = BTreeMap::new();
+        let mut changed: BTreeMap<Once, Vec<Uuid>> = BTreeMap::new();
         let mut sales: BTreeMap<SaleId, Vec<Uuid>> = BTreeMap::new();
-        let mut line_up = Vec::new();
         for (row, notice) in rows {
             let is_commands = matches!(notice, RoomNotice::Happened { .. } | RoomNotice::MuteChanged { .. });
             if is_commands && self.hosts.is_busy() {
@@ -127,10 +129,15 @@ impl Core {
                 RoomNotice::ProductChanged { product }
                     if self.state.featured() == Some(product) || self.state.lists(product) =>
                 {
-                    products.entry(product).or_default().push(row);
+                    changed.entry(Once::Product(product)).or_default().push(row);
                 }
                 // One that was not on sale may be now.
-                RoomNotice::ProductChanged { .. } | RoomNotice::LineUpChanged => line_up.push(row),
+                RoomNotice::ProductChanged { .. } | RoomNotice::LineUpChanged => {
+                    changed.entry(Once::LineUp).or_default().push(row);
+                }
+                RoomNotice::CoverChanged => changed.entry(Once::Cover).or_default().push(row),
+                RoomNotice::ModeratorsChanged => changed.entry(Once::Moderators).or_default().push(row),
+                RoomNotice::WordsChanged => changed.entry(Once::Words).or_default().push(row),
                 RoomNotice::SaleChanged { sale } if self.state.sale(sale).is_some() => {
                     sales.entry(sale).or_default().push(row);
                 }
@@ -148,8 +155,6 @@ impl Core {
                     self.turn_out(user);
                     self.happen(Command::Banned(user), Some(row), now);
                 }
-                RoomNotice::ModeratorsChanged => self.moderators_changed(vec![row]),
-                RoomNotice::WordsChanged => self.words_changed(vec![row]),
                 RoomNotice::MessageReported { reported } => {
                     self.tell_moderators(&[Right::DeleteMessages, Right::Review], &Private::Reported(reported));
                     self.nothing_more([row], now);
@@ -173,10 +178,9 @@ impl Core {
                 }
             }
         }
-        for (product, rows) in products {
-            self.product_changed(product, rows);
+        for (what, rows) in changed {
+            self.reread(what, rows);
         }
-        self.line_up_changed(line_up);
         for (sale, rows) in sales {
             self.effect(Effect::Read(Read::Sale(sale, rows)));
         }
@@ -185,11 +189,18 @@ impl Core {
     /// What [`Effect::Read`] has brought.
     pub fn read(&mut self, reading: Reading, now: Now) {
         match reading {
-            Reading::Product(product, rows, card) => self.product_read(product, rows, card, now),
-            Reading::LineUp(rows, read) => self.line_up_read(rows, read, now),
+            Reading::Product(product, rows, found) => {
+                self.shown_read(Once::Product(product), rows, found.map(Command::Product), now);
+            }
+            Reading::LineUp(rows, found) => self.shown_read(Once::LineUp, rows, found.map(Command::LineUp), now),
+            Reading::Cover(rows, found) => self.shown_read(Once::Cover, rows, found.map(Command::Cover), now),
             Reading::Sale(sale, rows, found) => self.sale_read(sale, rows, found, now),
-            Reading::Moderators(rows, found) => self.moderators_read(rows, found, now),
-            Reading::Words(rows, found) => self.words_read(rows, found, now),
+            Reading::Moderators(rows, found) => {
+                self.held_read(Once::Moderators, rows, found, Self::appoint, now);
+            }
+            Reading::Words(rows, found) => {
+                self.held_read(Once::Words, rows, found, |core, filter, _| core.block(filter), now);
+            }
             Reading::Members(audience, users, found) => self.members_read(audience, users, found, now),
             Reading::Quote(user, message, quote) => self.quote_read(user, message, quote, now),
             Reading::Said(user, request, found) => self.said_read(user, request, found, now),
@@ -212,53 +223,68 @@ impl Core {
         rows.into_iter().for_each(|row| self.notices.forget(row));
     }
 
-    /// One reading of a product at a time, so that a later one is never the older.
-    pub(super) fn product_changed(&mut self, product: ProductId, rows: Vec<Uuid>) {
-        if let Some(waiting) = self.notices.products.get_mut(&product) {
+    /// A product may be another by now.
+    pub(super) fn product_changed(&mut self, product: ProductId) {
+        self.reread(Once::Product(product), Vec::new());
+    }
+
+    /// Reads something that has changed or, while it is being read, has it read again.
+    fn reread(&mut self, what: Once, rows: Vec<Uuid>) {
+        if let Some(waiting) = self.notices.reading.get_mut(&what) {
             waiting.extend(rows);
             return;
         }
-        self.notices.products.insert(product, Vec::new());
-        self.effect(Effect::Read(Read::Product(product, rows)));
+        self.notices.reading.insert(what, Vec::new());
+        self.effect(Effect::Read(match what {
+            Once::Product(product) => Read::Product(product, rows),
+            Once::LineUp => Read::LineUp(rows),
+            Once::Cover => Read::Cover(rows),
+            Once::Moderators => Read::Moderators(rows),
+            Once::Words => Read::Words(rows),
+        }));
     }
 
-    fn product_read(
+    /// What everybody is shown was read, and what that may cause.
+    fn shown_read(&mut self, what: Once, rows: Vec<Uuid>, found: Result<Command, Refusal>, now: Now) {
+        let waiting = self.notices.reading.remove(&what).unwrap_or_default();
+        match found {
+            Ok(command) => self.with_rows(command, rows, now),
+            Err(_) => self.later(rows),
+        }
+        self.reread_if_waited(what, waiting);
+    }
+
+    /// What the room keeps to itself was read, and what it does with it.
+    fn held_read<T>(
         &mut self,
-        product: ProductId,
+        what: Once,
         rows: Vec<Uuid>,
-        reading: Result<ProductReading, Refusal>,
+        found: Result<T, Refusal>,
+        take: impl FnOnce(&mut Self, T, Now),
         now: Now,
     ) {
-        let waiting = self.notices.products.remove(&product).unwrap_or_default();
-        match reading {
-            Ok(reading) => self.with_rows(Command::Product(reading), rows, now),
+        let waiting = self.notices.reading.remove(&what).unwrap_or_default();
+        match found {
+            Ok(found) => {
+                take(self, found, now);
+                self.nothing_more(rows, now);
+            }
             Err(_) => self.later(rows),
         }
+        self.reread_if_waited(what, waiting);
+    }
+
+    fn reread_if_waited(&mut self, what: Once, waiting: Vec<Uuid>) {
         if !waiting.is_empty() {
-            self.product_changed(product, waiting);
+            self.reread(what, waiting);
         }
     }
 
-    /// One reading of the line-up at a time, as of a product.
-    fn line_up_changed(&mut self, rows: Vec<Uuid>) {
-        if rows.is_empty() {
-            return;
+    fn appoint(&mut self, moderators: Vec<(UserId, Rights)>, now: Now) {
+        let changed = Arc::make_mut(&mut self.powers).appoint(moderators);
+        if !changed.is_empty() {
+            self.powers_changed(&changed, now);
         }
-        if let Some(waiting) = &mut self.notices.line_up {
-            waiting.extend(rows);
-            return;
-        }
-        self.notices.line_up = Some(Vec::new());
-        self.effect(Effect::Read(Read::LineUp(rows)));
-    }
-
-    fn line_up_read(&mut self, rows: Vec<Uuid>, read: Result<Vec<LineUpCard>, Refusal>, now: Now) {
-        let waiting = self.notices.line_up.take().unwrap_or_default();
-        match read {
-            Ok(products) => self.with_rows(Command::LineUp(products), rows, now),
-            Err(_) => self.later(rows),
-        }
-        self.line_up_changed(waiting);
     }
 
     /// One event for several rows: the first goes with it, the others for themselves.
@@ -300,57 +326,6 @@ impl Core {
             None => self.nothing_more(openings, now),
         }
         self.nothing_more(rows, now);
-    }
-
-    /// One reading at a time, as of a product.
-    fn moderators_changed(&mut self, rows: Vec<Uuid>) {
-        if let Some(waiting) = &mut self.notices.moderators {
-            waiting.extend(rows);
-            return;
-        }
-        self.notices.moderators = Some(Vec::new());
-        self.effect(Effect::Read(Read::Moderators(rows)));
-    }
-
-    fn moderators_read(&mut self, rows: Vec<Uuid>, found: Result<Vec<(UserId, Rights)>, Refusal>, now: Now) {
-        let waiting = self.notices.moderators.take().unwrap_or_default();
-        match found {
-            Ok(found) => {
-                let changed = Arc::make_mut(&mut self.powers).appoint(found);
-                if !changed.is_empty() {
-                    self.powers_changed(&changed, now);
-                }
-                self.nothing_more(rows, now);
-            }
-            Err(_) => self.later(rows),
-        }
-        if !waiting.is_empty() {
-            self.moderators_changed(waiting);
-        }
-    }
-
-    /// One reading at a time, as of a product.
-    fn words_changed(&mut self, rows: Vec<Uuid>) {
-        if let Some(waiting) = &mut self.notices.words {
-            waiting.extend(rows);
-            return;
-        }
-        self.notices.words = Some(Vec::new());
-        self.effect(Effect::Read(Read::Words(rows)));
-    }
-
-    fn words_read(&mut self, rows: Vec<Uuid>, found: Result<Arc<WordFilter>, Refusal>, now: Now) {
-        let waiting = self.notices.words.take().unwrap_or_default();
-        match found {
-            Ok(filter) => {
-                self.block(filter);
-                self.nothing_more(rows, now);
-            }
-            Err(_) => self.later(rows),
-        }
-        if !waiting.is_empty() {
-            self.words_changed(waiting);
-        }
     }
 
     /// A command that muted somebody has not told this room, its own or a former owner's.

@@ -26,6 +26,12 @@ pub(super) async fn read(db: Db, stream: StreamId, read: Read) -> Reading {
             });
             Reading::LineUp(rows, cards.await)
         }
+        Read::Cover(rows) => {
+            let cover = ask(&db, Purpose::Command, None, async move |mut conn: Conn| {
+                Ok(load::cover(&mut conn, stream).await?)
+            });
+            Reading::Cover(rows, cover.await)
+        }
         Read::Sale(sale, rows) => {
             let found = ask(&db, Purpose::Command, None, async move |mut conn: Conn| {
                 Ok(load::sale_card(&mut conn, sale).await?)

@@ -103,6 +103,8 @@ pub enum Command {
     Product(ProductReading),
     /// The line-up was read again: its products that are on sale, in order.
     LineUp(Vec<LineUpCard>),
+    /// The show's cover was read again; empty: it has none.
+    Cover(String),
     /// Somebody was banned from the shop's shows.
     Banned(UserId),
     /// A sale's counters have moved.
@@ -241,6 +243,8 @@ impl RoomState {
             Command::Product(ProductReading::OnSale(product)) => Ok(self.product(product)),
             Command::Product(ProductReading::Gone(product)) => Ok(self.gone(product)),
             Command::LineUp(products) => Ok(self.relisted(products)),
+            Command::Cover(cover_url) if cover_url == self.stream.cover_url => Ok(Vec::new()),
+            Command::Cover(cover_url) => Ok(vec![RoomEvent::Cover { cover_url }]),
             Command::Banned(user) => Ok(vec![RoomEvent::Moderation { user }]),
             Command::Progress(progress) => Ok(self.progress(&progress)),
             Command::Purchased {
@@ -285,6 +289,7 @@ impl RoomState {
             | RoomEvent::Unpinned
             | RoomEvent::Notice { .. }
             | RoomEvent::Moderation { .. }
+            | RoomEvent::Cover { .. }
             | RoomEvent::LineUp { .. }
             | RoomEvent::LineUpUpdated { .. } => true,
             RoomEvent::HostAway(_) | RoomEvent::HostBack => self.status() == StreamStatus::Live,
@@ -365,6 +370,7 @@ impl RoomState {
             }
             RoomEvent::HostAway(away) => self.stream.host_away = Some(*away),
             RoomEvent::HostBack => self.stream.host_away = None,
+            RoomEvent::Cover { cover_url } => self.stream.cover_url.clone_from(cover_url),
             RoomEvent::LineUp { products } => self.line_up.clone_from(products),
             RoomEvent::LineUpUpdated { product } => {
                 if let Some(known) = self.line_up.iter_mut().find(|known| known.id == product.id) {

@@ -390,6 +390,7 @@ impl Database {
                 Reading::Product(product, rows, Ok(found))
             }
             Read::LineUp(rows) => Reading::LineUp(rows, Ok(Vec::new())),
+            Read::Cover(rows) => Reading::Cover(rows, Ok(String::new())),
             Read::Sale(sale, rows) => {
                 let found = self.shelf.find(sale);
                 Reading::Sale(sale, rows, Ok(found))

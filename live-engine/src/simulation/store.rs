@@ -404,6 +404,7 @@ fn unread(read: Read) -> Reading {
     match read {
         Read::Product(product, rows) => Reading::Product(product, rows, Err(away())),
         Read::LineUp(rows) => Reading::LineUp(rows, Err(away())),
+        Read::Cover(rows) => Reading::Cover(rows, Err(away())),
         Read::Sale(sale, rows) => Reading::Sale(sale, rows, Err(away())),
         Read::Moderators(rows) => Reading::Moderators(rows, Err(away())),
         Read::Mute(row, user, made) => Reading::Mute(row, user, made, Err(away())),

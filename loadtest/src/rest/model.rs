@@ -217,6 +217,8 @@ pub struct Stream {
     pub status: StreamStatus,
     /// Whose it is.
     pub seller: StreamSeller,
+    /// Where its cover is; empty: it has none.
+    pub cover_url: String,
     /// What is shown.
     #[serde(default)]
     pub featured_product_id: Option<ProductId>,

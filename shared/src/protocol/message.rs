@@ -134,6 +134,11 @@ pub enum RoomEvent {
     HostAway(HostAway),
     /// They are back.
     HostBack,
+    /// The show has another cover.
+    Cover {
+        /// Where it is; empty: there is none any more.
+        cover_url: String,
+    },
     /// The line-up, or its order, is another one.
     LineUp {
         /// All of it, in order.
@@ -169,6 +174,7 @@ impl RoomEvent {
             Self::StreamStatus { .. } => "stream_status",
             Self::HostAway(_) => "host_away",
             Self::HostBack => "host_back",
+            Self::Cover { .. } => "cover",
             Self::LineUp { .. } => "line_up",
             Self::LineUpUpdated { .. } => "line_up_updated",
         }

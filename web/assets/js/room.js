@@ -105,6 +105,8 @@ function hear(room, event) {
       return room.stream === null ? room : { ...room, stream: { ...room.stream, host_away: { since: event.since, ends_at: event.ends_at } } };
     case 'host_back':
       return room.stream === null ? room : { ...room, stream: { ...room.stream, host_away: undefined } };
+    case 'cover':
+      return room.stream === null ? room : { ...room, stream: { ...room.stream, cover_url: event.cover_url } };
     case 'featured':
       return { ...room, featured: newest(room.featured, event.product) };
     case 'unfeatured':

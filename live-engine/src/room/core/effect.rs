@@ -82,6 +82,8 @@ pub enum Read {
     Product(ProductId, Vec<Uuid>),
     /// The line-up.
     LineUp(Vec<Uuid>),
+    /// The show's cover.
+    Cover(Vec<Uuid>),
     /// A sale's counters.
     Sale(SaleId, Vec<Uuid>),
     /// Who moderates the show.
@@ -106,6 +108,8 @@ pub enum Reading {
     Product(ProductId, Vec<Uuid>, Result<ProductReading, Refusal>),
     /// The line-up's products that are on sale, in order.
     LineUp(Vec<Uuid>, Result<Vec<LineUpCard>, Refusal>),
+    /// The cover's address; empty: there is none.
+    Cover(Vec<Uuid>, Result<String, Refusal>),
     /// The sale, if it is still there.
     Sale(SaleId, Vec<Uuid>, Result<Option<FoundSale>, Refusal>),
     /// Who moderates the show, and what they may do.

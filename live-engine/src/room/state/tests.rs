@@ -294,6 +294,18 @@ fn a_product_that_is_on_sale_no_more_is_shown_nowhere() {
 }
 
 #[test]
+fn another_cover_is_told_once_and_shown_to_who_comes_later() {
+    let mut room = room(UserId::new());
+    let cover = |url: &str| Command::Cover(url.into());
+    assert!(apply(&mut room, cover("")).is_empty(), "it has none");
+    assert_eq!(kinds(&apply(&mut room, cover("/media/red.jpg"))), ["cover"]);
+    assert!(apply(&mut room, cover("/media/red.jpg")).is_empty(), "no news");
+    assert_eq!(room.stream().cover_url, "/media/red.jpg");
+    assert_eq!(kinds(&apply(&mut room, cover(""))), ["cover"]);
+    assert_eq!(room.stream().cover_url, "");
+}
+
+#[test]
 fn a_line_up_that_was_read_late_brings_back_nothing_old() {
     let mut room = room(UserId::new());
     apply(

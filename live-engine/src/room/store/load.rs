@@ -279,6 +279,16 @@ pub async fn line_up(conn: &mut PgConnection, stream: StreamId) -> Result<Vec<Li
     Ok(card.collect())
 }
 
+/// A show's cover as it is now; empty: it has none.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cover(conn: &mut PgConnection, stream: StreamId) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar!("select cover_url from streams where id = $1", stream.0)
+        .fetch_one(conn)
+        .await
+}
+
 /// A product as it is now, for a notice that it has changed.
 ///
 /// # Errors

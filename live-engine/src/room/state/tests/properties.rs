@@ -92,6 +92,7 @@ fn any_goods() -> impl Strategy<Value = Command> {
         }),
         2 => (0..3_u128, 0..9_i64, 0..9_i64)
             .prop_map(|(n, v, p)| Command::Committed(RoomEvent::Featured { product: product(n, v, p) })),
+        1 => "[ab]?".prop_map(Command::Cover),
         1 => Just(Command::Committed(RoomEvent::Unfeatured)),
         2 => (0..3_u128, 0..9_u32).prop_map(|(n, left)| {
             Command::Committed(RoomEvent::SaleOpened { sale: sale(n, left) })
