@@ -6,6 +6,8 @@ use std::time::Duration;
 use shared::config::Settings;
 use shared::money::BasisPoints;
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 /// Settings of buying.
 #[derive(Clone, Copy, Debug)]
 pub struct Commerce {
@@ -21,6 +23,10 @@ pub struct Commerce {
     pub reconcile_after: Duration,
     /// How long the test provider takes over what succeeds late.
     pub test_provider_delay: Duration,
+    /// How long after a line's last parcel has arrived its units may be asked to be taken back.
+    pub return_time: Duration,
+    /// How long a return that was approved may take to arrive.
+    pub return_transit_time: Duration,
     /// How often jobs look for what is due.
     pub job_interval: Duration,
 }
@@ -39,6 +45,8 @@ impl Default for Commerce {
             provider_timeout: Duration::from_secs(20),
             reconcile_after: Duration::from_secs(5),
             test_provider_delay: Duration::from_secs(5),
+            return_time: DAY * 30,
+            return_transit_time: DAY * 21,
             job_interval: Duration::from_secs(2),
         }
     }
@@ -54,6 +62,8 @@ impl Commerce {
         let timeout = seconds(settings, "provider_timeout_seconds", default.provider_timeout);
         let reconcile = seconds(settings, "reconcile_after_seconds", default.reconcile_after);
         let jobs = seconds(settings, "job_interval_seconds", default.job_interval);
+        let returns = days(settings, "return_days", default.return_time);
+        let transit = days(settings, "return_transit_days", default.return_transit_time);
         let commission = settings
             .or("commission_basis_points", default.commission.get())
             .and_then(|value| {
@@ -70,6 +80,8 @@ impl Commerce {
             provider_timeout: timeout?,
             reconcile_after: reconcile?,
             test_provider_delay: default.test_provider_delay,
+            return_time: returns?,
+            return_transit_time: transit?,
             job_interval: jobs?,
         })
     }
@@ -82,4 +94,13 @@ fn seconds(settings: &mut Settings, key: &str, default: Duration) -> Option<Dura
         return None;
     }
     Some(Duration::from_secs(value))
+}
+
+fn days(settings: &mut Settings, key: &str, default: Duration) -> Option<Duration> {
+    let value = settings.or(key, default.as_secs() / DAY.as_secs())?;
+    if value > 365 {
+        settings.fault(key, "must be at most 365");
+        return None;
+    }
+    Some(Duration::from_secs(value * DAY.as_secs()))
 }

@@ -30,6 +30,8 @@ pub mod notifications;
 pub mod orders;
 pub mod payments;
 pub mod privacy;
+pub mod refunds;
+pub mod returns;
 pub mod routes;
 pub mod sellers;
 mod server;

@@ -27,6 +27,8 @@ use crate::notifications::handlers as notifications;
 use crate::orders::handlers as orders;
 use crate::payments::handlers as payments;
 use crate::privacy::handlers as privacy;
+use crate::refunds::handlers as refunds;
+use crate::returns::handlers as returns;
 use crate::sellers::handlers as sellers;
 use crate::streams::handlers as streams;
 
@@ -197,6 +199,15 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(orders::list) // GET /orders
         .service(orders::get) // GET /orders/{id}
         .service(orders::cancel) // POST /orders/{id}/cancel
+        .service(refunds::cancel_item) // POST /orders/{id}/items/{item}/cancel
+        .service(refunds::cancel_sold_item) // POST /seller/orders/{id}/items/{item}/cancel
+        .service(returns::request) // POST /orders/{id}/returns
+        .service(returns::list) // GET /orders/{id}/returns
+        .service(returns::withdraw) // POST /orders/{id}/returns/{return}/withdraw
+        .service(returns::list_of_shop) // GET /seller/returns
+        .service(returns::approve) // POST /seller/returns/{id}/approve
+        .service(returns::reject) // POST /seller/returns/{id}/reject
+        .service(returns::receive) // POST /seller/returns/{id}/receive
         .service(orders::receipt) // GET /orders/{id}/receipt
         .service(payments::pay) // POST /orders/{id}/payments
         .service(payments::get) // GET /orders/{id}/payments/{payment}
@@ -212,6 +223,10 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(sellers::reject) // POST /admin/sellers/{id}/reject
         .service(sellers::suspend) // POST /admin/sellers/{id}/suspend
         .service(sellers::reinstate) // POST /admin/sellers/{id}/reinstate
+        .service(refunds::create) // POST /admin/orders/{id}/refunds
+        .service(refunds::list) // GET /admin/refunds
+        .service(refunds::get) // GET /admin/refunds/{id}
+        .service(refunds::retry) // POST /admin/refunds/{id}/retry
         .service(categories::list) // GET /admin/categories
         .service(categories::create) // POST /admin/categories
         .service(categories::change) // PATCH /admin/categories/{id}

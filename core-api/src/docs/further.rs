@@ -113,10 +113,6 @@ pub(super) const FURTHER: &[(&str, &[ErrorCode])] = &[
     ),
     ("DELETE /orders/checkout/{id}", &[WrongState]),
     (
-        "POST /orders/{id}/cancel",
-        &[WrongState, AlreadyPaid, PaymentInProgress],
-    ),
-    (
         "POST /orders/{id}/payments",
         &[WrongState, HoldExpired, OrderExpired, AlreadyPaid, PaymentInProgress],
     ),

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::catalog::{files, pages};
 use crate::http::Result;
 use crate::state::State;
-use crate::{checkout, flash, history, media, moderation, notifications, orders, payments, streams};
+use crate::{checkout, flash, history, media, moderation, notifications, orders, payments, refunds, returns, streams};
 
 /// Rows of one transaction at most.
 const BATCH: u32 = 100;
@@ -38,6 +38,13 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
     );
     jobs.work("reconcile payments", |s, n| async move {
         payments::reconcile(&s.till, n).await
+    });
+    jobs.work(
+        "settle refunds",
+        |s, n| async move { refunds::reconcile(&s.till, n).await },
+    );
+    jobs.work("lapse returns", |s, n| async move {
+        returns::lapse(&s.db, &s.config.commerce, n).await
     });
     jobs.work("sweep flash sales", |s, n| async move {
         flash::sweep(&s.db, &s.bus, n).await

@@ -30,6 +30,15 @@ pub async fn post(conn: &mut PgConnection, transaction: &Transaction) -> Result<
     Ok(())
 }
 
+/// Step: locks what the platform owes these shops: the last lock of all. What is taken
+/// back from a shop and what is paid out to it come one after the other.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_sellers(conn: &mut PgConnection, sellers: &[Uuid], currency: Currency) -> Result<()> {
+    Ok(store::lock_sellers(conn, sellers, currency).await?)
+}
+
 /// Step: records what `shares` bring their shops or take from them, because of `source`.
 ///
 /// # Errors

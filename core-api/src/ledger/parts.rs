@@ -147,6 +147,19 @@ impl Parts {
     }
 }
 
+impl Parts {
+    fn at_least_nothing(&self) -> Self {
+        Self {
+            goods: self.goods.max(0),
+            platform_discount: self.platform_discount.max(0),
+            tax: self.tax.max(0),
+            shipping: self.shipping.max(0),
+            shipping_tax: self.shipping_tax.max(0),
+            commission: self.commission.max(0),
+        }
+    }
+}
+
 /// `component × units ÷ quantity`, rounded half up. Neither is negative.
 fn share(component: i64, units: i32, quantity: i32) -> i64 {
     let (units, quantity) = (i128::from(units), i128::from(quantity.max(1)));
@@ -165,7 +178,9 @@ pub struct GivenBack {
 }
 
 /// What goes back for `units` more of a line of `quantity`, and for what is left of its
-/// shipping where `with_shipping`: up to the cumulative units, less what went before.
+/// shipping where `with_shipping`: up to the cumulative units, less what went before. Of
+/// no component less than nothing: once refunds between others have failed, what stands
+/// may be a cent ahead of its units, and the next ones make up for it.
 #[must_use]
 pub fn to_give_back(whole: &Parts, quantity: i32, before: &GivenBack, units: i32, with_shipping: bool) -> Parts {
     let goods_before = Parts {
@@ -173,12 +188,16 @@ pub fn to_give_back(whole: &Parts, quantity: i32, before: &GivenBack, units: i32
         shipping_tax: 0,
         ..before.parts
     };
-    let goods = whole.of_units(before.units + units, quantity).minus(&goods_before);
+    let goods = match units {
+        0 => Parts::default(),
+        _ => whole.of_units(before.units + units, quantity).minus(&goods_before),
+    };
+    let goods = goods.at_least_nothing();
     if !with_shipping {
         return goods;
     }
     let shipping = whole.shipping_alone().minus(&before.parts.shipping_alone());
-    goods.plus(&shipping)
+    goods.plus(&shipping.at_least_nothing())
 }
 
 #[cfg(test)]
@@ -285,6 +304,31 @@ mod tests {
                 before = GivenBack { units: before.units + units, parts: before.parts.plus(&parts) };
             }
             prop_assert_eq!(before.parts, whole);
+        }
+
+        #[test]
+        fn refunds_that_fail_in_between_leave_no_cent_behind(
+            whole in any_parts(), steps in prop::collection::vec((1..4_i32, any::<bool>()), 1..12),
+        ) {
+            let quantity: i32 = steps.iter().map(|step| step.0).sum();
+            let sum = |stand: &[(i32, Parts)]| stand.iter().fold(GivenBack::default(), |sum, (units, parts)| GivenBack {
+                units: sum.units + units,
+                parts: sum.parts.plus(parts),
+            });
+            let mut stand: Vec<(i32, Parts)> = Vec::new();
+            for &(units, fails) in &steps {
+                stand.push((units, to_give_back(&whole, quantity, &sum(&stand), units, false)));
+                // The one before it has failed at the provider meanwhile.
+                if fails && stand.len() > 1 {
+                    stand.remove(stand.len() - 2);
+                }
+                for (_, parts) in &stand {
+                    prop_assert!(parts.goods >= 0 && parts.tax >= 0 && parts.commission >= 0);
+                }
+            }
+            let before = sum(&stand);
+            let rest = to_give_back(&whole, quantity, &before, quantity - before.units, true);
+            prop_assert_eq!(before.parts.plus(&rest), whole);
         }
     }
 }

@@ -35,6 +35,20 @@ pub async fn open_accounts(conn: &mut PgConnection, transaction: &Transaction) -
     Ok(())
 }
 
+/// Locks shops' accounts, in the order of their ids.
+pub async fn lock_sellers(conn: &mut PgConnection, sellers: &[Uuid], currency: Currency) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select id from ledger_accounts
+          where kind = 'seller_payable' and seller_id = any($1) and currency = $2
+          order by id for no key update",
+        sellers,
+        currency.code()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
+}
+
 /// Appends a balanced transaction. Its accounts are open.
 pub async fn insert(conn: &mut PgConnection, transaction: &Transaction) -> sqlx::Result<()> {
     let entries = &transaction.entries;

@@ -22,8 +22,8 @@ use crate::{flash, orders};
 pub enum Fulfilled {
     /// It is.
     Paid,
-    /// It had ended, and not all of it can be had any more at the price agreed. The
-    /// caller rolls back.
+    /// It had ended, and not all of it can be had any more at the price agreed; or it was
+    /// paid before. The caller rolls back to where it called.
     Gone,
 }
 
@@ -46,6 +46,13 @@ pub async fn fulfil(conn: &mut PgConnection, order: &Locked, payment: Option<Pay
     }
     let lines = store::sold_lines(conn, order.id).await?;
     let holds: Vec<ReservationId> = lines.iter().filter_map(|l| l.reservation).collect();
+    if ending.is_some() && !holds.is_empty() {
+        // A hold may be in another order by now. Sales are locked before holds.
+        flash::lock(conn, &holds).await?;
+        if store::holds_are_ordered(conn, &holds).await? {
+            return Ok(Fulfilled::Gone);
+        }
+    }
     // A payment has its holds paying since before it was made.
     let holds_wait = payment.is_none() || ending.is_some();
     if !take_out_stock(conn, order, &lines, &holds, holds_wait, ending.is_some()).await? {

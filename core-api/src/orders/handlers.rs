@@ -54,15 +54,21 @@ pub async fn get(state: web::Data<State>, caller: Caller, id: Id<OrderId>) -> Re
     Ok(web::Json(super::get(&state.db, caller.id, id.0).await?))
 }
 
-/// Calls an unpaid order off. Doing it twice is no error.
+/// Calls an order off: an unpaid one, or a paid one of which nothing was sent, whose money
+/// goes back. Doing it twice is no error.
 #[utoipa::path(
     tag = "orders",
     security(("bearer" = [])),
-    responses((status = 200, description = "Cancelled; its stock is free again", body = Order))
+    responses(
+        (status = 200, description = "Cancelled; its stock is free again, and its `refunds` tell how its money \
+                                      goes back", body = Order),
+        (status = 409, description = "`payment_in_progress`, `order_expired`. `wrong_state`: some of it was sent. \
+                                      `refund_too_large`: the payment is disputed")
+    )
 )]
 #[post("/orders/{id}/cancel")]
 pub async fn cancel(state: web::Data<State>, caller: Caller, id: Id<OrderId>) -> Result<web::Json<Order>> {
-    let order = super::cancel(&state.db, &state.bus, caller.id, id.0).await?;
+    let order = super::cancel(&state.till, &state.config.commerce, caller.id, id.0).await?;
     Ok(web::Json(order))
 }
 

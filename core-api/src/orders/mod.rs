@@ -6,9 +6,11 @@
 //! order ends. An order is never ended while a payment of it is under way, so that money
 //! that arrives always finds its goods.
 
+mod cancel;
 mod fulfil;
 pub mod handlers;
 pub mod model;
+mod progress;
 mod store;
 
 use std::collections::HashMap;
@@ -32,11 +34,14 @@ use crate::flash;
 use crate::http::{List, Page, Result};
 use crate::idempotency::{self, Answer};
 use crate::payments;
+use crate::refunds;
 use crate::sellers::SellerRef;
 use crate::stock::{self, Units};
-use model::{Ending, Head, Locked, NewOrder, Order, OrderItem, Receipt};
+use model::{Head, Locked, NewOrder, Order, OrderItem, Receipt, SoldLine};
 
+pub use cancel::{CallOff, Who, call_off, cancel, cancel_item};
 pub use fulfil::{Fulfilled, fulfil};
+pub use progress::follow_units;
 
 /// Places an open checkout as an order. One that costs nothing is paid at once.
 ///
@@ -210,7 +215,11 @@ pub async fn get(db: &PgPool, buyer: UserId, id: OrderId) -> Result<Order> {
     view(&mut *db.acquire().await?, buyer, id).await
 }
 
-async fn view(conn: &mut PgConnection, buyer: UserId, id: OrderId) -> Result<Order> {
+/// Step: an order of `buyer`'s.
+///
+/// # Errors
+/// `not_found`.
+pub async fn view(conn: &mut PgConnection, buyer: UserId, id: OrderId) -> Result<Order> {
     let head = store::head(conn, id, buyer).await?.ok_or(ErrorCode::NotFound)?;
     let mut views = views(conn, vec![head]).await?;
     Ok(views.pop().ok_or(ErrorCode::NotFound)?)
@@ -237,14 +246,18 @@ async fn views(conn: &mut PgConnection, heads: Vec<Head>) -> Result<Vec<Order>> 
         items.entry(order).or_default().push(item);
     }
     let mut attempts = payments::of_orders(conn, &ids).await?;
+    let mut refunds = refunds::of_orders(conn, &ids).await?;
     Ok(heads
         .into_iter()
         .map(|head| {
             let id = head.id;
-            head.view(
+            let mut order = head.view(
                 items.remove(&id).unwrap_or_default(),
                 attempts.remove(&id).unwrap_or_default(),
-            )
+            );
+            order.refunds = refunds.remove(&id).unwrap_or_default();
+            order.refunded = refunds::refunded(&order.refunds, order.total.currency);
+            order
         })
         .collect())
 }
@@ -274,36 +287,6 @@ pub async fn receipt(db: &PgPool, buyer: UserId, id: OrderId) -> Result<Receipt>
         paid_at,
         payment_id: payments::captured(&order.payments),
     })
-}
-
-/// Calls an unpaid order off; its stock is free again, its flash holds are the buyer's
-/// until they lapse. Doing it twice is no error.
-///
-/// # Errors
-/// `not_found`, `payment_in_progress`, `already_paid`, `wrong_state`.
-pub async fn cancel(db: &PgPool, bus: &SharedBus, buyer: UserId, id: OrderId) -> Result<Order> {
-    let mut tx = db.begin().await?;
-    let order = lock(&mut tx, id, Some(buyer)).await?;
-    match order.status {
-        OrderStatus::PendingPayment => {}
-        OrderStatus::Cancelled => return view(&mut tx, buyer, id).await,
-        OrderStatus::Expired => return Err(ErrorCode::OrderExpired.into()),
-        _ => return Err(ErrorCode::AlreadyPaid.into()),
-    }
-    // A new payment needs the order's lock, which is ours: none begins after this look.
-    if payments::is_under_way(&mut tx, id).await? {
-        return Err(ErrorCode::PaymentInProgress.into());
-    }
-    let to = model::status_before_shipping(false, Some(Ending::Cancelled), &[]);
-    if !store::step(&mut tx, id, to, Some(buyer)).await? {
-        return Err(ErrorCode::WrongState.into());
-    }
-    release(&mut tx, &[id.0]).await?;
-    tell_room(&mut tx, &order, to).await?;
-    let cancelled = view(&mut tx, buyer, id).await?;
-    tx.commit().await?;
-    outbox::hint(bus.as_ref()).await;
-    Ok(cancelled)
 }
 
 /// Expires a batch of unpaid orders whose time is over, or that of a flash hold of theirs:
@@ -393,4 +376,21 @@ pub async fn extend(conn: &mut PgConnection, id: OrderId) -> Result<()> {
 pub async fn holds(conn: &mut PgConnection, id: OrderId) -> Result<Vec<ReservationId>> {
     let lines = store::sold_lines(conn, id).await?;
     Ok(lines.iter().filter_map(|line| line.reservation).collect())
+}
+
+/// Step: the flash holds of an order that has ended, but for those that are in another
+/// order by now.
+///
+/// # Errors
+/// When the database fails.
+pub async fn holds_left(conn: &mut PgConnection, id: OrderId) -> Result<Vec<ReservationId>> {
+    Ok(store::holds_left(conn, id).await?)
+}
+
+/// Step: an order's lines, as the steps of payment and refund need them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sold_lines(conn: &mut PgConnection, id: OrderId) -> Result<Vec<SoldLine>> {
+    Ok(store::sold_lines(conn, id).await?)
 }

@@ -16,6 +16,7 @@ use crate::checkout::model::{PostalAddress, Sums};
 use crate::ledger::model::Share;
 use crate::ledger::parts::{Parts, Terms};
 use crate::payments::model::Payment;
+use crate::refunds::model::Refund;
 use crate::sellers::SellerRef;
 use crate::tax::{self, TaxLine, Taxed};
 
@@ -66,6 +67,10 @@ pub struct Order {
     pub expires_at: DateTime<Utc>,
     /// The attempts to pay it, oldest first.
     pub payments: Vec<Payment>,
+    /// What goes back of it, oldest first.
+    pub refunds: Vec<Refund>,
+    /// What has gone back.
+    pub refunded: Money,
 }
 
 /// A line of a purchase.
@@ -174,6 +179,8 @@ pub struct Locked {
     pub terms: Terms,
     /// Its time to be paid is over.
     pub overdue: bool,
+    /// It was paid, or cost nothing, whatever became of it since.
+    pub was_paid: bool,
 }
 
 /// A line as the steps of payment need it.
@@ -360,6 +367,8 @@ impl Head {
             paid_at: self.paid_at,
             expires_at: self.expires_at,
             payments,
+            refunds: Vec::new(),
+            refunded: Money::zero(self.currency),
         }
     }
 }

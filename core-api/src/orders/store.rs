@@ -1,6 +1,9 @@
 //! SQL of `orders`, `order_items`, `order_status_history`, and the commission that a
 //! line is placed with.
 
+pub mod cancel;
+pub mod progress;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -163,6 +166,20 @@ pub async fn holds_are_ordered(conn: &mut PgConnection, holds: &[ReservationId])
     Ok(ordered)
 }
 
+/// An order's holds that no other order has that is unpaid or paid.
+pub async fn holds_left(conn: &mut PgConnection, order: OrderId) -> sqlx::Result<Vec<ReservationId>> {
+    sqlx::query_scalar!(
+        r#"select i.reservation_id as "hold!: ReservationId" from order_items i
+            where i.order_id = $1 and i.reservation_id is not null
+              and not exists (select 1 from order_items n join orders o on o.id = n.order_id
+                               where n.reservation_id = i.reservation_id and n.order_id <> $1
+                                 and o.status not in ('cancelled', 'expired'))"#,
+        order.0
+    )
+    .fetch_all(conn)
+    .await
+}
+
 struct HeadRow {
     id: OrderId,
     number: i64,
@@ -304,7 +321,8 @@ pub async fn lock(conn: &mut PgConnection, id: OrderId, buyer: Option<UserId>) -
     let row = sqlx::query!(
         r#"select id as "id: OrderId", user_id as "buyer: UserId", status as "status: OrderStatus",
                   stream_id as "stream: StreamId", total_minor, currency, tax_included,
-                  tax_remitted_by = 'seller' as "seller_remits!", expires_at <= clock_timestamp() as "overdue!"
+                  tax_remitted_by = 'seller' as "seller_remits!", expires_at <= clock_timestamp() as "overdue!",
+                  paid_at is not null as "was_paid!"
              from orders where id = $1 and ($2::uuid is null or user_id = $2) for no key update"#,
         id.0,
         buyer.map(|b| b.0)
@@ -323,6 +341,7 @@ pub async fn lock(conn: &mut PgConnection, id: OrderId, buyer: Option<UserId>) -
                 seller_remits: row.seller_remits,
             },
             overdue: row.overdue,
+            was_paid: row.was_paid,
         })
     })
     .transpose()

@@ -6,9 +6,8 @@
 //! under way; a payment ends without money only on the provider's word; and a provider
 //! that has cancelled a payment, even one it had never heard of, never charges it later.
 //! Should a success meet an ended order all the same, the order is taken up again if
-//! every item still can be had; else the success is voided before it is recorded, so
-//! that nothing captured is ever without an order. (A capture of record is given back by
-//! a refund, which is a document of its own.)
+//! every item still can be had; else it is recorded as captured, the order stays ended,
+//! and a refund of all of it follows by itself.
 
 pub mod handlers;
 pub mod model;
@@ -33,13 +32,10 @@ use crate::commerce::Commerce;
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
 use crate::{audit, flash, orders};
-use model::{Attempt, Kept, Payment};
+use model::{Attempt, Kept, Open, Payment};
 use provider::{Charge, Intent, Provider, ProviderError};
 
 pub use test_provider::TestProvider;
-
-/// The reason kept with a payment whose money goes back, because its order had ended.
-const ORDER_GONE: &str = "order_gone";
 
 /// Everything it takes to be paid. Cheap to clone.
 #[derive(Clone)]
@@ -70,7 +66,7 @@ impl Till {
     }
 
     /// Waits for the provider, but not for ever.
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         answer: impl Future<Output = std::result::Result<T, ProviderError>>,
     ) -> std::result::Result<T, ProviderError> {
@@ -256,9 +252,7 @@ async fn reconcile_one(till: &Till, id: PaymentId) -> Result<()> {
     let waits_for_buyer = status == PaymentStatus::RequiresAction;
     let give_up = attempt.order_overdue || (attempt.hold_overdue && waits_for_buyer);
     let charge = charge_of(&attempt);
-    let told = if attempt.view.failure_code.as_deref() == Some(ORDER_GONE) {
-        till.ask(till.provider.give_back(id)).await
-    } else if give_up {
+    let told = if give_up {
         till.ask(till.provider.cancel(&charge)).await
     } else {
         match till.ask(till.provider.find(id)).await {
@@ -298,4 +292,22 @@ pub fn captured(payments: &[Payment]) -> Option<PaymentId> {
 /// When the database fails.
 pub async fn is_under_way(conn: &mut PgConnection, order: OrderId) -> Result<bool> {
     Ok(store::is_under_way(conn, order).await?)
+}
+
+/// Step: locks what is under way or was captured of an order, before the order itself is
+/// locked; there is one at most.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_open(conn: &mut PgConnection, order: OrderId) -> Result<Option<Open>> {
+    Ok(store::lock_open(conn, order).await?)
+}
+
+/// Step: locks a payment before its order.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock(conn: &mut PgConnection, id: PaymentId) -> Result<()> {
+    store::lock(conn, id).await?;
+    Ok(())
 }

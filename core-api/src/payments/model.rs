@@ -13,7 +13,10 @@ use utoipa::ToSchema;
 pub struct NewPayment {
     /// The provider's single-use token for the means of payment. The test provider has
     /// `test_success`, `test_decline`, `test_second_step`, `test_timeout` and
-    /// `test_late_success`.
+    /// `test_late_success`; and three that succeed and tell what becomes of refunds:
+    /// `test_success_refund_late` takes a while over them, of `test_success_refund_fails`
+    /// the first fails and later ones succeed, and of `test_success_refund_timeout` the
+    /// answers are lost. Refunds of all others succeed at once.
     #[garde(length(min = 1, max = 255))]
     pub token: String,
 }
@@ -48,6 +51,17 @@ pub struct Attempt {
     pub order_overdue: bool,
     /// The time of one of its flash holds is over.
     pub hold_overdue: bool,
+}
+
+/// A payment that is under way or was captured, locked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Open {
+    /// Its id.
+    pub id: PaymentId,
+    /// Its status.
+    pub status: PaymentStatus,
+    /// How much.
+    pub amount: Money,
 }
 
 /// What stands beside an idempotency key: first that there is a payment, later the

@@ -1,11 +1,12 @@
 //! What a payment provider can do, whoever it is.
 //!
 //! A provider is never called inside a transaction of ours, and always with the id of
-//! our payment, under which it does everything once. An error means that the outcome is
-//! not known: the payment stays `processing` until [`Provider::find`] tells.
+//! our payment or refund, under which it does everything once. An error means that the
+//! outcome is not known: a payment stays `processing` until [`Provider::find`] tells, a
+//! refund `submitted` until [`Provider::find_refund`] does.
 
 use async_trait::async_trait;
-use shared::ids::PaymentId;
+use shared::ids::{PaymentId, RefundId};
 use shared::money::Money;
 
 /// What is to be paid.
@@ -45,6 +46,41 @@ pub enum IntentState {
     Cancelled,
 }
 
+/// What is to go back of a payment that was captured.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefundOrder {
+    /// Our refund: the idempotency key.
+    pub refund: RefundId,
+    /// Our payment.
+    pub payment: PaymentId,
+    /// The provider's own name for it.
+    pub payment_reference: String,
+    /// How much; never nothing.
+    pub amount: Money,
+}
+
+/// What the provider has of money that leaves it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transfer {
+    /// The provider's own name for it.
+    pub reference: String,
+    /// How much, in the provider's books.
+    pub amount: Money,
+    /// How far it is.
+    pub state: TransferState,
+}
+
+/// How far money that leaves the provider is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TransferState {
+    /// The outcome is to come.
+    Processing,
+    /// It has arrived.
+    Succeeded,
+    /// It did not, with the reason, and never will under this id.
+    Failed(String),
+}
+
 /// The provider did not answer; what it did is not known.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProviderError {
@@ -80,8 +116,10 @@ pub trait Provider: Send + Sync + 'static {
     /// how it stands then: `Succeeded` means that it came too late.
     async fn cancel(&self, charge: &Charge) -> Result<Intent, ProviderError>;
 
-    /// Voids a success that has no order: the money goes back, and the payment is
-    /// `Cancelled` in the provider's books too. Only for a payment that was not recorded
-    /// as captured; what was captured is refunded.
-    async fn give_back(&self, payment: PaymentId) -> Result<Intent, ProviderError>;
+    /// Gives money of a captured payment back, or begins to. Asked again for the same
+    /// refund, it answers with what became of it. It never gives back more than it took.
+    async fn refund(&self, order: &RefundOrder) -> Result<Transfer, ProviderError>;
+
+    /// What became of a refund; `None`: it has never heard of it.
+    async fn find_refund(&self, order: &RefundOrder) -> Result<Option<Transfer>, ProviderError>;
 }

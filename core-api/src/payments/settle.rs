@@ -2,63 +2,67 @@
 //! of payment, order, sales, holds and variants, in that order. Whoever asks first
 //! writes it; everybody after finds it written.
 
-use shared::ids::PaymentId;
+use shared::ids::{PaymentId, RefundId};
 use shared::outbox;
 use shared::status::{Machine, PaymentStatus};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use super::model::Payment;
 use super::provider::{Intent, IntentState};
-use super::{ORDER_GONE, Till, store};
+use super::{Till, store};
 use crate::http::Result;
 use crate::orders::{self, Fulfilled};
-use crate::{audit, flash};
+use crate::{audit, flash, refunds};
 
-/// What a look at the provider's word came to.
-enum Recorded {
-    /// The payment as it stands.
-    Stands(Payment),
-    /// A success that no order can take: the money goes back.
-    GiveBack,
-}
+/// What a look at the provider's word came to: the payment as it stands, and the refund
+/// that follows where it was captured and its order could not take it.
+type Recorded = (Payment, Option<RefundId>);
 
-/// Records `intent`, and gives money back that no order can take.
+/// Records `intent`, and has money given back that no order can take.
 ///
 /// # Errors
 /// When the database fails, or the provider's amount is not ours.
 pub async fn record(till: &Till, id: PaymentId, intent: &Intent) -> Result<Payment> {
-    match record_once(till, id, intent).await? {
-        Recorded::Stands(payment) => Ok(payment),
-        Recorded::GiveBack => give_back(till, id).await,
+    let (payment, refund) = record_once(till, id, intent).await?;
+    if let Some(refund) = refund {
+        tracing::warn!(payment = %id, order = %payment.order_id, %refund, "a payment came after its order had ended");
+        refunds::submit_decided(till, refund).await;
     }
+    Ok(payment)
 }
 
 async fn record_once(till: &Till, id: PaymentId, intent: &Intent) -> Result<Recorded> {
     let mut tx = till.db.begin().await?;
     let payment = store::lock(&mut tx, id).await?;
     if payment.status.is_final() {
-        return Ok(Recorded::Stands(payment));
+        return Ok((payment, None));
     }
     if intent.amount != payment.amount {
         let theirs = intent.amount;
         return Err(anyhow::anyhow!("payment {id} is of {}, the provider has {theirs}", payment.amount).into());
     }
-    let settled = match intent.state {
-        IntentState::Processing => step(&mut tx, payment, PaymentStatus::Processing, intent, None).await?,
-        IntentState::RequiresAction => step(&mut tx, payment, PaymentStatus::RequiresAction, intent, None).await?,
-        IntentState::Succeeded => match capture(&mut tx, payment, intent).await? {
-            Some(captured) => captured,
-            None => {
-                tx.rollback().await?;
-                return Ok(Recorded::GiveBack);
-            }
-        },
-        IntentState::Declined(code) => fail(&mut tx, payment, PaymentStatus::Failed, intent, Some(code)).await?,
-        IntentState::Cancelled => fail(&mut tx, payment, PaymentStatus::Cancelled, intent, None).await?,
+    let recorded = match intent.state {
+        IntentState::Processing => (
+            step(&mut tx, payment, PaymentStatus::Processing, intent, None).await?,
+            None,
+        ),
+        IntentState::RequiresAction => (
+            step(&mut tx, payment, PaymentStatus::RequiresAction, intent, None).await?,
+            None,
+        ),
+        IntentState::Succeeded => capture(&mut tx, payment, intent).await?,
+        IntentState::Declined(code) => (
+            fail(&mut tx, payment, PaymentStatus::Failed, intent, Some(code)).await?,
+            None,
+        ),
+        IntentState::Cancelled => (
+            fail(&mut tx, payment, PaymentStatus::Cancelled, intent, None).await?,
+            None,
+        ),
     };
     tx.commit().await?;
     outbox::hint(till.bus.as_ref()).await;
-    Ok(Recorded::Stands(settled))
+    Ok(recorded)
 }
 
 /// One step with its audit. What is only written has first been with the provider.
@@ -101,18 +105,24 @@ async fn advance(
     Ok(payment)
 }
 
-/// The money is there: the order is paid in the same transaction. `None`: no order can
-/// take it, and the caller rolls back.
-async fn capture(conn: &mut PgConnection, payment: Payment, intent: &Intent) -> Result<Option<Payment>> {
-    if payment.failure_code.as_deref() == Some(ORDER_GONE) {
-        return Ok(None);
-    }
+/// The money is there: the order is paid in the same transaction; or, where no order can
+/// take it, it is recorded beside the order, and with it that it goes back.
+async fn capture(conn: &mut PgConnection, payment: Payment, intent: &Intent) -> Result<Recorded> {
     let order = orders::lock(conn, payment.order_id, None).await?;
     let captured = step(conn, payment, PaymentStatus::Captured, intent, None).await?;
-    Ok(match orders::fulfil(conn, &order, Some(captured.id)).await? {
-        Fulfilled::Paid => Some(captured),
-        Fulfilled::Gone => None,
-    })
+    // What the order has taken when it turns out that it cannot take all is given up again.
+    let mut whole = conn.begin().await?;
+    let fulfilled = orders::fulfil(&mut whole, &order, Some(captured.id)).await?;
+    if fulfilled == Fulfilled::Paid {
+        whole.commit().await?;
+        return Ok((captured, None));
+    }
+    whole.rollback().await?;
+    let holds = orders::holds_left(conn, order.id).await?;
+    flash::payment_failed(conn, &holds).await?;
+    flash::notify(conn, order.buyer, &holds).await?;
+    let refund = refunds::give_back_all(conn, captured.order_id, captured.id, captured.amount).await?;
+    Ok((captured, Some(refund)))
 }
 
 /// It ended without money: the holds are the buyer's again while they last.
@@ -143,31 +153,4 @@ pub async fn unknown(till: &Till, id: PaymentId) -> Result<Payment> {
     }
     tx.commit().await?;
     Ok(payment)
-}
-
-/// Voids a success that has no order. The decision is committed first: nobody who asks
-/// at the same time, when the goods may be back, records a capture of money on its way
-/// home. The reconciler finishes what is interrupted here.
-async fn give_back(till: &Till, id: PaymentId) -> Result<Payment> {
-    let mut tx = till.db.begin().await?;
-    let mut payment = store::lock(&mut tx, id).await?;
-    if payment.status.is_final() {
-        return Ok(payment);
-    }
-    if payment.status == PaymentStatus::Created {
-        payment = advance(&mut tx, id, PaymentStatus::Processing, None, None).await?;
-    }
-    store::mark(&mut tx, id, ORDER_GONE).await?;
-    tx.commit().await?;
-    tracing::warn!(payment = %id, order = %payment.order_id, "a payment came after its order had ended");
-    match till.ask(till.provider.give_back(id)).await {
-        Ok(intent) => match record_once(till, id, &intent).await? {
-            Recorded::Stands(payment) => Ok(payment),
-            Recorded::GiveBack => Err(anyhow::anyhow!("payment {id} was not given back").into()),
-        },
-        Err(error) => {
-            tracing::warn!(payment = %id, %error, "a payment is yet to be given back");
-            Ok(payment)
-        }
-    }
 }

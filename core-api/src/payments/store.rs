@@ -9,7 +9,7 @@ use shared::status::{Machine, PaymentStatus};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{Attempt, Payment};
+use super::model::{Attempt, Open, Payment};
 
 struct Row {
     id: PaymentId,
@@ -183,16 +183,26 @@ pub async fn step(
     .transpose()
 }
 
-/// Decides, for good, that the money of an unsettled payment goes back.
-pub async fn mark(conn: &mut PgConnection, id: PaymentId, failure_code: &str) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update payments set failure_code = $2, updated_at = clock_timestamp() where id = $1",
-        id.0,
-        failure_code
+/// Locks what is under way or was captured of an order: one at most.
+pub async fn lock_open(conn: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<Open>> {
+    let row = sqlx::query!(
+        r#"select id as "id: PaymentId", status as "status: PaymentStatus", amount_minor, currency
+             from payments
+            where order_id = $1 and status in ('created', 'processing', 'requires_action', 'captured')
+              for no key update"#,
+        order.0
     )
-    .execute(conn)
+    .fetch_optional(conn)
     .await?;
-    Ok(())
+    row.map(|row| {
+        let currency = Currency::parse(&row.currency).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        Ok(Open {
+            id: row.id,
+            status: row.status,
+            amount: Money::new(row.amount_minor, currency),
+        })
+    })
+    .transpose()
 }
 
 /// Takes unsettled payments that have rested, or whose second step is overdue, to ask

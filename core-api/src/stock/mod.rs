@@ -10,7 +10,7 @@ mod store;
 
 use std::collections::BTreeMap;
 
-use shared::ids::{OrderId, ProductId, VariantId};
+use shared::ids::{OrderId, ProductId, UserId, VariantId};
 use sqlx::PgConnection;
 
 use crate::http::Result;
@@ -104,6 +104,19 @@ pub async fn sell(conn: &mut PgConnection, units: &[Units]) -> Result<()> {
 /// When the database fails.
 pub async fn record_sold(conn: &mut PgConnection, order: OrderId, units: &[Units]) -> Result<()> {
     store::insert_sold(conn, order, units).await?;
+    Ok(())
+}
+
+/// Units of an order that were sold are the shop's again, and free.
+///
+/// # Errors
+/// When the database fails.
+pub async fn restock(conn: &mut PgConnection, order: OrderId, units: &[Units], by: UserId) -> Result<()> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    lock(conn, units.iter().map(|u| u.variant)).await?;
+    store::restock(conn, order, units, by).await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! SQL of stock: `product_variants.on_hand` and `reserved`, and `inventory_movements`.
 
-use shared::ids::{OrderId, ProductId, VariantId};
+use shared::ids::{OrderId, ProductId, UserId, VariantId};
 use shared::live::RoomNotice;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -77,6 +77,27 @@ pub async fn insert_sold(conn: &mut PgConnection, order: OrderId, units: &[Units
         &ids,
         &variants,
         &quantities
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// They are locked. One movement a variant.
+pub async fn restock(conn: &mut PgConnection, order: OrderId, units: &[Units], by: UserId) -> sqlx::Result<()> {
+    let (variants, quantities) = columns(units);
+    let ids: Vec<Uuid> = units.iter().map(|_| Uuid::now_v7()).collect();
+    sqlx::query!(
+        "with back as (select * from unnest($1::uuid[], $2::uuid[], $3::int[]) t (id, variant, n)),
+              stocked as (update product_variants v set on_hand = v.on_hand + b.n, updated_at = now()
+                            from back b where v.id = b.variant)
+         insert into inventory_movements (id, variant_id, on_hand, reason, order_id, actor_id)
+         select b.id, b.variant, b.n, 'restocked', $4, $5 from back b",
+        &ids,
+        &variants,
+        &quantities,
+        order.0,
+        by.0
     )
     .execute(conn)
     .await?;

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use core_api::checkout::model::Checkout;
 use core_api::orders::model::Order;
 use core_api::payments::model::Payment;
-use core_api::payments::provider::{Charge, Intent, Provider, ProviderError};
+use core_api::payments::provider::{Charge, Intent, Provider, ProviderError, RefundOrder, Transfer};
 use core_api::payments::{self, Till};
+use core_api::refunds::model::RefundKind;
 use shared::ids::{PaymentId, RequestId};
-use shared::status::{OrderStatus, PaymentStatus};
+use shared::status::{OrderStatus, PaymentStatus, RefundStatus};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -103,7 +105,7 @@ async fn a_success_after_the_order_expired_takes_every_item_again() {
 }
 
 #[tokio::test]
-async fn a_success_whose_goods_are_gone_is_given_back() {
+async fn a_success_whose_goods_are_gone_is_recorded_and_refunded() {
     let market = Market::open(2, 1_000).await;
     let (buyer, other) = (market.buyer().await, market.buyer().await);
     let order = buyer.order(market.shop.variant, 2).await;
@@ -111,31 +113,59 @@ async fn a_success_whose_goods_are_gone_is_given_back() {
     order_ends_regardless(&market, &order).await;
     let sold = other.order(market.shop.variant, 1).await;
     market.reconcile().await;
-    let ended = buyer.payment_now(&payment).await;
+    assert_eq!(buyer.payment_now(&payment).await.status, PaymentStatus::Captured);
+    let ended = buyer.order_now(order.id).await;
+    assert_eq!((ended.status, ended.refunded), (OrderStatus::Expired, order.total));
+    let [refund] = &ended.refunds[..] else {
+        panic!("one refund: {:?}", ended.refunds);
+    };
     assert_eq!(
-        (ended.status, ended.failure_code.as_deref()),
-        (PaymentStatus::Cancelled, Some("order_gone"))
+        (refund.kind, refund.status),
+        (RefundKind::LatePayment, RefundStatus::Succeeded)
     );
-    let late = market
-        .till()
-        .provider
-        .find(payment.id)
-        .await
-        .expect("answers")
-        .expect("knows it");
-    assert_eq!(
-        late.state,
-        payments::provider::IntentState::Cancelled,
-        "the money is back"
-    );
-    assert_eq!(buyer.order_now(order.id).await.status, OrderStatus::Expired);
-    assert_eq!(market.number("select count(*) from ledger_entries").await, 0);
+    assert_eq!((refund.payment_id, refund.amount), (Some(payment.id), order.total));
+    assert_eq!(market.number("select count(*) from seller_earnings").await, 0);
+    let refused = buyer.pay_once(order.id, "test_success", Uuid::now_v7()).await;
+    refused.refused(409, "order_expired");
     other.pay(sold.id, "test_success").await;
     market.verified().await;
 }
 
+#[tokio::test]
+async fn a_success_after_the_order_was_cancelled_is_refunded_whatever_the_stock() {
+    let market = Market::open(10, 1_000).await;
+    let buyer = market.buyer().await;
+    let order = buyer.order(market.shop.variant, 2).await;
+    buyer.pay(order.id, "test_timeout").await;
+    order_ends_regardless(&market, &order).await;
+    let cancelled = "update orders set status = 'cancelled' where id = $1";
+    market.sql(cancelled, order.id.0).await;
+    market.reconcile().await;
+    let ended = buyer.order_now(order.id).await;
+    assert_eq!((ended.status, ended.refunded), (OrderStatus::Cancelled, order.total));
+    assert_eq!(market.stock(market.shop.variant).await, (10, 0));
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn what_a_late_success_began_to_take_is_given_up_again() {
+    let market = Market::open(10, 1_000).await;
+    let second = market.product(1, 700).await;
+    let (buyer, other) = (market.buyer().await, market.buyer().await);
+    let basket = buyer.basket(&[(market.shop.variant, 1), (second, 1)], &[]);
+    let checkout: Checkout = buyer.try_checkout(&basket).await.created();
+    let order: Order = buyer.try_place(checkout.id).await.created();
+    buyer.pay(order.id, "test_timeout").await;
+    order_ends_regardless(&market, &order).await;
+    other.order(second, 1).await;
+    market.reconcile().await;
+    assert_eq!(buyer.order_now(order.id).await.refunded, order.total);
+    assert_eq!(market.stock(market.shop.variant).await, (10, 0));
+    market.verified().await;
+}
+
 /// A provider that is asked and never answers, as when the process dies meanwhile.
-struct Silent(Notify);
+pub struct Silent(pub Notify);
 
 #[async_trait::async_trait]
 impl Provider for Silent {
@@ -164,7 +194,12 @@ impl Provider for Silent {
         std::future::pending().await
     }
 
-    async fn give_back(&self, _: PaymentId) -> Result<Intent, ProviderError> {
+    async fn refund(&self, _: &RefundOrder) -> Result<Transfer, ProviderError> {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+
+    async fn find_refund(&self, _: &RefundOrder) -> Result<Option<Transfer>, ProviderError> {
         std::future::pending().await
     }
 }

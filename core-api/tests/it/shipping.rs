@@ -1,9 +1,11 @@
 //! Shipping profiles: where a shop ships to and what it takes.
 
 use core_api::checkout::model::Checkout;
+use core_api::http::List;
 use core_api::orders::model::Order;
 use serde_json::{Value, json};
 use testkit::fixtures;
+use uuid::Uuid;
 
 use crate::catalog::{add, mug};
 use crate::harness::{App, Session};
@@ -205,6 +207,21 @@ async fn shipping_of_a_show_costs_no_more_than_its_cap() {
         ..buyer.clone()
     };
     assert_eq!(show.buy(&same).await, 0);
+    show.market.verified().await;
+}
+
+#[tokio::test]
+async fn shipping_that_went_back_does_not_count_towards_a_shows_cap() {
+    let show = Capped::open().await;
+    let (buyer, admin) = (show.market.buyer().await, show.market.app.admin().await);
+    assert_eq!(show.buy(&buyer).await, 500);
+    let orders: List<Order> = buyer.session.get("/orders").await.ok();
+    let order = &orders.items[0];
+    let items = json!([{"order_item_id": order.items[0].id, "quantity": 0}]);
+    let body = json!({"items": items, "shipping": true, "reason": "Arrived late"});
+    let path = format!("/admin/orders/{}/refunds", order.id);
+    admin.post_once(&path, Uuid::now_v7(), &body).await.created::<Value>();
+    assert_eq!([show.buy(&buyer).await, show.buy(&buyer).await], [500, 300]);
     show.market.verified().await;
 }
 

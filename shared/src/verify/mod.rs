@@ -7,12 +7,13 @@
 
 mod checks;
 mod purchases;
+mod refunds;
 
 use sqlx::{Connection, PgPool};
 
 /// Every invariant, in the order in which they are reported.
 fn invariants() -> impl Iterator<Item = &'static Invariant> {
-    checks::CHECKS.iter().chain(purchases::CHECKS)
+    checks::CHECKS.iter().chain(purchases::CHECKS).chain(refunds::CHECKS)
 }
 
 /// One invariant.

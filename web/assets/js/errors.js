@@ -73,6 +73,7 @@ const WORDS = {
   order_expired: 'The order was not paid in time.',
   already_paid: 'This order is paid already.',
   payment_in_progress: 'A payment for this order is still under way.',
+  refund_too_large: 'So much is not left to be refunded.',
   stream_not_live: 'The show is not on air.',
   not_joined: 'One moment, you are not in the room yet.',
   already_joined: 'You are in the room already.',

@@ -36,7 +36,8 @@ pub async fn charged(
     sqlx::query_as!(
         Charged,
         r#"select s.seller_id as "seller: SellerId",
-                  coalesce(sum(i.shipping_minor) filter (where o.paid_at is not null), 0)::bigint as "paid_minor!",
+                  coalesce(sum(i.shipping_minor - back.minor) filter (where o.paid_at is not null), 0)::bigint
+                  as "paid_minor!",
                   coalesce(sum(i.shipping_minor) filter (where o.paid_at is null), 0)::bigint as "unpaid_minor!"
              from streams s
              left join addresses a on a.id = $3 and a.user_id = $1
@@ -45,6 +46,10 @@ pub async fn charged(
                        'recipient', a.recipient, 'line1', a.line1, 'line2', a.line2, 'city', a.city,
                        'region', a.region, 'postal_code', a.postal_code, 'country', a.country, 'phone', a.phone)
              left join order_items i on i.order_id = o.id and i.seller_id = s.seller_id
+             left join lateral (
+                  select coalesce(sum(n.shipping_minor), 0) as minor
+                    from refund_items n join refunds r on r.id = n.refund_id and r.status <> 'failed'
+                   where n.order_item_id = i.id) back on true
             where s.id = $2 group by s.id"#,
         buyer.0,
         stream.0,

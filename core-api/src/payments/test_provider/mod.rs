@@ -10,12 +10,12 @@ mod store;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shared::ids::PaymentId;
+use shared::ids::{PaymentId, RefundId};
 use shared::money::{Currency, Money};
 use sqlx::PgPool;
 
-use super::provider::{Charge, Intent, IntentState, Provider, ProviderError};
-use store::Row;
+use super::provider::{Charge, Intent, IntentState, Provider, ProviderError, RefundOrder, Transfer, TransferState};
+use store::{Row, TransferRow};
 
 /// A token and what it comes to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +30,12 @@ enum Token {
     Timeout,
     /// Is being processed, and succeeds after a while.
     LateSuccess,
+    /// Succeeds; its refunds are processed for a while.
+    RefundLate,
+    /// Succeeds; its first refund fails.
+    RefundFails,
+    /// Succeeds; the answers about its refunds are lost.
+    RefundTimeout,
 }
 
 impl Token {
@@ -40,6 +46,9 @@ impl Token {
             "test_second_step" => Self::SecondStep,
             "test_timeout" => Self::Timeout,
             "test_late_success" => Self::LateSuccess,
+            "test_success_refund_late" => Self::RefundLate,
+            "test_success_refund_fails" => Self::RefundFails,
+            "test_success_refund_timeout" => Self::RefundTimeout,
             _ => return None,
         })
     }
@@ -47,7 +56,7 @@ impl Token {
     /// As what the books open it.
     const fn opens_as(self) -> &'static str {
         match self {
-            Self::Success | Self::Timeout => "succeeded",
+            Self::Success | Self::Timeout | Self::RefundLate | Self::RefundFails | Self::RefundTimeout => "succeeded",
             Self::Decline => "declined",
             Self::SecondStep => "requires_action",
             Self::LateSuccess => "processing",
@@ -78,6 +87,15 @@ impl TestProvider {
         row.map(|row| intent(&row)).transpose()
     }
 
+    async fn look_at_refund(&self, refund: RefundId) -> Result<Option<Transfer>, ProviderError> {
+        let mut conn = self.db.acquire().await.map_err(failed)?;
+        store::transfer_late(&mut conn, refund.0, self.delay)
+            .await
+            .map_err(failed)?;
+        let row = store::find_transfer(&mut conn, refund.0).await.map_err(failed)?;
+        row.map(|row| transfer(&row)).transpose()
+    }
+
     async fn known(&self, payment: PaymentId) -> Result<Intent, ProviderError> {
         self.look(payment)
             .await?
@@ -101,6 +119,21 @@ fn intent(row: &Row) -> Result<Intent, ProviderError> {
     };
     let currency = Currency::parse(&row.currency).map_err(|e| ProviderError::Failed(e.to_string()))?;
     Ok(Intent {
+        reference: row.id.to_string(),
+        amount: Money::new(row.amount_minor, currency),
+        state,
+    })
+}
+
+fn transfer(row: &TransferRow) -> Result<Transfer, ProviderError> {
+    let state = match row.status.as_str() {
+        "processing" => TransferState::Processing,
+        "succeeded" => TransferState::Succeeded,
+        "failed" => TransferState::Failed(row.failure_code.clone().unwrap_or_default()),
+        other => return Err(ProviderError::Failed(format!("status {other:?}"))),
+    };
+    let currency = Currency::parse(&row.currency).map_err(|e| ProviderError::Failed(e.to_string()))?;
+    Ok(Transfer {
         reference: row.id.to_string(),
         amount: Money::new(row.amount_minor, currency),
         state,
@@ -158,12 +191,35 @@ impl Provider for TestProvider {
         self.known(charge.payment).await
     }
 
-    async fn give_back(&self, payment: PaymentId) -> Result<Intent, ProviderError> {
-        let mut conn = self.db.acquire().await.map_err(failed)?;
-        store::step(&mut conn, payment, &["succeeded"], "cancelled")
-            .await
-            .map_err(failed)?;
-        drop(conn);
-        self.known(payment).await
+    async fn refund(&self, order: &RefundOrder) -> Result<Transfer, ProviderError> {
+        let mut tx = self.db.begin().await.map_err(failed)?;
+        let Some(paid) = store::lock_captured(&mut tx, order.payment).await.map_err(failed)? else {
+            return Err(ProviderError::Failed(format!(
+                "no capture of payment {}",
+                order.payment
+            )));
+        };
+        let token = Token::read(&paid.token);
+        let left = paid.amount_minor - paid.refunded_minor;
+        let (status, code) = match token {
+            _ if order.amount.minor > left || order.amount.currency.code() != paid.currency => {
+                ("failed", Some("amount_too_large"))
+            }
+            Some(Token::RefundFails) if !paid.has_refunds => ("failed", Some("card_closed")),
+            Some(Token::RefundLate) => ("processing", None),
+            _ => ("succeeded", None),
+        };
+        store::open_refund(&mut tx, order, status, code).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)?;
+        if token == Some(Token::RefundTimeout) {
+            return Err(ProviderError::Timeout);
+        }
+        self.look_at_refund(order.refund)
+            .await?
+            .ok_or_else(|| ProviderError::Failed(format!("no refund {}", order.refund)))
+    }
+
+    async fn find_refund(&self, order: &RefundOrder) -> Result<Option<Transfer>, ProviderError> {
+        self.look_at_refund(order.refund).await
     }
 }

@@ -94,6 +94,8 @@ impl<'a> Rows<'a> {
             "checkout" | "order" | "delivered" | "payment" | "item" | "review" | "sale" | "hold" | "line" => {
                 self.bought(name).await
             }
+            "paid" | "paid_item" | "refund" => self.paid(name).await,
+            "arrived" | "arrived_item" | "return" | "approved" => self.arrived(name).await,
             _ => self.inserted(name).await,
         }
     }
@@ -175,6 +177,58 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// What comes of having paid. The refund has failed.
+    async fn paid(&self, name: &str) -> String {
+        if name == "paid_item" {
+            let order = self.made["paid"].parse().expect("an id");
+            let item = "select id::text from order_items where order_id = $1";
+            return self.text(item, order).await;
+        }
+        let order = self.bought("order").await;
+        let path = format!("/orders/{order}/payments");
+        self.post(&path, &json!({"token": "test_success_refund_fails"})).await;
+        if name == "paid" {
+            return order;
+        }
+        let path = format!("/orders/{order}/cancel");
+        self.buyer.post(&path, &json!({})).await.ok::<Value>();
+        let refund = "select id::text from refunds where order_id = $1";
+        self.text(refund, order.parse().expect("an id")).await
+    }
+
+    /// What comes of having received what was paid. A return is of the line's order, where
+    /// there is one.
+    async fn arrived(&self, name: &str) -> String {
+        let item = "select id::text from order_items where order_id = $1";
+        if name == "arrived_item" {
+            return self.text(item, self.made["arrived"].parse().expect("an id")).await;
+        }
+        let order = match self.made.get("arrived") {
+            Some(order) => order.clone(),
+            None => {
+                let order = self.paid("paid").await;
+                run(&self.app.db.pool, ARRIVED, &[order.parse().expect("an id")]).await;
+                order
+            }
+        };
+        if name == "arrived" {
+            return order;
+        }
+        let item = self.text(item, order.parse().expect("an id")).await;
+        let path = format!("/orders/{order}/returns");
+        let id = self
+            .post(
+                &path,
+                &json!({"order_item_id": item, "quantity": 1, "reason": "Too small"}),
+            )
+            .await;
+        if name == "approved" {
+            let approve = "update returns set status = 'approved', answered_at = now() where id = $1";
+            run(&self.app.db.pool, approve, &[id.parse().expect("an id")]).await;
+        }
+        id
+    }
+
     /// What a statement makes: a new row, or the secret of a new one.
     async fn inserted(&self, name: &str) -> String {
         let id = Uuid::now_v7();
@@ -208,6 +262,16 @@ impl<'a> Rows<'a> {
     }
 }
 
+const ARRIVED: &str = "with line as (
+        update order_items set shipped = quantity, delivered = quantity where order_id = $1
+        returning id, order_id, seller_id, quantity),
+    parcel as (
+        insert into shipments (id, order_id, seller_id, carrier, delivered_at, delivered_by)
+        select gen_random_uuid(), order_id, seller_id, 'post', now(), 'buyer' from line returning id),
+    sent as (
+        insert into shipment_items (shipment_id, order_item_id, quantity)
+        select parcel.id, line.id, line.quantity from parcel, line)
+    update orders set status = 'delivered' where id = $1";
 const REFRESH_TOKEN: &str = "insert into refresh_tokens (id, family_id, user_id, token_hash, expires_at)
     values ($1, $1, $2, sha256(convert_to($1::text, 'UTF8')), now() + interval '1 day')";
 const EMAIL_LINK: &str = "with w as (

@@ -150,6 +150,20 @@ POST   /orders                                  401 201 404 404 404 404 404  {"c
 GET    /orders                                  401 own 200 200 200 200 200  shows $order
 GET    /orders/$order                           401 200 404 404 404 404 404
 POST   /orders/$order/cancel                    401 200 404 404 404 404 404
+POST   /orders/$arrived/returns                 401 201 404 404 404 404 404  {"order_item_id": "$arrived_item", "quantity": 1, "reason": "Too small"}
+GET    /orders/$arrived/returns                 401 200 404 404 404 404 404
+POST   /orders/$arrived/returns/$return/withdraw 401 200 404 404 404 404 404
+GET    /seller/returns                          401 403 403 own 200 403 403  shows $return
+POST   /seller/returns/$return/approve          401 403 403 200 404 403 403  {"answer": "Please send it to 1 Quay Street, Hamburg"}
+POST   /seller/returns/$return/reject           401 403 403 200 404 403 403  {"answer": "Made to order"}
+POST   /seller/returns/$approved/receive        401 403 403 200 404 403 403  {"restocked": 1}
+POST   /orders/$paid/cancel                     401 200 404 404 404 404 404
+POST   /orders/$paid/items/$paid_item/cancel    401 200 404 404 404 404 404  {"quantity": 1, "reason": "Ordered twice"}
+POST   /seller/orders/$paid/items/$paid_item/cancel 401 403 403 200 404 403 403  {"quantity": 1, "reason": "Broken on its way out of the kiln"}
+POST   /admin/orders/$paid/refunds              401 403 403 403 403 403 201  {"items": [{"order_item_id": "$paid_item", "quantity": 1}], "reason": "Arrived with a crack"}
+GET    /admin/refunds                           401 403 403 403 403 403 200
+GET    /admin/refunds/$refund                   401 403 403 403 403 403 200
+POST   /admin/refunds/$refund/retry             401 403 403 403 403 403 201
 GET    /orders/$delivered/receipt               401 200 404 404 404 404 404
 POST   /orders/$order/payments                  401 201 404 404 404 404 404  {"token": "test_success"}
 GET    /orders/$order/payments/$payment         401 200 404 404 404 404 404

@@ -1,0 +1,135 @@
+//! HTTP of refunds, and of calling units off.
+
+use actix_web::{get, post, web};
+use shared::ids::{OrderId, OrderItemId, RefundId};
+
+use super::acts;
+use super::model::{CalledOff, Filter, NewCancellation, NewRefund, Refund};
+use crate::http::{Admin, Body, Caller, Id, IdempotencyKey, List, Page, Result, Shopkeeper};
+use crate::idempotency::Answer;
+use crate::orders::{self, Who};
+use crate::state::State;
+
+/// Calls units of a line of the caller's paid order off that were not sent. Their money goes
+/// back, and the shop's shipping with the last of what it was to send.
+#[utoipa::path(
+    tag = "orders",
+    security(("bearer" = [])),
+    params(IdempotencyKey),
+    request_body = NewCancellation,
+    responses(
+        (status = 200, description = "What was called off, with its refund as it was decided", body = CalledOff),
+        (status = 409, description = "`payment_in_progress`. `wrong_state`: the order is not paid, or so many are not \
+                                      unsent. `refund_too_large`: the payment is disputed")
+    )
+)]
+#[post("/orders/{id}/items/{item}/cancel")]
+pub async fn cancel_item(
+    state: web::Data<State>,
+    caller: Caller,
+    ids: Id<(OrderId, OrderItemId)>,
+    key: IdempotencyKey,
+    body: Body<NewCancellation>,
+) -> Result<Answer<CalledOff>> {
+    let who = Who::Buyer(caller.id);
+    orders::cancel_item(&state.till, &state.config.commerce, who, ids.0, key.0, &body.0).await
+}
+
+/// Calls units off that were sold by the caller's shop and not sent. Their money goes back to
+/// the buyer, and the shipping with the last of what the shop was to send.
+#[utoipa::path(
+    tag = "orders",
+    security(("bearer" = [])),
+    params(IdempotencyKey),
+    request_body = NewCancellation,
+    responses(
+        (status = 200, description = "What was called off, with its refund as it was decided", body = CalledOff),
+        (status = 409, description = "`payment_in_progress`. `wrong_state`: the order is not paid, or so many are not \
+                                      unsent. `refund_too_large`: the payment is disputed")
+    )
+)]
+#[post("/seller/orders/{id}/items/{item}/cancel")]
+pub async fn cancel_sold_item(
+    state: web::Data<State>,
+    shop: Shopkeeper,
+    ids: Id<(OrderId, OrderItemId)>,
+    key: IdempotencyKey,
+    body: Body<NewCancellation>,
+) -> Result<Answer<CalledOff>> {
+    let who = Who::Shop(shop.user, shop.seller);
+    orders::cancel_item(&state.till, &state.config.commerce, who, ids.0, key.0, &body.0).await
+}
+
+/// Gives money of a paid order back.
+#[utoipa::path(
+    tag = "admin",
+    security(("bearer" = [])),
+    params(IdempotencyKey),
+    request_body = NewRefund,
+    responses(
+        (status = 201, description = "As it was decided; its status moves on", body = Refund),
+        (status = 404, description = "`not_found`: the order, or one of the lines"),
+        (status = 409, description = "`payment_in_progress`. `wrong_state`: the order is not paid, or so many are not \
+                                      unsent. `refund_too_large`: so many, or so much, is not left")
+    )
+)]
+#[post("/admin/orders/{id}/refunds")]
+pub async fn create(
+    state: web::Data<State>,
+    admin: Admin,
+    order: Id<OrderId>,
+    key: IdempotencyKey,
+    body: Body<NewRefund>,
+) -> Result<Answer<Refund>> {
+    acts::create(&state.till, &state.config.commerce, admin.id, order.0, key.0, &body.0).await
+}
+
+/// Refunds, newest first.
+#[utoipa::path(
+    tag = "admin",
+    security(("bearer" = [])),
+    params(Filter, Page),
+    responses((status = 200, description = "A page of them", body = List<Refund>))
+)]
+#[get("/admin/refunds")]
+pub async fn list(
+    state: web::Data<State>,
+    _admin: Admin,
+    filter: web::Query<Filter>,
+    page: Page,
+) -> Result<List<Refund>> {
+    acts::list(&state.db, filter.into_inner(), &page).await
+}
+
+/// A refund.
+#[utoipa::path(
+    tag = "admin",
+    security(("bearer" = [])),
+    responses((status = 200, description = "As it is now", body = Refund))
+)]
+#[get("/admin/refunds/{id}")]
+pub async fn get(state: web::Data<State>, _admin: Admin, id: Id<RefundId>) -> Result<web::Json<Refund>> {
+    let refund = super::get(&mut *state.db.acquire().await?, id.0).await?;
+    Ok(web::Json(refund))
+}
+
+/// Decides a refund anew that has failed: a new one, for the same units.
+#[utoipa::path(
+    tag = "admin",
+    security(("bearer" = [])),
+    params(IdempotencyKey),
+    responses(
+        (status = 201, description = "The new one, as it was decided; its status moves on", body = Refund),
+        (status = 409, description = "`payment_in_progress`. `wrong_state`: it has not failed. `refund_too_large`: what \
+                                      it was for has gone back otherwise")
+    )
+)]
+#[post("/admin/refunds/{id}/retry")]
+pub async fn retry(
+    state: web::Data<State>,
+    admin: Admin,
+    id: Id<RefundId>,
+    key: IdempotencyKey,
+) -> Result<Answer<Refund>> {
+    acts::retry(&state.till, admin.id, id.0, key.0).await
+}

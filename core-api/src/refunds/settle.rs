@@ -1,0 +1,197 @@
+//! A refund and the provider: asked after the decision is committed and under the refund's
+//! id, so that however often it is asked, and whoever asks, the money goes back once. The
+//! outcome is written under the locks of payment, order and refund; an answer that does not
+//! come is no outcome, and the reconciler asks again.
+
+use shared::ids::RefundId;
+use shared::money::Money;
+use shared::outbox;
+use shared::status::{Machine as _, RefundStatus};
+use sqlx::PgConnection;
+
+use super::model::{Outgoing, RefundKind};
+use super::{lines, store};
+use crate::http::Result;
+use crate::ledger::model::{Account, EarningKind, Kind, Share, Transaction, Way};
+use crate::payments::provider::{ProviderError, RefundOrder, Transfer, TransferState};
+use crate::payments::{self, Till};
+use crate::{audit, ledger, orders, returns};
+
+/// Why a refund has failed that the provider has never heard of, and that is too old to be
+/// sent: its id may stand for nothing there any more.
+const NEVER_SENT: &str = "never_sent";
+
+/// Asks the provider to give the money back, and again after a crash: under the refund's id
+/// it goes once. One that has an outcome, or came to nothing, is left alone.
+///
+/// # Errors
+/// When the database fails, or the provider's amount is not ours.
+pub async fn submit(till: &Till, id: RefundId) -> Result<()> {
+    let outgoing = store::outgoing(&mut *till.db.acquire().await?, id).await?;
+    let Some(refund) = outgoing.filter(|refund| !refund.status.is_final()) else {
+        return Ok(());
+    };
+    let told = till.ask(till.provider.refund(&order_of(&refund))).await;
+    outcome(till, &refund, told).await
+}
+
+/// As [`submit`], for a refund that was just decided: what fails is logged, and the
+/// reconciler carries it on.
+pub async fn submit_decided(till: &Till, id: RefundId) {
+    if let Err(error) = submit(till, id).await {
+        tracing::warn!(refund = %id, %error, "a refund is yet to be made");
+    }
+}
+
+/// Asks the provider about refunds whose outcome is not known, and for those that it has
+/// never heard of. Returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn reconcile(till: &Till, limit: u32) -> Result<u64> {
+    let due = {
+        let mut conn = till.db.acquire().await?;
+        store::take_unsettled(&mut conn, till.reconcile_after, till.timeout, limit.into()).await?
+    };
+    for id in &due {
+        // One that cannot be settled must not keep the others from it.
+        if let Err(error) = reconcile_one(till, *id).await {
+            tracing::warn!(refund = %id, %error, "a refund could not be reconciled");
+        }
+    }
+    Ok(due.len() as u64)
+}
+
+async fn reconcile_one(till: &Till, id: RefundId) -> Result<()> {
+    let outgoing = store::outgoing(&mut *till.db.acquire().await?, id).await?;
+    let Some(refund) = outgoing.filter(|refund| !refund.status.is_final()) else {
+        return Ok(());
+    };
+    let order = order_of(&refund);
+    let told = match till.ask(till.provider.find_refund(&order)).await {
+        Ok(Some(transfer)) => Ok(transfer),
+        Ok(None) if refund.is_old => return fail(till, &refund, None, NEVER_SENT).await,
+        Ok(None) => till.ask(till.provider.refund(&order)).await,
+        Err(error) => Err(error),
+    };
+    outcome(till, &refund, told).await
+}
+
+fn order_of(refund: &Outgoing) -> RefundOrder {
+    RefundOrder {
+        refund: refund.id,
+        payment: refund.payment,
+        payment_reference: refund.payment_reference.clone(),
+        amount: refund.amount,
+    }
+}
+
+async fn outcome(till: &Till, refund: &Outgoing, told: std::result::Result<Transfer, ProviderError>) -> Result<()> {
+    let transfer = match told {
+        Ok(transfer) => transfer,
+        Err(error) => {
+            tracing::warn!(refund = %refund.id, %error, "a refund's outcome is not known");
+            return submitted(till, refund, None).await;
+        }
+    };
+    if transfer.amount != refund.amount {
+        let (ours, theirs) = (refund.amount, transfer.amount);
+        return Err(anyhow::anyhow!("refund {} is of {ours}, the provider has {theirs}", refund.id).into());
+    }
+    let reference = Some(transfer.reference.as_str());
+    match &transfer.state {
+        TransferState::Processing => submitted(till, refund, reference).await,
+        TransferState::Succeeded => succeed(till, refund, reference).await,
+        TransferState::Failed(code) => fail(till, refund, reference, code).await,
+    }
+}
+
+/// It is with the provider, or may be.
+async fn submitted(till: &Till, refund: &Outgoing, reference: Option<&str>) -> Result<()> {
+    let mut conn = till.db.acquire().await?;
+    store::step(&mut conn, refund.id, RefundStatus::Submitted, reference, None).await?;
+    Ok(())
+}
+
+async fn lock(conn: &mut PgConnection, refund: &Outgoing) -> Result<()> {
+    payments::lock(conn, refund.payment).await?;
+    orders::lock(conn, refund.order, None).await?;
+    Ok(())
+}
+
+async fn succeed(till: &Till, refund: &Outgoing, reference: Option<&str>) -> Result<()> {
+    let mut tx = till.db.begin().await?;
+    lock(&mut tx, refund).await?;
+    // Whoever asks first writes it; everybody after finds it written.
+    if !store::step(&mut tx, refund.id, RefundStatus::Succeeded, reference, None).await? {
+        return Ok(());
+    }
+    let Money { minor, currency } = refund.amount;
+    let accounts = (Account::ProviderClearing, Account::RefundsPayable);
+    let paid = Transaction::moving(
+        Kind::RefundPaid,
+        refund.id.0,
+        Some(refund.order),
+        currency,
+        accounts,
+        minor,
+    );
+    ledger::post(&mut tx, &paid).await?;
+    returns::refunded(&mut tx, refund.id).await?;
+    audit::record(&mut tx, None, "refund.succeeded", refund.id.0, serde_json::json!({})).await?;
+    tx.commit().await?;
+    outbox::hint(till.bus.as_ref()).await;
+    Ok(())
+}
+
+/// What was taken for it stands again. A late payment was nobody's: its money waits until
+/// it is refunded anew.
+async fn fail(till: &Till, refund: &Outgoing, reference: Option<&str>, code: &str) -> Result<()> {
+    let mut tx = till.db.begin().await?;
+    lock(&mut tx, refund).await?;
+    if !store::step(&mut tx, refund.id, RefundStatus::Failed, reference, Some(code)).await? {
+        return Ok(());
+    }
+    if refund.kind != RefundKind::LatePayment {
+        undo(&mut tx, refund).await?;
+    }
+    let detail = serde_json::json!({ "failure_code": code });
+    audit::record(&mut tx, None, "refund.failed", refund.id.0, detail).await?;
+    tx.commit().await?;
+    tracing::warn!(refund = %refund.id, order = %refund.order, code, "a refund has failed");
+    Ok(())
+}
+
+async fn undo(conn: &mut PgConnection, refund: &Outgoing) -> Result<()> {
+    let order = orders::lock(conn, refund.order, None).await?;
+    let lines = lines(conn, refund.order).await?;
+    let portions = store::portions(conn, refund.id).await?;
+    let shares: Vec<Share> = portions
+        .into_iter()
+        .filter_map(|(item, _, parts)| {
+            let line = lines.iter().find(|line| line.item == item)?;
+            let seller = line.seller;
+            Some(Share { item, seller, parts })
+        })
+        .collect();
+    let currency = refund.amount.currency;
+    let sellers: Vec<_> = shares.iter().map(|share| share.seller.0).collect();
+    ledger::lock_sellers(conn, &sellers, currency).await?;
+    let transaction = Transaction {
+        kind: Kind::RefundFailed,
+        subject: refund.id.0,
+        order: Some(refund.order),
+        currency,
+        entries: ledger::model::entries(&shares, order.terms, Account::RefundsPayable, Way::Shared),
+    };
+    ledger::post(conn, &transaction).await?;
+    ledger::earn(
+        conn,
+        EarningKind::RefundFailed,
+        refund.id.0,
+        currency,
+        &shares,
+        order.terms,
+    )
+    .await
+}

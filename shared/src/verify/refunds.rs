@@ -1,0 +1,173 @@
+//! The invariants of money that goes back to buyers. Each query yields one row for each
+//! thing examined, as in `checks`.
+
+use super::Invariant;
+
+/// Every one of them, in the order in which they are reported.
+pub const CHECKS: &[Invariant] = &[
+    Invariant {
+        name: "refund_sums",
+        proves: "a refund is the sum of what goes back for its order's lines; a late payment goes back whole",
+        sql: "select r.id::text as subject,
+                     case when r.kind = 'late_payment'
+                          then count(i.refund_id) > 0 or r.amount_minor is distinct from p.amount_minor
+                          else count(i.refund_id) = 0 or bool_or(l.order_id <> r.order_id)
+                               or r.amount_minor <> sum(i.goods_minor + i.shipping_minor
+                                      + case when o.tax_included then 0 else i.tax_minor + i.shipping_tax_minor end)
+                     end or r.currency <> o.currency or p.order_id <> r.order_id as broken
+                from refunds r
+                join orders o on o.id = r.order_id
+                left join payments p on p.id = r.payment_id
+                left join (refund_items i join order_items l on l.id = i.order_item_id) on i.refund_id = r.id
+               group by r.id, o.id, p.id",
+    },
+    Invariant {
+        name: "refunds_within_captures",
+        proves: "of no payment goes more back, or into disputes that are not won, than was captured",
+        sql: "select p.id::text as subject,
+                     p.status <> 'captured'
+                     or p.amount_minor < coalesce((select sum(amount_minor) from refunds
+                                                    where payment_id = p.id and status <> 'failed'), 0)
+                                         + coalesce((select sum(amount_minor) from disputes
+                                                      where payment_id = p.id and status <> 'won'), 0) as broken
+                from payments p where exists (select from refunds r where r.payment_id = p.id)",
+    },
+    Invariant {
+        name: "refunds_within_lines",
+        proves: "of no line goes more back, of units or of any part, than there was",
+        sql: "select l.id::text as subject,
+                     sum(i.quantity) > l.quantity
+                     or sum(i.goods_minor) > l.gross_minor - l.seller_discount_minor - l.platform_discount_minor
+                     or sum(i.platform_discount_minor) > l.platform_discount_minor
+                     or sum(i.tax_minor) > l.tax_minor
+                     or sum(i.shipping_minor) > l.shipping_minor
+                     or sum(i.shipping_tax_minor) > l.shipping_tax_minor
+                     or sum(i.commission_minor) > l.commission_minor
+                     -- All units are the whole line, to the cent.
+                     or (sum(i.quantity) = l.quantity
+                         and (sum(i.goods_minor), sum(i.commission_minor), sum(i.tax_minor))
+                             is distinct from (l.gross_minor - l.seller_discount_minor - l.platform_discount_minor,
+                                               l.commission_minor, l.tax_minor)) as broken
+                from order_items l
+                join refund_items i on i.order_item_id = l.id
+                join refunds r on r.id = i.refund_id and r.status <> 'failed'
+               group by l.id",
+    },
+    Invariant {
+        name: "refunds_in_ledger",
+        proves: "every refund stands in the ledger as far as it is, to the cent, and nothing else does",
+        sql: "select coalesce(r.id, t.subject_id)::text as subject,
+                     r.id is null
+                     or coalesce(t.decided, 0) <> case when r.kind = 'late_payment' then 0 else -r.amount_minor end
+                     or coalesce(t.paid, 0) <> case when r.status = 'succeeded' then r.amount_minor else 0 end
+                     or coalesce(t.failed, 0) <> case when r.status = 'failed' and r.kind <> 'late_payment'
+                                                      then r.amount_minor else 0 end as broken
+                from refunds r
+                full join (select t.subject_id,
+                                  sum(e.amount_minor) filter (where t.kind = 'refund') as decided,
+                                  sum(e.amount_minor) filter (where t.kind = 'refund_paid') as paid,
+                                  sum(e.amount_minor) filter (where t.kind = 'refund_failed') as failed
+                             from ledger_transactions t
+                             left join (ledger_entries e
+                                        join ledger_accounts a on a.id = e.account_id and a.kind = 'refunds_payable')
+                               on e.transaction_id = t.id
+                            where t.kind in ('refund', 'refund_paid', 'refund_failed') group by 1) t
+                  on t.subject_id = r.id",
+    },
+    Invariant {
+        name: "refunds_payable",
+        proves: "what the ledger has on its way to buyers is the refunds without outcome and late payments not returned",
+        sql: "select c.currency as subject,
+                     coalesce(-l.amount, 0) <> coalesce(r.amount, 0) + coalesce(p.amount, 0) as broken
+                from (select currency from refunds
+                      union select currency from ledger_accounts where kind = 'refunds_payable') c
+                left join (select currency,
+                                  sum(case when kind = 'late_payment' then case status when 'succeeded' then -amount_minor
+                                                                                       else 0 end
+                                           when status in ('pending', 'submitted') then amount_minor
+                                           else 0 end) as amount
+                             from refunds group by 1) r using (currency)
+                left join (select p.currency, sum(p.amount_minor) as amount
+                             from payments p join ledger_transactions t on t.subject_id = p.id and t.kind = 'late_capture'
+                            group by 1) p using (currency)
+                left join (select a.currency, sum(e.amount_minor) as amount
+                             from ledger_accounts a join ledger_entries e on e.account_id = a.id
+                            where a.kind = 'refunds_payable' group by 1) l using (currency)",
+    },
+    Invariant {
+        name: "refunds_take_earnings_back",
+        proves: "a refund takes back what its units earned their shop, and one that has failed gives it again",
+        sql: "select i.refund_id || ' item ' || i.order_item_id as subject,
+                     (select count(*) from seller_earnings e
+                       where e.source_id = i.refund_id and e.order_item_id = i.order_item_id
+                         and e.kind = 'refund' and e.seller_id = l.seller_id and e.currency = o.currency
+                         and e.commission_minor = -i.commission_minor
+                         and e.base_minor = -(i.goods_minor + i.platform_discount_minor
+                                              - case when o.tax_included then i.tax_minor else 0 end)
+                         and e.shipping_minor = -(i.shipping_minor
+                                                  - case when o.tax_included then i.shipping_tax_minor else 0 end)
+                         and e.tax_minor = -case when o.tax_remitted_by = 'seller'
+                                                 then i.tax_minor + i.shipping_tax_minor else 0 end) <> 1
+                     or (select coalesce(sum(e.amount_minor), 0) from seller_earnings e
+                          where e.source_id = i.refund_id and e.order_item_id = i.order_item_id
+                            and e.kind = 'refund_failed')
+                        <> case when r.status = 'failed'
+                                then (select -sum(e.amount_minor) from seller_earnings e
+                                       where e.source_id = i.refund_id and e.order_item_id = i.order_item_id
+                                         and e.kind = 'refund')
+                                else 0 end as broken
+                from refund_items i
+                join refunds r on r.id = i.refund_id
+                join orders o on o.id = r.order_id
+                join order_items l on l.id = i.order_item_id",
+    },
+    Invariant {
+        name: "late_payments_go_back",
+        proves: "a capture that its order could not take has a refund of all of it",
+        sql: "select p.id::text as subject,
+                     not exists (select from refunds r where r.payment_id = p.id and r.kind = 'late_payment')
+                     or exists (select from refunds r where r.payment_id = p.id and r.kind <> 'late_payment') as broken
+                from payments p join ledger_transactions t on t.subject_id = p.id and t.kind = 'late_capture'",
+    },
+    Invariant {
+        name: "provider_agrees_on_refunds",
+        proves: "what the test provider has given back is what we have, refund by refund",
+        sql: "select coalesce(r.id, t.our_id)::text as subject,
+                     case when r.id is null then true
+                          when t.id is null then r.status = 'succeeded'
+                          else t.amount_minor <> r.amount_minor or t.currency <> r.currency
+                               or t.payment_id <> r.payment_id
+                               or (r.status = 'succeeded' and t.status <> 'succeeded')
+                               or (r.status = 'failed' and t.status <> 'failed') end as broken
+                from (select r.* from refunds r join payments p on p.id = r.payment_id and p.provider = 'test') r
+                full join (select * from test_provider_transfers where kind = 'refund') t on t.our_id = r.id",
+    },
+    Invariant {
+        name: "units_come_back_once",
+        proves: "the units that orders gave back to stock are those called off and those restocked after a return",
+        sql: "select coalesce(i.order_id, m.order_id) || ' variant ' || coalesce(i.variant_id, m.variant_id) as subject,
+                     coalesce(i.units, 0) <> coalesce(m.units, 0) as broken
+                from (select l.order_id, l.variant_id,
+                             sum(l.cancelled + coalesce((select sum(restocked) from returns where order_item_id = l.id), 0))
+                             as units
+                        from order_items l group by 1, 2) i
+                full join (select order_id, variant_id, sum(on_hand) as units
+                             from inventory_movements where reason = 'restocked' and order_id is not null
+                            group by 1, 2) m
+                  on m.order_id = i.order_id and m.variant_id = i.variant_id",
+    },
+    Invariant {
+        name: "returned_units",
+        proves: "what came back of a line was delivered, and is what its returns say",
+        sql: "select l.id::text as subject,
+                     l.returned <> coalesce(sum(r.quantity) filter (where r.status in ('received', 'refunded')), 0)
+                     or sum(r.quantity) filter (where r.status not in ('rejected', 'withdrawn')) > l.delivered
+                     or bool_or(r.order_id <> l.order_id or r.seller_id <> l.seller_id)
+                     or bool_or((r.status = 'refunded') <> coalesce(f.status = 'succeeded', r.status = 'refunded'))
+                     as broken
+                from order_items l
+                join returns r on r.order_item_id = l.id
+                left join refunds f on f.id = r.refund_id
+               group by l.id",
+    },
+];
