@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use shared::bus::SharedBus;
 use shared::ids::NodeId;
 use shared::metric::describe;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::audience::Audience;
@@ -69,6 +69,8 @@ pub struct Shared {
     pub leases: Leases,
     /// Asks the moderation service, where there is one.
     pub hook: Option<Hook>,
+    /// Whose turn it is to read what was said before a room was opened: one room's at a time.
+    pub names_turn: Semaphore,
 }
 
 impl Shared {
@@ -83,6 +85,7 @@ impl Shared {
         let shared = Self {
             node,
             hook,
+            names_turn: Semaphore::new(1),
             guards: Guards::new(&config.limits),
             persister: Persister::start(&db, sink.clone()),
             desk: SaleDesk::start(&db, sink.clone()),

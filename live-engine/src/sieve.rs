@@ -49,6 +49,11 @@ impl Sieve {
         }
     }
 
+    /// Whether more was put in than it can keep: it says perhaps of everything then.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.is_full
+    }
+
     /// Whether a key may have been put in. False is certain.
     pub(crate) fn may_have(&self, key: impl Hash) -> bool {
         let hash = self.keys.hash_one(key);

@@ -24,7 +24,7 @@ const RETRY_MS: u64 = 500;
 pub enum Purpose {
     /// What those who run the show have done, and what their rooms must know of changes.
     Command,
-    /// Rooms that open.
+    /// Rooms that open, and what is read of them a little later.
     Opening,
     /// What joins, reports and chat want to know or note of a person.
     Person,

@@ -305,6 +305,11 @@ pub fn chat_stored(after: Duration) {
     metrics::histogram!("engine_chat_commit_seconds").record(after.as_secs_f64());
 }
 
+/// A message's name had to be looked up before it was said.
+pub fn chat_looked_up() {
+    metrics::counter!("engine_chat_lookups_total").increment(1);
+}
+
 /// A batch left the persister's queue for good.
 pub fn persist_batch(rows: usize) {
     metrics::histogram!("engine_persist_batch_rows").record(rows as f64);

@@ -35,6 +35,7 @@ pub const METRICS: &[Metric] = &[
     Metric::histogram("engine_persist_batch_rows", Count, &[], "events stored together"),
     Metric::histogram("engine_persist_commit_seconds", Seconds, &[], "how long a transaction that stores events took"),
     Metric::histogram("engine_chat_commit_seconds", Seconds, &[], "from a chat message's number to its commit"),
+    Metric::counter("engine_chat_lookups_total", Count, &[], "chat messages that may have been said before, as far as memory tells, and were looked up first"),
     Metric::gauge("engine_persist_backlog_rows", Count, &[], "events that wait to be stored, those on their way included"),
     Metric::gauge("engine_persist_backlog_bytes", Bytes, &[], "about what they take; chat is refused at 56 MiB"),
     Metric::counter("engine_persist_rejected_total", Count, &[], "events that the database refused for good: see `persist_rejects`"),

@@ -171,6 +171,7 @@ impl Core {
             // While nobody had the room: nothing else brings it again.
             core.happen(Command::Committed(RoomEvent::SaleClosed { sale }), None, now);
         }
+        core.read_earlier();
         core
     }
 
@@ -392,6 +393,7 @@ impl Core {
         }
         self.stir(now);
         self.look_for_host(now);
+        self.read_earlier();
         if self.farewell.is_due(now.ms) {
             self.effect(Effect::SendAway);
         }

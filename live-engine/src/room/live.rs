@@ -346,7 +346,7 @@ impl Live {
 
     /// Reads one thing and goes on with it, if the room is still open then.
     fn read(&self, read: Read, ctx: &mut Context<Room>) {
-        let reading = reading::read(self.shared.db.clone(), self.stream, read);
+        let reading = reading::read(self.shared.clone(), self.stream, read);
         let reading = reading.instrument(trace::room(self.stream, self.epoch));
         let reading = actix::fut::wrap_future::<_, Room>(reading);
         ctx.spawn(reading.map(|reading, room: &mut Room, ctx| {

@@ -204,6 +204,7 @@ impl Core {
             Reading::Members(audience, users, found) => self.members_read(audience, users, found, now),
             Reading::Quote(user, message, quote) => self.quote_read(user, message, quote, now),
             Reading::Said(user, request, found) => self.said_read(user, request, found, now),
+            Reading::Earlier(found) => self.earlier_read(found),
             Reading::Mute(row, user, made, mute) => self.mute_read(row, user, made, mute, now),
             Reading::Holds(row, user, holds) => self.holds_read(row, user, holds, now),
         }

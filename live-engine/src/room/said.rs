@@ -63,10 +63,22 @@ pub struct SaidLately {
     order: VecDeque<(Millis, Key)>,
     /// Said and not committed yet, in order.
     pending: VecDeque<(u64, Key)>,
-    /// The names of what was forgotten.
+    /// The names of what was forgotten, and of what was said before this room was ours and
+    /// is not remembered.
     forgotten: Sieve,
-    /// More was said before this room was ours than is remembered.
-    has_more: bool,
+    earlier: Earlier,
+}
+
+/// What was said before this room was ours, and has never been read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Earlier {
+    /// Nothing.
+    #[default]
+    Known,
+    /// What is older than this message.
+    Unread(MessageId),
+    /// The same, and it is being read.
+    Reading(MessageId),
 }
 
 /// What tells a message from another one under the same name.
@@ -82,12 +94,47 @@ pub fn body(text: &str, reply_to: Option<MessageId>) -> i64 {
 }
 
 impl SaidLately {
-    /// `has_more`: more was said before than what it will be told to remember.
+    /// `before`: more was said than what it will be told to remember; what is older than
+    /// this message.
     #[must_use]
-    pub fn new(has_more: bool) -> Self {
+    pub fn new(before: Option<MessageId>) -> Self {
         Self {
-            has_more,
+            earlier: before.map_or(Earlier::Known, Earlier::Unread),
             ..Self::default()
+        }
+    }
+
+    /// Whether there is nothing that was said before and never read.
+    #[must_use]
+    pub fn knows_earlier(&self) -> bool {
+        self.earlier == Earlier::Known
+    }
+
+    /// The message before which names are to be read; none while some are being read, and
+    /// when all are known.
+    pub fn next_page(&mut self) -> Option<MessageId> {
+        let Earlier::Unread(before) = self.earlier else {
+            return None;
+        };
+        self.earlier = Earlier::Reading(before);
+        Some(before)
+    }
+
+    /// These were read, and if there are more, they are older than `before`. It does not
+    /// matter whether they are remembered as well, or said under this room's own number.
+    pub fn learn(&mut self, names: Vec<Key>, before: Option<MessageId>) {
+        for key in names {
+            self.forgotten.insert(key);
+        }
+        // A full sieve has everything looked up: more names would change nothing.
+        let before = before.filter(|_| !self.forgotten.is_full());
+        self.earlier = before.map_or(Earlier::Known, Earlier::Unread);
+    }
+
+    /// They could not be read: they are to be read again.
+    pub fn page_failed(&mut self) {
+        if let Earlier::Reading(before) = self.earlier {
+            self.earlier = Earlier::Unread(before);
         }
     }
 
@@ -107,7 +154,7 @@ impl SaidLately {
     /// Whether something may have been said under this name that is not remembered.
     #[must_use]
     pub fn may_have_forgotten(&self, key: Key) -> bool {
-        !self.messages.contains_key(&key) && (self.has_more || self.forgotten.may_have(key))
+        !self.messages.contains_key(&key) && (!self.knows_earlier() || self.forgotten.may_have(key))
     }
 
     /// Whether this was said already. Whoever asks about one that is not settled yet is
@@ -357,12 +404,45 @@ mod tests {
             }
         }
         assert_eq!(said.again(first, 1, who(2)), Ok(Some(Again::Perhaps)));
-        let mut later = SaidLately::new(true);
-        assert_eq!(
-            later.again(key(), 1, who(1)),
-            Ok(Some(Again::Perhaps)),
-            "said before it was ours"
-        );
+    }
+
+    #[test]
+    fn what_was_said_before_it_was_ours_is_looked_up_and_strangers_only_until_all_is_known() {
+        let (first, second) = (MessageId::new(), MessageId::new());
+        let mut said = SaidLately::new(Some(first));
+        let early: Vec<_> = (0..6_000).map(|_| key()).collect();
+        let strangers = |said: &mut SaidLately| {
+            let is_looked_up = |_: &usize| said.again(key(), 1, who(1)) == Ok(Some(Again::Perhaps));
+            (0..1_000_usize).filter(is_looked_up).count()
+        };
+        assert_eq!(strangers(&mut said), 1_000, "each may have been said before");
+        assert_eq!(said.next_page(), Some(first));
+        assert_eq!(said.next_page(), None, "one page at a time");
+        said.page_failed();
+        assert_eq!(said.next_page(), Some(first), "and again when it could not be read");
+        said.learn(early[..3_000].to_vec(), Some(second));
+        assert_eq!(strangers(&mut said), 1_000, "what is older is not known yet");
+        assert_eq!(said.next_page(), Some(second));
+        said.learn(early[3_000..].to_vec(), None);
+        assert!(said.knows_earlier());
+        assert_eq!(said.next_page(), None);
+        assert_eq!(strangers(&mut said), 0, "no stranger is taken for one of them");
+        for name in early {
+            assert_eq!(said.again(name, 1, who(1)), Ok(Some(Again::Perhaps)));
+        }
+    }
+
+    #[test]
+    fn a_full_sieve_reads_no_further() {
+        let mut said = SaidLately::new(Some(MessageId::new()));
+        let (request, mut pages) = (RequestId::new(), 0_u128);
+        while pages < 20 && said.next_page().is_some() {
+            let names = (0..100_000).map(|n| (UserId(uuid::Uuid::from_u128(pages << 64 | n)), request));
+            said.learn(names.collect(), Some(MessageId::new()));
+            pages += 1;
+        }
+        assert!(pages < 20, "it reads on and on");
+        assert_eq!(said.again(key(), 1, who(1)), Ok(Some(Again::Perhaps)), "for ever");
     }
 
     #[test]

@@ -9,4 +9,5 @@ pub mod load;
 pub mod moderate;
 pub mod people;
 pub mod report;
+pub mod said;
 pub mod unattended;

@@ -75,10 +75,12 @@ pub struct Database {
     held: BTreeMap<(UserId, RequestId), (MessageId, i64)>,
     ids: u128,
     command_no: i64,
+    /// So many messages are known to a room that opens.
+    said_at_most: usize,
 }
 
 impl Database {
-    pub fn new(stream: StreamId, host: UserId) -> Self {
+    pub fn new(stream: StreamId, host: UserId, said_at_most: usize) -> Self {
         Self {
             stream,
             host,
@@ -109,6 +111,7 @@ impl Database {
             held: BTreeMap::new(),
             ids: 1 << 100,
             command_no: 0,
+            said_at_most,
         }
     }
 
@@ -400,7 +403,8 @@ impl Database {
             Read::Words(rows) => Reading::Words(rows, Ok(std::sync::Arc::default())),
             Read::Members(audience, users) => Reading::Members(audience, users.clone(), Ok(users)),
             Read::Quote(user, message, _) => Reading::Quote(user, message, Ok(None)),
-            Read::Said(user, request) => Reading::Said(user, request, Ok(None)),
+            Read::Said(user, request) => Reading::Said(user, request, Ok(self.act(user, request))),
+            Read::Earlier(before) => Reading::Earlier(Ok(self.earlier(before))),
             Read::Holds(row, user, _) => Reading::Holds(row, user, Ok(Vec::new())),
         }
     }

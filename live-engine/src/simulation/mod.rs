@@ -109,6 +109,8 @@ fn whatever_happens_in_whatever_order_the_promises_hold() {
         (sum.resyncs, count / 10),
         (sum.granted, count),
         (sum.offered, count / 40),
+        (sum.recalled, count / 4),
+        (sum.pages, count / 8),
     ] {
         assert!(what >= least, "too little happens: {sum:?}");
     }

@@ -15,7 +15,7 @@ use crate::config::Rate;
 use crate::config::ShowRules;
 use crate::hook::Inspect;
 use crate::room::Asker;
-use crate::room::core::{ChatLimits, Core, CoreLimits, Effect, Now};
+use crate::room::core::{ChatLimits, Core, CoreLimits, Effect, Now, Read};
 use crate::room::log::LogLimits;
 use crate::room::reach::Reach;
 use crate::room::state::Doors;
@@ -80,7 +80,16 @@ impl World {
             }
             Effect::Inspect(inspect) => self.inspect(node, number, &inspect),
             Effect::Hold(held) => self.ask(node, Ask::Hold(number, held)),
-            Effect::Read(read) => self.ask(node, Ask::Read(number, read)),
+            Effect::Read(read) => {
+                self.recalled += u64::from(matches!(read, Read::Said(..)));
+                if let Read::Earlier(before) = read {
+                    // One room's turn at a time: others may be before it.
+                    let waits = self.chance.below(1_500_000);
+                    self.after(waits, Task::ReadNames(at, number, before));
+                } else {
+                    self.ask(node, Ask::Read(number, read));
+                }
+            }
             Effect::Mark(rows) => {
                 let epoch = owner.epoch;
                 self.nodes[node]
@@ -100,6 +109,14 @@ impl World {
             Effect::LookAfterHost(_) => {}
             Effect::Wake(when) => self.at_time(when, Task::Wake(at, number)),
             Effect::WakeSale(sale, when) => self.at_time(when, Task::WakeSale(at, number, sale)),
+        }
+    }
+
+    /// The room's turn to read names has come, if it is still the one that asked.
+    pub fn read_names(&mut self, node: usize, number: u64, before: MessageId) {
+        if self.nodes[node].owner(Some(number)).is_some() {
+            self.pages += 1;
+            self.ask(node, Ask::Read(number, Read::Earlier(before)));
         }
     }
 

@@ -412,6 +412,7 @@ fn unread(read: Read) -> Reading {
         Read::Members(audience, users) => Reading::Members(audience, users, Err(away())),
         Read::Quote(user, message, _) => Reading::Quote(user, message, Err(away())),
         Read::Said(user, request) => Reading::Said(user, request, Err(away())),
+        Read::Earlier(_) => Reading::Earlier(Err(away())),
         Read::Holds(row, user, _) => Reading::Holds(row, user, Err(away())),
     }
 }

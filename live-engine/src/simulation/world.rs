@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::ids::{RequestId, SaleId, StreamId, UserId};
+use shared::ids::{MessageId, RequestId, SaleId, StreamId, UserId};
 use shared::protocol::{Format, Millis, RoomEvent};
 
 use super::chance::Chance;
@@ -42,6 +42,8 @@ pub enum Task {
     /// The moderation service has answered.
     Inspected(At, u64, crate::types::Inspected),
     RoomClock(At, u64),
+    /// A room reads what was said before it was opened.
+    ReadNames(At, u64, MessageId),
     /// The room tries again to get its lease.
     Open(At),
     /// A worker takes its next message.
@@ -89,6 +91,8 @@ pub struct Climate {
     pub skew_ms: Millis,
     /// Bytes that a room keeps of its recent frames.
     pub log_bytes: usize,
+    /// So many messages a room knows when it opens; of older ones it reads the names.
+    pub said_at_most: usize,
 }
 
 /// See the module.
@@ -111,6 +115,9 @@ pub struct World {
     pub lives: u64,
     pub owners: u64,
     pub generations: u32,
+    /// Messages that were looked up, and pages of names that were asked for.
+    pub recalled: u64,
+    pub pages: u64,
     pub trace: Option<Vec<String>>,
     pub steps: u64,
 }
@@ -127,6 +134,9 @@ pub struct Tally {
     /// Holds that were granted, and those of them to who had waited.
     pub granted: u64,
     pub offered: u64,
+    /// Messages that were looked up, and pages of names of what was said before.
+    pub recalled: u64,
+    pub pages: u64,
 }
 
 impl Tally {
@@ -139,6 +149,8 @@ impl Tally {
         self.resyncs += other.resyncs;
         self.granted += other.granted;
         self.offered += other.offered;
+        self.recalled += other.recalled;
+        self.pages += other.pages;
     }
 }
 
@@ -168,11 +180,12 @@ impl World {
             sale_deadline_us: chance.within(2_500_000, 12_000_000),
             skew_ms: Millis::try_from(chance.below(3000)).unwrap_or(0) - 1500,
             log_bytes: usize::try_from(chance.within(600, 40_000)).unwrap_or(600),
+            said_at_most: if seed.is_multiple_of(2) { usize::MAX } else { 3 },
         };
         let mut world = Self {
             schedule: Schedule::new(),
             climate,
-            db: Database::new(stream, host),
+            db: Database::new(stream, host, climate.said_at_most),
             away_until_us: 0,
             nodes: (0..NODES as u64).map(Node::new).collect(),
             clients: Vec::new(),
@@ -183,6 +196,8 @@ impl World {
             lives: NODES as u64,
             owners: 0,
             generations: 0,
+            recalled: 0,
+            pages: 0,
             trace: with_trace.then(Vec::new),
             steps: 0,
             chance,
@@ -273,6 +288,8 @@ impl World {
             resyncs: self.clients.iter().map(|client| client.resyncs).sum(),
             granted: self.db.shelf.granted(),
             offered: self.db.shelf.offered(),
+            recalled: self.recalled,
+            pages: self.pages,
         }
     }
 
@@ -294,6 +311,7 @@ impl World {
             Task::Tend(at, sale) if self.is_alive(at) => self.tend(at.0, sale),
             Task::Strays(at) if self.is_alive(at) => self.ask(at.0, super::store::Ask::Overdue),
             Task::TellLine(at, sale) if self.is_alive(at) => self.tell_line(at.0, sale),
+            Task::ReadNames(at, owner, before) if self.is_alive(at) => self.read_names(at.0, owner, before),
             Task::RoomClock(at, owner) if self.is_alive(at) => self.room_clock(at.0, owner),
             Task::Open(at) if self.is_alive(at) => self.try_to_open(at.0),
             Task::Channel(at, worker) if self.is_alive(at) => self.worker_takes(at.0, worker),

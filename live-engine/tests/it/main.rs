@@ -39,6 +39,7 @@ mod sale_model;
 mod shut_out;
 mod slow;
 mod stall;
+mod takeover;
 mod trace;
 mod verify;
 mod wait_list;

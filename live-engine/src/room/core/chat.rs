@@ -32,8 +32,9 @@ use crate::room::chat::out::Out;
 use crate::room::chat::recalls::{New, Recalls};
 use crate::room::said::{Again, SaidLately, WhyHeld, body};
 use crate::room::state::Command;
-use crate::room::store::chat::{Held, Said};
+use crate::room::store::chat::Held;
 use crate::room::store::load::LoadedRoom;
+use crate::room::store::said::{Earlier, Said};
 use crate::room::{Say, text};
 
 /// The longest detail of a held message, in characters.
@@ -67,7 +68,7 @@ impl Chat {
     /// The chat of a room that was just opened.
     pub(super) fn new(rows: &mut LoadedRoom, limits: ChatLimits, now: Now) -> Self {
         let mut chat = Self {
-            said: SaidLately::new(rows.said_more),
+            said: SaidLately::new(rows.said_before),
             gate: Gate::new(limits.person, limits.room),
             known: Known::default(),
             members: Members::new(rows.rules.audience),
@@ -194,6 +195,28 @@ impl Core {
             if let Some((say, message)) = self.chat.recalls.next(user) {
                 self.take_in(say, message, false, now);
             }
+        }
+    }
+
+    /// Has the names read of what was said before this room was ours, a page at a time and
+    /// as long as anything new may be said: until all are known, each new message is looked up.
+    pub(super) fn read_earlier(&mut self) {
+        if self.state.status().is_final() {
+            return;
+        }
+        if let Some(before) = self.chat.said.next_page() {
+            self.effect(Effect::Read(Read::Earlier(before)));
+        }
+    }
+
+    /// A page of names was read. One that could not be is read with the next sweep.
+    pub(in crate::room) fn earlier_read(&mut self, found: Result<Earlier, Refusal>) {
+        match found {
+            Ok(page) => {
+                self.chat.said.learn(page.names, page.before);
+                self.read_earlier();
+            }
+            Err(_) => self.chat.said.page_failed(),
         }
     }
 

@@ -21,8 +21,9 @@ use crate::room::host_watch::HostStep;
 use crate::room::mirror::Mirror;
 use crate::room::powers::Powers;
 use crate::room::state::ProductReading;
-use crate::room::store::chat::{Held, Said};
+use crate::room::store::chat::Held;
 use crate::room::store::host::HostAct;
+use crate::room::store::said::{Earlier, Said};
 use crate::types::ConnId;
 
 /// One thing to do.
@@ -96,6 +97,8 @@ pub enum Read {
     Quote(UserId, MessageId, MessageId),
     /// What was answered to this person's message under this name.
     Said(UserId, RequestId),
+    /// Names of what was said before this message.
+    Earlier(MessageId),
     /// The mute of one person; with it, how many were made before.
     Mute(Uuid, UserId, u64),
     /// Holds of one person.
@@ -122,6 +125,8 @@ pub enum Reading {
     Quote(UserId, MessageId, Result<Option<Quote>, Refusal>),
     /// The message that was said under the name, if there is one.
     Said(UserId, RequestId, Result<Option<Said>, Refusal>),
+    /// The names, and from where there are more.
+    Earlier(Result<Earlier, Refusal>),
     /// The mute, if there is one.
     Mute(Uuid, UserId, u64, Result<Option<Muted>, Refusal>),
     /// The holds.

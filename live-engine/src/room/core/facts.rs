@@ -41,6 +41,9 @@ pub struct Facts {
     pub round_ms: u64,
     /// What it keeps of its recent frames.
     pub log_bytes: usize,
+    /// Whether everything that was said before it was opened is known here. Until then each
+    /// new message is looked up in the database before it is said.
+    pub earlier_known: bool,
     /// Sales that are open or about to.
     pub sales: Vec<SaleFacts>,
 }
@@ -118,6 +121,7 @@ impl Core {
             tick_ms: whole_ms(tempo.tick(sweep)),
             round_ms: whole_ms(tempo.round(sweep)),
             log_bytes: self.speech.log().kept_bytes(),
+            earlier_known: self.chat.said.knows_earlier(),
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{MessageId, RequestId, StreamId, UserId};
 use shared::protocol::{
-    Author, ChatAudience, ChatChange, ChatMessage, ChatRules, DeletedBy, HeldMessage, Links, Millis, Outcome, Private,
-    Quote, RoomEvent,
+    Author, ChatAudience, ChatChange, ChatMessage, ChatRules, DeletedBy, HeldMessage, Links, Outcome, Private, Quote,
+    RoomEvent,
 };
 use shared::rights::Right;
 use shared::status::Machine as _;
@@ -18,10 +18,6 @@ use uuid::Uuid;
 use super::host::{Brought, Show, Whom};
 use super::lease;
 use crate::db::Error;
-
-/// So many messages are known at once when they are resent after the room has changed
-/// hands; earlier ones are looked up.
-const SAID_AT_MOST: usize = 5_000;
 
 /// A message that is to be held.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -329,103 +325,4 @@ pub async fn words(conn: &mut PgConnection, stream: StreamId) -> Result<Arc<Word
     .await?;
     let filter = WordFilter::new(words).map_err(|error| sqlx::Error::Decode(error.into()))?;
     Ok(Arc::new(filter))
-}
-
-/// A message that is committed or held, for the one who sends it again.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Said {
-    /// Who.
-    pub user: UserId,
-    /// The act.
-    pub request_id: RequestId,
-    /// What tells another message under the same name.
-    pub body: i64,
-    /// What was answered.
-    pub outcome: Outcome,
-    /// When.
-    pub at: Millis,
-}
-
-/// What was said or held last, oldest first, and whether there is more. By number and
-/// not by time: clocks differ.
-pub(super) async fn said_lately(conn: &mut PgConnection, stream: StreamId) -> Result<(Vec<Said>, bool), sqlx::Error> {
-    let rows = sqlx::query_as!(
-        SaidRow,
-        r#"select t.user_id as "user!: UserId", t.request_id as "request_id!: RequestId", t.body_hash as "body!",
-                  t.id as "message!: MessageId", t.epoch, t.seq, t.created_at as "at!"
-             from ((select user_id, request_id, body_hash, id, epoch, seq, created_at
-                      from stream_chat_messages
-                     where stream_id = $1 and request_id is not null and body_hash is not null
-                     order by id desc limit $2)
-                    union all
-                   (select user_id, request_id, body_hash, message_id, null, null, created_at
-                      from chat_reviews where stream_id = $1 order by message_id desc limit $2)) t
-            order by t.id desc limit $2"#,
-        stream.0,
-        i64::try_from(SAID_AT_MOST + 1).unwrap_or(i64::MAX)
-    )
-    .fetch_all(conn)
-    .await?;
-    let has_more = rows.len() > SAID_AT_MOST;
-    let said = rows.into_iter().take(SAID_AT_MOST).rev().map(SaidRow::said);
-    Ok((said.collect(), has_more))
-}
-
-/// What was answered to a message, however long ago it was said or held.
-///
-/// # Errors
-/// When the database fails.
-pub async fn said(
-    conn: &mut PgConnection,
-    stream: StreamId,
-    user: UserId,
-    request: RequestId,
-) -> Result<Option<Said>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        SaidRow,
-        r#"select user_id as "user!: UserId", request_id as "request_id!: RequestId", body_hash as "body!",
-                  id as "message!: MessageId", epoch, seq, created_at as "at!"
-             from stream_chat_messages
-            where user_id = $2 and stream_id = $1 and request_id = $3 and body_hash is not null
-            union all
-           select user_id, request_id, body_hash, message_id, null, null, created_at
-             from chat_reviews where user_id = $2 and request_id = $3 and stream_id = $1
-            limit 1"#,
-        stream.0,
-        user.0,
-        request.0
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(row.map(SaidRow::said))
-}
-
-struct SaidRow {
-    user: UserId,
-    request_id: RequestId,
-    body: i64,
-    message: MessageId,
-    epoch: Option<i64>,
-    seq: Option<i64>,
-    at: shared::Timestamp,
-}
-
-impl SaidRow {
-    fn said(self) -> Said {
-        let message = self.message;
-        Said {
-            user: self.user,
-            request_id: self.request_id,
-            body: self.body,
-            outcome: match self.epoch.zip(self.seq) {
-                Some((epoch, seq)) => Outcome::Said {
-                    message,
-                    epoch,
-                    seq: u64::try_from(seq).unwrap_or(0),
-                },
-                None => Outcome::HeldForReview { message },
-            },
-            at: self.at.timestamp_millis(),
-        }
-    }
 }

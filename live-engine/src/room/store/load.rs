@@ -19,8 +19,8 @@ use shared::words::WordFilter;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::chat::{self, Said};
-use super::people;
+use super::said::{self, Said};
+use super::{chat, people};
 use crate::db::Error;
 use crate::room::state::ProductReading;
 
@@ -58,8 +58,8 @@ pub struct LoadedRoom {
     pub filter: Arc<WordFilter>,
     /// What was said or held last, oldest first, by its author's name for the act.
     pub said: Vec<Said>,
-    /// Whether more was said before.
-    pub said_more: bool,
+    /// More was said before: what is older than this message.
+    pub said_before: Option<MessageId>,
     /// The last of its commands that everything else was read with; what is newer may be
     /// in it too.
     pub command_no: i64,
@@ -96,7 +96,7 @@ pub async fn load_room(
     };
     let moderators = people::moderators(conn, stream).await?;
     let line_up = line_up(conn, stream).await?;
-    let (chat, (said, said_more)) = lately(conn, stream, row.host, &moderators, messages).await?;
+    let (chat, (said, said_before)) = lately(conn, stream, row.host, &moderators, messages).await?;
     Ok(Some(LoadedRoom {
         stream: StreamCard {
             id: stream,
@@ -126,7 +126,7 @@ pub async fn load_room(
         rules: chat::rules(conn, stream).await?,
         filter: chat::words(conn, stream).await?,
         said,
-        said_more,
+        said_before,
         seller: row.seller,
         notices: notices(conn, stream).await?,
     }))
@@ -145,11 +145,11 @@ async fn lately(
     host: UserId,
     moderators: &[(UserId, Rights)],
     messages: usize,
-) -> Result<(Vec<ChatMessage>, (Vec<Said>, bool)), sqlx::Error> {
+) -> Result<(Vec<ChatMessage>, (Vec<Said>, Option<MessageId>)), sqlx::Error> {
     let mut tx = conn.begin().await?;
     sqlx::query("set local enable_sort = off").execute(&mut *tx).await?;
     let last = last_messages(&mut tx, stream, host, moderators, messages).await?;
-    let said = chat::said_lately(&mut tx, stream).await?;
+    let said = said::said_lately(&mut tx, stream).await?;
     tx.commit().await?;
     Ok((last, said))
 }
