@@ -68,6 +68,9 @@ pub struct Rates {
     pub proofs: RateLimit<UserId>,
     /// Letters that accounts ask for, by the address that they go to.
     pub mails_to: RateLimit<Email>,
+    /// Letters that confirm the address that an account has, by that address: counted apart
+    /// from those that others ask for, who keep nobody from confirming theirs.
+    pub confirms_to: RateLimit<Email>,
     /// Letters to set a password, by the address that they go to. Anybody asks for them, so
     /// they are counted apart: nobody uses up what an account may have sent.
     pub resets_to: RateLimit<Email>,
@@ -100,6 +103,7 @@ impl Rates {
             links: AddressLimit::per_minute(limits.login_per_minute),
             proofs: RateLimit::per_minute(limits.login_per_email_per_minute),
             mails_to: RateLimit::per_hour(limits.mails_per_hour),
+            confirms_to: RateLimit::per_hour(limits.mails_per_hour),
             resets_to: RateLimit::per_hour(limits.mails_per_hour),
             mails_by: RateLimit::per_hour(limits.mails_per_hour),
             exports: RateLimit::per_hour(limits.exports_per_hour),
@@ -122,6 +126,7 @@ impl Rates {
         self.links.tidy();
         self.proofs.tidy();
         self.mails_to.tidy();
+        self.confirms_to.tidy();
         self.resets_to.tidy();
         self.mails_by.tidy();
         self.exports.tidy();

@@ -61,7 +61,8 @@ async fn link(
     }))
 }
 
-/// The address of a person; `None`: they are gone.
+/// The address of a person who reads its mail; `None`: they are gone, or nobody has shown
+/// that it is theirs, and then no letter goes there that the account's holder causes.
 ///
 /// # Errors
 /// When the database fails.
@@ -93,8 +94,9 @@ pub(crate) async fn resend(state: &State, user: UserId) -> Result<()> {
         return Err(Refusal::new(ErrorCode::WrongState, "The address is confirmed").into());
     };
     state.rates.mails_by.check(&user)?;
-    if !is_own {
-        // To their own address nobody else has letters sent in their place.
+    if is_own {
+        state.rates.confirms_to.check(&email)?;
+    } else {
         state.rates.mails_to.check(&email)?;
     }
     ask_to_confirm(&mut tx, user, &email).await?;
@@ -158,7 +160,7 @@ pub(crate) async fn confirm_email(state: &State, token: &Secret, who: Confirming
         proof.lock(&mut tx).await?;
     }
     let (before, wanted) = spend(&mut tx, Purpose::Email, user, token).await?;
-    if before == wanted {
+    if before.email == wanted {
         store::links::confirm(&mut tx, user).await?;
     } else {
         store::links::set_address(&mut tx, user, &wanted)
@@ -166,7 +168,9 @@ pub(crate) async fn confirm_email(state: &State, token: &Secret, who: Confirming
             .map_err(store::links::email_taken)?;
         // Whoever reads the old address sets no password any more.
         store::links::forget(&mut tx, user, Purpose::Password).await?;
-        mail::queue(&mut tx, &Letter::EmailChanged { to: before }).await?;
+        if before.is_confirmed {
+            mail::queue(&mut tx, &Letter::EmailChanged { to: before.email }).await?;
+        }
     }
     tx.commit().await?;
     state.mailer.nudge();
@@ -176,7 +180,12 @@ pub(crate) async fn confirm_email(state: &State, token: &Secret, who: Confirming
 
 /// Spends a link of an account, and with it all others of its purpose: the account's
 /// address, and the link's.
-async fn spend(tx: &mut PgConnection, purpose: Purpose, user: UserId, token: &Secret) -> Result<(String, String)> {
+async fn spend(
+    tx: &mut PgConnection,
+    purpose: Purpose,
+    user: UserId,
+    token: &Secret,
+) -> Result<(store::links::Address, String)> {
     // The account's lock comes first: of two links that race, the second is found spent.
     let address = store::links::lock_address(tx, user).await?.ok_or_else(not_good)?;
     let link = store::links::find(tx, purpose, &token.hash()).await?;
@@ -213,7 +222,7 @@ pub(crate) async fn reset(state: &State, token: &Secret, password: String) -> Re
     let mut connection = state.db.acquire().await?;
     let mut tx = connection.begin().await?;
     let (address, mailed_to) = spend(&mut tx, Purpose::Password, user, token).await?;
-    if address != mailed_to {
+    if address.email != mailed_to {
         return Err(not_good().into());
     }
     store::set_password(&mut tx, user, &hash).await?;

@@ -46,7 +46,8 @@ const FIND_MAX_CHARS: usize = 254;
 /// Makes an account and signs it in.
 ///
 /// # Errors
-/// `EmailTaken`, `HandleTaken`, `Overloaded`.
+/// `EmailTaken`, `HandleTaken`, `Overloaded`; `RateLimited` when too many letters went to the
+/// address.
 pub(crate) async fn register(state: &State, new: Register, user_agent: &str) -> Result<Opened> {
     let hash = state.passwords.hash(new.password).await?;
     let mut connection = state.db.acquire().await?;
@@ -64,6 +65,9 @@ pub(crate) async fn register(state: &State, new: Register, user_agent: &str) -> 
     {
         return Err(Refusal::from(ErrorCode::HandleTaken).at("handle").into());
     }
+    // Only one account at a time has an address, and whoever opens and leaves account after
+    // account under somebody else's has no more letters sent there than that one may.
+    state.rates.confirms_to.check(&new.email)?;
     links::ask_to_confirm(&mut tx, user, &new.email).await?;
     let opened = sessions::open(state, &mut tx, user, user_agent).await?;
     tx.commit().await?;

@@ -1,6 +1,7 @@
 //! How mail is sent, and what it says of this service.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lettre::message::Mailbox;
 use lettre::transport::smtp::AsyncSmtpTransport;
@@ -13,6 +14,9 @@ pub struct MailConfig {
     /// The SMTP server, as a URL: `smtps://name:password@host:465`, or `smtp://host:25` with
     /// `?tls=required`. `None`: mail goes to the log and the folder.
     pub smtp_url: Option<Secret>,
+    /// How long the whole way of one letter to the SMTP server may take; no setting, because
+    /// whoever takes letters has them for a time that hangs on it.
+    pub send_timeout: Duration,
     /// Who writes.
     pub from: Mailbox,
     /// Where letters are written as `.eml` files when there is no SMTP server. `None`: not.
@@ -28,6 +32,7 @@ impl Default for MailConfig {
     fn default() -> Self {
         Self {
             smtp_url: None,
+            send_timeout: super::SEND_TIMEOUT,
             from: Mailbox::new(
                 Some("Hawker".to_owned()),
                 Address::new("no-reply", "localhost").unwrap_or_else(|_| unreachable!("it is an address")),
@@ -63,6 +68,7 @@ impl MailConfig {
         }
         Some(Self {
             smtp_url,
+            send_timeout: default.send_timeout,
             from: from?,
             folder,
             log_links: log_links?,

@@ -22,15 +22,20 @@ use uuid::Uuid;
 use super::config::MailConfig;
 use super::letter::Written;
 
-/// How long the SMTP server may take over each step.
-const SMTP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the SMTP server may take to let us in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Files of the folder that are kept, the newest.
 const FILES_MAX: usize = 1_000;
 
-/// Sends letters. Clones share its connections.
+/// Sends letters.
+///
+/// Each letter has a connection of its own, which ends with it: one that is given up in the
+/// middle is closed. The library's pool would take it back as it is, with an answer on its
+/// way that the next letter takes for its own.
 #[derive(Clone)]
 pub struct Mailer {
     from: Mailbox,
+    send_timeout: Duration,
     way: Way,
     due: Arc<Notify>,
 }
@@ -59,7 +64,7 @@ impl Mailer {
             Some(url) => Way::Smtp(
                 AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose())
                     .context("mail_smtp_url")?
-                    .timeout(Some(SMTP_TIMEOUT))
+                    .timeout(Some(CONNECT_TIMEOUT))
                     .build(),
             ),
             None => Way::Here {
@@ -69,6 +74,7 @@ impl Mailer {
         };
         Ok(Self {
             from: config.from.clone(),
+            send_timeout: config.send_timeout,
             way,
             due: Arc::default(),
         })
@@ -88,10 +94,12 @@ impl Mailer {
     pub(super) async fn send(&self, written: &Written) -> Result<(), Unsent> {
         let message = self.message(written).map_err(Unsent::Never)?;
         match &self.way {
-            Way::Smtp(smtp) => match smtp.send(message).await {
-                Ok(_) => {}
-                Err(error) if is_about_the_letter(&error) => return Err(Unsent::Never(error.into())),
-                Err(error) => return Err(Unsent::Later(error.into())),
+            // The library waits for an answer for ever.
+            Way::Smtp(smtp) => match tokio::time::timeout(self.send_timeout, smtp.send(message)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) if is_about_the_letter(&error) => return Err(Unsent::Never(error.into())),
+                Ok(Err(error)) => return Err(Unsent::Later(error.into())),
+                Err(_) => return Err(Unsent::Later(anyhow::anyhow!("the server fell silent"))),
             },
             Way::Here { folder, log_links } => {
                 if let Some(folder) = folder {
@@ -133,8 +141,10 @@ fn is_about_the_letter(error: &lettre::transport::smtp::Error) -> bool {
 /// link could not be read in the file; SMTP carries 998 (RFC 5322, 2.1.1), and letters with
 /// links are ASCII. Those that name a shop may not be, and are encoded.
 fn plain(text: &str) -> SinglePart {
+    // What people write may have any ends of lines; a letter has one (RFC 5321, 2.3.8).
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     if !text.is_ascii() {
-        return SinglePart::plain(text.to_owned());
+        return SinglePart::plain(text);
     }
     let lines = text.replace('\n', "\r\n").into_bytes();
     SinglePart::builder()
@@ -211,6 +221,13 @@ mod tests {
             "{text}"
         );
     }
+
+    #[test]
+    fn a_line_ends_in_one_way_however_it_was_written() {
+        let formatted = String::from_utf8(plain("a\nb\r\nc\rd").formatted()).expect("text");
+        assert!(formatted.ends_with("\r\n\r\na\r\nb\r\nc\r\nd\r\n"), "{formatted:?}");
+    }
+
     #[tokio::test]
     async fn letters_are_kept_where_nobody_else_reads_them_and_the_oldest_go() {
         let scratch = tempfile::tempdir().expect("a folder");

@@ -28,10 +28,16 @@ use crate::state::State;
 use crate::{identity, notifications};
 
 /// Letters on their way at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: u32 = 8;
+/// How long the SMTP server may take over one letter, from the connection to its word.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long whoever took a letter has for it; then another may. Longer than all letters of
-/// a batch take, one deadline after the other.
+/// a batch take, one deadline after the other, with a minute for the database.
 const LEASE: Duration = Duration::from_secs(300);
+const _: () = assert!(
+    BATCH.div_ceil(AT_ONCE) as u64 * SEND_TIMEOUT.as_secs() + 60 <= LEASE.as_secs(),
+    "a letter that is still on its way is nobody else's"
+);
 /// How long to wait after the first failure; each one after it doubles that.
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// And at most.
@@ -104,7 +110,7 @@ async fn relay(state: &State, limit: u32) -> Result<u64> {
     };
     let count = taken.len() as u64;
     stream::iter(taken)
-        .for_each_concurrent(AT_ONCE, async |row| {
+        .for_each_concurrent(AT_ONCE as usize, async |row| {
             let id = row.id;
             if let Err(error) = handle(state, row).await {
                 // The lease runs out, and it is tried again.

@@ -21,29 +21,31 @@ const SCANS_MAX: usize = 32;
 
 const PNG_MAGIC: &[u8] = b"\x89PNG\r\n\x1a\n";
 
-/// What the file is, if it is whole and a still picture.
+/// What the file is, if it is whole and a still picture, and the bytes that are it: what
+/// follows its end was not looked at, and no decoder may see it.
 ///
 /// # Errors
 /// [`Unfit::NoPicture`] for what is none of the three, whatever it is called or calls
 /// itself; [`Unfit::Broken`], [`Unfit::Moves`].
-pub fn look(file: &[u8]) -> Result<Source, Unfit> {
-    if file.starts_with(b"\xff\xd8\xff") {
-        jpeg(file).map(|()| Source::Jpeg)
+pub fn look(file: &[u8]) -> Result<(Source, &[u8]), Unfit> {
+    let (source, end) = if file.starts_with(b"\xff\xd8\xff") {
+        (Source::Jpeg, jpeg(file)?)
     } else if file.starts_with(PNG_MAGIC) {
-        png(file).map(|()| Source::Png)
+        (Source::Png, png(file)?)
     } else if file.starts_with(b"RIFF") && file.get(8..12) == Some(b"WEBP") {
-        webp(file).map(|()| Source::Webp)
+        (Source::Webp, webp(file)?)
     } else {
-        Err(Unfit::NoPicture)
-    }
+        return Err(Unfit::NoPicture);
+    };
+    Ok((source, file.get(..end).ok_or(CUT)?))
 }
 
 const CUT: Unfit = Unfit::Broken("it ends before its end");
 
-/// Goes from marker to marker until the end of the picture. Inside a scan a 0xFF that is no
+/// Goes from marker to marker until the end of the picture: where that is. Inside a scan a 0xFF that is no
 /// marker is followed by a zero or a restart's number, so that the same step finds the
 /// next one there, too.
-fn jpeg(file: &[u8]) -> Result<(), Unfit> {
+fn jpeg(file: &[u8]) -> Result<usize, Unfit> {
     const START_OF_SCAN: u8 = 0xda;
     const END: u8 = 0xd9;
     let (mut at, mut scans) = (2, 0);
@@ -58,7 +60,7 @@ fn jpeg(file: &[u8]) -> Result<(), Unfit> {
             }
         };
         if marker == END {
-            return Ok(());
+            return Ok(at + 1);
         }
         if marker == START_OF_SCAN {
             scans += 1;
@@ -75,8 +77,8 @@ fn jpeg(file: &[u8]) -> Result<(), Unfit> {
     }
 }
 
-/// Goes from chunk to chunk until `IEND`.
-fn png(file: &[u8]) -> Result<(), Unfit> {
+/// Goes from chunk to chunk until `IEND`: where that ends.
+fn png(file: &[u8]) -> Result<usize, Unfit> {
     let mut rest = file.get(PNG_MAGIC.len()..).ok_or(CUT)?;
     loop {
         let length = rest.get(..4).ok_or(CUT)?;
@@ -89,54 +91,72 @@ fn png(file: &[u8]) -> Result<(), Unfit> {
         let whole = usize::try_from(length).ok().and_then(|length| length.checked_add(12));
         let after = whole.and_then(|whole| rest.get(whole..)).ok_or(CUT)?;
         if kind == b"IEND" {
-            return Ok(());
+            return Ok(file.len() - after.len());
         }
         rest = after;
     }
 }
 
-/// Goes through the chunks: each must be there, and a frame as large as the canvas that
-/// was announced, because the decoder sets memory aside for the frame.
-fn webp(file: &[u8]) -> Result<(), Unfit> {
+/// Goes through the chunks: where the last one ends. Each must be there, and a frame as
+/// large as the first chunk announces: that is what the decoder says of the picture, and
+/// what it sets memory aside for is the frame.
+fn webp(file: &[u8]) -> Result<usize, Unfit> {
+    const ANIMATION: u8 = 0b10;
     let size = u32_at(file, 4).ok_or(CUT)?;
-    let end = usize::try_from(size).ok().and_then(|size| size.checked_add(8));
-    let mut rest = end.and_then(|end| file.get(12..end)).ok_or(CUT)?;
+    let end = usize::try_from(size)
+        .ok()
+        .and_then(|size| size.checked_add(8))
+        .ok_or(CUT)?;
+    let mut rest = file.get(12..end).ok_or(CUT)?;
     let (mut canvas, mut has_picture) = (None, false);
     while !rest.is_empty() {
         let kind = rest.get(..4).ok_or(CUT)?;
         let length = u32_at(rest, 4).and_then(|length| usize::try_from(length).ok());
-        let end = length.and_then(|length| length.checked_add(8)).ok_or(CUT)?;
-        let chunk = rest.get(8..end).ok_or(CUT)?;
-        let frame = match kind {
+        let after = length.and_then(|length| length.checked_add(8)).ok_or(CUT)?;
+        let chunk = rest.get(8..after).ok_or(CUT)?;
+        match kind {
             b"ANIM" | b"ANMF" => return Err(Unfit::Moves),
+            // RFC 9649, 2.7: it comes first, and once.
+            b"VP8X" if canvas.is_some() => return Err(Unfit::Broken("it says twice how large it is")),
             b"VP8X" => {
-                let side = |at| Some(1 + (u32_at(chunk, at)? & 0xff_ffff));
-                // The last three bytes have none after them to be read with.
-                let high = chunk.get(7..10).ok_or(CUT)?;
-                let height = 1 + u32::from_le_bytes([high[0], high[1], high[2], 0]);
-                canvas = Some((side(4).ok_or(CUT)?, height));
-                None
+                let (flags, sides) = (*chunk.first().ok_or(CUT)?, canvas_of(chunk).ok_or(CUT)?);
+                if flags & ANIMATION != 0 {
+                    return Err(Unfit::Moves);
+                }
+                canvas = Some(sides);
             }
-            b"VP8 " => {
-                let sides = u32_at(chunk, 6).ok_or(CUT)?;
-                Some((sides & 0x3fff, (sides >> 16) & 0x3fff))
+            b"VP8 " | b"VP8L" => {
+                let frame = frame_of(kind, chunk).ok_or(CUT)?;
+                if *canvas.get_or_insert(frame) != frame {
+                    return Err(Unfit::Broken("its frame is not as large as it says"));
+                }
+                has_picture = true;
             }
-            b"VP8L" => {
-                let sides = u32_at(chunk, 1).ok_or(CUT)?;
-                Some((1 + (sides & 0x3fff), 1 + ((sides >> 14) & 0x3fff)))
-            }
-            _ => None,
-        };
-        if let Some(frame) = frame {
-            has_picture = true;
-            if canvas.is_some_and(|canvas| canvas != frame) {
-                return Err(Unfit::Broken("its frame is not as large as it says"));
-            }
+            _ if canvas.is_none() => return Err(Unfit::Broken("it does not say first how large it is")),
+            _ => {}
         }
         // Chunks of an odd length have a byte of padding, which the last one may lack.
-        rest = rest.get(end + end % 2..).unwrap_or_default();
+        rest = rest.get(after + after % 2..).unwrap_or_default();
     }
-    if has_picture { Ok(()) } else { Err(CUT) }
+    if has_picture { Ok(end) } else { Err(CUT) }
+}
+
+/// Width and height that a `VP8X` chunk announces.
+fn canvas_of(chunk: &[u8]) -> Option<(u32, u32)> {
+    // The last three bytes have none after them to be read with.
+    let high = chunk.get(7..10)?;
+    let width = 1 + (u32_at(chunk, 4)? & 0xff_ffff);
+    Some((width, 1 + u32::from_le_bytes([high[0], high[1], high[2], 0])))
+}
+
+/// Width and height that a frame's own head says, with or without loss.
+fn frame_of(kind: &[u8], chunk: &[u8]) -> Option<(u32, u32)> {
+    if kind == b"VP8 " {
+        let sides = u32_at(chunk, 6)?;
+        return Some((sides & 0x3fff, (sides >> 16) & 0x3fff));
+    }
+    let sides = u32_at(chunk, 1)?;
+    Some((1 + (sides & 0x3fff), 1 + ((sides >> 14) & 0x3fff)))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -190,7 +210,8 @@ mod tests {
         let segment = [b"\xff\xe1\x00\x06".as_slice(), inner].concat();
         let scan = b"\xff\xda\x00\x03\x01\x11\xff\x00\xff\xd0\x22";
         let whole = [b"\xff\xd8".as_slice(), &segment, scan, b"\xff\xd9", b"<script>"].concat();
-        assert_eq!(look(&whole), Ok(Source::Jpeg));
+        let length = whole.len() - b"<script>".len();
+        assert_eq!(look(&whole), Ok((Source::Jpeg, &whole[..length])));
         let end = whole.len() - b"\xff\xd9<script>".len();
         for cut in 3..=end {
             assert_eq!(look(&whole[..cut]), Err(CUT), "{cut}");
@@ -207,7 +228,8 @@ mod tests {
     #[test]
     fn a_webp_whose_frame_is_larger_than_its_canvas_is_refused() {
         let canvas = chunk(b"VP8X", &[0, 0, 0, 0, 9, 0, 0, 9, 0, 0]);
-        assert_eq!(look(&riff(&[canvas.clone(), frame(10, 10)])), Ok(Source::Webp));
+        let whole = riff(&[canvas.clone(), frame(10, 10)]);
+        assert_eq!(look(&whole), Ok((Source::Webp, whole.as_slice())));
         assert!(matches!(
             look(&riff(&[canvas.clone(), frame(16_383, 16_383)])),
             Err(Unfit::Broken(_))
@@ -215,6 +237,25 @@ mod tests {
         assert_eq!(look(&riff(std::slice::from_ref(&canvas))), Err(CUT), "no picture in it");
         let moving = [canvas, chunk(b"ANIM", &[0; 6])];
         assert_eq!(look(&riff(&moving)), Err(Unfit::Moves));
+    }
+
+    #[test]
+    fn a_webp_says_once_and_first_how_large_it_is_and_ends_where_it_says() {
+        let canvas = |side: u8| chunk(b"VP8X", &[0, 0, 0, 0, side - 1, 0, 0, side - 1, 0, 0]);
+        let broken = |chunks: &[Vec<u8>]| assert!(matches!(look(&riff(chunks)), Err(Unfit::Broken(_))));
+        // The decoder goes by the first one, and only the last one was compared once.
+        broken(&[canvas(1), canvas(10), frame(10, 10)]);
+        broken(&[canvas(10), frame(10, 10), canvas(10)]);
+        broken(&[frame(10, 10), canvas(10)]);
+        broken(&[frame(10, 10), frame(20, 20)]);
+        broken(&[chunk(b"EXIF", b"camera"), canvas(10), frame(10, 10)]);
+        let mut moving = canvas(10);
+        moving[8] = 0b10;
+        assert_eq!(look(&riff(&[moving, frame(10, 10)])), Err(Unfit::Moves));
+        // What lies behind the end is none of it.
+        let whole = riff(&[canvas(10), chunk(b"EXIF", b"camera"), frame(10, 10)]);
+        let longer = [whole.as_slice(), &frame(16_383, 16_383)].concat();
+        assert_eq!(look(&longer), Ok((Source::Webp, whole.as_slice())));
     }
 
     #[test]

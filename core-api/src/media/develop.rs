@@ -42,8 +42,9 @@ pub struct Developed {
 /// # Errors
 /// What is wrong with it.
 pub fn develop(kind: Kind, file: &[u8], pixels_max: u64) -> Result<Developed, Unfit> {
+    let (source, file) = container::look(file)?;
     let reader = Cursor::new(file);
-    let (picture, orientation) = match container::look(file)? {
+    let (picture, orientation) = match source {
         Source::Jpeg => read(JpegDecoder::new(reader).map_err(unreadable)?, pixels_max)?,
         Source::Webp => read(WebPDecoder::new(reader).map_err(unreadable)?, pixels_max)?,
         Source::Png => {

@@ -33,14 +33,16 @@ pub(crate) async fn erase(state: &State, user: UserId, password: String) -> Resu
     }
     let address = store::address(&mut tx, user).await?;
     identity::end_sessions(&mut tx, user).await?;
-    store::forget_mail(&mut tx, &address).await?;
+    store::forget_mail(&mut tx, &address.email).await?;
     store::delete_rows(&mut tx, user).await?;
     store::mask_words(&mut tx, user).await?;
     store::mask_addresses(&mut tx, user).await?;
     store::drop_pictures(&mut tx, user).await?;
     store::close_shop(&mut tx, user).await?;
     identity::mask(&mut tx, user).await?;
-    mail::queue(&mut tx, &Letter::AccountDeleted { to: address }).await?;
+    if address.is_confirmed {
+        mail::queue(&mut tx, &Letter::AccountDeleted { to: address.email }).await?;
+    }
     audit::record(&mut tx, user, "user.delete", user.0, json!({})).await?;
     tx.commit().await?;
     state.mailer.nudge();

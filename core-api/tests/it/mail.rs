@@ -198,9 +198,7 @@ async fn an_address_is_confirmed_on_another_device_with_the_password() {
 async fn letters_to_one_address_and_by_one_person_are_counted() {
     let app = App::start_with(|config| config.limits.mails_per_hour = 2.try_into().expect("two")).await;
     let viewer = app.register_unconfirmed("Viewer").await;
-    for _ in 0..2 {
-        accepted(&viewer.post("/auth/email/verification", &json!({})).await);
-    }
+    accepted(&viewer.post("/auth/email/verification", &json!({})).await);
     let limited = viewer.post("/auth/email/verification", &json!({})).await;
     limited.refused(429, "rate_limited");
     assert!(!limited.header("retry-after").is_empty());
@@ -211,6 +209,51 @@ async fn letters_to_one_address_and_by_one_person_are_counted() {
     }
     let third = app.register("C").await.post("/auth/email", &wish).await;
     third.refused(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn an_account_under_somebody_elses_address_has_few_letters_sent_there() {
+    let app = App::start_with(|config| config.limits.mails_per_hour = 2.try_into().expect("two")).await;
+    let body = json!({"email": "victim@example.com", "password": PASSWORD, "display_name": "Stranger"});
+    let open = async || app.post("/auth/register").json(&body).send().await;
+    for _ in 0..2 {
+        let stranger = app.session(open().await.created());
+        app.mail_is_done().await;
+        let change = json!({"current_password": PASSWORD, "password": OTHER_PASSWORD});
+        stranger.post("/auth/password", &change).await.gone();
+        app.mail_is_done().await;
+        let leave = json!({"password": OTHER_PASSWORD});
+        stranger.post("/auth/leave", &leave).await.gone();
+        app.mail_is_done().await;
+    }
+    let limited = open().await;
+    limited.refused(429, "rate_limited");
+    assert!(!limited.header("retry-after").is_empty());
+    assert_eq!(
+        count(&app, "select count(*) from users where email = 'victim@example.com'").await,
+        0
+    );
+    // Who tries to register an address that has an account uses up nothing of its owner's.
+    let viewer = app.register_unconfirmed("Viewer").await;
+    for _ in 0..3 {
+        let body = json!({"email": viewer.email, "password": PASSWORD, "display_name": "Stranger"});
+        let taken = app.post("/auth/register").json(&body).send().await;
+        taken.refused(409, "email_taken");
+    }
+    accepted(&viewer.post("/auth/email/verification", &json!({})).await);
+
+    // Nor is an address told of that it is one no more that never was anybody's.
+    let wish = json!({"email": "new@example.com", "password": PASSWORD});
+    let third = app.register_unconfirmed("Third").await;
+    accepted(&third.post("/auth/email", &wish).await);
+    let link = token(&app.letter("new@example.com", "Confirm").await, "confirm");
+    confirm(&third, &link).await.gone();
+    app.mail_is_done().await;
+    for email in ["victim@example.com", &third.email] {
+        let letters = app.letters(email);
+        let strange = letters.iter().find(|letter| !letter.subject.starts_with("Confirm"));
+        assert!(strange.is_none() && letters.len() <= 2, "{letters:#?}");
+    }
 }
 
 #[tokio::test]

@@ -51,6 +51,37 @@ async fn a_letter_that_cannot_be_sent_is_tried_again_and_given_up_after_a_day() 
 }
 
 #[tokio::test]
+async fn a_server_that_falls_silent_keeps_no_other_letter_from_going_out() {
+    let server = Server::start().await;
+    server.answer_with("");
+    let url = server.url();
+    let app = App::start_with(|config| {
+        config.mail.smtp_url = Some(shared::config::Secret::new(url));
+        config.mail.send_timeout = std::time::Duration::from_secs(1);
+    })
+    .await;
+    let first = app.register_unconfirmed("First").await;
+    server.heard(1).await;
+    server.answer_with("250 thank you");
+    let second = app.register_unconfirmed("Second").await;
+    app.wait_for("select count(*) > 0 from outbox where topic = 'mail' and delivered_at is not null")
+        .await;
+    run(&app, "update outbox set not_before = now() where delivered_at is null").await;
+    app.mail_is_done().await;
+    let sent = server.letters();
+    assert_eq!(sent.len(), 2);
+    // Nor does a letter get what the one before it was answered.
+    for viewer in [first, second] {
+        let to = format!("To: {}", viewer.email);
+        assert_eq!(
+            sent.iter().filter(|letter| letter.contains(&to)).count(),
+            1,
+            "{sent:#?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_recipient_that_the_server_refuses_for_good_is_not_tried_again() {
     let server = Server::start().await;
     server.answer_with("550 no such person");

@@ -200,13 +200,17 @@ pub(in crate::identity) async fn unconfirmed(
     .await
 }
 
+/// The address of somebody who is there and reads its mail, in good standing or not.
 pub(in crate::identity) async fn address_of(
     conn: &mut PgConnection,
     user: UserId,
 ) -> Result<Option<String>, sqlx::Error> {
-    sqlx::query_scalar!("select email from users where id = $1 and deleted_at is null", user.0)
-        .fetch_optional(conn)
-        .await
+    sqlx::query_scalar!(
+        "select email from users where id = $1 and deleted_at is null and email_verified_at is not null",
+        user.0
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 pub(in crate::identity) async fn confirmed_address_of(
@@ -221,14 +225,22 @@ pub(in crate::identity) async fn confirmed_address_of(
     .await
 }
 
+/// The address that an account has.
+pub(in crate::identity) struct Address {
+    pub email: String,
+    /// Its owner has shown that they read its mail.
+    pub is_confirmed: bool,
+}
+
 /// Locks an account in good standing and reads its address.
 pub(in crate::identity) async fn lock_address(
     tx: &mut PgConnection,
     user: UserId,
-) -> Result<Option<String>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "select email from users
-          where id = $1 and suspended_at is null and deleted_at is null for no key update",
+) -> Result<Option<Address>, sqlx::Error> {
+    sqlx::query_as!(
+        Address,
+        r#"select email, email_verified_at is not null as "is_confirmed!" from users
+          where id = $1 and suspended_at is null and deleted_at is null for no key update"#,
         user.0
     )
     .fetch_optional(tx)

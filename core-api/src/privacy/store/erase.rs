@@ -49,16 +49,26 @@ pub(in crate::privacy) async fn obligations(tx: &mut PgConnection, user: UserId)
 }
 
 /// The address of somebody who is there.
-pub(in crate::privacy) async fn address(tx: &mut PgConnection, user: UserId) -> Result<String, sqlx::Error> {
-    sqlx::query_scalar!("select email from users where id = $1", user.0)
-        .fetch_one(tx)
-        .await
+pub(in crate::privacy) struct Address {
+    pub email: String,
+    /// Its owner has shown that they read its mail.
+    pub is_confirmed: bool,
+}
+
+pub(in crate::privacy) async fn address(tx: &mut PgConnection, user: UserId) -> Result<Address, sqlx::Error> {
+    sqlx::query_as!(
+        Address,
+        r#"select email, email_verified_at is not null as "is_confirmed!" from users where id = $1"#,
+        user.0
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// Letters under way to the address: there is nobody to write to any more.
 pub(in crate::privacy) async fn forget_mail(tx: &mut PgConnection, email: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "delete from outbox where topic = 'mail' and stream_id is null
+        "delete from outbox where topic = 'mail' and stream_id is null and delivered_at is null
             and (payload ->> 'email' = $1 or payload ->> 'to' = $1)",
         email
     )
