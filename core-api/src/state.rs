@@ -10,9 +10,10 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::catalog::files;
 use crate::catalog::pages::cache::Cache as PageCache;
 use crate::config::{Config, Limits};
-use crate::http::{AddressLimit, RateLimit, Traffic};
+use crate::http::{AddressLimit, Inflow, RateLimit, Traffic};
 use crate::identity::Passwords;
 use crate::identity::model::Email;
 use crate::mail::Mailer;
@@ -36,6 +37,8 @@ pub struct State {
     pub mailer: Mailer,
     /// Keeps pictures.
     pub media: Media,
+    /// Takes in files of products.
+    pub imports: Inflow<SellerId>,
     /// Takes payments.
     pub till: Till,
     /// Product pages in memory.
@@ -48,6 +51,9 @@ pub struct State {
 
 /// Messages that one person may delete in a minute.
 const DELETIONS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+
+/// As many accounts' uploads may come from one address.
+const UPLOADERS_OF_AN_ADDRESS: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
 /// Rate limits: of everything by actor, and closer ones of what can be done without a
 /// session, or asks a room.
@@ -82,6 +88,8 @@ pub struct Rates {
     pub imports: RateLimit<SellerId>,
     /// Uploads by account.
     pub uploads: RateLimit<UserId>,
+    /// Uploads by address.
+    pub uploads_from: AddressLimit,
     /// Renewals by address.
     pub refresh: AddressLimit,
     /// Renewals by session.
@@ -109,6 +117,7 @@ impl Rates {
             exports: RateLimit::per_hour(limits.exports_per_hour),
             imports: RateLimit::per_hour(limits.imports_per_hour),
             uploads: RateLimit::per_hour(media.uploads_per_hour),
+            uploads_from: AddressLimit::per_hour(media.uploads_per_hour.saturating_mul(UPLOADERS_OF_AN_ADDRESS)),
             refresh: AddressLimit::per_minute(limits.refresh_per_minute),
             renewals: RateLimit::per_hour(limits.renewals_per_hour),
             tickets: AddressLimit::per_minute(limits.tickets_per_minute),
@@ -132,6 +141,7 @@ impl Rates {
         self.exports.tidy();
         self.imports.tidy();
         self.uploads.tidy();
+        self.uploads_from.tidy();
         self.refresh.tidy();
         self.renewals.tidy();
         self.tickets.tidy();
@@ -150,6 +160,7 @@ impl State {
             media: Media::open(&config.media)?,
             passwords: Passwords::of(&config.limits),
             rates: Arc::new(Rates::new(&config.limits, &config.media)),
+            imports: files::inflow(),
             till: Till::new(db.clone(), bus.clone(), &config.commerce),
             pages: Arc::new(PageCache::new(config.page_cache_bytes, "catalog_pages_total")),
             shop_pages: Arc::new(PageCache::new(config.page_cache_bytes / 16, "shop_pages_total")),

@@ -147,4 +147,5 @@ pub(super) const FURTHER: &[(&str, &[ErrorCode])] = &[
         &[Forbidden, Banned, WrongState, TooEarly, ShowOver],
     ),
     ("POST /users/addresses", &[Conflict]),
+    ("PUT /users/avatar", &[EmailUnconfirmed]),
 ];

@@ -6,6 +6,7 @@ mod body;
 mod client;
 mod conditional;
 mod error;
+mod inflow;
 pub mod operations;
 mod origin;
 mod page;
@@ -20,6 +21,7 @@ pub use body::{Body, Id, IdempotencyKey, OptionalKey, extractor_errors, in_time,
 pub use client::client_address;
 pub use conditional::is_known;
 pub use error::{Error, PROBLEM_JSON, Problem, Result, problem};
+pub use inflow::{Arrived, Entry, Inflow};
 pub use origin::require_origin;
 pub use page::{Created, List, Page};
 pub use rate::{AddressLimit, RateLimit};

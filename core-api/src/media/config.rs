@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use shared::config::{Secret, Settings};
 
@@ -28,6 +29,8 @@ pub struct MediaConfig {
     pub pictures_per_account: u32,
     /// What the pictures of one account may take, in bytes.
     pub bytes_per_account: u64,
+    /// What all pictures may take, in bytes.
+    pub total_bytes: u64,
 }
 
 /// A bucket of S3, or of what speaks like it.
@@ -43,9 +46,14 @@ pub struct Bucket {
     pub access_key: Option<String>,
     /// The key.
     pub secret_key: Option<Secret>,
+    /// How long it may keep us waiting for the next of what it is sending; no setting.
+    pub wait: Duration,
     /// The bucket's name goes before the host's instead of into the path.
     pub virtual_host: bool,
 }
+
+/// How long a bucket may keep us waiting.
+const WAIT: Duration = Duration::from_secs(10);
 
 const fn count(count: u32) -> NonZeroU32 {
     match NonZeroU32::new(count) {
@@ -67,6 +75,7 @@ impl Default for MediaConfig {
             uploads_per_hour: count(300),
             pictures_per_account: 20_000,
             bytes_per_account: 8 << 30,
+            total_bytes: 100 << 30,
         }
     }
 }
@@ -85,6 +94,7 @@ impl MediaConfig {
         let per_hour = settings.or("limit_uploads_per_hour", default.uploads_per_hour);
         let pictures = settings.or("limit_pictures_per_account", default.pictures_per_account);
         let megabytes = settings.or("limit_picture_megabytes_per_account", default.bytes_per_account >> 20);
+        let gigabytes = settings.or("media_total_gigabytes", default.total_bytes >> 30);
         for (key, value, most) in [
             ("media_max_megabytes", file_max, 100),
             ("media_memory_megabytes", memory, 1 << 20),
@@ -110,6 +120,7 @@ impl MediaConfig {
             uploads_per_hour: per_hour?,
             pictures_per_account: pictures?,
             bytes_per_account: megabytes?.saturating_mul(1 << 20),
+            total_bytes: gigabytes?.saturating_mul(1 << 30),
         })
     }
 }
@@ -136,6 +147,7 @@ impl Bucket {
             region: region?,
             access_key,
             secret_key,
+            wait: WAIT,
             virtual_host: virtual_host?,
         }))
     }

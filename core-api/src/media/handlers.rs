@@ -57,11 +57,10 @@ pub async fn get(state: web::Data<State>, file: web::Path<String>, request: Http
         .insert_header((header::CONTENT_DISPOSITION, format!("inline; filename=\"{name}\"")))
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((header::CROSS_ORIGIN_RESOURCE_POLICY, RESOURCE_POLICY));
-    let size = found.meta.size;
-    let bytes = found.into_stream().map_err(|error| {
+    let bytes = found.bytes.map_err(|error| {
         // The head is sent: all that is left is to break off, which the client notices.
         tracing::warn!(%error, "a picture broke off");
         std::io::Error::other("the picture broke off")
     });
-    Ok(response.body(SizedStream::new(size, bytes)))
+    Ok(response.body(SizedStream::new(found.size_bytes, bytes)))
 }

@@ -13,6 +13,7 @@ pub mod handlers;
 mod intake;
 pub mod model;
 mod objects;
+mod room;
 mod store;
 pub mod upload_handlers;
 
@@ -26,11 +27,12 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 pub use config::{Bucket, MediaConfig};
-use intake::{Entry, File, Intake};
+use intake::Intake;
 pub use model::{FileName, Kind, Picture, Size, Stored};
 use objects::Objects;
+use room::Room;
 
-use crate::http::Result;
+use crate::http::{Arrived, Entry, Result};
 use crate::state::State;
 
 /// How long the files of a picture that was replaced stay, in seconds: pages that were
@@ -45,6 +47,7 @@ const DELETED_SECONDS: f64 = 60.0;
 pub struct Media {
     objects: Option<Objects>,
     intake: Intake,
+    room: Room,
 }
 
 impl Media {
@@ -56,6 +59,7 @@ impl Media {
         Ok(Self {
             objects: Objects::open(config)?,
             intake: Intake::new(config),
+            room: Room::new(config.total_bytes),
         })
     }
 
@@ -73,8 +77,8 @@ impl Media {
 pub(crate) struct Upload {
     owner: UserId,
     kind: Kind,
-    file: File,
-    _entry: Entry,
+    file: Arrived,
+    _entry: Entry<UserId>,
 }
 
 /// The SHA-256 of what was sent.
@@ -123,7 +127,8 @@ pub(crate) async fn same(conn: &mut PgConnection, ids: &[Uuid], hash: &FileHash)
 ///
 /// # Errors
 /// `UnsupportedMediaType` and `PictureUnfit` for what is wrong with it, `Conflict` when its
-/// owner has as many as one may, `Overloaded`, `StorageUnavailable`.
+/// owner has as many as one may, `Overloaded`, `StorageUnavailable`, also when the store is
+/// as full as it may be.
 pub(crate) async fn keep(state: &State, upload: Upload) -> Result<Stored> {
     let kept = keep_uncounted(state, upload).await;
     let outcome = match &kept {
@@ -153,11 +158,13 @@ async fn keep_uncounted(state: &State, upload: Upload) -> Result<Stored> {
         height: developed.height,
     };
     let bytes: usize = developed.files.iter().map(Vec::len).sum();
+    let size_bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    state.media.room.take(&state.db, size_bytes).await?;
     let new = store::New {
         stored: &stored,
         owner,
         source_hash: &hash,
-        size_bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
+        size_bytes,
     };
     let config = &state.config.media;
     let share = store::Share {

@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    Attribute, Attributes, ClientOptions, GetOptions, GetResult, ObjectStore, ObjectStoreExt as _, PutOptions,
-    RetryConfig,
+    Attribute, Attributes, ClientOptions, GetOptions, ObjectStore, ObjectStoreExt as _, PutOptions, RetryConfig,
 };
 use shared::error::{ErrorCode, Refusal};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::config::{Bucket, MediaConfig};
@@ -30,10 +32,22 @@ const FILE_DEADLINE: Duration = Duration::from_secs(20);
 /// How often a request to a bucket is tried again.
 const RETRIES: usize = 2;
 
+/// A file that is there.
+pub struct Found {
+    /// How long it is.
+    pub size_bytes: u64,
+    /// What is in it; nothing when only what is known of it was asked for.
+    pub bytes: BoxStream<'static, object_store::Result<Bytes>>,
+}
+
 /// The store. Clones are the same one.
 #[derive(Clone, Debug)]
 pub struct Objects {
     store: Arc<dyn ObjectStore>,
+    /// The same one for what is read from it: whoever gets a picture may take their time.
+    reader: Arc<dyn ObjectStore>,
+    /// How long what is being read may keep us waiting.
+    wait: Duration,
     /// A bucket remembers what a file is; a folder has its name for that.
     has_attributes: bool,
 }
@@ -46,14 +60,22 @@ impl Objects {
     /// together.
     pub fn open(config: &MediaConfig) -> anyhow::Result<Option<Self>> {
         if let Some(bucket) = &config.bucket {
+            // The time for a request counts until the last byte of its answer is taken.
+            let in_time = ClientOptions::new().with_timeout(REQUEST_DEADLINE);
+            let at_leisure = ClientOptions::new().with_timeout_disabled();
             return Ok(Some(Self {
-                store: Arc::new(open_bucket(bucket)?),
+                store: Arc::new(open_bucket(bucket, in_time)?),
+                reader: Arc::new(open_bucket(bucket, at_leisure)?),
+                wait: bucket.wait,
                 has_attributes: true,
             }));
         }
         let Some(folder) = &config.folder else { return Ok(None) };
+        let store = Arc::new(open_folder(folder)?);
         Ok(Some(Self {
-            store: Arc::new(open_folder(folder)?),
+            reader: store.clone(),
+            store,
+            wait: REQUEST_DEADLINE,
             has_attributes: false,
         }))
     }
@@ -80,13 +102,16 @@ impl Objects {
     ///
     /// # Errors
     /// `StorageUnavailable`.
-    pub async fn get(&self, name: &FileName, head: bool) -> Result<Option<GetResult>> {
+    pub async fn get(&self, name: &FileName, head: bool) -> Result<Option<Found>> {
         let options = GetOptions {
             head,
             ..GetOptions::default()
         };
-        match in_time(self.store.get_opts(&place(name), options)).await {
-            Ok(found) => Ok(Some(found)),
+        match in_time(self.reader.get_opts(&place(name), options)).await {
+            Ok(found) => Ok(Some(Found {
+                size_bytes: found.meta.size,
+                bytes: in_turn(found.into_stream(), self.wait).boxed(),
+            })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(unavailable(error)),
         }
@@ -104,15 +129,31 @@ impl Objects {
     }
 }
 
+/// The bytes of a file, each piece within `wait` of when it was asked for. A timeout of the
+/// whole, or of the connection, would count the time that whoever reads it takes.
+fn in_turn(
+    bytes: BoxStream<'static, object_store::Result<Bytes>>,
+    wait: Duration,
+) -> impl Stream<Item = object_store::Result<Bytes>> {
+    stream::try_unfold(bytes, move |mut bytes| async move {
+        // What is there is taken, however late it is asked for: the time is looked at last.
+        let next = timeout(wait, bytes.try_next()).await.map_err(late)??;
+        Ok(next.map(|piece| (piece, bytes)))
+    })
+}
+
 fn place(name: &FileName) -> Path {
     Path::from(name.place())
 }
 
-async fn in_time<T>(work: impl Future<Output = object_store::Result<T>>) -> object_store::Result<T> {
-    let late = |late| object_store::Error::Generic {
+fn late(elapsed: Elapsed) -> object_store::Error {
+    object_store::Error::Generic {
         store: "media",
-        source: Box::new(late),
-    };
+        source: Box::new(elapsed),
+    }
+}
+
+async fn in_time<T>(work: impl Future<Output = object_store::Result<T>>) -> object_store::Result<T> {
     timeout(FILE_DEADLINE, work)
         .await
         .unwrap_or_else(|elapsed| Err(late(elapsed)))
@@ -134,11 +175,10 @@ fn open_folder(folder: &FolderPath) -> anyhow::Result<LocalFileSystem> {
     Ok(store.with_fsync(true))
 }
 
-fn open_bucket(bucket: &Bucket) -> anyhow::Result<impl ObjectStore + use<>> {
+fn open_bucket(bucket: &Bucket, client: ClientOptions) -> anyhow::Result<impl ObjectStore + use<>> {
     // The client asks for whichever the process has; a second call changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = ClientOptions::new()
-        .with_timeout(REQUEST_DEADLINE)
+    let client = client
         .with_connect_timeout(REQUEST_DEADLINE)
         // Only for an endpoint that is written so.
         .with_allow_http(true);

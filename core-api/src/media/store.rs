@@ -53,6 +53,13 @@ pub(super) async fn insert(conn: &mut PgConnection, new: &New<'_>, share: Share)
     Ok(done.rows_affected() == 1)
 }
 
+/// What the files of all pictures take, in bytes.
+pub(super) async fn total_bytes(conn: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"select coalesce(sum(size_bytes), 0)::bigint as "bytes!" from pictures"#)
+        .fetch_one(conn)
+        .await
+}
+
 /// Shows a pending picture; false: it was given up in the meantime.
 pub(super) async fn show(tx: &mut PgConnection, id: PictureId) -> sqlx::Result<bool> {
     let done = sqlx::query!(

@@ -9,7 +9,7 @@ use utoipa::IntoResponses;
 
 use super::model::{Picture, PictureFile, PictureOrder, Pictures};
 use crate::catalog::products;
-use crate::http::{Body, Caller, Id, Result, Shopkeeper};
+use crate::http::{Body, Caller, Confirmed, Id, Result, Shopkeeper, client_address};
 use crate::state::State;
 use crate::{identity, sellers, streams};
 
@@ -34,12 +34,14 @@ enum NotTaken {
     NotNow,
 }
 
-/// What a file is is read from the file. A body that says of itself that it is something
-/// else than a picture (a form, JSON) was made for another route.
+/// Counts an upload for the address that it comes from, because accounts cost nothing, and
+/// looks at what it calls itself: what a file is is read from the file, but a body that says
+/// that it is something else than a picture (a form, JSON) was made for another route.
 ///
 /// # Errors
-/// `UnsupportedMediaType`.
-fn require_picture(request: &HttpRequest) -> Result<()> {
+/// `UnsupportedMediaType`, `RateLimited`.
+fn admit(request: &HttpRequest, state: &State) -> Result<()> {
+    state.rates.uploads_from.check(client_address(request, &state.config))?;
     let Some(media) = request.headers().get(header::CONTENT_TYPE) else {
         return Ok(());
     };
@@ -66,11 +68,11 @@ fn require_picture(request: &HttpRequest) -> Result<()> {
 #[put("/users/avatar")]
 pub async fn set_avatar(
     state: web::Data<State>,
-    caller: Caller,
+    caller: Confirmed,
     request: HttpRequest,
     body: web::Payload,
 ) -> Result<web::Json<Picture>> {
-    require_picture(&request)?;
+    admit(&request, &state)?;
     Ok(web::Json(identity::avatar::set(&state, caller.id, body).await?))
 }
 
@@ -105,7 +107,7 @@ pub async fn set_shop_picture(
     request: HttpRequest,
     body: web::Payload,
 ) -> Result<web::Json<Picture>> {
-    require_picture(&request)?;
+    admit(&request, &state)?;
     Ok(web::Json(sellers::picture::set(&state, &shop, body).await?))
 }
 
@@ -144,7 +146,7 @@ pub async fn add_product_picture(
     request: HttpRequest,
     body: web::Payload,
 ) -> Result<HttpResponse> {
-    require_picture(&request)?;
+    admit(&request, &state)?;
     let added = products::pictures::add(&state, &shop, id.0, body).await?;
     let mut response = if added.is_new {
         HttpResponse::Created()
@@ -217,7 +219,7 @@ pub async fn set_cover(
     request: HttpRequest,
     body: web::Payload,
 ) -> Result<web::Json<Picture>> {
-    require_picture(&request)?;
+    admit(&request, &state)?;
     Ok(web::Json(streams::cover::set(&state, &shop, id.0, body).await?))
 }
 

@@ -4,6 +4,8 @@ use core_api::catalog::files::model::{Import, ImportStatus, Outcome, Report};
 use core_api::catalog::files::{BATCH_LINES, import_some};
 use core_api::catalog::products::SellerProduct;
 use core_api::http::List;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use shared::bus::MemoryBus;
 use uuid::Uuid;
@@ -11,6 +13,7 @@ use uuid::Uuid;
 use crate::adjustments::{adjust, stock};
 use crate::catalog::{add, mug};
 use crate::harness::{App, Reply, Session};
+use crate::http::silent_after;
 use crate::market::still;
 
 const IMPORTS: &str = "/seller/products/imports";
@@ -240,6 +243,36 @@ async fn a_shop_has_one_file_read_at_a_time_and_so_many_an_hour() {
     send(&shop, key, file).await.with::<Import>(202);
     send(&shop, key, file).await.refused(429, "rate_limited");
     send(&other, Uuid::now_v7(), file).await.with::<Import>(202);
+}
+
+#[tokio::test]
+async fn a_file_that_is_one_too_many_is_refused_before_it_is_there() {
+    let app = App::start_with(|config| {
+        config.commerce = still();
+        config.limits.imports_per_hour = 3.try_into().expect("some");
+    })
+    .await;
+    let (shop, _) = app.seller("Some Shop").await;
+    // What begins, and goes on some other time.
+    let begun = || {
+        format!(
+            "POST {IMPORTS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nIdempotency-Key: {}\r\n\
+             Content-Type: text/csv\r\nContent-Length: 1000000\r\n\r\nproduct_key",
+            shop.token,
+            Uuid::now_v7()
+        )
+    };
+    let mut three: FuturesUnordered<_> = (0..3).map(|_| silent_after(&app, begun())).collect();
+    let third = three.next().await.expect("an answer");
+    assert!(
+        third.starts_with("HTTP/1.1 429 ") && third.contains("at once"),
+        "{third}"
+    );
+    let fourth = silent_after(&app, begun()).await;
+    assert!(
+        fourth.starts_with("HTTP/1.1 429 ") && !fourth.contains("at once"),
+        "{fourth}"
+    );
 }
 
 #[tokio::test]

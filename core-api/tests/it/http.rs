@@ -86,7 +86,7 @@ async fn a_compressed_body_is_refused_wherever_it_goes() {
 }
 
 /// What a connection is answered that sends `bytes` and then nothing more.
-async fn silent_after(app: &App, bytes: String) -> String {
+pub async fn silent_after(app: &App, bytes: String) -> String {
     let mut socket = TcpStream::connect(app.addr()).await.expect("connected");
     socket.write_all(bytes.as_bytes()).await.expect("sent");
     let mut answer = vec![0; 4096];

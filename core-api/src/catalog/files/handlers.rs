@@ -1,53 +1,31 @@
 //! Files of products over HTTP.
 
-use std::future::Future;
-use std::pin::Pin;
-
-use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::{FromRequest, HttpRequest, HttpResponse, get, post, web};
+use actix_web::{HttpRequest, HttpResponse, get, post, web};
 use futures_util::TryStreamExt as _;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::ImportId;
 
-use super::FILE_MAX_BYTES;
 use super::model::{ExportFilter, Import, Report, ReportFilter};
 use crate::catalog::files;
-use crate::http::{Error, Id, IdempotencyKey, List, Page, Result, Shopkeeper, in_time, time_for};
+use crate::http::{Id, IdempotencyKey, List, Page, Result, Shopkeeper};
 use crate::idempotency::Answer;
 use crate::state::State;
 
-/// A file as it is sent: CSV in UTF-8, at most [`FILE_MAX_BYTES`].
-pub struct File(web::Bytes);
-
-impl FromRequest for File {
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self>>>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let media = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
-        let essence = media.and_then(|media| media.split(';').next()).map(str::trim);
-        let is_csv = essence.is_some_and(|essence| essence.eq_ignore_ascii_case("text/csv"));
-        let payload = web::Payload::from_request(request, payload);
-        let time = time_for(request, |limits| limits.file_wait);
-        Box::pin(async move {
-            if !is_csv {
-                return Err(Refusal::new(ErrorCode::UnsupportedMediaType, "Send text/csv").into());
-            }
-            let payload = payload.await.map_err(|_| ErrorCode::Malformed)?;
-            match in_time(time?, payload.to_bytes_limited(FILE_MAX_BYTES)).await? {
-                Ok(Ok(bytes)) => Ok(Self(bytes)),
-                Ok(Err(_)) => Err(ErrorCode::Malformed.into()),
-                Err(_) => {
-                    let detail = format!("A file has at most {FILE_MAX_BYTES} bytes");
-                    Err(Refusal::new(ErrorCode::PayloadTooLarge, detail).into())
-                }
-            }
-        })
+/// A body that is to be read as a table says that it is one.
+///
+/// # Errors
+/// `UnsupportedMediaType`.
+fn require_csv(request: &HttpRequest) -> Result<()> {
+    let media = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = media.and_then(|media| media.split(';').next()).map(str::trim);
+    if essence.is_some_and(|essence| essence.eq_ignore_ascii_case("text/csv")) {
+        return Ok(());
     }
+    Err(Refusal::new(ErrorCode::UnsupportedMediaType, "Send text/csv").into())
 }
 
 /// Takes a file of products: CSV in UTF-8 with a header, one line a variant, at most 10,000
@@ -71,7 +49,8 @@ impl FromRequest for File {
     responses(
         (status = 202, description = "Taken; it is applied from now on", body = Import),
         (status = 409, description = "`conflict`: another import of the shop is not done yet"),
-        (status = 429, description = "`rate_limited`: the shop has sent too many files within an hour"),
+        (status = 429, description = "`rate_limited`: the shop has sent too many files within an hour, or sends two now"),
+        (status = 503, description = "`overloaded`: all files that are arriving take too much"),
         (status = 413, description = "`payload_too_large`"),
         (status = 415, description = "`unsupported_media_type`: send text/csv"),
         (status = 422, description = "`invalid_body`: no table of products, or too many lines")
@@ -82,9 +61,11 @@ pub async fn import(
     state: web::Data<State>,
     shop: Shopkeeper,
     key: IdempotencyKey,
-    file: File,
+    request: HttpRequest,
+    body: web::Payload,
 ) -> Result<Answer<Import>> {
-    files::receive(&state, &shop, key.0, file.0).await
+    require_csv(&request)?;
+    files::receive(&state, &shop, key.0, body).await
 }
 
 /// The shop's imports, newest first.

@@ -14,11 +14,12 @@ mod store;
 mod table;
 mod work;
 
+use actix_web::error::PayloadError;
 use actix_web::web::Bytes;
+use futures_util::Stream;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{ImportId, RequestId};
+use shared::ids::{ImportId, RequestId, SellerId};
 use sqlx::PgPool;
 
 pub use export::export;
@@ -26,25 +27,44 @@ pub use work::{BATCH_LINES, import_some};
 
 use model::{Import, Report, ReportFilter};
 
-use crate::http::{List, Page, Result, Shopkeeper};
+use crate::http::{Inflow, List, Page, Result, Shopkeeper};
 use crate::idempotency::{self, Answer};
 use crate::state::State;
 
 /// A file at most, in bytes.
 pub const FILE_MAX_BYTES: usize = 8 << 20;
+/// What all files that are arriving may take, in bytes.
+const MEMORY_BYTES: usize = 64 << 20;
+/// Files of one shop that arrive at once: one, and the same again by whoever was cut off.
+const OF_ONE_SHOP: u32 = 2;
 
-/// Takes a file to be imported. What costs more than the file itself comes after what refuses
-/// it: too many of a shop, or another that is not done. So a shop has one file read at a time.
+/// What takes in files of products.
+pub(crate) fn inflow() -> Inflow<SellerId> {
+    Inflow::new(MEMORY_BYTES, OF_ONE_SHOP)
+}
+
+/// Takes a file to be imported. What costs something comes after what refuses it: too many
+/// of a shop before a byte is read, another that is not done before the file is looked at.
+/// So a shop has one file read at a time.
 ///
 /// # Errors
-/// `RateLimited`, `InvalidBody` for what is no table of products, `Conflict` while another
-/// import of the shop is not done, and those of [`idempotency::once`].
-pub(crate) async fn receive(state: &State, shop: &Shopkeeper, key: RequestId, file: Bytes) -> Result<Answer<Import>> {
+/// `RateLimited`, those of [`Inflow::read`], `InvalidBody` for what is no table of products,
+/// `Conflict` while another import of the shop is not done, and those of
+/// [`idempotency::once`].
+pub(crate) async fn receive(
+    state: &State,
+    shop: &Shopkeeper,
+    key: RequestId,
+    body: impl Stream<Item = std::result::Result<Bytes, PayloadError>>,
+) -> Result<Answer<Import>> {
     state.rates.imports.check(&shop.seller)?;
+    let _entry = state.imports.enter(shop.seller)?;
+    let time = state.config.limits.file_wait;
+    let file = state.imports.read(body, FILE_MAX_BYTES, time).await?;
     let busy = || Refusal::new(ErrorCode::Conflict, "Another import of the shop is not done yet");
-    let hashed = file.clone();
-    let digest = tokio::task::spawn_blocking(move || Sha256::digest(&hashed)).await;
-    let fingerprint = json!(digest.map_err(anyhow::Error::new)?.as_slice());
+    let fingerprint = json!(file.hash());
+    // Its memory counts until nobody looks at it any more.
+    let file = Bytes::from_owner(file);
     let operation = "products.import";
     idempotency::once(&state.db, shop.user, key, operation, &fingerprint, 202, async |tx| {
         if !store::reserve(tx, shop.seller).await? {

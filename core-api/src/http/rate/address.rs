@@ -29,6 +29,15 @@ impl AddressLimit {
         }
     }
 
+    /// `per_hour` for each address.
+    #[must_use]
+    pub fn per_hour(per_hour: NonZeroU32) -> Self {
+        Self {
+            near: RateLimit::per_hour(per_hour),
+            wide: RateLimit::per_hour(per_hour.saturating_mul(ADDRESSES_OF_A_48)),
+        }
+    }
+
     /// Counts one for `address`.
     ///
     /// # Errors

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::Method as ServerMethod;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer, web};
 use core_api::media::{self, Bucket, Media, MediaConfig, Picture};
+use futures_util::stream;
 use reqwest::Method;
 use shared::config::Secret;
 
@@ -15,6 +17,30 @@ use super::files::{glass, png};
 use super::{Place, avatar};
 
 type Objects = Arc<Mutex<BTreeMap<String, (String, web::Bytes)>>>;
+
+/// Media types of objects that come slowly, and of such that never come whole.
+const SLOW: &str = "test/slow";
+const STALLED: &str = "test/stalled";
+const PIECES: usize = 26;
+/// How long the bucket may keep us waiting, for less than which there is a piece.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// An object of which a piece comes every tenth of a second, the first so many.
+fn in_pieces(response: &mut HttpResponseBuilder, body: web::Bytes, pieces: usize) -> HttpResponse {
+    let turns = tokio::time::interval(Duration::from_millis(100));
+    response.no_chunking(body.len() as u64);
+    response.streaming(stream::unfold((turns, 0), move |(mut turns, nth)| {
+        let length = body.len().div_ceil(PIECES);
+        let piece = body.slice((nth * length).min(body.len())..((nth + 1) * length).min(body.len()));
+        async move {
+            turns.tick().await;
+            if nth == pieces && pieces < PIECES {
+                std::future::pending::<()>().await;
+            }
+            (nth < pieces).then(|| (Ok::<_, std::io::Error>(piece), (turns, nth + 1)))
+        }
+    }))
+}
 
 /// S3 as far as it goes: objects by path, for who signs with the key.
 async fn serve(request: HttpRequest, body: web::Bytes, objects: web::Data<Objects>) -> HttpResponse {
@@ -41,7 +67,11 @@ async fn serve(request: HttpRequest, body: web::Bytes, objects: web::Data<Object
                 let mut response = HttpResponse::Ok();
                 let response = response.insert_header(("etag", "\"1\"")).content_type(media.as_str());
                 response.insert_header(("last-modified", "Mon, 23 Nov 2026 12:00:00 GMT"));
-                response.body(body.clone())
+                match media.as_str() {
+                    SLOW => in_pieces(response, body.clone(), PIECES),
+                    STALLED => in_pieces(response, body.clone(), 1),
+                    _ => response.body(body.clone()),
+                }
             },
         ),
     }
@@ -72,8 +102,34 @@ fn bucket(endpoint: &str) -> Bucket {
         region: "us-east-1".to_owned(),
         access_key: Some("the-key".to_owned()),
         secret_key: Some(Secret::new("the-secret".to_owned())),
+        wait: WAIT,
         virtual_host: false,
     }
+}
+
+#[tokio::test]
+async fn a_picture_takes_as_long_as_it_takes_and_a_bucket_that_stalls_is_given_up() {
+    let objects = Objects::default();
+    let (endpoint, _server) = start(&objects);
+    let mut here = bucket(&endpoint);
+    here.endpoint = Some(endpoint);
+    let place = Place::with(|config| config.media.bucket = Some(here)).await;
+    let person = place.app.register("Viewer").await;
+    let picture = avatar(&person, &png(600, 600)).await;
+    let get = async |media: &str| {
+        for (path, (stored_as, _)) in objects.lock().expect("sound").iter_mut() {
+            if path.contains("-large.") {
+                media.clone_into(stored_as);
+            }
+        }
+        let url = format!("{}{}", place.app.origin(), picture.large.url);
+        let answer = reqwest::get(url).await.expect("an answer");
+        (answer.content_length(), answer.bytes().await)
+    };
+    let (length, whole) = get(SLOW).await;
+    assert_eq!(Some(whole.expect("all of it").len() as u64), length);
+    let (_, broken_off) = get(STALLED).await;
+    assert!(broken_off.is_err());
 }
 
 #[tokio::test]

@@ -99,6 +99,62 @@ async fn a_file_has_so_many_bytes_and_a_picture_so_many_pixels() {
 }
 
 #[tokio::test]
+async fn who_has_not_confirmed_their_address_uploads_nothing() {
+    let place = Place::open().await;
+    let viewer = place.app.register_unconfirmed("Viewer").await;
+    let file = png(10, 10);
+    let sent = viewer.send_file(Method::PUT, "/users/avatar", "image/png", &file);
+    sent.await.refused(403, "email_unconfirmed");
+    assert_eq!(place.files().len(), 0);
+}
+
+#[tokio::test]
+async fn many_accounts_at_one_address_upload_only_so_often() {
+    let place = Place::with(|config| config.media.uploads_per_hour = std::num::NonZeroU32::MIN).await;
+    for nth in 0..5 {
+        let viewer = place.app.register("Viewer").await;
+        let sent = viewer
+            .send_file(Method::PUT, "/users/avatar", "image/png", &png(10, 10))
+            .await;
+        if nth < 4 {
+            sent.ok::<serde_json::Value>();
+        } else {
+            sent.refused(429, "rate_limited");
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_pictures_together_take_only_so_much() {
+    let place = Place::with(|config| config.media.total_bytes = 20_000).await;
+    let mut kept = 0;
+    let refused = loop {
+        let file = png(10 + kept, 10);
+        let sent = place
+            .owner
+            .send_file(Method::PUT, "/users/avatar", "image/png", &file)
+            .await;
+        if sent.status != 200 {
+            break sent;
+        }
+        kept += 1;
+        assert!(kept < 100, "it has no end");
+    };
+    let refused = refused.refused(503, "storage_unavailable");
+    assert!(
+        kept > 1 && refused["retry_after_ms"].as_u64() > Some(60_000),
+        "{kept} {refused}"
+    );
+    let bytes = "select sum(size_bytes)::bigint from pictures";
+    let bytes: i64 = sqlx::query_scalar(bytes)
+        .fetch_one(&place.app.db.pool)
+        .await
+        .expect("a sum");
+    assert!(bytes <= 20_000, "{bytes}");
+    assert_eq!(place.count("pending").await, 0, "nothing was begun");
+}
+
+#[tokio::test]
 async fn an_account_uploads_so_often_and_has_so_many() {
     let place = Place::with(|config| {
         config.media.uploads_per_hour = std::num::NonZeroU32::new(4).expect("four");
