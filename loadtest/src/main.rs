@@ -9,7 +9,9 @@ use clap::{Args, Parser, Subcommand};
 use loadtest::chaos::{self, rig};
 use loadtest::measure::arrivals::Arrivals;
 use loadtest::measure::figures::Part;
-use loadtest::measure::parts::{self, Bench, chat, fan, growth, holds, memory, outage, press, resume, sold_out};
+use loadtest::measure::parts::{
+    self, Bench, chat, fan, growth, holds, memory, orders, outage, press, resume, sold_out,
+};
 use loadtest::measure::peers::{Peers, bare};
 use loadtest::measure::process::{Cores, pin_self};
 use loadtest::programs::Binaries;
@@ -60,6 +62,8 @@ enum Command {
     Memory,
     /// Durable holds a second on one sale, beside pgbench with one transaction a buyer.
     Holds(Seconds),
+    /// Checkouts and orders of three items of two shops a second, what each asks of the database, beside pgbench.
+    Orders(Seconds),
     /// 2,000 buyers press at once for 500 units: until the last answer, and nothing oversold.
     Press,
     /// Refusals a second once everything is sold, and what they cost the database.
@@ -212,6 +216,7 @@ fn measure(command: &Command, bench: &Bench, report: &mut dyn FnMut(Part) -> Res
         }
         Command::Memory => report(memory::measure(bench)?),
         Command::Holds(time) => report(holds::measure(bench, time.seconds)?),
+        Command::Orders(time) => report(orders::measure(bench, time.seconds)?),
         Command::Press => report(press::measure(bench)?),
         Command::SoldOut(time) => report(sold_out::measure(bench, time.seconds)?),
         Command::Chat(time) => report(chat::measure(bench, time.seconds)?),
@@ -285,6 +290,7 @@ fn all(bench: &Bench, report: &mut dyn FnMut(Part) -> Result<()>) -> Result<()> 
     report(press::measure(bench)?)?;
     report(holds::measure(bench, 8)?)?;
     report(sold_out::measure(bench, 8)?)?;
+    report(orders::measure(bench, 8)?)?;
     report(chat::measure(bench, 8)?)?;
     report(outage::measure(bench, 60)?)
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use shared::ids::{AddressId, CheckoutId, ProductId, ReservationId, SellerId, StreamId, VariantId};
-use shared::money::{Currency, Money};
+use shared::money::{BasisPoints, Currency, Money};
 use shared::status::CheckoutStatus;
 use sqlx::types::Json;
 use utoipa::ToSchema;
@@ -254,6 +254,8 @@ pub struct Line {
     pub reservation: Option<ReservationId>,
     /// Until when that holds.
     pub hold_expires_at: Option<DateTime<Utc>>,
+    /// The rate at which a rule has the platform take commission; `None`: no rule does.
+    pub commission: Option<BasisPoints>,
     /// The hold does not hold any more.
     pub hold_is_dead: bool,
     /// The checkout was repriced without it.

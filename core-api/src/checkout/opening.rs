@@ -306,6 +306,7 @@ fn line((offer, shop_name): &(Offer, String), quantity: i32) -> Line {
         quantity,
         reservation: None,
         hold_expires_at: None,
+        commission: None,
         hold_is_dead: false,
         lapsed: false,
     }
@@ -336,7 +337,8 @@ async fn reserve(conn: &mut PgConnection, wanted: &Wanted, lines: &[Line]) -> Re
         variant: l.offer.variant,
         quantity: l.quantity,
     }));
-    if let Reserved::Short(short) = stock::reserve(conn, &units).await? {
+    let products = cart().map(|l| l.offer.product);
+    if let Reserved::Short(short) = stock::reserve(conn, &units, products).await? {
         let is_short = |variant: &VariantId| short.contains(variant);
         let line = cart().find(|l| is_short(&l.offer.variant));
         let at = wanted.items.iter().position(|item| is_short(&item.variant_id));
@@ -352,5 +354,5 @@ async fn reserve(conn: &mut PgConnection, wanted: &Wanted, lines: &[Line]) -> Re
         let field = wanted.field(at.unwrap_or_default(), "quantity");
         return Err(Refusal::new(ErrorCode::InsufficientStock, detail).at(field).into());
     }
-    stock::notify(conn, cart().map(|l| l.offer.product)).await
+    Ok(())
 }

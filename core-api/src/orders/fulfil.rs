@@ -98,7 +98,7 @@ async fn take_out_stock(
         return Ok(false);
     }
     stock::lock(conn, lines.iter().map(|l| l.variant)).await?;
-    if retake && stock::reserve(conn, &cart).await? != Reserved::All {
+    if retake && stock::reserve(conn, &cart, []).await? != Reserved::All {
         return Ok(false);
     }
     flash::convert(conn, holds).await?;

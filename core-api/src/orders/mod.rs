@@ -81,7 +81,7 @@ async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, c
     if !holds.is_empty() && store::holds_are_ordered(conn, &holds).await? {
         return Err(Refusal::new(ErrorCode::WrongState, "a flash hold is in another order").into());
     }
-    let new_lines = with_commission(conn, settings, &agreed, &lines).await?;
+    let new_lines = with_commission(settings, &agreed, &lines)?;
     let row = store::NewRow {
         id: OrderId::new(),
         buyer,
@@ -140,20 +140,11 @@ async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, c
 }
 
 /// Each line with an id and the commission, at the rate of now.
-async fn with_commission(
-    conn: &mut PgConnection,
-    settings: &Commerce,
-    agreed: &checkout::model::Head,
-    lines: &[Line],
-) -> Result<Vec<store::NewLine>> {
-    let mut products: Vec<Uuid> = lines.iter().map(|l| l.offer.product.0).collect();
-    products.sort_unstable();
-    products.dedup();
-    let rates = store::commission_rates(conn, &products).await?;
+fn with_commission(settings: &Commerce, agreed: &checkout::model::Head, lines: &[Line]) -> Result<Vec<store::NewLine>> {
     lines
         .iter()
         .map(|line| {
-            let rate = rates.get(&line.offer.product).copied().unwrap_or(settings.commission);
+            let rate = line.commission.unwrap_or(settings.commission);
             let money = |minor| Money::new(minor, agreed.currency);
             let within = if agreed.sums.terms.tax_included {
                 line.tax.minor

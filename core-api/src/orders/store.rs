@@ -1,10 +1,8 @@
-//! SQL of `orders`, `order_items`, `order_status_history`, and the commission that a
-//! line is placed with.
+//! SQL of `orders`, `order_items`, `order_status_history`.
 
 pub mod cancel;
 pub mod progress;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use shared::Timestamp;
@@ -22,44 +20,6 @@ use crate::sellers::SellerRef;
 
 fn currency(code: &str) -> sqlx::Result<Currency> {
     Currency::parse(code).map_err(|error| sqlx::Error::Decode(error.into()))
-}
-
-/// The rate of each product that a rule names: the newest of its seller's, else of the
-/// nearest category's above it that has one, else everybody's.
-pub async fn commission_rates(
-    conn: &mut PgConnection,
-    products: &[Uuid],
-) -> sqlx::Result<HashMap<ProductId, BasisPoints>> {
-    let rows = sqlx::query!(
-        r#"with recursive above (product_id, category_id, steps) as (
-               select id, category_id, 1 from products where id = any($1) and category_id is not null
-               union all
-               select a.product_id, c.parent_id, a.steps + 1
-                 from above a join categories c on c.id = a.category_id where c.parent_id is not null
-           )
-           select p.id as "product!: ProductId", r.rate_bps as "rate_bps!"
-             from products p
-            cross join lateral (
-                select of.rate_bps
-                  from (select rate_bps, valid_from, id, 0 as steps from commission_rules where seller_id = p.seller_id
-                        union all
-                        select c.rate_bps, c.valid_from, c.id, a.steps
-                          from above a join commission_rules c on c.category_id = a.category_id
-                         where a.product_id = p.id
-                        union all
-                        select rate_bps, valid_from, id, 2147483647 from commission_rules
-                         where seller_id is null and category_id is null) of
-                 where of.valid_from <= now()
-                 order by of.steps, of.valid_from desc, of.id desc limit 1) r
-            where p.id = any($1)"#,
-        products
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| Some((row.product, BasisPoints::new(u16::try_from(row.rate_bps).ok()?)?)))
-        .collect())
 }
 
 /// An order to be written, from the lines of a placed checkout.

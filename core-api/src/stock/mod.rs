@@ -57,16 +57,20 @@ pub async fn lock(conn: &mut PgConnection, variants: impl IntoIterator<Item = Va
     Ok(())
 }
 
-/// Promises free units: `reserved` rises, all or none.
+/// Promises free units: `reserved` rises, all or none. The rooms on air are told that what
+/// is free of `products` has changed.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn reserve(conn: &mut PgConnection, units: &[Units]) -> Result<Reserved> {
+pub async fn reserve(
+    conn: &mut PgConnection,
+    units: &[Units],
+    products: impl IntoIterator<Item = ProductId>,
+) -> Result<Reserved> {
     if units.is_empty() {
         return Ok(Reserved::All);
     }
-    lock(conn, units.iter().map(|u| u.variant)).await?;
-    let taken = store::reserve(conn, units).await?;
+    let taken = store::reserve(conn, units, &each_once(products)).await?;
     if taken.len() == units.len() {
         return Ok(Reserved::All);
     }
@@ -125,13 +129,18 @@ pub async fn restock(conn: &mut PgConnection, order: OrderId, units: &[Units], b
 /// # Errors
 /// When the database fails.
 pub async fn notify(conn: &mut PgConnection, products: impl IntoIterator<Item = ProductId>) -> Result<()> {
-    let mut products: Vec<_> = products.into_iter().collect();
-    products.sort_unstable();
-    products.dedup();
+    let products = each_once(products);
     if !products.is_empty() {
         store::push_products_changed(conn, &products).await?;
     }
     Ok(())
+}
+
+fn each_once(products: impl IntoIterator<Item = ProductId>) -> Vec<ProductId> {
+    let mut products: Vec<_> = products.into_iter().collect();
+    products.sort_unstable();
+    products.dedup();
+    products
 }
 
 #[cfg(test)]

@@ -7,6 +7,19 @@ use uuid::Uuid;
 
 use super::Units;
 
+/// The topic of word that a product has changed.
+const PRODUCT_CHANGED: &str = "product_changed";
+
+/// Products, and the notice for the rooms that show each.
+fn changed(products: &[ProductId]) -> sqlx::Result<(Vec<Uuid>, Vec<serde_json::Value>)> {
+    let payloads = products
+        .iter()
+        .map(|&product| serde_json::to_value(RoomNotice::ProductChanged { product }))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| sqlx::Error::Encode(error.into()))?;
+    Ok((products.iter().map(|p| p.0).collect(), payloads))
+}
+
 fn columns(units: &[Units]) -> (Vec<Uuid>, Vec<i32>) {
     units.iter().map(|u| (u.variant.0, u.quantity)).unzip()
 }
@@ -22,16 +35,36 @@ pub async fn lock(conn: &mut PgConnection, variants: &[Uuid]) -> sqlx::Result<()
     Ok(())
 }
 
-/// Which variants had that many free units. They are locked.
-pub async fn reserve(conn: &mut PgConnection, units: &[Units]) -> sqlx::Result<Vec<VariantId>> {
-    let (ids, quantities) = columns(units);
+/// Promises units, and tells the rooms that show `products`; which variants had that many
+/// free.
+///
+/// One statement. What is free is read with the lock (`held`), in the order of the ids: it
+/// is what there was after the wait, not what the statement began with.
+pub async fn reserve(conn: &mut PgConnection, units: &[Units], products: &[ProductId]) -> sqlx::Result<Vec<VariantId>> {
+    let (variants, quantities) = columns(units);
+    let (told, payloads) = changed(products)?;
     sqlx::query_scalar!(
-        r#"update product_variants v set reserved = v.reserved + q.n, updated_at = now()
-             from unnest($1::uuid[], $2::int[]) q (id, n)
-            where v.id = q.id and v.on_hand - v.reserved >= q.n
-           returning v.id as "id: VariantId""#,
-        &ids,
-        &quantities
+        r#"with held as materialized (
+               select id, on_hand - reserved as free from product_variants
+                where id = any($1) order by id for no key update
+           ), taken as (
+               update product_variants v set reserved = v.reserved + q.n, updated_at = now()
+                 from held h join unnest($1::uuid[], $2::int[]) q (id, n) on q.id = h.id
+                where v.id = h.id and h.free >= q.n
+               returning v.id
+           ), told as (
+               insert into outbox (id, topic, stream_id, payload)
+               select gen_random_uuid(), $3, s.id, t.payload
+                 from unnest($4::uuid[], $5::jsonb[]) t (product, payload)
+                 join stream_products sp on sp.product_id = t.product
+                 join streams_at_hand s on s.id = sp.stream_id
+           )
+           select id as "id: VariantId" from taken"#,
+        &variants,
+        &quantities,
+        PRODUCT_CHANGED,
+        &told,
+        &payloads
     )
     .fetch_all(conn)
     .await
@@ -107,19 +140,14 @@ pub async fn restock(conn: &mut PgConnection, order: OrderId, units: &[Units], b
 /// `shared::outbox::push_product_changed` for several products in one statement: a
 /// checkout has many lines, and most are in no show.
 pub async fn push_products_changed(conn: &mut PgConnection, products: &[ProductId]) -> sqlx::Result<()> {
-    let ids: Vec<Uuid> = products.iter().map(|p| p.0).collect();
-    let payloads = products
-        .iter()
-        .map(|&product| serde_json::to_value(RoomNotice::ProductChanged { product }))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let (ids, payloads) = changed(products)?;
     sqlx::query!(
         "insert into outbox (id, topic, stream_id, payload)
          select gen_random_uuid(), $1, s.id, t.payload
            from unnest($2::uuid[], $3::jsonb[]) t (product, payload)
            join stream_products sp on sp.product_id = t.product
            join streams_at_hand s on s.id = sp.stream_id",
-        "product_changed",
+        PRODUCT_CHANGED,
         &ids,
         &payloads
     )

@@ -172,6 +172,30 @@ async fn two_buyers_race_for_the_last_unit_and_one_wins() {
 }
 
 #[tokio::test]
+async fn units_that_come_free_while_somebody_waits_for_them_are_theirs() {
+    let market = Market::open(1, 1_000).await;
+    let (holder, waiting, variant) = (market.buyer().await, market.buyer().await, market.shop.variant);
+    let held = holder.checkout(variant, 1).await;
+    let mut tx = market.app.db.pool.begin().await.expect("a transaction");
+    for (statement, id) in [
+        ("update checkouts set status = 'cancelled' where id = $1", held.id.0),
+        ("update product_variants set reserved = 0 where id = $1", variant.0),
+    ] {
+        let done = sqlx::query(statement).bind(id).execute(&mut *tx).await;
+        done.expect("given up, as far as this transaction knows");
+    }
+    let basket = waiting.basket(&[(variant, 1)], &[]);
+    let release = async {
+        market.app.somebody_waits().await;
+        tx.commit().await.expect("given up");
+    };
+    let (reply, ()) = tokio::join!(waiting.try_checkout(&basket), release);
+    reply.created::<Checkout>();
+    assert_eq!(market.stock(variant).await, (1, 1));
+    market.verified().await;
+}
+
+#[tokio::test]
 async fn one_key_is_one_checkout() {
     let market = Market::open(10, 1_000).await;
     let (buyer, key) = (market.buyer().await, Uuid::now_v7());

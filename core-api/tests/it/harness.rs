@@ -89,7 +89,11 @@ impl App {
 
     /// Starts on another bus.
     pub async fn start_on(bus: SharedBus, change: impl FnOnce(&mut Config)) -> Self {
-        let db = testkit::database().await;
+        Self::start_at(testkit::database().await, bus, change).await
+    }
+
+    /// Starts on a database.
+    pub async fn start_at(db: TestDb, bus: SharedBus, change: impl FnOnce(&mut Config)) -> Self {
         let pool = shared::db::connect(&db.url, &testkit::db_options())
             .await
             .expect("the database answers");

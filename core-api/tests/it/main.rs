@@ -42,6 +42,7 @@ mod sessions;
 mod shipping;
 mod shop_pages;
 mod smtp;
+mod statements;
 mod streams;
 mod taxes;
 mod users;

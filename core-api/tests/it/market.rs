@@ -12,6 +12,7 @@ use core_api::orders::model::Order;
 use core_api::payments::Till;
 use core_api::payments::model::Payment;
 use serde_json::{Value, json};
+use shared::bus::MemoryBus;
 use shared::ids::{AddressId, CheckoutId, OrderId, PaymentId, SaleId, VariantId};
 use shared::live::RoomNotice;
 use testkit::fixtures::{self, Shop};
@@ -58,6 +59,23 @@ impl Market {
             change(config);
         })
         .await;
+        let shop = fixtures::shop(&app.db.pool, on_hand, price_minor).await;
+        Self { app, shop, commerce }
+    }
+
+    /// The same, and everything that the service asks of the database is counted.
+    pub async fn open_counted(on_hand: i32, price_minor: i64) -> Self {
+        let db = testkit::database().await;
+        let count = "create extension pg_stat_statements;
+            do $$ begin
+                execute format('alter database %I set pg_stat_statements.track = ''all''', current_database());
+            end $$";
+        sqlx::raw_sql(count)
+            .execute(&db.pool)
+            .await
+            .expect("statements can be counted");
+        let commerce = still();
+        let app = App::start_at(db, MemoryBus::shared(), |config| config.commerce = commerce).await;
         let shop = fixtures::shop(&app.db.pool, on_hand, price_minor).await;
         Self { app, shop, commerce }
     }

@@ -115,6 +115,9 @@ fn options(dir: PathBuf) -> Options {
         ("shared_buffers", "64MB"),
         ("max_wal_size", "256MB"),
         ("autovacuum", "off"),
+        // For the tests that count statements, in their own databases.
+        ("shared_preload_libraries", "pg_stat_statements"),
+        ("pg_stat_statements.track", "none"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();

@@ -1,7 +1,7 @@
 //! What checkouts read: variants as they are sold, flash holds, and a checkout's lines.
 
 use shared::ids::{CheckoutId, ProductId, ReservationId, SellerId, ShippingProfileId, StreamId, UserId, VariantId};
-use shared::money::Money;
+use shared::money::{BasisPoints, Money};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -99,7 +99,9 @@ pub async fn holds(conn: &mut PgConnection, buyer: UserId, holds: &[ReservationI
         .collect()
 }
 
-/// Its lines, lapsed ones included, in the order of their ids.
+/// Its lines, lapsed ones included, in the order of their ids. Commission is at the rate of
+/// now: of the newest rule of the seller's, else of the nearest category's above the product
+/// that has one, else of everybody's.
 pub async fn lines(conn: &mut PgConnection, id: CheckoutId) -> sqlx::Result<Vec<Line>> {
     let rows = sqlx::query!(
         r#"select i.id, i.quantity, i.unit_price_minor, i.shipping_minor, i.lapsed_at is not null as "lapsed!",
@@ -112,7 +114,7 @@ pub async fn lines(conn: &mut PgConnection, id: CheckoutId) -> sqlx::Result<Vec<
                   p.image_url, v.price_minor, c.currency,
                   sp.id as "profile?: ShippingProfileId", sp.base_minor as "base?",
                   sp.extra_item_minor as "extra?", sp.free_from_minor as "free_from?", sp.show_cap_minor as "show_cap?",
-                  sp.regions as "regions?"
+                  sp.regions as "regions?", rate.rate_bps as "rate_bps?"
              from checkout_items i
              join checkouts c on c.id = i.checkout_id
              join product_variants v on v.id = i.variant_id
@@ -120,6 +122,23 @@ pub async fn lines(conn: &mut PgConnection, id: CheckoutId) -> sqlx::Result<Vec<
              join sellers s on s.id = p.seller_id
              left join shipping_profiles sp on sp.id = p.shipping_profile_id
              left join reservations r on r.id = i.reservation_id
+             left join lateral (
+                  with recursive above (category_id, steps) as (
+                      select p.category_id, 1 where p.category_id is not null
+                      union all
+                      select k.parent_id, a.steps + 1
+                        from above a join categories k on k.id = a.category_id where k.parent_id is not null
+                  )
+                  select rule.rate_bps
+                    from (select rate_bps, valid_from, id, 0 as steps from commission_rules where seller_id = s.id
+                          union all
+                          select n.rate_bps, n.valid_from, n.id, a.steps
+                            from above a join commission_rules n on n.category_id = a.category_id
+                          union all
+                          select rate_bps, valid_from, id, 2147483647 from commission_rules
+                           where seller_id is null and category_id is null) rule
+                   where rule.valid_from <= now()
+                   order by rule.steps, rule.valid_from desc, rule.id desc limit 1) rate on true
             where i.checkout_id = $1 order by i.id"#,
         id.0
     )
@@ -159,6 +178,7 @@ pub async fn lines(conn: &mut PgConnection, id: CheckoutId) -> sqlx::Result<Vec<
                 shipping_tax: Money::new(row.shipping_tax_minor, currency),
                 reservation: row.reservation,
                 hold_expires_at: row.hold_expires_at,
+                commission: row.rate_bps.and_then(|bps| BasisPoints::new(u16::try_from(bps).ok()?)),
                 hold_is_dead: row.dead,
                 lapsed: row.lapsed,
             })

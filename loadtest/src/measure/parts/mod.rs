@@ -7,6 +7,7 @@ pub mod fan;
 pub mod growth;
 pub mod holds;
 pub mod memory;
+pub mod orders;
 pub mod outage;
 pub mod press;
 pub mod resume;

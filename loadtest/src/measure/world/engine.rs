@@ -1,10 +1,11 @@
-//! The engine under measurement: the release build of `live-engine` as a process of its
-//! own, with every limit lifted that would only limit the load.
+//! The engine under measurement, and the REST service: release builds of `live-engine` and
+//! `core-api` as processes of their own, with every limit lifted that would only limit the
+//! load.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -51,7 +52,7 @@ impl Setup {
     }
 }
 
-/// A running engine. Dropping it kills it.
+/// A running engine, or REST service. Dropping it kills it.
 pub struct Engine {
     child: Child,
     addr: SocketAddr,
@@ -87,13 +88,43 @@ impl Engine {
         for (name, value) in &setup.settings {
             command.env(format!("HAWKER_{}", name.to_uppercase()), value);
         }
+        Self::spawn(command, addr, log)
+    }
+
+    pub(super) fn start_api(
+        program: &Path,
+        workers: usize,
+        database: &str,
+        secret: &str,
+        log: PathBuf,
+    ) -> Result<Self> {
+        let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let admin = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let mut command = process::pinned(program.as_os_str(), Cores::All)?;
+        let media = log.with_extension("media");
+        command
+            .env("HAWKER_HTTP", addr.to_string())
+            .env("HAWKER_ADMIN_HTTP", admin.to_string())
+            .env("HAWKER_BUS", "memory")
+            .env("HAWKER_HTTP_WORKERS", workers.to_string())
+            .env("HAWKER_DATABASE_URL", database)
+            .env("HAWKER_TOKEN_SECRET", secret)
+            .env("HAWKER_MEDIA_FOLDER", media);
+        for kind in ["READS", "WRITES", "MONEY"] {
+            command.env(format!("HAWKER_LIMIT_{kind}_PER_MINUTE"), "100000000");
+        }
+        Self::spawn(command, addr, log)
+    }
+
+    fn spawn(mut command: Command, addr: SocketAddr, log: PathBuf) -> Result<Self> {
+        let program = command.get_program().to_owned();
         let file = File::create(&log).with_context(|| log.display().to_string())?;
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)
             .spawn()
-            .with_context(|| format!("{} cannot be started", program.display()))?;
+            .with_context(|| format!("{} cannot be started", program.to_string_lossy()))?;
         let mut engine = Self { child, addr, log };
         engine.listens()?;
         Ok(engine)
@@ -103,10 +134,10 @@ impl Engine {
         let until = Instant::now() + START_DEADLINE;
         while TcpStream::connect(self.addr).is_err() {
             if let Some(status) = self.child.try_wait()? {
-                bail!("the engine ended with {status}:\n{}", self.log());
+                bail!("it ended with {status}:\n{}", self.log());
             }
             if Instant::now() > until {
-                bail!("the engine did not listen in {START_DEADLINE:?}:\n{}", self.log());
+                bail!("it did not listen in {START_DEADLINE:?}:\n{}", self.log());
             }
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -13,7 +13,7 @@ use hawker_postgres::{Options, Server};
 use shared::db::DbOptions;
 use shared::ids::{GuestId, SaleId, SellerId, StreamId, UserId, VariantId};
 use shared::protocol::{ClientCommand, Format, Outcome, SaleOpen, SalePrice};
-use shared::token::{Part, Resume, Ticket, TokenKey, Viewer};
+use shared::token::{Access, Part, Resume, Ticket, TokenKey, Viewer};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -26,6 +26,15 @@ use crate::live::{Auth, LiveClient};
 /// Not checked when this is compiled: the extension is there in a measured database only.
 const STATEMENTS: &str = "select query, sum(calls)::bigint from pg_stat_statements
                            where query not like '%pg_stat_statements%' group by query";
+/// The same, by kind. Look-ups of foreign keys are known by how Postgres writes them.
+const COUNTS: &str = "select coalesce(sum(calls) filter (where toplevel and lower(query) = 'commit'), 0)::bigint,
+       coalesce(sum(calls) filter (
+           where toplevel and lower(query) not in ('begin', 'commit', 'rollback')), 0)::bigint,
+       coalesce(sum(calls) filter (
+           where not toplevel and query ilike '%from only%' and query ilike '%for key share%'), 0)::bigint,
+       coalesce(sum(calls) filter (
+           where not toplevel and not (query ilike '%from only%' and query ilike '%for key share%')), 0)::bigint
+  from pg_stat_statements where query not like '%pg_stat_statements%'";
 const DATABASE: &str = "hawker_load";
 /// Units of the one product.
 const UNITS: i32 = 10_000_000;
@@ -34,6 +43,19 @@ const COUNTING: &str = "pg_stat_statements";
 
 /// The id of the first account, as a UUIDv7 of long ago.
 const FIRST_PERSON: u128 = 0x0191_e2a4_0001_7000_8000_0000_0000_0000;
+
+/// How often the database was asked.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub struct Counts(
+    /// Transactions that were committed.
+    pub i64,
+    /// Statements that were sent, without what begins and ends transactions.
+    pub i64,
+    /// Look-ups of foreign keys.
+    pub i64,
+    /// Statements of functions and triggers.
+    pub i64,
+);
 
 /// See the module.
 pub struct World {
@@ -117,6 +139,50 @@ impl World {
         self.engines.set(number + 1);
         let log = self.dir.path().join(format!("engine-{number}.log"));
         Engine::start(&self.program, setup, &self.server.url(DATABASE), &self.secret, log)
+    }
+
+    /// Starts the REST service on the world's database, its program beside the engine's.
+    ///
+    /// # Errors
+    /// When it does not listen in time.
+    pub fn api(&self, workers: usize) -> Result<Engine> {
+        let program = self.program.with_file_name("core-api");
+        let log = self.dir.path().join("api.log");
+        Engine::start_api(&program, workers, &self.server.url(DATABASE), &self.secret, log)
+    }
+
+    /// Has the database count statements of functions, triggers and foreign keys, too, for
+    /// whoever connects from now on; see [`World::counts`].
+    ///
+    /// # Errors
+    /// When statements are not counted.
+    pub fn count_all(&self) -> Result<()> {
+        let all = format!("alter database {DATABASE} set pg_stat_statements.track = 'all'");
+        // The text is a constant of this file.
+        self.run(sqlx::query(sqlx::AssertSqlSafe(all)).execute(&self.pool))?;
+        Ok(())
+    }
+
+    /// What has been asked since statements are counted.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub fn counts(&self) -> Result<Counts> {
+        Ok(self.run(sqlx::query_as(COUNTS).fetch_one(&self.pool))?)
+    }
+
+    /// An account's access token.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn access(&self, user: UserId) -> Result<String> {
+        let access = Access {
+            sub: user,
+            sid: Uuid::now_v7(),
+        };
+        self.key
+            .sign(access, chrono::Utc::now().timestamp())
+            .map_err(|code| anyhow::anyhow!("{code:?}"))
     }
 
     /// Does something that awaits.

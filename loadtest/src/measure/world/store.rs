@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use shared::ids::{ProductId, SellerId, StreamId, UserId, VariantId};
+use shared::ids::{AddressId, ProductId, SellerId, StreamId, UserId, VariantId};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -96,6 +96,39 @@ pub(super) async fn insert_product(
     .execute(conn)
     .await?;
     Ok(variant)
+}
+
+/// Another shop with so many products of so many units, in a show of its own; the variants.
+pub async fn insert_market(pool: &PgPool, products: usize, units: i32) -> Result<Vec<VariantId>, sqlx::Error> {
+    let owner = UserId::new();
+    let mut tx = pool.begin().await?;
+    insert_people(&mut tx, &[owner]).await?;
+    let seller = insert_shop(&mut tx, owner).await?;
+    let stream = insert_show(&mut tx, seller).await?;
+    let mut variants = Vec::with_capacity(products);
+    for _ in 0..products {
+        variants.push(insert_product(&mut tx, seller, stream, units).await?);
+    }
+    tx.commit().await?;
+    Ok(variants)
+}
+
+/// An address for each of these; in their order.
+pub async fn insert_addresses(pool: &PgPool, people: &[UserId]) -> Result<Vec<AddressId>, sqlx::Error> {
+    let users: Vec<Uuid> = people.iter().map(|user| user.0).collect();
+    let ids: Vec<Uuid> = people.iter().map(|_| Uuid::now_v7()).collect();
+    sqlx::query!(
+        "insert into addresses (id, user_id, recipient, line1, city, postal_code, country)
+         select t.id, t.user_id, 'Load Buyer', '1 Quay Street', 'Hamburg', '20457', 'DE'
+           from unnest($1::uuid[], $2::uuid[]) t (id, user_id)",
+        &ids,
+        &users
+    )
+    .execute(pool)
+    .await?;
+    // Plans as on a database that has been there for a while.
+    sqlx::query("analyze").execute(pool).await?;
+    Ok(ids.into_iter().map(AddressId).collect())
 }
 
 /// Units granted in a sale and how many it has: for the proof that none was sold twice.
