@@ -501,18 +501,22 @@ create view notification_kinds (kind, in_app, email, has_email) as values
     ('shop_suspended',  true, true,  true),
     ('shop_reinstated', true, true,  true),
     ('waitlist_offer',  true, false, false),
-    ('review_answered', true, false, true);
+    ('review_answered', true, false, true),
+    ('order_paid',      true, false, true),
+    ('order_shipped',   true, false, true),
+    ('order_delivered', true, false, true);
 
 create table notifications (
     id         uuid primary key,
     user_id    uuid        not null references users,
     kind       text        not null check (kind in (
         'show_scheduled', 'show_started', 'shop_approved', 'shop_rejected', 'shop_suspended', 'shop_reinstated',
-        'waitlist_offer', 'review_answered')),
+        'waitlist_offer', 'review_answered', 'order_paid', 'order_shipped', 'order_delivered')),
     subject_id uuid        not null,
     seller_id  uuid references sellers,
     stream_id  uuid references streams,
     product_id uuid references products,
+    order_id   uuid,
     reason     text        not null default '' check (length(reason) <= 500),
     listed     boolean     not null default true,
     xid        xid8        not null default pg_current_xact_id(),
@@ -526,6 +530,9 @@ create table notifications (
             when 'show_started' then num_nulls(seller_id, stream_id) = 0
             when 'waitlist_offer' then num_nulls(seller_id, stream_id, product_id) = 0
             when 'review_answered' then num_nulls(seller_id, product_id) = 0
+            when 'order_paid' then num_nulls(seller_id, order_id) = 0
+            when 'order_shipped' then num_nulls(seller_id, order_id) = 0
+            when 'order_delivered' then num_nulls(seller_id, order_id) = 0
             else seller_id is not null
         end)
 );
@@ -536,7 +543,7 @@ create index notifications_age_idx on notifications (created_at);
 comment on table notifications is
     'What a person was told, by id alone: names join when it is read. Kept for 90 days.';
 comment on column notifications.subject_id is
-    'What it tells of, once: the show, the hold, the review, or the decision''s own id.';
+    'What it tells of, once: the show, the hold, the review, the order, the parcel, or the decision''s own id.';
 comment on column notifications.listed is
     'False: it went by mail alone, as the person wants, and is here so that it does so once.';
 comment on column notifications.xid is

@@ -95,6 +95,7 @@ create index orders_expiry_idx on orders (expires_at) where status = 'pending_pa
 create index orders_unpaid_idx on orders (user_id) where status = 'pending_payment';
 create index orders_holds_expiry_idx on orders (holds_until) where status = 'pending_payment' and holds_until is not null;
 create index orders_stream_idx on orders (stream_id) where stream_id is not null;
+alter table notifications add foreign key (order_id) references orders;
 comment on column orders.address is 'The address as it was when the order was placed.';
 comment on column orders.expires_at is 'Until when it may be paid, as far as it alone goes.';
 comment on column orders.holds_until is
@@ -310,10 +311,9 @@ select s.id as stream_id,
 comment on view stream_commerce is
     'What a show has sold of its own shop''s goods, as the rows are now. Without shipping; discounts are taken off.';
 
--- An item has arrived when its order has. One place says so, for whoever depends on it.
+-- One place says what has arrived, for whoever depends on it.
 create function order_item_is_delivered(p_item uuid) returns boolean language sql stable as $$
-    select exists (select from order_items i join orders o on o.id = i.order_id
-                    where i.id = p_item and o.status in ('delivered', 'completed'))
+    select exists (select from order_items where id = p_item and delivered > 0)
 $$;
 
 create table product_reviews (

@@ -62,6 +62,7 @@ create table shipments (
 );
 create index shipments_order_idx on shipments (order_id, id);
 create index shipments_seller_idx on shipments (seller_id, id desc);
+create index shipments_underway_idx on shipments (order_id) where delivered_at is null;
 -- A carrier says which parcel arrived by its number.
 create unique index shipments_tracking_key on shipments (carrier, tracking) where tracking <> '';
 
@@ -72,6 +73,25 @@ create table shipment_items (
     primary key (shipment_id, order_item_id)
 );
 create index shipment_items_item_idx on shipment_items (order_item_id);
+
+-- How far units are, as a status says it: the same rule for a shop's part of an order and
+-- for the whole of it.
+create function units_status(p_due bigint, p_shipped bigint, p_delivered bigint, p_settled boolean)
+returns text language sql immutable as $$
+    select case when p_due = 0 then 'cancelled'
+                when p_delivered >= p_due and p_settled then 'completed'
+                when p_delivered >= p_due then 'delivered'
+                when p_shipped >= p_due then 'shipped'
+                when p_shipped > 0 then 'partially_shipped'
+                else 'paid' end
+$$;
+
+create view order_parts as
+select seller_id, order_id,
+       units_status(sum(quantity - cancelled), sum(shipped), sum(delivered),
+                    bool_and(released_at is not null or quantity = cancelled)) as status
+  from order_items group by seller_id, order_id;
+comment on view order_parts is 'What a shop has in an order, and how far that is once the order is paid.';
 
 create table refunds (
     id           uuid primary key,
@@ -227,6 +247,8 @@ create table webhook_inbox (
 );
 create index webhook_inbox_due_idx on webhook_inbox (not_before) where processed_at is null;
 create index webhook_inbox_done_idx on webhook_inbox (processed_at) where processed_at is not null;
+comment on table webhook_inbox is
+    'What providers have told us, once each, until it is worked off. One that came to nothing keeps its last_error.';
 
 -- The test provider's own books of what goes back and on, beside `test_provider_intents`.
 create table test_provider_transfers (
@@ -259,3 +281,13 @@ create table test_provider_disputes (
 
 create trigger account_is_there before insert on cart_items
     for each row execute function refuse_who_has_left('user_id');
+
+-- What keeps earnings from being released, in one place.
+create function has_open_return(p_item uuid) returns boolean language sql stable as $$
+    select exists (select from returns
+                    where order_item_id = p_item and status in ('requested', 'approved', 'received'))
+$$;
+create function earnings_are_disputed(p_order uuid) returns boolean language sql stable as $$
+    select exists (select from payments p join disputes d on d.payment_id = p.id
+                    where p.order_id = p_order and d.status = 'open')
+$$;

@@ -27,6 +27,10 @@ pub struct Commerce {
     pub return_time: Duration,
     /// How long a return that was approved may take to arrive.
     pub return_transit_time: Duration,
+    /// How long after the last of a line has arrived what it earned may be paid out.
+    pub release_after_delivery: Duration,
+    /// How long after the last of a line was shipped, where nobody ever says that it arrived.
+    pub release_after_shipping: Duration,
     /// How often jobs look for what is due.
     pub job_interval: Duration,
 }
@@ -47,6 +51,8 @@ impl Default for Commerce {
             test_provider_delay: Duration::from_secs(5),
             return_time: DAY * 30,
             return_transit_time: DAY * 21,
+            release_after_delivery: DAY * 3,
+            release_after_shipping: DAY * 21,
             job_interval: Duration::from_secs(2),
         }
     }
@@ -64,6 +70,8 @@ impl Commerce {
         let jobs = seconds(settings, "job_interval_seconds", default.job_interval);
         let returns = days(settings, "return_days", default.return_time);
         let transit = days(settings, "return_transit_days", default.return_transit_time);
+        let delivery = days(settings, "release_days_after_delivery", default.release_after_delivery);
+        let shipping = days(settings, "release_days_after_shipping", default.release_after_shipping);
         let commission = settings
             .or("commission_basis_points", default.commission.get())
             .and_then(|value| {
@@ -82,6 +90,8 @@ impl Commerce {
             test_provider_delay: default.test_provider_delay,
             return_time: returns?,
             return_transit_time: transit?,
+            release_after_delivery: delivery?,
+            release_after_shipping: shipping?,
             job_interval: jobs?,
         })
     }

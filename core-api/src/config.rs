@@ -12,6 +12,7 @@ use crate::commerce::Commerce;
 use crate::mail::MailConfig;
 use crate::media::MediaConfig;
 use crate::tax::TaxTable;
+use crate::webhooks::model::WebhookConfig;
 
 /// How core-api runs.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// Where pictures are kept, and what uploading them may cost.
     pub media: MediaConfig,
+    /// Who may send us webhooks.
+    pub webhooks: WebhookConfig,
     /// Memory for product pages, in bytes; 0: none is kept.
     pub page_cache_bytes: usize,
 }
@@ -59,6 +62,8 @@ pub struct Limits {
     pub money_per_minute: NonZeroU32,
     /// Requests a minute for pictures, counted likewise.
     pub media_per_minute: NonZeroU32,
+    /// Webhooks a minute from one address.
+    pub webhooks_per_minute: NonZeroU32,
     /// Registrations a minute from one address.
     pub register_per_minute: NonZeroU32,
     /// Attempts to sign in a minute from one address, and as many to use or get mailed links.
@@ -107,6 +112,7 @@ impl Default for Limits {
             writes_per_minute: at_least_one(240),
             money_per_minute: at_least_one(60),
             media_per_minute: at_least_one(6_000),
+            webhooks_per_minute: at_least_one(6_000),
             register_per_minute: at_least_one(10),
             login_per_minute: at_least_one(20),
             login_per_email_per_minute: at_least_one(10),
@@ -149,6 +155,7 @@ impl Config {
             taxes: TaxTable::default(),
             mail: MailConfig::default(),
             media: MediaConfig::default(),
+            webhooks: WebhookConfig::default(),
             page_cache_bytes: 64 << 20,
         }
     }
@@ -179,6 +186,7 @@ impl Config {
         let taxes = TaxTable::read(settings);
         let mail = MailConfig::read(settings);
         let media = MediaConfig::read(settings);
+        let webhooks = WebhookConfig::read(settings);
         let page_cache = settings.or("page_cache_megabytes", 64_usize);
         let workers = workers.filter(|count| {
             if *count == 0 {
@@ -198,6 +206,7 @@ impl Config {
             taxes: taxes?,
             mail: mail?,
             media: media?,
+            webhooks,
             page_cache_bytes: page_cache?.saturating_mul(1 << 20),
             ..Self::new(bind?, token_key?, live_url?)
         })
@@ -237,6 +246,7 @@ impl Limits {
         let writes = settings.or("limit_writes_per_minute", default.writes_per_minute);
         let money = settings.or("limit_money_per_minute", default.money_per_minute);
         let media = settings.or("limit_media_per_minute", default.media_per_minute);
+        let webhooks = settings.or("limit_webhooks_per_minute", default.webhooks_per_minute);
         let register = settings.or("limit_register_per_minute", default.register_per_minute);
         let login = settings.or("limit_login_per_minute", default.login_per_minute);
         let email = settings.or("limit_login_per_email_per_minute", default.login_per_email_per_minute);
@@ -257,6 +267,7 @@ impl Limits {
             writes_per_minute: writes?,
             money_per_minute: money?,
             media_per_minute: media?,
+            webhooks_per_minute: webhooks?,
             register_per_minute: register?,
             login_per_minute: login?,
             login_per_email_per_minute: email?,

@@ -16,6 +16,7 @@ use crate::chat::handlers as chat;
 use crate::checkout::handlers as checkout;
 use crate::discounts::handlers as discounts;
 use crate::flash::handlers as flash;
+use crate::fulfilment::handlers as fulfilment;
 use crate::history::handlers as history;
 use crate::http::operations;
 use crate::identity::{
@@ -29,8 +30,10 @@ use crate::payments::handlers as payments;
 use crate::privacy::handlers as privacy;
 use crate::refunds::handlers as refunds;
 use crate::returns::handlers as returns;
+use crate::seller_orders::handlers as seller_orders;
 use crate::sellers::handlers as sellers;
 use crate::streams::handlers as streams;
+use crate::webhooks::handlers as webhooks;
 
 /// Registers every route.
 pub fn all(config: &mut ServiceConfig<'_>) {
@@ -212,6 +215,16 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(payments::pay) // POST /orders/{id}/payments
         .service(payments::get) // GET /orders/{id}/payments/{payment}
         .service(payments::confirm); // POST /orders/{id}/payments/{payment}/confirm
+    config
+        .service(seller_orders::list) // GET /seller/orders
+        .service(seller_orders::export) // GET /seller/orders/export
+        .service(seller_orders::get) // GET /seller/orders/{id}
+        .service(fulfilment::ship) // POST /seller/orders/{id}/shipments
+        .service(fulfilment::list) // GET /seller/orders/{id}/shipments
+        .service(fulfilment::change) // PATCH /seller/shipments/{id}
+        .service(fulfilment::confirm) // POST /orders/{id}/confirm
+        .service(fulfilment::confirm_shipment) // POST /orders/{id}/shipments/{shipment}/confirm
+        .service(webhooks::carrier); // POST /webhooks/carrier
     config
         .service(users::list) // GET /admin/users
         .service(users::get) // GET /admin/users/{id}

@@ -76,6 +76,7 @@ error_codes! {
     InvalidParameter = "invalid_parameter", 400, No, None, "A parameter is not valid";
     UnknownCommand = "unknown_command", 400, No, None, "There is no such command";
     IdempotencyKeyMissing = "idempotency_key_missing", 400, No, None, "The request needs an Idempotency-Key";
+    SignatureInvalid = "signature_invalid", 400, No, None, "The signature is not valid";
     Unauthenticated = "unauthenticated", 401, No, None, "Sign in first";
     InvalidCredentials = "invalid_credentials", 401, No, None, "E-mail or password is wrong";
     TokenExpired = "token_expired", 401, No, None, "The token has expired";

@@ -47,6 +47,12 @@ kinds! {
     WaitlistOffer = "waitlist_offer",
     /// A shop has answered one's review.
     ReviewAnswered = "review_answered",
+    /// An order with goods of one's shop was paid.
+    OrderPaid = "order_paid",
+    /// A parcel of one's order is on its way.
+    OrderShipped = "order_shipped",
+    /// A parcel of one's order has arrived; the shop that sent it is told as well.
+    OrderDelivered = "order_delivered",
 }
 
 /// What a shop's followers are told of a show, once each.

@@ -39,8 +39,8 @@ type Schemas = BTreeMap<String, RefOr<Schema>>;
             `next_cursor` back as `cursor`. Money is whole minor units and a currency. Every POST that moves money or \
             stock takes an `Idempotency-Key`, a UUID: sent again with the same body it gets the same answer; with \
             another body 422; while the first is under way 409.\n\n\
-            Requests are counted by account, or by address without one, in four kinds: `read`, `write`, `money` \
-            for what holds, orders or pays, and `media` for pictures. Each answer says in `RateLimit-Policy` how many \
+            Requests are counted by account, or by address without one, in five kinds: `read`, `write`, `money` \
+            for what holds, orders or pays, `media` for pictures, and `webhook`. Each answer says in `RateLimit-Policy` how many \
             a minute there are and in `RateLimit` how many are left; beyond that it is 429 with `Retry-After`. Each \
             answer has an `X-Request-Id`, which problem details repeat as `request_id`: name it when you ask about an \
             answer."
@@ -70,6 +70,7 @@ type Schemas = BTreeMap<String, RefOr<Schema>>;
         (name = "flash sales", description = "Units of a sale, held for a while"),
         (name = "cart", description = "What one means to buy"),
         (name = "orders", description = "Checkout, orders, payments"),
+        (name = "fulfilment", description = "What a shop has sold, its parcels, and their arrival"),
         (name = "admin", description = "For those who run the market"),
         (name = "operations", description = "For those who run the service")
     )

@@ -59,6 +59,13 @@ pub const METRICS: &[Metric] = &[
     .each(&["memory", "database"]),
     Metric::counter("mails_total", Count, &["outcome"], "letters, by what became of them")
         .each(&["sent", "delayed", "given_up", "moot"]),
+    Metric::counter(
+        "webhooks_total",
+        Count,
+        &["outcome"],
+        "messages of providers, by what became of them",
+    )
+    .each(&["kept", "known", "done", "delayed", "given_up"]),
 ];
 /// The route is its pattern, and a method that we do not know is `other`.
 const LABELS: &[&str] = &["method", "route", "status"];

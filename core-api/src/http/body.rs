@@ -51,6 +51,33 @@ where
     }
 }
 
+/// A body as it was sent, for what is signed: read before anything is made of it.
+pub struct RawBody(pub web::Bytes);
+
+impl RawBody {
+    /// What it says, as JSON that satisfies its type's rules.
+    ///
+    /// # Errors
+    /// `Malformed`, `InvalidBody`.
+    pub fn json<T: DeserializeOwned + Validate<Context = ()>>(&self) -> Result<T> {
+        parse(&self.0)
+    }
+}
+
+impl FromRequest for RawBody {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = web::Bytes::from_request(request, payload);
+        let time = time_for(request, |limits| limits.body_wait);
+        Box::pin(async move {
+            let bytes = in_time(time?, bytes).await?;
+            Ok(Self(bytes.map_err(|error| unreadable(&error))?))
+        })
+    }
+}
+
 /// How long the body of `request` may take to arrive.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ mod traffic;
 mod who;
 
 pub use answer::{AllowedMethods, METRICS, answer, no_route};
-pub use body::{Body, Id, IdempotencyKey, OptionalKey, extractor_errors, in_time, time_for};
+pub use body::{Body, Id, IdempotencyKey, OptionalKey, RawBody, extractor_errors, in_time, time_for};
 pub use client::client_address;
 pub use conditional::is_known;
 pub use error::{Error, PROBLEM_JSON, Problem, Result, problem};

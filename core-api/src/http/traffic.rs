@@ -39,6 +39,8 @@ enum Class {
     Money,
     /// Reads a picture: a page has many, and a browser asks for them without a session.
     Media,
+    /// A provider's word; one address of theirs may send very many.
+    Webhook,
 }
 
 impl Class {
@@ -47,6 +49,7 @@ impl Class {
         match *method {
             Method::GET | Method::HEAD if first == "media" => Self::Media,
             Method::GET | Method::HEAD | Method::OPTIONS => Self::Read,
+            _ if first == "webhooks" => Self::Webhook,
             _ if matches!(first, "orders" | "flash-sales") => Self::Money,
             _ => Self::Write,
         }
@@ -145,6 +148,7 @@ pub struct Traffic {
     write: Allowance,
     money: Allowance,
     media: Allowance,
+    webhook: Allowance,
 }
 
 impl Traffic {
@@ -156,6 +160,7 @@ impl Traffic {
             write: Allowance::new("write", limits.writes_per_minute),
             money: Allowance::new("money", limits.money_per_minute),
             media: Allowance::new("media", limits.media_per_minute),
+            webhook: Allowance::new("webhook", limits.webhooks_per_minute),
         }
     }
 
@@ -172,6 +177,7 @@ impl Traffic {
             Class::Write => &self.write,
             Class::Money => &self.money,
             Class::Media => &self.media,
+            Class::Webhook => &self.webhook,
         };
         let (told, admitted) = allowance.count(Actor::of(request, state));
         (Some(told), admitted)
@@ -183,6 +189,7 @@ impl Traffic {
         self.write.tidy();
         self.money.tidy();
         self.media.tidy();
+        self.webhook.tidy();
     }
 }
 
@@ -204,6 +211,7 @@ mod tests {
         assert_eq!(class(&Method::GET, "/media/1-small.jpg"), Class::Media);
         assert_eq!(class(&Method::GET, "/mediators"), Class::Read);
         assert_eq!(class(&Method::PATCH, "/seller/products/1"), Class::Write);
+        assert_eq!(class(&Method::POST, "/webhooks/carrier"), Class::Webhook);
         // What nobody has heard of changes something, until it is known better.
         assert_eq!(class(&Method::TRACE, "/products"), Class::Write);
     }

@@ -13,7 +13,10 @@ use tokio_util::task::TaskTracker;
 use crate::catalog::{files, pages};
 use crate::http::Result;
 use crate::state::State;
-use crate::{checkout, flash, history, media, moderation, notifications, orders, payments, refunds, returns, streams};
+use crate::{
+    checkout, flash, fulfilment, history, media, moderation, notifications, orders, payments, refunds, returns,
+    streams, webhooks,
+};
 
 /// Rows of one transaction at most.
 const BATCH: u32 = 100;
@@ -45,6 +48,12 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
     );
     jobs.work("lapse returns", |s, n| async move {
         returns::lapse(&s.db, &s.config.commerce, n).await
+    });
+    jobs.work("work off webhooks", |s, n| async move {
+        webhooks::work(&s.db, &s.bus, &s.config.commerce, n).await
+    });
+    jobs.work("release earnings", |s, n| async move {
+        fulfilment::release::release(&s.db, n).await
     });
     jobs.work("sweep flash sales", |s, n| async move {
         flash::sweep(&s.db, &s.bus, n).await
@@ -81,6 +90,7 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
     jobs.prune("prune notifications", |db, n| async move {
         notifications::prune(&db, n).await
     });
+    jobs.prune("prune webhooks", |db, n| async move { webhooks::prune(&db, n).await });
     jobs.prune("prune product changes", |db, n| async move {
         pages::prune_changes(&db, n).await
     });

@@ -3,7 +3,7 @@
 //! so no log of a web server holds it.
 
 use serde::{Deserialize, Serialize};
-use shared::ids::{ProductId, SellerId, StreamId, UserId};
+use shared::ids::{OrderId, ProductId, SellerId, StreamId, UserId};
 use shared::notification::NotificationKind;
 
 use crate::notifications::Names;
@@ -52,6 +52,9 @@ pub(crate) enum Letter {
         /// The product.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         product: Option<ProductId>,
+        /// The order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order: Option<OrderId>,
         /// Why; empty: nothing was said.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
@@ -169,6 +172,10 @@ impl Written {
         let shop = &names.shop_name;
         let stream = names.stream_title.as_deref().unwrap_or("a show");
         let product = names.product_title.as_deref().unwrap_or("a product");
+        let order = match names.order_number {
+            Some(number) => format!("order {number}"),
+            None => "an order".to_owned(),
+        };
         let (subject, said) = match kind {
             NotificationKind::ShowScheduled => (
                 "A shop that you follow has scheduled a show",
@@ -195,6 +202,18 @@ impl Written {
             NotificationKind::ReviewAnswered => (
                 "A shop has answered your review",
                 format!("{shop} has answered your review of {product}."),
+            ),
+            NotificationKind::OrderPaid => (
+                "An order with goods of your shop was paid",
+                format!("In {order}, goods of {shop} were paid and can be sent."),
+            ),
+            NotificationKind::OrderShipped => (
+                "A parcel is on its way",
+                format!("{shop} has sent a parcel of {order}."),
+            ),
+            NotificationKind::OrderDelivered => (
+                "A parcel has arrived",
+                format!("A parcel of {order} that {shop} sent has arrived."),
             ),
         };
         let why = match reason {
@@ -237,6 +256,7 @@ mod tests {
             seller,
             stream: Some(stream),
             product: None,
+            order: None,
             reason: String::new(),
         };
         assert_eq!(serde_json::to_value(&letter).expect("JSON"), queued);

@@ -195,9 +195,10 @@ async fn write(state: &State, row: &store::Due) -> Result<Option<Written>> {
             seller,
             stream,
             product,
+            order,
             reason,
         } => {
-            let names = notifications::names(&mut conn, kind, seller, stream, product).await?;
+            let names = notifications::names(&mut conn, kind, seller, stream, product, order).await?;
             let to = identity::links::confirmed_address_of(&mut conn, user).await?;
             let both = to.zip(names);
             both.map(|(to, names)| Written::notification(to, kind, &names, &reason))

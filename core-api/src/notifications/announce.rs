@@ -44,7 +44,10 @@ pub(super) fn is_current(kind: NotificationKind, show: Option<StreamStatus>) -> 
         | NotificationKind::ShopSuspended
         | NotificationKind::ShopReinstated
         | NotificationKind::WaitlistOffer
-        | NotificationKind::ReviewAnswered => true,
+        | NotificationKind::ReviewAnswered
+        | NotificationKind::OrderPaid
+        | NotificationKind::OrderShipped
+        | NotificationKind::OrderDelivered => true,
     }
 }
 

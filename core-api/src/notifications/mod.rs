@@ -13,7 +13,7 @@ mod store;
 use std::collections::BTreeSet;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{NotificationId, ProductId, SellerId, StreamId, UserId};
+use shared::ids::{NotificationId, OrderId, ProductId, SellerId, StreamId, UserId};
 use shared::notification::NotificationKind;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -38,6 +38,8 @@ pub struct News<'a> {
     pub seller: SellerId,
     /// The product that it concerns.
     pub product: Option<ProductId>,
+    /// The order that it concerns.
+    pub order: Option<OrderId>,
     /// Why; empty: nothing was said.
     pub reason: &'a str,
 }
@@ -56,6 +58,7 @@ pub(crate) async fn tell(tx: &mut PgConnection, user: UserId, news: &News<'_>) -
             seller: news.seller,
             stream: None,
             product: news.product,
+            order: news.order,
             reason: news.reason.to_owned(),
         };
         mail::queue(tx, &letter).await?;
@@ -154,6 +157,7 @@ pub(crate) struct Names {
     pub shop_name: String,
     pub stream_title: Option<String>,
     pub product_title: Option<String>,
+    pub order_number: Option<i64>,
 }
 
 /// Step: what a letter of this kind names; `None`: it comes too late to be of use.
@@ -166,8 +170,9 @@ pub(crate) async fn names(
     seller: SellerId,
     stream: Option<StreamId>,
     product: Option<ProductId>,
+    order: Option<OrderId>,
 ) -> Result<Option<Names>> {
-    let Some(found) = store::names(conn, seller, stream, product).await? else {
+    let Some(found) = store::names(conn, seller, stream, product, order).await? else {
         return Ok(None);
     };
     let is_current = announce::is_current(kind, found.stream_status);

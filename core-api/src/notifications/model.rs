@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use shared::ids::{NotificationId, ProductId, StreamId};
+use shared::ids::{NotificationId, OrderId, ProductId, StreamId};
 use shared::notification::NotificationKind;
 use shared::status::StreamStatus;
 use utoipa::{IntoParams, ToSchema};
@@ -19,14 +19,15 @@ use crate::sellers::SellerRef;
     "seller": {"id": "0191e2a4-0004-7000-8000-000000000004", "shop_name": "Harbour Lane Ceramics"},
     "stream": {"id": "0191e2a4-0002-7000-8000-000000000002", "title": "Thursday kiln opening", "status": "live",
                "scheduled_at": "2026-11-23T18:00:00Z"},
-    "product": null, "reason": "", "created_at": "2026-11-23T18:00:03Z", "read_at": null
+    "product": null, "order": null, "reason": "", "created_at": "2026-11-23T18:00:03Z", "read_at": null
 }))]
 pub struct Notification {
     /// Its id.
     pub id: NotificationId,
     /// What it tells of. Kinds may be added.
     pub kind: NotificationKind,
-    /// What of it: the show, the hold, the review, or the decision's own id.
+    /// What of it: the show, the hold, the review, the order, the parcel, or the decision's
+    /// own id.
     pub subject_id: Uuid,
     /// The shop that it concerns.
     pub seller: Option<SellerRef>,
@@ -34,6 +35,9 @@ pub struct Notification {
     pub stream: Option<StreamRef>,
     /// The product that it concerns.
     pub product: Option<ProductRef>,
+    /// The order that it concerns.
+    #[serde(default)]
+    pub order: Option<OrderRef>,
     /// Why, where somebody has decided something; empty: nothing was said.
     pub reason: String,
     /// When.
@@ -62,6 +66,15 @@ pub struct ProductRef {
     pub id: ProductId,
     /// Its title.
     pub title: String,
+}
+
+/// An order, where something tells of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct OrderRef {
+    /// Its id.
+    pub id: OrderId,
+    /// Its number, for people.
+    pub number: i64,
 }
 
 /// Which of them.

@@ -1,14 +1,14 @@
 //! SQL of `notifications`, `notification_preferences` and `announcements`.
 
 use shared::Timestamp;
-use shared::ids::{NotificationId, ProductId, SellerId, StreamId, UserId};
+use shared::ids::{NotificationId, OrderId, ProductId, SellerId, StreamId, UserId};
 use shared::notification::NotificationKind;
 use shared::status::{SellerStatus, StreamStatus};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::announce::Due;
-use super::model::{NewPreference, Notification, Preference, ProductRef, StreamRef};
+use super::model::{NewPreference, Notification, OrderRef, Preference, ProductRef, StreamRef};
 use super::{Names, News};
 use crate::http::Page;
 use crate::sellers::SellerRef;
@@ -27,8 +27,8 @@ pub(super) async fn insert(
                select id, wants_notice(id, $3, 'in_app') as listed, wants_notice(id, $3, 'email') as mail
                  from users where id = $2 and deleted_at is null for share),
            told as (
-               insert into notifications (id, user_id, kind, subject_id, seller_id, product_id, reason, listed)
-               select $1, id, $3, $4, $5, $6, $7, listed from person where listed or mail
+               insert into notifications (id, user_id, kind, subject_id, seller_id, product_id, reason, order_id, listed)
+               select $1, id, $3, $4, $5, $6, $7, $8, listed from person where listed or mail
                on conflict on constraint notifications_once_key do nothing returning user_id)
            select p.mail as "mail!" from person p join told t on t.user_id = p.id"#,
         id.0,
@@ -37,7 +37,8 @@ pub(super) async fn insert(
         news.subject,
         news.seller.0,
         news.product.map(|product| product.0),
-        news.reason
+        news.reason,
+        news.order.map(|order| order.0)
     )
     .fetch_optional(tx)
     .await?;
@@ -56,6 +57,8 @@ struct Row {
     scheduled_at: Option<Timestamp>,
     product_id: Option<ProductId>,
     product_title: Option<String>,
+    order_id: Option<OrderId>,
+    order_number: Option<i64>,
     reason: String,
     created_at: Timestamp,
     read_at: Option<Timestamp>,
@@ -73,6 +76,7 @@ impl From<Row> for Notification {
             })
         })();
         let product = row.product_id.zip(row.product_title);
+        let order = row.order_id.zip(row.order_number);
         Self {
             id: row.id,
             kind: row.kind,
@@ -80,6 +84,7 @@ impl From<Row> for Notification {
             seller: seller.map(|(id, shop_name)| SellerRef { id, shop_name }),
             stream,
             product: product.map(|(id, title)| ProductRef { id, title }),
+            order: order.map(|(id, number)| OrderRef { id, number }),
             reason: row.reason,
             created_at: row.created_at,
             read_at: row.read_at,
@@ -100,11 +105,13 @@ pub(super) async fn list(
                   n.stream_id as "stream_id: StreamId", t.title as "stream_title?",
                   t.status as "stream_status?: StreamStatus", t.scheduled_at as "scheduled_at?",
                   n.product_id as "product_id: ProductId", p.title as "product_title?",
+                  n.order_id as "order_id: OrderId", o.number as "order_number?",
                   n.reason, n.created_at, n.read_at
              from notifications n
              left join sellers s on s.id = n.seller_id
              left join streams t on t.id = n.stream_id
              left join products p on p.id = n.product_id
+             left join orders o on o.id = n.order_id
             where n.user_id = $1 and n.listed and (not $2 or n.read_at is null) and ($3::uuid is null or n.id < $3)
             order by n.id desc limit $4"#,
         user.0,
@@ -219,15 +226,18 @@ pub(super) async fn names(
     seller: SellerId,
     stream: Option<StreamId>,
     product: Option<ProductId>,
+    order: Option<OrderId>,
 ) -> Result<Option<Found>, sqlx::Error> {
     let row = sqlx::query!(
         r#"select s.shop_name, t.title as "stream_title?", t.status as "stream_status?: StreamStatus",
-                  p.title as "product_title?"
+                  p.title as "product_title?", o.number as "order_number?"
              from sellers s left join streams t on t.id = $2 left join products p on p.id = $3
+             left join orders o on o.id = $4
             where s.id = $1"#,
         seller.0,
         stream.map(|stream| stream.0),
-        product.map(|product| product.0)
+        product.map(|product| product.0),
+        order.map(|order| order.0)
     )
     .fetch_optional(conn)
     .await?;
@@ -236,6 +246,7 @@ pub(super) async fn names(
             shop_name: row.shop_name,
             stream_title: row.stream_title,
             product_title: row.product_title,
+            order_number: row.order_number,
         },
         stream_status: row.stream_status,
     }))

@@ -2,8 +2,9 @@
 //! the books say so, and the show hears of it. One step, in the caller's transaction,
 //! under the locks of payment and order.
 
-use shared::ids::{PaymentId, ReservationId};
+use shared::ids::{OrderId, PaymentId, ReservationId};
 use shared::live::RoomNotice;
+use shared::notification::NotificationKind;
 use shared::outbox;
 use shared::status::OrderStatus;
 use sqlx::PgConnection;
@@ -14,6 +15,7 @@ use crate::discounts;
 use crate::http::Result;
 use crate::ledger;
 use crate::ledger::model::Share;
+use crate::notifications::{self, News};
 use crate::stock::{self, Reserved, Units};
 use crate::{flash, orders};
 
@@ -72,6 +74,7 @@ pub async fn fulfil(conn: &mut PgConnection, order: &Locked, payment: Option<Pay
         None => return Err(anyhow::anyhow!("order {} costs {total}", order.id).into()),
     }
     tell_rooms(conn, order, to, &lines, &holds).await?;
+    tell_shops(conn, order.id, &lines).await?;
     Ok(Fulfilled::Paid)
 }
 
@@ -130,6 +133,25 @@ async fn tell_rooms(
             quantity: u32::try_from(line.quantity).unwrap_or_default(),
         };
         outbox::push(conn, stream, &notice).await?;
+    }
+    Ok(())
+}
+
+/// Each shop hears that goods of it are to be sent.
+async fn tell_shops(conn: &mut PgConnection, order: OrderId, lines: &[SoldLine]) -> Result<()> {
+    let mut sellers: Vec<_> = lines.iter().map(|line| line.seller.0).collect();
+    sellers.sort_unstable();
+    sellers.dedup();
+    for (seller, owner) in store::progress::owners(conn, &sellers).await? {
+        let news = News {
+            kind: NotificationKind::OrderPaid,
+            subject: order.0,
+            seller,
+            product: None,
+            order: Some(order),
+            reason: "",
+        };
+        notifications::tell(conn, owner, &news).await?;
     }
     Ok(())
 }

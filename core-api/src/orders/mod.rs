@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 use shared::bus::SharedBus;
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{CheckoutId, OrderId, OrderItemId, RequestId, ReservationId, UserId};
+use shared::ids::{CheckoutId, OrderId, OrderItemId, RequestId, ReservationId, SellerId, UserId};
 use shared::live::RoomNotice;
 use shared::money::Money;
 use shared::outbox;
@@ -31,6 +31,7 @@ use crate::checkout::model::Line;
 use crate::commerce::Commerce;
 use crate::discounts;
 use crate::flash;
+use crate::fulfilment;
 use crate::http::{List, Page, Result};
 use crate::idempotency::{self, Answer};
 use crate::payments;
@@ -41,7 +42,7 @@ use model::{Head, Locked, NewOrder, Order, OrderItem, Receipt, SoldLine};
 
 pub use cancel::{CallOff, Who, call_off, cancel, cancel_item};
 pub use fulfil::{Fulfilled, fulfil};
-pub use progress::follow_units;
+pub use progress::{follow_release, follow_units};
 
 /// Places an open checkout as an order. One that costs nothing is paid at once.
 ///
@@ -136,7 +137,7 @@ async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, c
         paid_at: None,
         expires_at,
     };
-    Ok(head.view(items.collect(), Vec::new()))
+    Ok(head.view(items.collect(), Vec::new(), Vec::new()))
 }
 
 /// Each line with an id and the commission, at the rate of now.
@@ -186,6 +187,10 @@ fn item(line: &Line, id: OrderItemId) -> OrderItem {
         tax: line.tax,
         shipping_tax: line.shipping_tax,
         reservation_id: line.reservation,
+        cancelled: 0,
+        shipped: 0,
+        delivered: 0,
+        returned: 0,
     }
 }
 
@@ -232,10 +237,8 @@ pub async fn list(db: &PgPool, buyer: UserId, page: &Page) -> Result<List<Order>
 
 async fn views(conn: &mut PgConnection, heads: Vec<Head>) -> Result<Vec<Order>> {
     let ids: Vec<Uuid> = heads.iter().map(|head| head.id.0).collect();
-    let mut items: HashMap<OrderId, Vec<OrderItem>> = HashMap::new();
-    for (order, item) in store::items(conn, &ids).await? {
-        items.entry(order).or_default().push(item);
-    }
+    let mut items = items_of(conn, &ids, None).await?;
+    let mut shipments = fulfilment::of_orders(conn, &ids, None).await?;
     let mut attempts = payments::of_orders(conn, &ids).await?;
     let mut refunds = refunds::of_orders(conn, &ids).await?;
     Ok(heads
@@ -244,6 +247,7 @@ async fn views(conn: &mut PgConnection, heads: Vec<Head>) -> Result<Vec<Order>> 
             let id = head.id;
             let mut order = head.view(
                 items.remove(&id).unwrap_or_default(),
+                shipments.remove(&id).unwrap_or_default(),
                 attempts.remove(&id).unwrap_or_default(),
             );
             order.refunds = refunds.remove(&id).unwrap_or_default();
@@ -335,6 +339,33 @@ async fn tell_room(conn: &mut PgConnection, order: &Locked, status: OrderStatus)
 /// `not_found`.
 pub async fn lock(conn: &mut PgConnection, id: OrderId, buyer: Option<UserId>) -> Result<Locked> {
     Ok(store::lock(conn, id, buyer).await?.ok_or(ErrorCode::NotFound)?)
+}
+
+/// Step: locks a paid order that has goods of this shop.
+///
+/// # Errors
+/// `not_found`.
+pub async fn lock_of_shop(conn: &mut PgConnection, id: OrderId, seller: SellerId) -> Result<Locked> {
+    if !store::progress::has_sold(conn, id, seller).await? {
+        return Err(ErrorCode::NotFound.into());
+    }
+    lock(conn, id, None).await
+}
+
+/// Step: the lines of these orders, of one shop where one is given.
+///
+/// # Errors
+/// When the database fails.
+pub async fn items_of(
+    conn: &mut PgConnection,
+    orders: &[Uuid],
+    seller: Option<SellerId>,
+) -> Result<HashMap<OrderId, Vec<OrderItem>>> {
+    let mut items: HashMap<OrderId, Vec<OrderItem>> = HashMap::new();
+    for (order, item) in store::items(conn, orders, seller).await? {
+        items.entry(order).or_default().push(item);
+    }
+    Ok(items)
 }
 
 /// Step: locks an order that may be paid now.

@@ -13,6 +13,7 @@ use shared::status::OrderStatus;
 use utoipa::ToSchema;
 
 use crate::checkout::model::{PostalAddress, Sums};
+use crate::fulfilment::model::Shipment;
 use crate::ledger::model::Share;
 use crate::ledger::parts::{Parts, Terms};
 use crate::payments::model::Payment;
@@ -71,6 +72,9 @@ pub struct Order {
     pub refunds: Vec<Refund>,
     /// What has gone back.
     pub refunded: Money,
+    /// What was sent of it, oldest first.
+    #[serde(default)]
+    pub shipments: Vec<Shipment>,
 }
 
 /// A line of a purchase.
@@ -113,6 +117,18 @@ pub struct OrderItem {
     /// The flash hold that it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reservation_id: Option<ReservationId>,
+    /// Of them, called off after they were paid.
+    #[serde(default)]
+    pub cancelled: i32,
+    /// Of them, sent.
+    #[serde(default)]
+    pub shipped: i32,
+    /// Of those sent, arrived.
+    #[serde(default)]
+    pub delivered: i32,
+    /// Of those sent, come back.
+    #[serde(default)]
+    pub returned: i32,
 }
 
 impl OrderItem {
@@ -342,7 +358,7 @@ pub struct Head {
 impl Head {
     /// The answer that shows it.
     #[must_use]
-    pub fn view(self, items: Vec<OrderItem>, payments: Vec<Payment>) -> Order {
+    pub fn view(self, items: Vec<OrderItem>, shipments: Vec<Shipment>, payments: Vec<Payment>) -> Order {
         let money = |minor| Money::new(minor, self.currency);
         Order {
             id: self.id,
@@ -369,6 +385,7 @@ impl Head {
             payments,
             refunds: Vec::new(),
             refunded: Money::zero(self.currency),
+            shipments,
         }
     }
 }

@@ -229,19 +229,25 @@ pub async fn heads(
     .collect()
 }
 
-/// The lines of these orders, in the order of their ids.
-pub async fn items(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<(OrderId, OrderItem)>> {
+/// The lines of these orders, of one shop where one is given, in the order of their ids.
+pub async fn items(
+    conn: &mut PgConnection,
+    orders: &[Uuid],
+    seller: Option<SellerId>,
+) -> sqlx::Result<Vec<(OrderId, OrderItem)>> {
     let rows = sqlx::query!(
         r#"select i.order_id as "order: OrderId", i.id as "id: OrderItemId", i.seller_id as "seller: SellerId",
                   s.shop_name, i.variant_id as "variant: VariantId", i.product_id as "product: ProductId", i.title,
                   i.sku, i.options as "options: Options", i.image_url, i.quantity, i.unit_price_minor, i.gross_minor,
                   i.seller_discount_minor, i.platform_discount_minor, i.shipping_minor, i.tax_bps, i.tax_minor,
-                  i.shipping_tax_minor, i.reservation_id as "reservation: ReservationId", o.currency
+                  i.shipping_tax_minor, i.reservation_id as "reservation: ReservationId", i.cancelled, i.shipped,
+                  i.delivered, i.returned, o.currency
              from order_items i
              join orders o on o.id = i.order_id
              join sellers s on s.id = i.seller_id
-            where i.order_id = any($1) order by i.id"#,
-        orders
+            where i.order_id = any($1) and ($2::uuid is null or i.seller_id = $2) order by i.id"#,
+        orders,
+        seller.map(|seller| seller.0)
     )
     .fetch_all(conn)
     .await?;
@@ -270,6 +276,10 @@ pub async fn items(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec
                 tax: Money::new(row.tax_minor, currency),
                 shipping_tax: Money::new(row.shipping_tax_minor, currency),
                 reservation_id: row.reservation,
+                cancelled: row.cancelled,
+                shipped: row.shipped,
+                delivered: row.delivered,
+                returned: row.returned,
             };
             Ok((row.order, item))
         })

@@ -183,6 +183,7 @@ async fn tell_owner(
         subject: Uuid::now_v7(),
         seller: id,
         product: None,
+        order: None,
         reason: if is_told_why { reason } else { "" },
     };
     notifications::tell(tx, owner, &news).await

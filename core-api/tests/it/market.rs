@@ -8,6 +8,7 @@ use std::time::Duration;
 use core_api::checkout::model::Checkout;
 use core_api::commerce::Commerce;
 use core_api::flash::model::Hold;
+use core_api::fulfilment::model::Shipment;
 use core_api::orders::model::Order;
 use core_api::payments::Till;
 use core_api::payments::model::Payment;
@@ -202,6 +203,20 @@ impl Market {
     pub async fn broken(&self) -> Vec<&'static str> {
         let report = shared::verify::run(&self.app.db.pool).await.expect("verified");
         report.broken().map(|finding| finding.name).collect()
+    }
+
+    /// The shop sends all that is left of an order.
+    pub async fn ships(&self, order: OrderId) -> Shipment {
+        let body = json!({"carrier": "Post"});
+        let path = format!("/seller/orders/{order}/shipments");
+        self.owner().post_once(&path, Uuid::now_v7(), &body).await.created()
+    }
+
+    /// The shop sends all that is left of an order, and its buyer has it.
+    pub async fn arrives(&self, buyer: &Buyer, order: OrderId) {
+        self.ships(order).await;
+        let path = format!("/orders/{order}/confirm");
+        buyer.session.post(&path, &json!({})).await.ok::<Order>();
     }
 
     /// Every invariant holds.

@@ -6,6 +6,7 @@
 //! acknowledgements compare those themselves.
 
 mod checks;
+mod fulfilment;
 mod purchases;
 mod refunds;
 
@@ -13,7 +14,11 @@ use sqlx::{Connection, PgPool};
 
 /// Every invariant, in the order in which they are reported.
 fn invariants() -> impl Iterator<Item = &'static Invariant> {
-    checks::CHECKS.iter().chain(purchases::CHECKS).chain(refunds::CHECKS)
+    checks::CHECKS
+        .iter()
+        .chain(purchases::CHECKS)
+        .chain(refunds::CHECKS)
+        .chain(fulfilment::CHECKS)
 }
 
 /// One invariant.

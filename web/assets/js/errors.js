@@ -29,6 +29,7 @@ const WORDS = {
   invalid_parameter: 'Something about that request is not right.',
   unknown_command: 'This page is older than the server. Reload it.',
   idempotency_key_missing: 'That could not be sent safely. Reload the page and try again.',
+  signature_invalid: 'That did not come from where it says.',
   unauthenticated: 'Please sign in first.',
   invalid_credentials: 'That e-mail and password do not go together.',
   token_expired: 'You have been signed out. Please sign in again.',

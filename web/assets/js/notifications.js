@@ -20,6 +20,12 @@ export function told(notification, here) {
       return `It is your turn in another show: ${product?.title ?? 'it'} is held for you.`;
     case 'review_answered':
       return `${shop} has answered your review${product ? ` of ${product.title}` : ''}.`;
+    case 'order_paid':
+      return `Goods of ${shop} were paid and can be sent.`;
+    case 'order_shipped':
+      return `${shop} has sent you a parcel.`;
+    case 'order_delivered':
+      return `A parcel that ${shop} sent has arrived.`;
     case 'shop_approved':
       return 'Your shop is open.';
     case 'shop_rejected':

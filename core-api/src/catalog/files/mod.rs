@@ -23,6 +23,7 @@ use shared::ids::{ImportId, RequestId, SellerId};
 use sqlx::PgPool;
 
 pub use export::export;
+pub use table::{decimal, guarded};
 pub use work::{BATCH_LINES, import_some};
 
 use model::{Import, Report, ReportFilter};

@@ -140,6 +140,7 @@ pub(crate) async fn answer(
             subject: id.0,
             seller: shop.seller,
             product: Some(review.review.product_id),
+            order: None,
             reason: "",
         };
         notifications::tell(&mut tx, author, &news).await?;

@@ -91,9 +91,8 @@ impl<'a> Rows<'a> {
                 self.uploaded(&owner, Method::POST, &path).await.0
             }
             "address" => fixtures::address(&self.app.db.pool, self.buyer.id).await.to_string(),
-            "checkout" | "order" | "delivered" | "payment" | "item" | "review" | "sale" | "hold" | "line" => {
-                self.bought(name).await
-            }
+            "checkout" | "order" | "sent" | "parcel" | "delivered" | "payment" | "item" | "review" | "sale"
+            | "hold" | "line" => self.bought(name).await,
             "paid" | "paid_item" | "refund" => self.paid(name).await,
             "arrived" | "arrived_item" | "return" | "approved" => self.arrived(name).await,
             _ => self.inserted(name).await,
@@ -154,6 +153,24 @@ impl<'a> Rows<'a> {
                 let checkout = Box::pin(self.bought("checkout")).await;
                 self.post("/orders", &json!({"checkout_id": checkout})).await
             }
+            "sent" => {
+                let order = Box::pin(self.paid("paid")).await;
+                let path = format!("/seller/orders/{order}/shipments");
+                let owner = self.app.session_of(self.shop.owner);
+                let sent = owner
+                    .post_once(&path, Uuid::now_v7(), &json!({"carrier": "post"}))
+                    .await;
+                sent.created::<Value>();
+                order
+            }
+            "parcel" => {
+                let order = match self.made.get("sent") {
+                    Some(order) => order.clone(),
+                    None => Box::pin(self.bought("sent")).await,
+                };
+                let parcel = "select id::text from shipments where order_id = $1";
+                self.text(parcel, order.parse().expect("an id")).await
+            }
             "payment" => {
                 let path = format!("/orders/{}/payments", self.made["order"]);
                 self.post(&path, &json!({"token": "test_second_step"})).await
@@ -162,6 +179,8 @@ impl<'a> Rows<'a> {
                 let order: Uuid = Box::pin(self.bought("order")).await.parse().expect("an id");
                 let deliver = "update orders set status = 'delivered', paid_at = now() where id = $1";
                 run(&self.app.db.pool, deliver, &[order]).await;
+                let arrive = "update order_items set shipped = quantity, delivered = quantity where order_id = $1";
+                run(&self.app.db.pool, arrive, &[order]).await;
                 if name == "delivered" {
                     return order.to_string();
                 }

@@ -169,6 +169,19 @@ POST   /orders/$order/payments                  401 201 404 404 404 404 404  {"t
 GET    /orders/$order/payments/$payment         401 200 404 404 404 404 404
 POST   /orders/$order/payments/$payment/confirm 401 200 404 404 404 404 404
 
+# What was bought goes to its buyer. A shop sees what is its own, once it is paid.
+GET    /seller/orders                           401 403 403 own 200 403 403  shows $paid
+GET    /seller/orders/export                    401 403 403 own 200 403 403  shows $paid
+GET    /seller/orders/$paid                     401 403 403 200 404 403 403
+POST   /seller/orders/$paid/shipments           401 403 403 201 404 403 403  {"carrier": "dhl", "tracking": "JD014600003SE"}
+GET    /seller/orders/$sent/shipments           401 403 403 200 404 403 403
+PATCH  /seller/shipments/$parcel                401 403 403 200 404 403 403  {"tracking": "JD014600004SE"}
+POST   /orders/$sent/confirm                    401 200 404 404 404 404 404
+POST   /orders/$sent/shipments/$parcel/confirm  401 200 404 404 404 404 404
+
+# What providers tell, believed by its signature
+POST   /webhooks/carrier                        200 200 200 200 200 200 200  {"id": "evt_1", "type": "delivered", "carrier": "dhl", "tracking": "JD014600003SE"}
+
 # Shows, as everybody sees them
 GET    /streams/live                            200 200 200 200 200 200 200
 GET    /streams/upcoming                        200 200 200 200 200 200 200

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use core_api::webhooks::{SIGNATURE, signature::sign};
 use reqwest::Method;
 use shared::bus::Requests;
+use shared::config::Secret;
 use shared::ids::SaleId;
 use shared::live::{ROOM_REQUESTS, RoomReply, RoomRequest};
 use shared::protocol::{HostCommand, Outcome};
@@ -27,6 +29,8 @@ pub const ACTORS: [&str; 7] = [
     "admin",
 ];
 const SUSPENDED: usize = 5;
+/// What providers sign with.
+const SECRET: &str = "whsec_of_every_provider";
 
 /// A service whose rooms do all that they are told.
 pub struct Grounds {
@@ -37,7 +41,11 @@ pub struct Grounds {
 
 impl Grounds {
     pub async fn open() -> Self {
-        let app = App::start_with(|config| config.commerce = still()).await;
+        let app = App::start_with(|config| {
+            config.commerce = still();
+            config.webhooks.carrier = Some(Secret::new(SECRET.to_owned()));
+        })
+        .await;
         let requests = app.bus.serve(ROOM_REQUESTS).await.expect("serving");
         tokio::spawn(obey(requests));
         let somebody = app.register("Somebody").await;
@@ -151,6 +159,10 @@ impl World {
         };
         if !is_reading {
             call = call.key(Uuid::now_v7());
+        }
+        if path.starts_with("/webhooks/") {
+            let now = chrono::Utc::now().timestamp();
+            call = call.header(SIGNATURE, &sign(SECRET.as_bytes(), now, body.as_bytes()));
         }
         match body.chars().next() {
             None => call.send().await,

@@ -4,9 +4,11 @@ use core_api::checkout::model::Checkout;
 use core_api::orders::model::Order;
 use core_api::refunds::model::RefundKind;
 use futures_util::future::join_all;
+use serde_json::{Value, json};
 use shared::status::{OrderStatus, RefundStatus};
 
 use super::only_refund;
+use crate::fulfilment::try_ship;
 use crate::market::Market;
 
 #[tokio::test]
@@ -107,15 +109,8 @@ async fn what_was_sent_is_not_called_off_and_of_another_nothing_is() {
     let (buyer, stranger) = (market.buyer().await, market.buyer().await);
     let order = buyer.paid(&market, 2, "test_success").await;
     stranger.try_cancel(&order).await.refused(404, "not_found");
-    market
-        .sql("update order_items set shipped = 1 where order_id = $1", order.id.0)
-        .await;
-    market
-        .sql(
-            "update orders set status = 'partially_shipped' where id = $1",
-            order.id.0,
-        )
-        .await;
+    let one = json!({"carrier": "Post", "items": [{"order_item_id": order.items[0].id, "quantity": 1}]});
+    try_ship(&market.owner(), order.id, &one).await.created::<Value>();
     buyer.try_cancel(&order).await.refused(409, "wrong_state");
     market.verified().await;
 }

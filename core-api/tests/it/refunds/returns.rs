@@ -34,7 +34,9 @@ async fn arrives(market: &Market, order: &Order, days_ago: f64) {
         .execute(db)
         .await
         .expect("a parcel");
-    let units = "update order_items set shipped = quantity, delivered = quantity where order_id = $1";
+    let units =
+        "update order_items set shipped = quantity, delivered = quantity, release_after = now() + interval '3 days'
+                  where order_id = $1";
     market.sql(units, order.id.0).await;
     market
         .sql("update orders set status = 'delivered' where id = $1", order.id.0)
