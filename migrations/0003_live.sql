@@ -504,14 +504,19 @@ create view notification_kinds (kind, in_app, email, has_email) as values
     ('review_answered', true, false, true),
     ('order_paid',      true, false, true),
     ('order_shipped',   true, false, true),
-    ('order_delivered', true, false, true);
+    ('order_delivered', true, false, true),
+    ('order_cancelled', true, true,  true),
+    ('refund_paid',     true, false, true),
+    ('return_requested', true, false, true),
+    ('return_answered', true, true,  true);
 
 create table notifications (
     id         uuid primary key,
     user_id    uuid        not null references users,
     kind       text        not null check (kind in (
         'show_scheduled', 'show_started', 'shop_approved', 'shop_rejected', 'shop_suspended', 'shop_reinstated',
-        'waitlist_offer', 'review_answered', 'order_paid', 'order_shipped', 'order_delivered')),
+        'waitlist_offer', 'review_answered', 'order_paid', 'order_shipped', 'order_delivered', 'order_cancelled',
+        'refund_paid', 'return_requested', 'return_answered')),
     subject_id uuid        not null,
     seller_id  uuid references sellers,
     stream_id  uuid references streams,
@@ -533,6 +538,10 @@ create table notifications (
             when 'order_paid' then num_nulls(seller_id, order_id) = 0
             when 'order_shipped' then num_nulls(seller_id, order_id) = 0
             when 'order_delivered' then num_nulls(seller_id, order_id) = 0
+            when 'order_cancelled' then num_nulls(seller_id, order_id) = 0
+            when 'refund_paid' then num_nulls(seller_id, order_id) = 0
+            when 'return_requested' then num_nulls(seller_id, order_id) = 0
+            when 'return_answered' then num_nulls(seller_id, order_id) = 0
             else seller_id is not null
         end)
 );

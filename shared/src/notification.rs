@@ -53,6 +53,14 @@ kinds! {
     OrderShipped = "order_shipped",
     /// A parcel of one's order has arrived; the shop that sent it is told as well.
     OrderDelivered = "order_delivered",
+    /// Units of one's order, or that one's shop has sold, were called off by another.
+    OrderCancelled = "order_cancelled",
+    /// Money of one's order has gone back.
+    RefundPaid = "refund_paid",
+    /// One's shop is asked to take units back.
+    ReturnRequested = "return_requested",
+    /// A shop has said whether it takes units back.
+    ReturnAnswered = "return_answered",
 }
 
 /// What a shop's followers are told of a show, once each.

@@ -215,6 +215,22 @@ impl Written {
                 "A parcel has arrived",
                 format!("A parcel of {order} that {shop} sent has arrived."),
             ),
+            NotificationKind::OrderCancelled => (
+                "Something of an order was called off",
+                format!("In {order}, goods of {shop} were called off."),
+            ),
+            NotificationKind::RefundPaid => (
+                "Money of your order has gone back to you",
+                format!("Money of {order}, for goods of {shop}, has gone back to you."),
+            ),
+            NotificationKind::ReturnRequested => (
+                "A buyer wants to send something back",
+                format!("The buyer of {order} wants to send goods of {shop} back."),
+            ),
+            NotificationKind::ReturnAnswered => (
+                "A shop has answered your return",
+                format!("{shop} has answered what you want to send back of {order}."),
+            ),
         };
         let why = match reason {
             "" => String::new(),

@@ -47,7 +47,11 @@ pub(super) fn is_current(kind: NotificationKind, show: Option<StreamStatus>) -> 
         | NotificationKind::ReviewAnswered
         | NotificationKind::OrderPaid
         | NotificationKind::OrderShipped
-        | NotificationKind::OrderDelivered => true,
+        | NotificationKind::OrderDelivered
+        | NotificationKind::OrderCancelled
+        | NotificationKind::RefundPaid
+        | NotificationKind::ReturnRequested
+        | NotificationKind::ReturnAnswered => true,
     }
 }
 

@@ -112,7 +112,8 @@ pub struct Preference {
     pub kind: NotificationKind,
     /// In the list, and to open sockets. By default all are.
     pub in_app: bool,
-    /// By mail to the confirmed address. By default only decisions on one's own shop are.
+    /// By mail to the confirmed address. By default only what others decide is: on one's shop,
+    /// to call something of an order off, and about a return.
     pub email: bool,
     /// Whether there are letters of this kind: not of what would come too late.
     pub has_email: bool,

@@ -3,7 +3,7 @@
 //! and their money goes back, decided in the same transaction. Once nothing of a shop's part
 //! will be sent, its shipping goes back too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{OrderId, OrderItemId, RefundId, RequestId, SellerId, UserId};
@@ -58,11 +58,16 @@ pub async fn cancel(till: &Till, settings: &Commerce, buyer: UserId, id: OrderId
         _ => return Err(Refusal::new(ErrorCode::WrongState, "some of it was sent").into()),
     };
     tx.commit().await?;
-    outbox::hint(till.bus.as_ref()).await;
+    tell(till).await;
     if let Some(refund) = refund {
         refunds::submit_decided(till, refund).await;
     }
     view(&mut *till.db.acquire().await?, buyer, id).await
+}
+
+async fn tell(till: &Till) {
+    outbox::hint(till.bus.as_ref()).await;
+    outbox::hint_notifications(till.bus.as_ref()).await;
 }
 
 async fn cancel_unpaid(conn: &mut PgConnection, order: &Locked) -> Result<()> {
@@ -138,7 +143,7 @@ pub async fn cancel_item(
     })
     .await?;
     if !answer.replayed {
-        outbox::hint(till.bus.as_ref()).await;
+        tell(till).await;
         if let Some(refund) = &answer.body.refund {
             refunds::submit_decided(till, refund.id).await;
         }
@@ -188,6 +193,10 @@ pub async fn call_off(
     if status != order.status {
         tell_room(conn, order, status).await?;
     }
+    let named = |line: &&Unsent| units.iter().any(|&(item, _)| item == line.item);
+    let sellers: BTreeSet<_> = lines.iter().filter(named).map(|line| line.seller).collect();
+    let sellers: Vec<_> = sellers.into_iter().collect();
+    refunds::news::called_off(conn, order, &sellers, refund, (call.by, call.reason)).await?;
     Ok(refund)
 }
 

@@ -416,3 +416,12 @@ pub async fn holds_left(conn: &mut PgConnection, id: OrderId) -> Result<Vec<Rese
 pub async fn sold_lines(conn: &mut PgConnection, id: OrderId) -> Result<Vec<SoldLine>> {
     Ok(store::sold_lines(conn, id).await?)
 }
+
+/// Step: who owns these shops, in the order of the accounts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn owners(conn: &mut PgConnection, sellers: &[SellerId]) -> Result<Vec<(SellerId, UserId)>> {
+    let sellers: Vec<Uuid> = sellers.iter().map(|seller| seller.0).collect();
+    Ok(store::progress::owners(conn, &sellers).await?)
+}

@@ -150,6 +150,7 @@ async fn decide_anew(conn: &mut PgConnection, admin: UserId, failed: &Refund) ->
 async fn send(till: &Till, decided: &Answer<Refund>) {
     if !decided.replayed {
         outbox::hint(till.bus.as_ref()).await;
+        outbox::hint_notifications(till.bus.as_ref()).await;
         super::submit_decided(till, decided.body.id).await;
     }
 }

@@ -9,6 +9,7 @@
 pub mod acts;
 pub mod handlers;
 pub mod model;
+pub mod news;
 mod settle;
 mod store;
 

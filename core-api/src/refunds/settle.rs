@@ -10,9 +10,11 @@ use shared::status::{Machine as _, RefundStatus};
 use sqlx::PgConnection;
 
 use super::model::{Outgoing, RefundKind};
-use super::{lines, store};
+use super::{lines, news, store};
 use crate::http::Result;
 use crate::ledger::model::{Account, EarningKind, Kind, Share, Transaction, Way};
+use crate::ledger::parts::Terms;
+use crate::orders::model::Locked;
 use crate::payments::provider::{ProviderError, RefundOrder, Transfer, TransferState};
 use crate::payments::{self, Till};
 use crate::{audit, ledger, orders, returns};
@@ -113,15 +115,14 @@ async fn submitted(till: &Till, refund: &Outgoing, reference: Option<&str>) -> R
     Ok(())
 }
 
-async fn lock(conn: &mut PgConnection, refund: &Outgoing) -> Result<()> {
+async fn lock(conn: &mut PgConnection, refund: &Outgoing) -> Result<Locked> {
     payments::lock(conn, refund.payment).await?;
-    orders::lock(conn, refund.order, None).await?;
-    Ok(())
+    orders::lock(conn, refund.order, None).await
 }
 
 async fn succeed(till: &Till, refund: &Outgoing, reference: Option<&str>) -> Result<()> {
     let mut tx = till.db.begin().await?;
-    lock(&mut tx, refund).await?;
+    let order = lock(&mut tx, refund).await?;
     // Whoever asks first writes it; everybody after finds it written.
     if !store::step(&mut tx, refund.id, RefundStatus::Succeeded, reference, None).await? {
         return Ok(());
@@ -139,8 +140,9 @@ async fn succeed(till: &Till, refund: &Outgoing, reference: Option<&str>) -> Res
     ledger::post(&mut tx, &paid).await?;
     returns::refunded(&mut tx, refund.id).await?;
     audit::record(&mut tx, None, "refund.succeeded", refund.id.0, serde_json::json!({})).await?;
+    news::paid(&mut tx, refund.id, &order).await?;
     tx.commit().await?;
-    outbox::hint(till.bus.as_ref()).await;
+    outbox::hint_notifications(till.bus.as_ref()).await;
     Ok(())
 }
 
@@ -148,12 +150,12 @@ async fn succeed(till: &Till, refund: &Outgoing, reference: Option<&str>) -> Res
 /// it is refunded anew.
 async fn fail(till: &Till, refund: &Outgoing, reference: Option<&str>, code: &str) -> Result<()> {
     let mut tx = till.db.begin().await?;
-    lock(&mut tx, refund).await?;
+    let order = lock(&mut tx, refund).await?;
     if !store::step(&mut tx, refund.id, RefundStatus::Failed, reference, Some(code)).await? {
         return Ok(());
     }
     if refund.kind != RefundKind::LatePayment {
-        undo(&mut tx, refund).await?;
+        undo(&mut tx, refund, order.terms).await?;
     }
     let detail = serde_json::json!({ "failure_code": code });
     audit::record(&mut tx, None, "refund.failed", refund.id.0, detail).await?;
@@ -162,8 +164,7 @@ async fn fail(till: &Till, refund: &Outgoing, reference: Option<&str>, code: &st
     Ok(())
 }
 
-async fn undo(conn: &mut PgConnection, refund: &Outgoing) -> Result<()> {
-    let order = orders::lock(conn, refund.order, None).await?;
+async fn undo(conn: &mut PgConnection, refund: &Outgoing, terms: Terms) -> Result<()> {
     let lines = lines(conn, refund.order).await?;
     let portions = store::portions(conn, refund.id).await?;
     let shares: Vec<Share> = portions
@@ -182,16 +183,8 @@ async fn undo(conn: &mut PgConnection, refund: &Outgoing) -> Result<()> {
         subject: refund.id.0,
         order: Some(refund.order),
         currency,
-        entries: ledger::model::entries(&shares, order.terms, Account::RefundsPayable, Way::Shared),
+        entries: ledger::model::entries(&shares, terms, Account::RefundsPayable, Way::Shared),
     };
     ledger::post(conn, &transaction).await?;
-    ledger::earn(
-        conn,
-        EarningKind::RefundFailed,
-        refund.id.0,
-        currency,
-        &shares,
-        order.terms,
-    )
-    .await
+    ledger::earn(conn, EarningKind::RefundFailed, refund.id.0, currency, &shares, terms).await
 }

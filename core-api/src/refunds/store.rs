@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use shared::Timestamp;
-use shared::ids::{OrderId, OrderItemId, PaymentId, RefundId, UserId};
+use shared::ids::{OrderId, OrderItemId, PaymentId, RefundId, SellerId, UserId};
 use shared::money::{Currency, Money};
 use shared::status::{Machine, RefundStatus};
 use sqlx::PgConnection;
@@ -343,4 +343,19 @@ pub async fn replace_in_returns(conn: &mut PgConnection, failed: RefundId, anew:
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Of whose goods a refund is, for who is told of it: the first line's shop, of a late
+/// payment that of the order's first.
+pub async fn shop_of(conn: &mut PgConnection, id: RefundId) -> sqlx::Result<Option<SellerId>> {
+    sqlx::query_scalar!(
+        r#"select i.seller_id as "seller: SellerId"
+             from refunds r
+             join order_items i on i.order_id = r.order_id
+             left join refund_items n on n.refund_id = r.id and n.order_item_id = i.id
+            where r.id = $1 order by n.refund_id is null, i.id limit 1"#,
+        id.0
+    )
+    .fetch_optional(conn)
+    .await
 }

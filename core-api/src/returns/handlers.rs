@@ -28,7 +28,8 @@ pub async fn request(
     key: IdempotencyKey,
     body: Body<NewReturn>,
 ) -> Result<Answer<Return>> {
-    super::request(&state.db, &state.config.commerce, caller.id, order.0, key.0, &body.0).await
+    let to = (&state.db, &state.bus);
+    super::request(to, &state.config.commerce, caller.id, order.0, key.0, &body.0).await
 }
 
 /// The returns of an order of the caller's, oldest first.
@@ -95,7 +96,9 @@ pub async fn approve(
     id: Id<ReturnId>,
     body: Body<ReturnApproval>,
 ) -> Result<web::Json<Return>> {
-    Ok(web::Json(super::approve(&state.db, &shop, id.0, &body.0.answer).await?))
+    Ok(web::Json(
+        super::approve(&state.till, &shop, id.0, &body.0.answer).await?,
+    ))
 }
 
 /// Does not take units back. Doing it twice is no error.
@@ -115,7 +118,9 @@ pub async fn reject(
     id: Id<ReturnId>,
     body: Body<ReturnRejection>,
 ) -> Result<web::Json<Return>> {
-    Ok(web::Json(super::reject(&state.db, &shop, id.0, &body.0.answer).await?))
+    Ok(web::Json(
+        super::reject(&state.till, &shop, id.0, &body.0.answer).await?,
+    ))
 }
 
 /// Has units back: their money goes to the buyer.

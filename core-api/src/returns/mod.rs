@@ -7,6 +7,7 @@ pub mod handlers;
 pub mod model;
 mod store;
 
+use shared::bus::SharedBus;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{OrderId, RefundId, RequestId, ReturnId, SellerId, UserId};
 use shared::outbox;
@@ -18,7 +19,7 @@ use crate::http::{List, Page, Result, Shopkeeper};
 use crate::idempotency::{self, Answer};
 use crate::payments::Till;
 use crate::refunds::model::{Back, RefundKind};
-use crate::refunds::{self, Decision, Purchase};
+use crate::refunds::{self, Decision, Purchase, news};
 use crate::stock::{self, Units};
 use crate::{audit, orders};
 use model::{Filter, NewReturn, Return, ReturnReceipt};
@@ -30,7 +31,7 @@ use store::Whose;
 /// `not_found`; `wrong_state` for units that have not arrived, are in another return, or
 /// arrived too long ago.
 pub async fn request(
-    db: &PgPool,
+    (db, bus): (&PgPool, &SharedBus),
     settings: &Commerce,
     buyer: UserId,
     order: OrderId,
@@ -38,7 +39,7 @@ pub async fn request(
     new: &NewReturn,
 ) -> Result<Answer<Return>> {
     let act = (order, new);
-    idempotency::once(db, buyer, key, "return.request", &act, 201, async |conn| {
+    let answer = idempotency::once(db, buyer, key, "return.request", &act, 201, async |conn| {
         orders::lock(conn, order, Some(buyer)).await?;
         let found = store::returnable(conn, order, new.order_item_id, settings.return_time).await?;
         let line = found.ok_or(ErrorCode::NotFound)?;
@@ -52,9 +53,14 @@ pub async fn request(
         let id = ReturnId::new();
         store::insert(conn, id, order, line.seller, new).await?;
         audit::record(conn, buyer, "return.requested", id.0, serde_json::json!({})).await?;
+        news::return_requested(conn, id, order, line.seller, new.reason.trim()).await?;
         get(conn, id, Whose::Buyer(buyer, order)).await
     })
-    .await
+    .await?;
+    if !answer.replayed {
+        outbox::hint_notifications(bus.as_ref()).await;
+    }
+    Ok(answer)
 }
 
 async fn get(conn: &mut PgConnection, id: ReturnId, whose: Whose) -> Result<Return> {
@@ -80,41 +86,55 @@ pub async fn of_order(db: &PgPool, buyer: UserId, order: OrderId) -> Result<List
 /// # Errors
 /// `not_found`, `wrong_state` once the shop has it or has refused it.
 pub async fn withdraw(db: &PgPool, buyer: UserId, order: OrderId, id: ReturnId) -> Result<Return> {
-    step(db, Whose::Buyer(buyer, order), id, ReturnStatus::Withdrawn, None, buyer).await
+    let mut tx = db.begin().await?;
+    let to = (ReturnStatus::Withdrawn, None);
+    let (now, _) = step(&mut tx, Whose::Buyer(buyer, order), id, to, buyer).await?;
+    tx.commit().await?;
+    Ok(now)
 }
 
 /// The shop takes it back. Doing it twice is no error.
 ///
 /// # Errors
 /// `not_found`, `wrong_state`.
-pub async fn approve(db: &PgPool, shop: &Shopkeeper, id: ReturnId, answer: &str) -> Result<Return> {
-    let whose = Whose::Shop(shop.seller);
-    step(db, whose, id, ReturnStatus::Approved, Some(answer.trim()), shop.user).await
+pub async fn approve(till: &Till, shop: &Shopkeeper, id: ReturnId, text: &str) -> Result<Return> {
+    answer(till, shop, id, ReturnStatus::Approved, text.trim()).await
 }
 
 /// The shop does not take it back. Doing it twice is no error.
 ///
 /// # Errors
 /// `not_found`, `wrong_state`.
-pub async fn reject(db: &PgPool, shop: &Shopkeeper, id: ReturnId, answer: &str) -> Result<Return> {
-    let whose = Whose::Shop(shop.seller);
-    step(db, whose, id, ReturnStatus::Rejected, Some(answer.trim()), shop.user).await
+pub async fn reject(till: &Till, shop: &Shopkeeper, id: ReturnId, text: &str) -> Result<Return> {
+    answer(till, shop, id, ReturnStatus::Rejected, text.trim()).await
 }
 
+async fn answer(till: &Till, shop: &Shopkeeper, id: ReturnId, to: ReturnStatus, text: &str) -> Result<Return> {
+    let mut tx = till.db.begin().await?;
+    let whose = Whose::Shop(shop.seller);
+    let (now, is_new) = step(&mut tx, whose, id, (to, Some(text)), shop.user).await?;
+    if is_new {
+        let buyer = store::buyer_of(&mut tx, id).await?;
+        news::return_answered(&mut tx, id, (now.order_id, buyer), shop.seller, text).await?;
+        tx.commit().await?;
+        outbox::hint_notifications(till.bus.as_ref()).await;
+    }
+    Ok(now)
+}
+
+/// One step with its audit, and whether it was new.
 async fn step(
-    db: &PgPool,
+    conn: &mut PgConnection,
     whose: Whose,
     id: ReturnId,
-    to: ReturnStatus,
-    answer: Option<&str>,
+    (to, answer): (ReturnStatus, Option<&str>),
     by: UserId,
-) -> Result<Return> {
-    let mut tx = db.begin().await?;
-    let before = get(&mut tx, id, whose).await?;
-    if !store::step(&mut tx, id, to, answer).await? {
-        let now = get(&mut tx, id, whose).await?;
+) -> Result<(Return, bool)> {
+    let before = get(conn, id, whose).await?;
+    if !store::step(conn, id, to, answer).await? {
+        let now = get(conn, id, whose).await?;
         if now.status == to {
-            return Ok(now);
+            return Ok((now, false));
         }
         return Err(Refusal::new(ErrorCode::WrongState, format!("the return is {}", now.status)).into());
     }
@@ -124,10 +144,8 @@ async fn step(
         _ => "return.withdrawn",
     };
     let detail = serde_json::json!({"before": before.status, "answer": answer});
-    audit::record(&mut tx, by, action, id.0, detail).await?;
-    let now = get(&mut tx, id, whose).await?;
-    tx.commit().await?;
-    Ok(now)
+    audit::record(conn, by, action, id.0, detail).await?;
+    Ok((get(conn, id, whose).await?, true))
 }
 
 /// The returns to a shop, newest first.

@@ -258,3 +258,13 @@ pub async fn withdraw_overdue(conn: &mut PgConnection, after: Duration, limit: i
     .fetch_all(conn)
     .await
 }
+
+/// Who sends it back.
+pub async fn buyer_of(conn: &mut PgConnection, id: ReturnId) -> sqlx::Result<UserId> {
+    sqlx::query_scalar!(
+        r#"select o.user_id as "buyer: UserId" from returns r join orders o on o.id = r.order_id where r.id = $1"#,
+        id.0
+    )
+    .fetch_one(conn)
+    .await
+}

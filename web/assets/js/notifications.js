@@ -26,6 +26,14 @@ export function told(notification, here) {
       return `${shop} has sent you a parcel.`;
     case 'order_delivered':
       return `A parcel that ${shop} sent has arrived.`;
+    case 'order_cancelled':
+      return `Goods of ${shop} were called off.`;
+    case 'refund_paid':
+      return `Your money for goods of ${shop} has gone back to you.`;
+    case 'return_requested':
+      return `A buyer wants to send goods of ${shop} back.`;
+    case 'return_answered':
+      return `${shop} has answered what you want to send back.`;
     case 'shop_approved':
       return 'Your shop is open.';
     case 'shop_rejected':

@@ -6,6 +6,7 @@ use core_api::refunds::model::RefundKind;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::status::{OrderStatus, RefundStatus};
+use uuid::Uuid;
 
 use super::only_refund;
 use crate::fulfilment::try_ship;
@@ -88,7 +89,7 @@ async fn a_payment_and_a_cancellation_at_once_leave_no_money_without_goods() {
         let buyer = market.buyer().await;
         let order = buyer.order(market.shop.variant, 1).await;
         let (paid, cancelled) = tokio::join!(
-            buyer.pay_once(order.id, "test_success", uuid::Uuid::now_v7()),
+            buyer.pay_once(order.id, "test_success", Uuid::now_v7()),
             buyer.try_cancel(&order)
         );
         let now = buyer.order_now(order.id).await;
@@ -132,5 +133,28 @@ async fn money_that_is_disputed_does_not_go_back_twice() {
         )
         .await;
     assert_eq!(buyer.try_cancel(&order).await.ok::<Order>().refunded, order.total);
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn of_sending_and_calling_off_at_once_each_unit_goes_one_way() {
+    let market = Market::open(100, 1_000).await;
+    for round in 0..8 {
+        let buyer = market.buyer().await;
+        let order = buyer.paid(&market, 2, "test_success").await;
+        let path = format!("/seller/orders/{}/shipments", order.id);
+        let owner = market.owner();
+        let parcel = json!({"carrier": "post"});
+        let (sent, cancelled) = tokio::join!(
+            owner.post_once(&path, Uuid::now_v7(), &parcel),
+            buyer.try_cancel(&order)
+        );
+        let now = buyer.order_now(order.id).await;
+        match (sent.status.as_u16(), cancelled.status.as_u16()) {
+            (201, 409) => assert_eq!((now.status, now.refunded.minor), (OrderStatus::Shipped, 0)),
+            (409, 200) => assert_eq!((now.status, now.refunded), (OrderStatus::Cancelled, order.total)),
+            both => panic!("round {round}: {both:?}: {} {}", sent.text, cancelled.text),
+        }
+    }
     market.verified().await;
 }

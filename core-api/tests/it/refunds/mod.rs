@@ -6,6 +6,7 @@ mod deciding;
 mod outcomes;
 mod parts;
 mod returns;
+mod telling;
 
 use core_api::orders::model::Order;
 use core_api::refunds::model::Refund;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use core_api::orders;
 use core_api::orders::model::Order;
 use core_api::payments::Till;
-use core_api::payments::provider::{RefundOrder, TransferState};
-use shared::ids::RefundId;
+use core_api::payments::provider::{Charge, Intent, Provider, ProviderError, RefundOrder, Transfer, TransferState};
+use core_api::refunds::model::RefundKind;
+use shared::ids::{PaymentId, RefundId};
 use shared::money::Money;
 use shared::status::{OrderStatus, RefundStatus};
 use tokio::sync::Notify;
@@ -220,4 +221,90 @@ async fn the_test_provider_never_gives_back_more_than_it_took() {
         .await
         .expect("answers");
     assert_eq!(unknown, None);
+}
+
+/// A provider that does everything but give money back: asked for that, it never answers.
+struct Keeps {
+    inner: Arc<dyn Provider>,
+    asked: Notify,
+}
+
+#[async_trait::async_trait]
+impl Provider for Keeps {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn knows(&self, token: &str) -> bool {
+        self.inner.knows(token)
+    }
+
+    async fn charge(&self, charge: &Charge) -> Result<Intent, ProviderError> {
+        self.inner.charge(charge).await
+    }
+
+    async fn confirm(&self, payment: PaymentId) -> Result<Intent, ProviderError> {
+        self.inner.confirm(payment).await
+    }
+
+    async fn find(&self, payment: PaymentId) -> Result<Option<Intent>, ProviderError> {
+        self.inner.find(payment).await
+    }
+
+    async fn cancel(&self, charge: &Charge) -> Result<Intent, ProviderError> {
+        self.inner.cancel(charge).await
+    }
+
+    async fn refund(&self, _: &RefundOrder) -> Result<Transfer, ProviderError> {
+        self.asked.notify_one();
+        std::future::pending().await
+    }
+
+    async fn find_refund(&self, _: &RefundOrder) -> Result<Option<Transfer>, ProviderError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_late_payment_is_given_back_also_when_its_recorder_dies() {
+    let market = Market::open(10, 1_000).await;
+    let buyer = market.buyer().await;
+    let order = buyer.order(market.shop.variant, 2).await;
+    buyer.pay(order.id, "test_timeout").await;
+    market
+        .sql("update orders set status = 'cancelled' where id = $1", order.id.0)
+        .await;
+    market
+        .sql(
+            "update product_variants set reserved = 0 where id = $1",
+            market.shop.variant.0,
+        )
+        .await;
+    let keeps = Arc::new(Keeps {
+        inner: market.till().provider,
+        asked: Notify::new(),
+    });
+    let till = Till {
+        provider: keeps.clone(),
+        ..market.till()
+    };
+    let recording = tokio::spawn(async move { core_api::payments::reconcile(&till, 10).await.map(|_| ()) });
+    keeps.asked.notified().await;
+    recording.abort();
+    assert!(recording.await.is_err_and(|error| error.is_cancelled()));
+    let left = only_refund(&buyer.order_now(order.id).await);
+    assert_eq!(
+        (left.kind, left.status),
+        (RefundKind::LatePayment, RefundStatus::Pending)
+    );
+    market.verified().await;
+    market
+        .sql(
+            "update refunds set updated_at = now() - interval '1 minute' where order_id = $1",
+            order.id.0,
+        )
+        .await;
+    market.settle_refunds().await;
+    assert_eq!(buyer.order_now(order.id).await.refunded, order.total);
+    market.verified().await;
 }

@@ -18,7 +18,7 @@ use crate::harness::Reply;
 use crate::market::{Buyer, Market};
 
 /// Everything of an order has arrived, so long ago.
-async fn arrives(market: &Market, order: &Order, days_ago: f64) {
+pub async fn arrives(market: &Market, order: &Order, days_ago: f64) {
     let db = &market.app.db.pool;
     let parcel = "with parcel as (
             insert into shipments (id, order_id, seller_id, carrier, shipped_at, delivered_at, delivered_by)
