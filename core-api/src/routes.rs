@@ -37,6 +37,17 @@ use crate::webhooks::handlers as webhooks;
 
 /// Registers every route.
 pub fn all(config: &mut ServiceConfig<'_>) {
+    // Routes are tried in their order, and most of them by a regular expression: what a rush
+    // asks for stands first.
+    config
+        .service(categories::tree) // GET /categories
+        .service(search::list) // GET /products
+        .service(pages::get) // GET /products/{id}
+        .service(reviews::list) // GET /products/{id}/reviews
+        .service(reviews::write) // POST /products/{id}/reviews
+        .service(reviews::list_own) // GET /users/reviews
+        .service(reviews::change) // PATCH /reviews/{id}
+        .service(reviews::delete); // DELETE /reviews/{id}
     config
         .service(operations::healthz) // GET /healthz
         .service(operations::readyz) // GET /readyz
@@ -81,15 +92,6 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(sellers::follow) // POST /sellers/{id}/follow
         .service(sellers::unfollow) // DELETE /sellers/{id}/follow
         .service(search::list_of_seller); // GET /sellers/{id}/products
-    config
-        .service(categories::tree) // GET /categories
-        .service(search::list) // GET /products
-        .service(pages::get) // GET /products/{id}
-        .service(reviews::list) // GET /products/{id}/reviews
-        .service(reviews::write) // POST /products/{id}/reviews
-        .service(reviews::list_own) // GET /users/reviews
-        .service(reviews::change) // PATCH /reviews/{id}
-        .service(reviews::delete); // DELETE /reviews/{id}
     config
         .service(products::list_own) // GET /seller/products
         .service(products::create) // POST /seller/products

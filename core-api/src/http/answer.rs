@@ -12,6 +12,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use metrics::SharedString;
 use metrics::Unit::{Count, Seconds};
 use shared::error::{ErrorCode, Refusal};
 use shared::metric::Metric;
@@ -75,7 +76,7 @@ struct About {
     method: Method,
     /// The route's pattern and not the path: a label must have few values.
     route: String,
-    request_id: Option<String>,
+    request_id: Option<Uuid>,
     cross_origin: Option<HeaderValue>,
     allowance: Option<Told>,
     hsts: Option<HeaderValue>,
@@ -87,7 +88,7 @@ impl About {
         Self {
             method: request.method().clone(),
             route: request.match_pattern().unwrap_or_else(|| "unmatched".to_owned()),
-            request_id: id.as_ref().map(ToString::to_string),
+            request_id: id,
             cross_origin: state.and_then(|state| origin::allowed_header(request.head(), &state.config)),
             allowance: None,
             hsts: state.and_then(|state| hsts(&state.config)),
@@ -97,7 +98,10 @@ impl About {
 
     /// What every answer says, whatever it answers.
     fn finish(self, status: StatusCode, headers: &mut HeaderMap) {
-        if let Some(id) = self.request_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) {
+        if let Some(id) = self.request_id.and_then(|id| {
+            let mut text = Uuid::encode_buffer();
+            HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).ok()
+        }) {
             headers.insert(REQUEST_ID, id);
         }
         if let Some(allowance) = self.allowance {
@@ -143,7 +147,7 @@ pub async fn answer(
             Err(refused) => request.error_response(refused),
         }
     };
-    let mut response = with_problem(response, about.request_id.clone());
+    let mut response = with_problem(response, about.request_id);
     about.finish(response.status(), response.response_mut().headers_mut());
     Ok(response)
 }
@@ -160,7 +164,7 @@ fn time_to_work(request: &ServiceRequest, config: &Config) -> Option<Duration> {
 fn too_late(about: About) -> actix_web::Error {
     tracing::error!(route = about.route, "a handler took too long and was dropped");
     let refusal = Refusal::from(ErrorCode::Overloaded).retry_after_ms(LATE_RETRY_MS);
-    let mut told = problem(&refusal, about.request_id.clone());
+    let mut told = problem(&refusal, about.request_id.map(|id| id.to_string()));
     about.finish(told.status(), told.headers_mut());
     InternalError::from_response(Error::from(refusal), told).into()
 }
@@ -174,7 +178,7 @@ fn hsts(config: &Config) -> Option<HeaderValue> {
 
 /// Turns an error's response into problem details that carry the request's id, and logs
 /// a fault's cause, here and nowhere else.
-fn with_problem(response: ServiceResponse<BoxBody>, request_id: Option<String>) -> ServiceResponse<BoxBody> {
+fn with_problem(response: ServiceResponse<BoxBody>, request_id: Option<Uuid>) -> ServiceResponse<BoxBody> {
     let refusal = match response.response().error() {
         None => return response,
         Some(error) => match error.as_error::<Error>() {
@@ -186,7 +190,7 @@ fn with_problem(response: ServiceResponse<BoxBody>, request_id: Option<String>) 
             None => of_the_framework(response.status(), error),
         },
     };
-    let mut told = problem(&refusal, request_id);
+    let mut told = problem(&refusal, request_id.map(|id| id.to_string()));
     let (request, _) = response.into_parts();
     if refusal.code == ErrorCode::MethodNotAllowed
         && let Some(allowed) = request.app_data::<web::Data<AllowedMethods>>()
@@ -244,30 +248,28 @@ fn add_security_headers(headers: &mut HeaderMap, hsts: Option<HeaderValue>) {
 }
 
 fn count(method: &Method, route: String, status: StatusCode, started: Instant) {
+    // Each metric takes its labels for itself: what they are made of is shared.
     let labels = [
-        // Whatever a client calls its method, the labels stay few.
-        (
-            "method",
-            if known(method) { method.as_str() } else { "other" }.to_owned(),
-        ),
-        ("route", route),
-        ("status", status.as_u16().to_string()),
+        ("method", SharedString::const_str(label_of(method))),
+        ("route", SharedString::from_shared(route.into())),
+        ("status", SharedString::from_shared(status.as_str().into())),
     ];
     metrics::counter!("http_requests_total", &labels).increment(1);
     metrics::histogram!("http_request_seconds", &labels).record(started.elapsed().as_secs_f64());
 }
 
-fn known(method: &Method) -> bool {
-    [
-        Method::GET,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-        Method::HEAD,
-    ]
-    .contains(method)
+/// Whatever a client calls its method, the labels stay few.
+fn label_of(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::HEAD => "HEAD",
+        _ => "other",
+    }
 }
 
 /// Which methods each path answers to, from the API's own description.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::web::Bytes;
 use shared::ids::UserId;
 
 use super::who::signed_for;
@@ -73,14 +74,15 @@ impl Actor {
 /// What an actor was allowed, for the answer's headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Told {
-    policy: String,
+    policy: Option<HeaderValue>,
     left: String,
 }
 
 impl Told {
     pub(super) fn add_to(self, headers: &mut HeaderMap) {
-        for (name, text) in [(POLICY, self.policy), (LEFT, self.left)] {
-            if let Ok(value) = HeaderValue::from_str(&text) {
+        let left = HeaderValue::from_maybe_shared(Bytes::from(self.left)).ok();
+        for (name, value) in [(POLICY, self.policy), (LEFT, left)] {
+            if let Some(value) = value {
                 headers.insert(name, value);
             }
         }
@@ -92,6 +94,8 @@ impl Told {
 struct Allowance {
     name: &'static str,
     per_minute: NonZeroU32,
+    /// The same in every answer.
+    policy: Option<HeaderValue>,
     accounts: RateLimit<UserId>,
     addresses: AddressLimit,
 }
@@ -101,6 +105,7 @@ impl Allowance {
         Self {
             name,
             per_minute,
+            policy: HeaderValue::from_str(&format!("\"{name}\";q={per_minute};w={}", WINDOW.as_secs())).ok(),
             accounts: RateLimit::per_minute(per_minute),
             addresses: AddressLimit::per_minute(per_minute),
         }
@@ -129,10 +134,9 @@ impl Allowance {
     }
 
     fn told(&self, left: u32, seconds: u64) -> Told {
-        let Self { name, per_minute, .. } = self;
         Told {
-            policy: format!("\"{name}\";q={per_minute};w={}", WINDOW.as_secs()),
-            left: format!("\"{name}\";r={left};t={seconds}"),
+            policy: self.policy.clone(),
+            left: format!("\"{}\";r={left};t={seconds}", self.name),
         }
     }
 
@@ -225,7 +229,7 @@ mod tests {
         assert_eq!(told(allowance.count(actor)), ("\"write\";r=0;t=60".to_owned(), true));
         let (told, admitted) = allowance.count(actor);
         assert_eq!(admitted.map_err(|error| error.code()), Err(ErrorCode::RateLimited));
-        assert_eq!(told.policy, "\"write\";q=2;w=60");
+        assert_eq!(told.policy, Some(HeaderValue::from_static("\"write\";q=2;w=60")));
         assert!(told.left.starts_with("\"write\";r=0;t="), "{told:?}");
     }
 
