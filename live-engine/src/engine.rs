@@ -213,10 +213,12 @@ impl Engine {
         let router = &self.shared.router;
         self.stopping.cancel();
         metrics::draining(true);
-        // Half of the time is the rooms', most of the rest the viewers'.
+        // Half of the time is the rooms', most of the rest the viewers'. The database has a
+        // little less, so that rooms answer whoever waits before their viewers are sent away.
+        let stored_by = began + whole * 7 / 16;
         let closed = async {
             self.ask_all(ToWorker::Refuse).await;
-            self.ask_all(ToWorker::CloseRooms).await;
+            self.ask_all(|done| ToWorker::CloseRooms(stored_by, done)).await;
         };
         if tokio::time::timeout(whole / 2, closed).await.is_err() {
             tracing::warn!("some rooms did not close in time");
@@ -247,7 +249,7 @@ impl Engine {
     }
 
     /// Asks every worker for something and waits until all have done it.
-    async fn ask_all(&self, ask: fn(oneshot::Sender<()>) -> ToWorker) {
+    async fn ask_all(&self, ask: impl Fn(oneshot::Sender<()>) -> ToWorker) {
         let mut asked = Vec::new();
         for worker in self.workers() {
             let (done, heard) = oneshot::channel();

@@ -74,8 +74,9 @@ pub enum ToWorker {
     Over(StreamId, i64),
     /// Stop accepting, and pass on what rooms have not heard yet; answered when that is done.
     Refuse(oneshot::Sender<()>),
-    /// Write what rooms still have to say and close them; answered when they are closed.
-    CloseRooms(oneshot::Sender<()>),
+    /// Write what rooms still have to say, until then at most, and close them; answered when
+    /// they are closed.
+    CloseRooms(Instant, oneshot::Sender<()>),
     /// Send every viewer away and end the worker.
     Stop(Stop),
 }

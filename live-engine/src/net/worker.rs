@@ -336,10 +336,10 @@ impl Worker {
                 // The engine may have given up waiting.
                 let _ = done.send(());
             }
-            ToWorker::CloseRooms(done) => {
+            ToWorker::CloseRooms(by, done) => {
                 let rooms: Vec<_> = self.rooms.borrow_mut().drain().map(|(_, open)| open.room).collect();
                 actix_rt::spawn(async move {
-                    let closing = rooms.into_iter().map(|room| room.send(room::Close));
+                    let closing = rooms.into_iter().map(|room| room.send(room::Close { by }));
                     futures_util::future::join_all(closing).await;
                     // The engine may have given up waiting.
                     let _ = done.send(());

@@ -37,7 +37,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{
     Actor, ActorContext as _, ActorFutureExt as _, Addr, AsyncContext as _, Context, Handler, Message,
@@ -65,9 +65,6 @@ const WAITING_HOSTS: usize = 64;
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How long a room that is over still answers what was on its way to it.
 const GRACE: Duration = Duration::from_secs(1);
-/// How long a room that closes waits for its last events to be stored.
-const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
-
 /// A worker has viewers.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -157,10 +154,11 @@ impl Host {
     }
 }
 
-/// Something is in the room's mailbox for other threads.
+/// Something is in the room's mailbox for other threads. It stays there until the room takes
+/// it in its own turn: what is committed must not be on its way while the room closes.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Post(RoomPost);
+struct Post;
 
 /// An operator looks: the room in numbers.
 #[derive(Message)]
@@ -170,7 +168,10 @@ pub struct Look(pub oneshot::Sender<Facts>);
 /// Say what there is still to say, store it, and close.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Close;
+pub struct Close {
+    /// Until when the database may take the last events.
+    pub by: Instant,
+}
 
 /// Why an open room closes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -290,7 +291,7 @@ impl Room {
             loop {
                 mail.arrived().await;
                 // Waits while the mailbox is full; what arrives meanwhile is summed up.
-                if room.send(Post(mail.take())).await.is_err() {
+                if room.send(Post).await.is_err() {
                     return;
                 }
             }
@@ -430,11 +431,11 @@ impl Handler<Host> for Room {
 impl Handler<Post> for Room {
     type Result = ();
 
-    fn handle(&mut self, message: Post, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: Post, ctx: &mut Context<Self>) {
         let fenced = match &mut self.phase {
-            Phase::Open(live) => live.post(message.0, ctx),
+            Phase::Open(live) => live.post(self.mail.take(), ctx),
             Phase::Closing(live) => {
-                live.settle(&message.0, ctx);
+                live.settle(&self.mail.take(), ctx);
                 false
             }
             Phase::Opening { .. } | Phase::Closed => false,
@@ -464,7 +465,7 @@ impl Handler<Look> for Room {
 impl Handler<Close> for Room {
     type Result = ResponseActFuture<Self, ()>;
 
-    fn handle(&mut self, _: Close, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, close: Close, ctx: &mut Context<Self>) -> Self::Result {
         let live = match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Open(mut live) => {
                 live.speak(ctx);
@@ -483,7 +484,8 @@ impl Handler<Close> for Room {
         };
         self.phase = Phase::Closing(live);
         let (persister, mail) = (self.shared.persister.clone(), self.mail.clone());
-        let flush = async move { tokio::time::timeout(FLUSH_DEADLINE, persister.flush()).await.is_ok() };
+        let by = close.by.into();
+        let flush = async move { tokio::time::timeout_at(by, persister.flush()).await.is_ok() };
         Box::pin(flush.into_actor(self).map(move |stored, room, ctx| {
             if !stored {
                 tracing::warn!(stream = %room.stream, "the database did not take the room's last events in time");

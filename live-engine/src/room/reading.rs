@@ -33,7 +33,7 @@ pub(super) async fn read(shared: Arc<Shared>, stream: StreamId, read: Read) -> R
             Reading::LineUp(rows, cards.await)
         }
         Read::Cover(rows) => {
-            let cover = ask(&db, Purpose::Command, None, async move |mut conn: Conn| {
+            let cover = ask(db, Purpose::Command, None, async move |mut conn: Conn| {
                 Ok(load::cover(&mut conn, stream).await?)
             });
             Reading::Cover(rows, cover.await)

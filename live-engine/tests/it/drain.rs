@@ -1,6 +1,7 @@
 //! An orderly stop: everybody is told when to come back, nothing acknowledged is lost, and
 //! it is over in time.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use live_engine::Drain;
@@ -10,11 +11,17 @@ use shared::config::Secret;
 use shared::ids::RequestId;
 use shared::protocol::{ClientCommand, Outcome, Private, ServerFrame};
 
-use crate::harness::{World, chat};
+use crate::ears::DEADLINE;
+use crate::harness::{World, chat, hears};
 use crate::process::Process;
 use crate::proxy::{Line, Proxy};
 
 const SPREAD: Duration = Duration::from_secs(30);
+/// Time enough to stop on any machine: where it has not passed, nothing may be missing.
+const PATIENT: Drain = Drain {
+    deadline: Duration::from_secs(240),
+    spread: SPREAD,
+};
 
 /// What a client heard at its end: the answers to its messages, and when to come back.
 struct End {
@@ -50,7 +57,11 @@ async fn end_of(mut client: LiveClient) -> End {
 async fn everybody_is_told_when_to_come_back_and_no_acknowledgement_is_lost() {
     const VIEWERS: usize = 400;
     // On a slow machine the first have waited long, and nobody has answered their pings.
-    let world = World::start_with(|config| config.limits.ping_interval = Duration::from_secs(600)).await;
+    let world = World::start_with(|config| {
+        config.limits.ping_interval = Duration::from_secs(600);
+        config.drain = PATIENT;
+    })
+    .await;
     let mut clients = Vec::new();
     for n in 0..VIEWERS {
         clients.push(world.joined(&format!("Viewer {n}")).await);
@@ -71,7 +82,10 @@ async fn everybody_is_told_when_to_come_back_and_no_acknowledgement_is_lost() {
     }
     let World { db, engine, shop, .. } = world;
     let ends = futures_util::future::join_all(clients.into_iter().map(|client| tokio::spawn(end_of(client))));
+    let began = Instant::now();
     let (ends, ()) = tokio::join!(ends, engine.stop());
+    // An answer may be missing only where the time of the rooms is up.
+    assert!(began.elapsed() < PATIENT.deadline / 4, "{:?} to stop", began.elapsed());
     let mut said = Vec::new();
     let mut after = Vec::new();
     for end in ends {
@@ -114,6 +128,47 @@ async fn everybody_is_told_when_to_come_back_and_no_acknowledgement_is_lost() {
         tenths.iter().all(|count| (1..VIEWERS / 4).contains(count)),
         "{tenths:?}"
     );
+}
+
+#[tokio::test]
+async fn what_is_committed_while_a_room_closes_is_acknowledged() {
+    let base = testkit::database().await;
+    let proxy = Proxy::before(&base.url).await;
+    let world = World::start_in(base, MemoryBus::shared(), |config| {
+        config.database_url = Secret::new(proxy.url.clone());
+        config.drain = PATIENT;
+    })
+    .await;
+    let mut authors = Vec::new();
+    for n in 0..5 {
+        authors.push(world.joined(&format!("Author {n}")).await);
+    }
+    let mut listener = world.joined("Listener").await;
+    // The first message's batch is under way when the others come, and theirs when the room
+    // closes: its last commit and the end of all that it waits for come at one moment.
+    proxy.set(Line::Silent);
+    for (n, author) in authors.iter_mut().enumerate() {
+        let text = format!("message {n}");
+        author.send(chat(&text), Some(RequestId::new())).await.expect("sent");
+        hears(&mut listener, &text).await;
+    }
+    let operations = world.engine.operations();
+    let is_closing = async {
+        loop {
+            let page = operations.rooms(&BTreeMap::new()).await.expect("rooms");
+            if page["rooms"][0]["room"]["closing"] == true {
+                proxy.set(Line::Open);
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let ends = futures_util::future::join_all(authors.into_iter().map(end_of));
+    let all = futures_util::future::join3(ends, world.engine.stop(), is_closing);
+    let (ends, ..) = tokio::time::timeout(DEADLINE, all).await.expect("it stops");
+    for end in ends {
+        assert_eq!(end.acknowledged.len(), 1, "what is committed is acknowledged");
+    }
 }
 
 #[tokio::test]
