@@ -232,8 +232,8 @@ create trigger products_publish before insert or update of status on products
 
 -- Words of titles that are on sale, for what is spelt nearly so: there are few of them, however
 -- many products. Who adds one waits for nobody: that a word may be there twice is no matter, and
--- waiting for the other's commit could be in a ring. They are never taken out; a word that no
--- product has any more finds nothing.
+-- waiting for the other's commit could be in a ring. Those that no title on sale has any more are
+-- taken out by a job, a few at a time; until then they are passed over when they are met.
 create table search_words (
     word text not null
 );

@@ -13,6 +13,9 @@ create table outbox (
 -- Rows of a room are taken by the room's owner, all others by the relay.
 create index outbox_rooms_idx on outbox (stream_id, id) where delivered_at is null and stream_id is not null;
 create index outbox_relay_idx on outbox (id) where delivered_at is null and stream_id is null;
+-- Letters that somebody waits for are found among however many that nobody does.
+create index outbox_letters_idx on outbox (id)
+    where delivered_at is null and stream_id is null and topic = 'mail' and payload ->> 'letter' <> 'notification';
 -- What was delivered is deleted a day later, the oldest first.
 create index outbox_delivered_idx on outbox (delivered_at) where delivered_at is not null;
 comment on table outbox is

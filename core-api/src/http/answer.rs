@@ -155,7 +155,8 @@ pub async fn answer(
 /// How long the work on a request may take. A payment is not dropped midway: what asks the
 /// provider has a time of its own, and its outcome is to be written.
 fn time_to_work(request: &ServiceRequest, config: &Config) -> Option<Duration> {
-    let mut parts = request.path().split('/');
+    // As routing reads it: `p%61yments` is `payments`.
+    let mut parts = request.match_info().as_str().split('/');
     (!parts.any(|part| part == "payments")).then_some(config.limits.request_time)
 }
 
@@ -194,7 +195,7 @@ fn with_problem(response: ServiceResponse<BoxBody>, request_id: Option<Uuid>) ->
     let (request, _) = response.into_parts();
     if refusal.code == ErrorCode::MethodNotAllowed
         && let Some(allowed) = request.app_data::<web::Data<AllowedMethods>>()
-        && let Ok(value) = HeaderValue::from_str(&allowed.of(request.path()).join(", "))
+        && let Ok(value) = HeaderValue::from_str(&allowed.of(request.match_info().as_str()).join(", "))
     {
         told.headers_mut().insert(header::ALLOW, value);
     }
@@ -282,6 +283,8 @@ impl AllowedMethods {
         let methods = |item: &utoipa::openapi::PathItem| {
             [
                 (item.get.is_some(), "GET"),
+                // Answered as the GET that it stands for.
+                (item.get.is_some(), "HEAD"),
                 (item.post.is_some(), "POST"),
                 (item.put.is_some(), "PUT"),
                 (item.patch.is_some(), "PATCH"),
@@ -317,7 +320,7 @@ impl AllowedMethods {
 /// # Errors
 /// Always.
 pub async fn no_route(request: HttpRequest, allowed: web::Data<AllowedMethods>) -> super::Result<HttpResponse> {
-    if allowed.of(request.path()).is_empty() {
+    if allowed.of(request.match_info().as_str()).is_empty() {
         return Err(Refusal::new(ErrorCode::NotFound, "There is nothing at this path").into());
     }
     Err(ErrorCode::MethodNotAllowed.into())
@@ -338,5 +341,6 @@ mod tests {
         assert_eq!(time("/orders"), Some(Duration::from_secs(30)));
         assert_eq!(time("/orders/1/payments"), None);
         assert_eq!(time("/orders/1/payments/2/confirm"), None);
+        assert_eq!(time("/orders/1/p%61yments"), None);
     }
 }

@@ -10,9 +10,13 @@ use uuid::Uuid;
 use super::email::Email;
 use super::model::{ChangeEmail, ChangePassword};
 use super::{links, store};
-use crate::http::Result;
+use crate::http::{Error, Result};
 use crate::mail::{self, Letter};
 use crate::state::State;
+
+fn wrong() -> Error {
+    Refusal::new(ErrorCode::InvalidCredentials, "The password is wrong").into()
+}
 
 /// That a person has just shown the password of their account.
 pub(crate) struct Proof {
@@ -31,7 +35,7 @@ impl Proof {
         let password_hash = hash.ok_or(ErrorCode::Unauthenticated)?;
         // No connection is held while the password is hashed.
         if !state.passwords.verify(password, Some(password_hash.clone())).await? {
-            return Err(Refusal::new(ErrorCode::InvalidCredentials, "The password is wrong").into());
+            return Err(wrong());
         }
         Ok(Self { user, password_hash })
     }
@@ -40,13 +44,18 @@ impl Proof {
     ///
     /// # Errors
     /// `InvalidCredentials` when it was changed meanwhile.
-    pub(crate) async fn lock(&self, tx: &mut PgConnection) -> Result<()> {
+    pub(super) async fn lock(&self, tx: &mut PgConnection) -> Result<()> {
         let holds = store::lock_confirmed(tx, self.user, &self.password_hash).await?;
-        if holds {
-            Ok(())
-        } else {
-            Err(Refusal::new(ErrorCode::InvalidCredentials, "The password is wrong").into())
-        }
+        holds.then_some(()).ok_or_else(wrong)
+    }
+
+    /// The same, to delete it: nothing new refers to it until the transaction ends.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub(crate) async fn lock_to_delete(&self, tx: &mut PgConnection) -> Result<()> {
+        let holds = store::lock_to_delete(tx, self.user, &self.password_hash).await?;
+        holds.then_some(()).ok_or_else(wrong)
     }
 }
 

@@ -2,7 +2,14 @@
 //! [`sessions`], links that are mailed in [`links`], and what they and the password
 //! change in [`change`].
 //!
-//! An account whose address nobody has confirmed may do everything but open a shop.
+//! An account whose address nobody has confirmed may do everything but open a shop and
+//! upload pictures.
+//!
+//! Locks are taken in this order: the account's row, its sessions' (the rows that began
+//! them, by id), whatever refers to them. Whoever changes an account takes its row `for no
+//! key update`, which those that write rows that refer to it do not wait for; whoever
+//! deletes it `for update`, so that they do; whoever begins a session `for share`, and
+//! whoever renews one `for key share`.
 
 pub mod account_handlers;
 pub mod admin_handlers;

@@ -97,6 +97,7 @@ pub(crate) async fn refresh(state: &State, token: &Secret, user_agent: &str) -> 
     };
     let hash = token.hash();
     let family = store::sessions::family_of(&mut tx, &hash).await?.ok_or_else(refused)?;
+    store::sessions::hold_owner(&mut tx, family).await?;
     // Two that race with one token meet here; the second finds it spent.
     store::sessions::lock(&mut tx, family).await?;
     let found = store::sessions::token(&mut tx, &hash, GRACE_SECONDS)

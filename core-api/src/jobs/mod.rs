@@ -10,7 +10,7 @@ use rand::Rng as _;
 use sqlx::PgPool;
 use tokio_util::task::TaskTracker;
 
-use crate::catalog::{files, pages};
+use crate::catalog::{files, pages, search};
 use crate::http::Result;
 use crate::state::State;
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
 
 /// Rows of one transaction at most.
 const BATCH: u32 = 100;
+/// Imports of one deletion at most: each may have ten thousand lines that go with it.
+const IMPORTS_BATCH: u32 = 4;
 /// Rows of one deletion at most.
 const PRUNE_BATCH: u32 = 10_000;
 /// Batches of one import at a time; between them the service may stop.
@@ -95,10 +97,17 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
         pages::prune_changes(&db, n).await
     });
     jobs.prune("prune rejects", |db, n| async move { prune_rejects(&db, n).await });
+    let words = Job {
+        name: "prune words of titles",
+        interval: PRUNE_EVERY,
+        // Each run draws its words: none is followed by another at once.
+        batch: u32::MAX,
+    };
+    jobs.run(words, |s, _| async move { search::prune_words(&s.db).await });
     let imports = Job {
         name: "prune imports",
         interval: PRUNE_EVERY,
-        batch: BATCH,
+        batch: IMPORTS_BATCH,
     };
     jobs.run(imports, |s, n| async move { files::prune(&s.db, n).await });
     let pictures = Job {

@@ -48,16 +48,26 @@ pub(super) struct Due {
     pub is_last: bool,
 }
 
-/// Takes letters that are due for so many seconds. No row stays locked: sending takes time.
+/// Takes letters that are due for so many seconds: those that somebody waits for first, and
+/// then those that tell many of something, each in order. No row stays locked: sending takes
+/// time.
 pub(super) async fn take(conn: &mut PgConnection, limit: i64, lease_seconds: f64) -> Result<Vec<Due>, sqlx::Error> {
     sqlx::query_as!(
         Due,
-        r#"update outbox
+        r#"with urgent as materialized (
+               select id from outbox
+                where topic = 'mail' and stream_id is null and delivered_at is null
+                  and payload ->> 'letter' <> 'notification' and not_before <= clock_timestamp()
+                order by id limit $1 for update skip locked
+           ), others as materialized (
+               select id from outbox
+                where topic = 'mail' and stream_id is null and delivered_at is null
+                  and payload ->> 'letter' = 'notification' and not_before <= clock_timestamp()
+                order by id limit $1 - (select count(*) from urgent) for update skip locked
+           )
+           update outbox
               set attempts = attempts + 1, not_before = clock_timestamp() + make_interval(secs => $2)
-            where id in (select id from outbox
-                          where topic = 'mail' and stream_id is null and delivered_at is null
-                            and not_before <= clock_timestamp()
-                          order by id limit $1 for update skip locked)
+            where id in (select id from urgent union all select id from others)
            returning id, payload, attempts, created_at < now() - interval '1 day' as "is_last!""#,
         limit,
         lease_seconds

@@ -114,6 +114,13 @@ pub(crate) async fn receive(
     })
 }
 
+/// Whether an address is that of a picture which is kept here: it is what refers to the
+/// picture that says so, and not whoever wrote the address down, or it would be named when
+/// it is gone.
+pub(crate) fn is_kept_here(url: &str) -> bool {
+    url.starts_with("/media/")
+}
+
 /// The one of these pictures that came from the very file of this hash: who sends it again
 /// has it already.
 ///

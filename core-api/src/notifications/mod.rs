@@ -94,13 +94,14 @@ pub(crate) async fn mark(db: &PgPool, user: UserId, id: NotificationId) -> Resul
     if found { Ok(()) } else { Err(ErrorCode::NotFound.into()) }
 }
 
-/// Marks all as read, or those up to one that was seen; how many are unread then.
+/// Marks all as read, or those that were seen; how many are unread then. One that is
+/// somebody else's, or gone, is passed over.
 ///
 /// # Errors
 /// When the database fails.
-pub(crate) async fn mark_all(db: &PgPool, user: UserId, up_to: &MarkRead) -> Result<Unread> {
+pub(crate) async fn mark_all(db: &PgPool, user: UserId, read: &MarkRead) -> Result<Unread> {
     let mut conn = db.acquire().await?;
-    store::mark_all(&mut conn, user, up_to.up_to).await?;
+    store::mark_all(&mut conn, user, read.ids.as_deref()).await?;
     let count = store::count_unread(&mut conn, user, COUNTED_MAX).await?;
     Ok(Unread { count })
 }

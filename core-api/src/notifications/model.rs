@@ -95,13 +95,15 @@ pub struct Unread {
 }
 
 /// What was read.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, Validate, ToSchema)]
-#[schema(example = json!({"up_to": "0191e2a4-b000-7000-8000-00000000000f"}))]
+#[derive(Clone, Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[schema(example = json!({"ids": ["0191e2a4-b000-7000-8000-00000000000f"]}))]
 pub struct MarkRead {
-    /// The newest that was seen, so that none is marked that came since; absent: all.
-    #[garde(skip)]
+    /// Those that were seen, so that none is marked that came since, or that has its place
+    /// among them and came later; absent: all.
+    #[garde(inner(length(min = 1, max = 100)))]
     #[serde(default)]
-    pub up_to: Option<NotificationId>,
+    #[schema(min_items = 1, max_items = 100)]
+    pub ids: Option<Vec<NotificationId>>,
 }
 
 /// Whether and how somebody is told of a kind of thing.

@@ -147,16 +147,19 @@ pub(super) async fn mark(conn: &mut PgConnection, user: UserId, id: Notification
     Ok(done.rows_affected() == 1)
 }
 
+/// Marks those of the person's, or all. Ids do not do for a place in time: they are made
+/// before what they are of is committed.
 pub(super) async fn mark_all(
     conn: &mut PgConnection,
     user: UserId,
-    up_to: Option<NotificationId>,
+    ids: Option<&[NotificationId]>,
 ) -> Result<(), sqlx::Error> {
+    let ids: Option<Vec<Uuid>> = ids.map(|ids| ids.iter().map(|id| id.0).collect());
     sqlx::query!(
         "update notifications set read_at = now()
-          where user_id = $1 and listed and read_at is null and ($2::uuid is null or id <= $2)",
+          where user_id = $1 and listed and read_at is null and ($2::uuid[] is null or id = any($2))",
         user.0,
-        up_to.map(|id| id.0)
+        ids.as_deref()
     )
     .execute(conn)
     .await?;

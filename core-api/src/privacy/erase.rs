@@ -24,7 +24,7 @@ pub(crate) async fn erase(state: &State, user: UserId, password: String) -> Resu
     let mut connection = state.db.acquire().await?;
     let mut tx = connection.begin().await?;
     // From here on nothing new refers to the account until this transaction ends.
-    proof.lock(&mut tx).await?;
+    proof.lock_to_delete(&mut tx).await?;
     store::lock_shop(&mut tx, user).await?;
     let reasons = reasons(&store::obligations(&mut tx, user).await?);
     if !reasons.is_empty() {

@@ -4,6 +4,7 @@ use core_api::catalog::files::model::{Import, ImportStatus, Outcome, Report};
 use core_api::catalog::files::{BATCH_LINES, import_some};
 use core_api::catalog::products::SellerProduct;
 use core_api::http::List;
+use core_api::media::Picture;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use crate::catalog::{add, mug};
 use crate::harness::{App, Reply, Session};
 use crate::http::silent_after;
 use crate::market::still;
+use crate::pictures::files::png;
 
 const IMPORTS: &str = "/seller/products/imports";
 
@@ -273,6 +275,25 @@ async fn a_file_that_is_one_too_many_is_refused_before_it_is_there() {
         fourth.starts_with("HTTP/1.1 429 ") && !fourth.contains("at once"),
         "{fourth}"
     );
+}
+
+#[tokio::test]
+async fn a_file_brings_back_no_picture_that_was_deleted() {
+    let app = app().await;
+    let (shop, _) = app.seller("Some Shop").await;
+    let images = format!("/seller/products/{}/images", add(&shop, &mug("Mug", 5)).await.id);
+    let upload = async |side| -> Picture {
+        let file = png(side, side);
+        let sent = shop.send_file(reqwest::Method::POST, &images, "image/png", &file);
+        sent.await.created()
+    };
+    let (first, second) = (upload(20).await, upload(30).await);
+    let table = shop.get("/seller/products/export").await.text;
+    assert!(table.contains(&first.medium.url), "{table}");
+    shop.delete(&format!("{images}/{}", first.id)).await.gone();
+    let (import, _) = imported(&app, &shop, &table).await;
+    assert_eq!((import.unchanged, import.updated), (1, 0));
+    assert_eq!(own(&shop).await[0].image_url, second.medium.url);
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ async fn every_error_is_problem_details() {
     assert_eq!(wrong.header("allow"), "POST");
     let wrong = viewer.delete("/users/addresses").await;
     wrong.refused(405, "method_not_allowed");
-    assert_eq!(wrong.header("allow"), "GET, POST");
+    assert_eq!(wrong.header("allow"), "GET, HEAD, POST");
 }
 
 #[tokio::test]

@@ -89,7 +89,7 @@ async fn count(market: &Market, kind: NotificationKind) -> (i64, i64) {
 }
 
 #[tokio::test]
-async fn a_list_is_ones_own_and_is_read_one_by_one_up_to_one_or_whole() {
+async fn a_list_is_ones_own_and_is_read_one_by_one_those_that_were_seen_or_whole() {
     let market = Market::open(1, 100).await;
     let (reader, other) = (market.buyer().await.session, market.buyer().await.session);
     let mut told = Vec::new();
@@ -124,10 +124,15 @@ async fn a_list_is_ones_own_and_is_read_one_by_one_up_to_one_or_whole() {
         .refused(404, "not_found");
     assert_eq!(unread(&reader).await, 4);
     let left: Unread = reader
-        .post("/notifications/read", &json!({"up_to": told[1]}))
+        .post("/notifications/read", &json!({"ids": [told[1], told[0], foreign]}))
         .await
         .ok();
-    assert_eq!(left.count, 2, "what came since stays unread");
+    assert_eq!(left.count, 2, "what was not seen stays unread, wherever it stands");
+    assert_eq!(unread(&other).await, 1);
+    reader
+        .post("/notifications/read", &json!({"ids": []}))
+        .await
+        .refused(422, "invalid_body");
     let unread_ones = items(&reader, "?unread=true").await;
     assert_eq!(
         unread_ones.iter().map(|item| item.id).collect::<Vec<_>>(),

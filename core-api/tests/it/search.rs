@@ -1,7 +1,7 @@
 //! Search: words, typos, narrowing, orders, facets, and pages that stay where they are.
 
 use core_api::catalog::search::model::Sort;
-use core_api::catalog::search::{Effort, Filter, Found, search_with};
+use core_api::catalog::search::{Effort, Filter, Found, prune_words, search_with};
 use serde_json::{Value, json};
 use shared::ids::SellerId;
 
@@ -68,6 +68,40 @@ async fn typos_find_what_was_meant() {
     let second = found(&app, &format!("q=lavendar&limit=2&cursor={cursor}")).await;
     assert_eq!((second.items.len(), second.next_cursor), (1, None));
     assert_eq!(second.corrected.as_deref(), Some("lavender"));
+}
+
+#[tokio::test]
+async fn a_word_that_nothing_on_sale_has_is_not_what_was_meant() {
+    let app = App::start().await;
+    let (shop, _) = app.seller("Some Shop").await;
+    priced(&shop, "Lavender Candle", "Burns for hours", 2_000, 1).await;
+    let gone = add(&shop, &mug("Candels", 1)).await;
+    let archived = json!({"status": "archived"});
+    let path = format!("/seller/products/{}", gone.id);
+    shop.patch(&path, &archived).await.ok::<Value>();
+    let meant = found(&app, "q=candel").await;
+    assert_eq!(meant.corrected.as_deref(), Some("candle"));
+    assert_eq!(meant.items[0].title, "Lavender Candle");
+
+    // The job forgets it, and nothing else.
+    let words = "select array_agg(word order by word) from search_words";
+    let words = async || -> Vec<String> { sqlx::query_scalar(words).fetch_one(&app.db.pool).await.expect("words") };
+    assert_eq!(words().await, ["candels", "candle", "lavender"]);
+    assert_eq!(prune_words(&app.db.pool).await.expect("pruned"), 1);
+    assert_eq!(words().await, ["candle", "lavender"]);
+}
+
+#[tokio::test]
+async fn nobody_has_more_sorted_than_they_may_by_a_cursor_of_their_own() {
+    let app = App::start().await;
+    let (_, seller) = app.seller("Some Shop").await;
+    fill(&app, seller, "Lamp %s", 900).await;
+    let forged = "q=lamp&cursor=relevance.row.9000000000.0191e2a4-b000-7000-8000-00000000000f";
+    assert_eq!(found(&app, forged).await.items.len(), 20);
+    fill(&app, seller, "Lamp %s", 1_200).await;
+    let refused = app.get(&format!("/products?{forged}")).send().await;
+    let refused = refused.refused(400, "invalid_parameter");
+    assert_eq!(refused["field"], "cursor");
 }
 
 #[tokio::test]

@@ -82,6 +82,34 @@ async fn a_server_that_falls_silent_keeps_no_other_letter_from_going_out() {
 }
 
 #[tokio::test]
+async fn letters_that_somebody_waits_for_go_before_those_to_many() {
+    let server = Server::start().await;
+    let app = over(&server).await;
+    let (viewer, (_, seller)) = (app.register("Viewer").await, app.seller("Some Shop").await);
+    app.mail_is_done().await;
+    let before = server.letters().len();
+    let queued = "insert into outbox (id, topic, payload)
+         select ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'mail',
+                case when n = 60 then jsonb_build_object('letter', 'password_changed', 'user', $1::uuid)
+                     else jsonb_build_object('letter', 'notification', 'user', $1::uuid, 'kind', 'shop_approved',
+                                             'seller', $2::uuid) end
+           from generate_series(1, 60) n";
+    sqlx::query(queued)
+        .bind(viewer.id.0)
+        .bind(seller.0)
+        .execute(&app.db.pool)
+        .await
+        .expect("queued");
+    app.mail_is_done().await;
+    let sent = &server.letters()[before..];
+    assert_eq!(sent.len(), 60);
+    let place = sent
+        .iter()
+        .position(|letter| letter.contains("Subject: Your password was changed"));
+    assert!(place.is_some_and(|place| place < 20), "{place:?}");
+}
+
+#[tokio::test]
 async fn a_recipient_that_the_server_refuses_for_good_is_not_tried_again() {
     let server = Server::start().await;
     server.answer_with("550 no such person");

@@ -44,6 +44,34 @@ async fn tokens_alive(app: &App, who: &Session) -> i64 {
 }
 
 #[tokio::test]
+async fn a_renewal_and_what_changes_the_account_do_not_wait_for_each_other() {
+    let app = App::start().await;
+    let here = app.register("Viewer").await;
+    let there = login(&app, &here.email).await;
+    for path in ["/auth/password", "/auth/leave"] {
+        // Renewed once, so that the session's lock and its token are two rows.
+        let there = renewed(&app, &login(&app, &here.email).await.refresh).await;
+        let newest = "select id from refresh_tokens where used_at is null order by id desc limit 1 for update";
+        let mut stop = app.db.pool.begin().await.expect("a transaction");
+        sqlx::query(newest).execute(&mut *stop).await.expect("locked");
+        let act = async {
+            app.wait_for("select count(*) = 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").await;
+            let body = json!({"current_password": PASSWORD, "password": PASSWORD});
+            let act = here.post(path, &body);
+            let go_on = async {
+                app.wait_for("select count(*) = 2 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'").await;
+                stop.commit().await.expect("unlocked");
+            };
+            tokio::join!(act, go_on).0
+        };
+        let (renewed, done) = tokio::join!(refresh(&app, &there.refresh), act);
+        renewed.ok::<Opened>();
+        done.gone();
+    }
+    assert_eq!(tokens_alive(&app, &there).await, 0);
+}
+
+#[tokio::test]
 async fn a_spent_refresh_token_ends_the_session_for_whoever_has_it() {
     let app = App::start().await;
     let first = app.register("Viewer").await;

@@ -16,6 +16,7 @@ use crate::catalog::products::{self, SellerProduct, model::MovementReason, varia
 use crate::catalog::shipping::Named as Profile;
 use crate::catalog::{categories, shipping};
 use crate::http::{Result, Shopkeeper};
+use crate::media;
 
 /// What files call by name.
 pub(super) struct Names {
@@ -168,7 +169,9 @@ fn difference(before: &SellerProduct, says: &ProductSays, names: &Names) -> Resu
         title: other(&says.title, &before.title),
         description: other(&says.description, &before.description),
         category_id: category.filter(|id| Some(*id) != before.category_id).map(Some),
-        image_url: other(&says.image_url, &before.image_url),
+        // What stands for a product with pictures is one of them.
+        image_url: other(&says.image_url, &before.image_url)
+            .filter(|url| before.images.is_empty() && !media::is_kept_here(url)),
         shipping_profile_id: profile.filter(|id| Some(*id) != before.shipping_profile_id).map(Some),
         external_key: None,
         status: says.status.filter(|status| *status != before.status),

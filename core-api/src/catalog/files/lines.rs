@@ -101,13 +101,16 @@ pub fn read(file: &[u8], currency: Currency) -> Result<Vec<Line>, Refusal> {
     let mut reader = ReaderBuilder::new().flexible(true).has_headers(false).from_reader(file);
     let mut records = reader.records();
     let first = records.next().transpose().map_err(|e| refused(e.to_string()))?;
-    let header = Header::read(&first.ok_or_else(|| refused("the file is empty".to_owned()))?)?;
+    let first = first.ok_or_else(|| refused("the file is empty".to_owned()))?;
+    let header = Header::read(&first)?;
+    let mut number = 1 + blank_lines(file, &first);
     let mut lines = Vec::new();
-    for (number, record) in (2..).zip(records) {
+    for record in records {
         if lines.len() == LINES_MAX {
             return Err(refused(format!("{LINES_MAX} lines are the most")));
         }
         let record = record.map_err(|e| refused(e.to_string()))?;
+        number += 1 + blank_lines(file, &record);
         lines.push(Line {
             number,
             sku: header
@@ -127,6 +130,27 @@ pub fn read(file: &[u8], currency: Currency) -> Result<Vec<Line>, Refusal> {
     each_sku_once(&mut lines);
     agree(&mut lines);
     Ok(lines)
+}
+
+/// Blank lines before a record, which the reader passes over and a spreadsheet shows.
+fn blank_lines(file: &[u8], record: &StringRecord) -> i32 {
+    let at = record.position().map_or(0, csv::Position::byte);
+    let at = usize::try_from(at).unwrap_or(usize::MAX);
+    let before = file.get(..at).unwrap_or_default();
+    let mut rest = file.get(at..).unwrap_or_default();
+    if before.ends_with(b"\r") {
+        // The second half of what ended the record before.
+        rest = rest.strip_prefix(b"\n").unwrap_or(rest);
+    }
+    let mut blank = 0;
+    while let Some(after) = [b"\r\n".as_slice(), b"\n", b"\r"]
+        .iter()
+        .find_map(|end| rest.strip_prefix(*end))
+    {
+        rest = after;
+        blank += 1;
+    }
+    blank
 }
 
 fn wrong(column: &str, detail: impl std::fmt::Display) -> Refusal {
@@ -390,6 +414,17 @@ mod tests {
         assert!(says.iter().all(|product| Arc::ptr_eq(product, says[0])));
         let beyond = last.says.as_ref().expect_err("more lines than a product has variants");
         assert_eq!(beyond.field.as_deref(), Some("product_key"));
+    }
+
+    #[test]
+    fn a_line_has_the_number_that_a_spreadsheet_shows() {
+        for end in ["\n", "\r\n", "\r"] {
+            let file =
+                "product_key,description,sku,price\nA,,A,1\n\n\nB,\"two\nlines\",B,1\nC,,C,1\n".replace('\n', end);
+            let numbers: Vec<_> = lines(&file).iter().map(|line| line.number).collect();
+            assert_eq!(numbers, [2, 5, 6], "{end:?}");
+        }
+        assert_eq!(lines("\n\nproduct_key,sku,price\nA,A,1\n")[0].number, 4);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
+use shared::Timestamp;
 use shared::bus::{SharedBus, Subscription};
 use shared::ids::ProductId;
 use shared::live::OUTBOX_HINTS;
@@ -24,6 +26,9 @@ const BREATH: Duration = Duration::from_millis(20);
 pub(super) const DEADLINE: Duration = Duration::from_secs(2);
 /// Changes of one reading at most; beyond, everything is forgotten.
 const MOST: i64 = 5_000;
+/// Changes are kept for ten minutes: after half of that without a reading, somebody else may
+/// have deleted what was not read, and everything is forgotten.
+const KEPT_FOR_SURE: TimeDelta = TimeDelta::minutes(5);
 
 /// Follows changes until `stopping`; says so once it does.
 pub(super) async fn run(
@@ -94,18 +99,25 @@ async fn wait(bus: &SharedBus, hints: &mut Option<Subscription>) {
 struct Place {
     /// What was committed at the last reading: all of it is read.
     snapshot: String,
+    /// When that was, by the database's clock, which goes on while this process stands still.
+    read_at: Timestamp,
 }
 
 impl Place {
     async fn now(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let snapshot = store::snapshot(conn).await?;
-        Ok(Self { snapshot })
+        let now = store::now(conn).await?;
+        Ok(Self {
+            snapshot: now.snapshot,
+            read_at: now.read_at,
+        })
     }
 
     async fn read(&mut self, conn: &mut PgConnection, cache: &Cache<ProductId>) -> Result<(), sqlx::Error> {
         let changes = store::changes_since(conn, &self.snapshot, MOST).await?;
+        let was_read_at = std::mem::replace(&mut self.read_at, changes.read_at);
         self.snapshot = changes.snapshot;
-        if i64::try_from(changes.rows.len()).is_ok_and(|rows| rows >= MOST) {
+        let is_late = self.read_at - was_read_at > KEPT_FOR_SURE;
+        if is_late || i64::try_from(changes.rows.len()).is_ok_and(|rows| rows >= MOST) {
             // What commits after the snapshot is heard of, and what was committed before it is
             // seen by every reading of a page from now on.
             cache.follow(true);

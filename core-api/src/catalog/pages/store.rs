@@ -1,5 +1,6 @@
 //! SQL of `product_changes`.
 
+use shared::Timestamp;
 use shared::ids::{ProductId, SellerId};
 use sqlx::PgConnection;
 
@@ -12,14 +13,21 @@ pub(super) struct Change {
 /// Changes, and the snapshot that they were read in.
 pub(super) struct Changes {
     pub snapshot: String,
+    /// When, by the database's clock.
+    pub read_at: Timestamp,
     pub rows: Vec<Change>,
 }
 
 /// What is committed now.
-pub(super) async fn snapshot(conn: &mut PgConnection) -> Result<String, sqlx::Error> {
-    sqlx::query_scalar!(r#"select pg_current_snapshot()::text as "snapshot!""#)
+pub(super) async fn now(conn: &mut PgConnection) -> Result<Changes, sqlx::Error> {
+    let row = sqlx::query!(r#"select pg_current_snapshot()::text as "snapshot!", clock_timestamp() as "read_at!""#)
         .fetch_one(conn)
-        .await
+        .await?;
+    Ok(Changes {
+        snapshot: row.snapshot,
+        read_at: row.read_at,
+        rows: Vec::new(),
+    })
 }
 
 /// Changes that were committed since a snapshot, `most` at most: of transactions that it
@@ -27,7 +35,7 @@ pub(super) async fn snapshot(conn: &mut PgConnection) -> Result<String, sqlx::Er
 /// however long another transaction stays open.
 pub(super) async fn changes_since(conn: &mut PgConnection, snapshot: &str, most: i64) -> Result<Changes, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select pg_current_snapshot()::text as "snapshot!", c.product_id as "product_id?: ProductId",
+        r#"select pg_current_snapshot()::text as "snapshot!", clock_timestamp() as "read_at!", c.product_id as "product_id?: ProductId",
                   c.seller_id as "seller_id?: SellerId"
              from (select 1) one
              left join lateral (
@@ -42,15 +50,15 @@ pub(super) async fn changes_since(conn: &mut PgConnection, snapshot: &str, most:
     )
     .fetch_all(conn)
     .await?;
-    let next = rows
-        .first()
-        .map_or_else(|| snapshot.to_owned(), |row| row.snapshot.clone());
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let (next, read_at) = (first.snapshot.clone(), first.read_at);
     let changes = rows.into_iter().map(|row| Change {
         product_id: row.product_id,
         seller_id: row.seller_id,
     });
     Ok(Changes {
         snapshot: next,
+        read_at,
         rows: changes.collect(),
     })
 }

@@ -45,7 +45,8 @@ pub struct NewProduct {
     #[garde(skip)]
     #[serde(default)]
     pub category_id: Option<CategoryId>,
-    /// Its picture: a path of this server or a web address.
+    /// Its picture: a path of this server or a web address. A picture that was uploaded is not
+    /// named but added, and `/media/…` is passed over.
     #[garde(custom(is_picture))]
     #[serde(default)]
     pub image_url: String,
@@ -231,7 +232,8 @@ pub struct Change {
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<CategoryId>)]
     pub category_id: Option<Option<CategoryId>>,
-    /// Its picture.
+    /// Its picture; passed over while the product has pictures that were uploaded, of which
+    /// the first stands for it, as `/media/…` is.
     #[garde(inner(custom(is_picture)))]
     #[serde(default)]
     pub image_url: Option<String>,

@@ -19,6 +19,7 @@ mod spelling;
 mod store;
 
 use shared::Timestamp;
+use shared::error::{ErrorCode, Refusal};
 use shared::ids::ProductId;
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
@@ -32,6 +33,9 @@ use crate::http::Result;
 
 /// Products that are ranked at most.
 const RANKED_MAX: i64 = 1_000;
+/// And for whoever is on a further page, when some have come meanwhile: a cursor is only what
+/// its sender says, and nobody has more than these sorted.
+const RANKED_FURTHER_MAX: i64 = 2 * RANKED_MAX;
 
 /// How much is done in one way before another is taken. What is found is the same.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +55,11 @@ impl Default for Effort {
         }
     }
 }
+
+/// Words that are tried instead of one at most.
+const TRIED_MAX: usize = 5;
+/// Words of titles that one run of [`prune_words`] looks at, drawn anew each time.
+const WORDS_LOOKED_AT: i64 = 200;
 
 /// The products that `filter` finds.
 ///
@@ -138,10 +147,30 @@ async fn correct(conn: &mut PgConnection, folded: &str) -> Result<Option<String>
         instead.push(if near.known {
             Some(word.clone())
         } else {
-            spelling::nearest(word, &near.words).map(str::to_owned)
+            nearest_found(conn, word, &near.words).await?
         });
     }
     Ok(spelling::meant(&tokens, &instead))
+}
+
+/// The word of `near` that is most like `word` and that a product on sale has: titles that
+/// are not on sale any more have left words behind.
+async fn nearest_found(conn: &mut PgConnection, word: &str, near: &[String]) -> Result<Option<String>> {
+    for other in spelling::nearest(word, near).into_iter().take(TRIED_MAX) {
+        if store::is_found(conn, other).await? {
+            return Ok(Some(other.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// Forgets words of titles that no product on sale has, of as many as one run looks at.
+/// Returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn prune_words(db: &PgPool) -> Result<u64> {
+    Ok(store::delete_unused_words(&mut *db.acquire().await?, WORDS_LOOKED_AT).await?)
 }
 
 /// A page, and the place of its last product where there are more.
@@ -180,10 +209,18 @@ impl Way<'_> {
     async fn by_rank(&mut self, limit: usize, place: Option<Place>) -> Result<Page> {
         let after = row_place(place);
         // Who is on a further page goes on as they began, though some may have come meanwhile.
-        let most = after.is_none().then_some(RANKED_MAX + 1);
-        let ranked = store::ranked(self.conn, self.narrow, most, after, rows(limit)).await?;
-        if most.is_some() && ranked.first().is_some_and(|first| first.of > RANKED_MAX) {
-            return self.by_class(limit, Class::Exact, None).await;
+        let most = if after.is_none() {
+            RANKED_MAX
+        } else {
+            RANKED_FURTHER_MAX
+        };
+        let ranked = store::ranked(self.conn, self.narrow, most + 1, after, rows(limit)).await?;
+        if ranked.first().is_some_and(|first| first.of > most) {
+            if after.is_none() {
+                return self.by_class(limit, Class::Exact, None).await;
+            }
+            let detail = "is not good any more: so many products have come; begin again";
+            return Err(Refusal::new(ErrorCode::InvalidParameter, detail).at("cursor").into());
         }
         Ok(cut(ranked.into_iter().map(Into::into).collect(), limit))
     }

@@ -59,9 +59,9 @@ pub(super) fn neighbours(word: &str) -> Vec<String> {
         .collect()
 }
 
-/// The word of `near`, the most alike first, that takes the fewest slips from `typed`;
-/// `None`: each takes too many.
-pub(super) fn nearest<'a>(typed: &str, near: &'a [String]) -> Option<&'a str> {
+/// The words of `near`, the most alike first, that do not take too many slips from `typed`:
+/// those that take the fewest first, and of equals the most alike.
+pub(super) fn nearest<'a>(typed: &str, near: &'a [String]) -> Vec<&'a str> {
     let tolerated = match typed.chars().count() {
         0..=2 => 0,
         3..=4 => 1,
@@ -69,9 +69,9 @@ pub(super) fn nearest<'a>(typed: &str, near: &'a [String]) -> Option<&'a str> {
         _ => 3,
     };
     let slips = near.iter().map(|word| (slips(typed, word), word.as_str()));
-    // Of equals the first stays: the most alike.
-    let best = slips.min_by_key(|(slips, _)| *slips)?;
-    (best.0 <= tolerated).then_some(best.1)
+    let mut good: Vec<_> = slips.filter(|(slips, _)| *slips <= tolerated).collect();
+    good.sort_by_key(|(slips, _)| *slips);
+    good.into_iter().map(|(_, word)| word).collect()
 }
 
 /// The text that was meant, where `instead` says what stands for each wanted word: it
@@ -134,15 +134,19 @@ mod tests {
     #[test]
     fn the_nearest_word_is_taken_and_none_that_is_far() {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        assert_eq!(nearest("candel", &words(&["candelabra", "candle"])), Some("candle"));
+        assert_eq!(nearest("candel", &words(&["candelabra", "candle"])), ["candle"]);
         assert_eq!(
             nearest("lmap", &words(&["lamp", "map"])),
-            Some("lamp"),
+            ["lamp", "map"],
             "of equals the first"
         );
-        assert_eq!(nearest("bicycle", &words(&["icicle"])), Some("icicle"));
-        assert_eq!(nearest("cup", &words(&["mug"])), None);
-        assert_eq!(nearest("mug", &[]), None);
+        assert_eq!(
+            nearest("candel", &words(&["candels", "handle", "candel"])),
+            ["candel", "candels", "handle"]
+        );
+        assert_eq!(nearest("bicycle", &words(&["icicle"])), ["icicle"]);
+        assert!(nearest("cup", &words(&["mug"])).is_empty());
+        assert!(nearest("mug", &[]).is_empty());
     }
 
     #[test]

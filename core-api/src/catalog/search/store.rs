@@ -6,12 +6,15 @@
 //! at so many products from a place on and no further, `_gathered` looks up what has the
 //! words and sorts it, and the third reads an index in its order for as long as it takes.
 
+mod spelling;
+
 use shared::Timestamp;
 use shared::ids::{ProductId, SellerId};
 use shared::money::Currency;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub(super) use self::spelling::{delete_unused_words, is_found, near};
 use super::facets::Tally;
 
 /// A text as the database reads it.
@@ -367,12 +370,11 @@ pub(super) async fn priced_gathered(
     .await
 }
 
-/// What fits the words best, of at most `most` products that have them (`None`: of all);
-/// keys are ranks in millionths, and a title that is the very text is a whole one better.
+/// What fits the words best, of at most `most` products that have them; keys are ranks in millionths, and a title that is the very text is a whole one better.
 pub(super) async fn ranked(
     conn: &mut PgConnection,
     narrow: &Narrow,
-    most: Option<i64>,
+    most: i64,
     after: Option<(i64, Uuid)>,
     rows: i64,
 ) -> Result<Vec<Sorted>, sqlx::Error> {
@@ -462,28 +464,5 @@ pub(super) async fn tallies(conn: &mut PgConnection, narrow: &Narrow, most: i64)
         super::facets::SELLERS_MAX
     )
     .fetch_all(conn)
-    .await
-}
-
-/// What there is instead of a word.
-pub(super) struct Near {
-    /// It needs nothing instead: some product has it, or it is one that search passes over.
-    pub known: bool,
-    /// Words of titles that are spelt nearly so, the most alike first.
-    pub words: Vec<String>,
-}
-
-/// What is spelt nearly like `word`, or is one of `others`.
-pub(super) async fn near(conn: &mut PgConnection, word: &str, others: &[String]) -> Result<Near, sqlx::Error> {
-    sqlx::query_as!(
-        Near,
-        r#"select numnode(q) = 0 or exists (select from products where status = 'active' and search @@ q) as "known!",
-                  array(select s.word from search_words s where s.word % $1 or s.word = any($2)
-                         order by similarity(s.word, $1) desc, s.word limit 50) as "words!"
-             from plainto_tsquery('pg_catalog.english', $1) q"#,
-        word,
-        others
-    )
-    .fetch_one(conn)
     .await
 }

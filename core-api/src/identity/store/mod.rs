@@ -166,6 +166,22 @@ pub(super) async fn lock_confirmed(
     password_hash: &str,
 ) -> Result<bool, sqlx::Error> {
     let found = sqlx::query_scalar!(
+        "select id from users where id = $1 and password_hash = $2 and deleted_at is null for no key update",
+        user.0,
+        password_hash
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// The same, and whoever writes what refers to the account waits.
+pub(super) async fn lock_to_delete(
+    tx: &mut PgConnection,
+    user: UserId,
+    password_hash: &str,
+) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar!(
         "select id from users where id = $1 and password_hash = $2 and deleted_at is null for update",
         user.0,
         password_hash

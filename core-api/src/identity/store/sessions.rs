@@ -45,6 +45,19 @@ pub(in crate::identity) async fn family_of(conn: &mut PgConnection, hash: &[u8])
         .await
 }
 
+/// Holds the account of a session until the transaction ends, as a row that refers to it
+/// does: to be taken before a session's lock by whoever adds a row under it. Whoever
+/// has the account locked waits for the session next, and each would wait for the other.
+pub(in crate::identity) async fn hold_owner(tx: &mut PgConnection, family: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query_scalar!(
+        "select u.id from users u where u.id = (select user_id from refresh_tokens where id = $1) for key share",
+        family
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(())
+}
+
 /// Takes the family's lock: the row that began it. A token's own row would not do: a
 /// renewal under way adds a row that a revocation waiting for another could not see.
 pub(in crate::identity) async fn lock(tx: &mut PgConnection, family: Uuid) -> Result<(), sqlx::Error> {

@@ -291,3 +291,25 @@ async fn a_picture_may_be_kept_for_good_and_runs_nothing() {
     let (_, headers, _) = place.app.get(&picture.small.url).fetch().await;
     assert_ne!(headers["etag"].to_str().expect("text"), etag);
 }
+
+#[tokio::test]
+async fn what_stands_for_a_product_is_one_of_its_pictures_whatever_is_said() {
+    let place = Place::open().await;
+    let (first, second) = (place.add(&png(20, 20)).await, place.add(&png(30, 30)).await);
+    let delete = async |picture: &Picture| {
+        let path = format!("{}/{}", place.images(), picture.id);
+        place.owner.delete(&path).await.gone();
+    };
+    let product = format!("/seller/products/{}", place.shop.product);
+    let say = async |url: &str| -> String {
+        let own: Value = place.owner.patch(&product, &json!({"image_url": url})).await.ok();
+        own["image_url"].as_str().expect("text").to_owned()
+    };
+    delete(&first).await;
+    let elsewhere = "https://cdn.example/a.png";
+    assert_eq!(say(&first.medium.url).await, second.medium.url);
+    assert_eq!(say(elsewhere).await, second.medium.url);
+    delete(&second).await;
+    assert_eq!(say(&first.medium.url).await, "");
+    assert_eq!(say(elsewhere).await, elsewhere);
+}

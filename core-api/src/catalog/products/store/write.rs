@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use crate::catalog::products::input::{Change, NewProduct};
 use crate::http::Shopkeeper;
+use crate::media;
 
 pub async fn insert(
     tx: &mut PgConnection,
@@ -14,6 +15,7 @@ pub async fn insert(
     new: &NewProduct,
     axes: &[String],
 ) -> Result<(), sqlx::Error> {
+    let image_url = Some(new.image_url.as_str()).filter(|url| !media::is_kept_here(url));
     sqlx::query!(
         "insert into products (id, seller_id, category_id, shipping_profile_id, external_key, title, description,
                                image_url, option_axes, currency, status)
@@ -25,7 +27,7 @@ pub async fn insert(
         new.external_key.as_deref().map(str::trim),
         new.title.trim(),
         new.description.trim(),
-        new.image_url,
+        image_url.unwrap_or_default(),
         axes,
         shop.currency.code(),
         new.status.as_str()
@@ -35,12 +37,14 @@ pub async fn insert(
     Ok(())
 }
 
-/// Changes a locked product and raises its version.
+/// Changes a locked product and raises its version. What stands for a product with pictures
+/// is the first of them, whatever is said.
 pub async fn update(tx: &mut PgConnection, id: ProductId, change: &Change) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update products
             set title = coalesce($2, title), description = coalesce($3, description),
-                image_url = coalesce($4, image_url),
+                image_url = case when exists (select from product_pictures where product_id = $1) then image_url
+                                 else coalesce($4, image_url) end,
                 category_id = case when $5 then $6 else category_id end,
                 shipping_profile_id = case when $7 then $8 else shipping_profile_id end,
                 external_key = case when $9 then $10 else external_key end,
@@ -49,7 +53,7 @@ pub async fn update(tx: &mut PgConnection, id: ProductId, change: &Change) -> Re
         id.0,
         change.title.as_deref().map(str::trim),
         change.description.as_deref().map(str::trim),
-        change.image_url.as_deref(),
+        change.image_url.as_deref().filter(|url| !media::is_kept_here(url)),
         change.category_id.is_some(),
         change.category_id.flatten().map(|id| id.0),
         change.shipping_profile_id.is_some(),
