@@ -119,6 +119,7 @@ async fn an_export_has_all_that_is_known_of_a_person_and_nothing_of_others() {
     assert_eq!(export["orders"][0]["address"]["line1"], "Palmaille 12");
     assert_eq!(export["orders"][0]["items"][0]["title"], "Test Product");
     assert_eq!(export["orders"][0]["payments"][0]["status"], "captured");
+    assert_eq!(export["orders"][0]["parcels"], json!([]));
     assert_eq!(export["chat_messages"][0]["text"], "What a lovely jug");
     assert_eq!(export["follows"].as_array().map(Vec::len), Some(1));
     assert_eq!(export["held_messages"][0]["text"], "Held: my tel. 0175 5550177");

@@ -136,6 +136,10 @@ sections! {
                                 'unit_price_minor', i.unit_price_minor, 'shipping_minor', i.shipping_minor)
                                 order by i.id), '[]')
                               from order_items i where i.order_id = o.id),
+                  'parcels', (select coalesce(jsonb_agg(jsonb_build_object(
+                                'carrier', s.carrier, 'tracking', s.tracking, 'shipped_at', s.shipped_at,
+                                'delivered_at', s.delivered_at) order by s.id), '[]')
+                              from shipments s where s.order_id = o.id),
                   'payments', (select coalesce(jsonb_agg(jsonb_build_object(
                                 'provider', p.provider, 'status', p.status, 'amount_minor', p.amount_minor,
                                 'currency', p.currency, 'created_at', p.created_at, 'captured_at', p.captured_at)
