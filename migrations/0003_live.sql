@@ -508,7 +508,9 @@ create view notification_kinds (kind, in_app, email, has_email) as values
     ('order_cancelled', true, true,  true),
     ('refund_paid',     true, false, true),
     ('return_requested', true, false, true),
-    ('return_answered', true, true,  true);
+    ('return_answered', true, true,  true),
+    ('payout_paid',     true, true,  true),
+    ('payout_failed',   true, true,  true);
 
 create table notifications (
     id         uuid primary key,
@@ -516,7 +518,7 @@ create table notifications (
     kind       text        not null check (kind in (
         'show_scheduled', 'show_started', 'shop_approved', 'shop_rejected', 'shop_suspended', 'shop_reinstated',
         'waitlist_offer', 'review_answered', 'order_paid', 'order_shipped', 'order_delivered', 'order_cancelled',
-        'refund_paid', 'return_requested', 'return_answered')),
+        'refund_paid', 'return_requested', 'return_answered', 'payout_paid', 'payout_failed')),
     subject_id uuid        not null,
     seller_id  uuid references sellers,
     stream_id  uuid references streams,
@@ -552,7 +554,7 @@ create index notifications_age_idx on notifications (created_at);
 comment on table notifications is
     'What a person was told, by id alone: names join when it is read. Kept for 90 days.';
 comment on column notifications.subject_id is
-    'What it tells of, once: the show, the hold, the review, the order, the parcel, or the decision''s own id.';
+    'What it tells of, once: the show, the hold, the review, the order, the parcel, the payout, or the decision''s own id.';
 comment on column notifications.listed is
     'False: it went by mail alone, as the person wants, and is here so that it does so once.';
 comment on column notifications.xid is

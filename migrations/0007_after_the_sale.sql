@@ -180,9 +180,14 @@ create table payout_accounts (
     provider_ref text        not null,
     currency     text        not null check (currency ~ '^[A-Z]{3}$'),
     schedule     text        not null default 'manual' check (schedule in ('manual', 'daily', 'weekly', 'monthly')),
+    next_at      timestamptz,
     created_at   timestamptz not null default now(),
-    disabled_at  timestamptz
+    disabled_at  timestamptz,
+    check ((schedule = 'manual') = (next_at is null))
 );
+create index payout_accounts_due_idx on payout_accounts (next_at) where next_at is not null and disabled_at is null;
+comment on column payout_accounts.next_at is
+    'From when on the schedule''s next payout is due. Whoever makes it moves it on, and so it is made once.';
 create unique index payout_accounts_one_key on payout_accounts (seller_id, currency) where disabled_at is null;
 comment on column payout_accounts.provider_ref is 'The provider''s name for where the money goes; no bank data.';
 
@@ -216,6 +221,7 @@ create table seller_payouts (
 );
 create index seller_payouts_seller_idx on seller_payouts (seller_id, id desc);
 create index seller_payouts_unsettled_idx on seller_payouts (updated_at) where status in ('creating', 'processing');
+create index seller_payouts_watched_idx on seller_payouts (settled_at) where status = 'paid';
 create index seller_payouts_status_idx on seller_payouts (status, id desc);
 create unique index seller_payouts_period_key on seller_payouts (payout_account_id, period) where period is not null;
 comment on column seller_payouts.id is 'Also the idempotency key with which the provider is called.';
@@ -231,6 +237,38 @@ create table seller_payout_items (
 );
 -- An earning is in one payout, unless that came to nothing.
 create unique index seller_payout_items_earning_key on seller_payout_items (seller_earning_id) where released_at is null;
+
+-- Where each earning is on its way to its shop. One place says so, for what is paid out, for
+-- the shop's balance and for its statement.
+create view earning_states as
+select e.id, e.seller_id, e.currency, e.amount_minor, p.id as payout_id,
+       case when p.status = 'paid' then 'paid_out'
+            when p.id is not null then 'on_its_way'
+            when e.order_item_id is null then 'available'
+            when i.released_at is null then 'held'
+            when exists (select from payments m join disputes d on d.payment_id = m.id
+                          where m.order_id = i.order_id and d.status = 'open') then 'disputed'
+            else 'available' end as state
+  from seller_earnings e
+  left join order_items i on i.id = e.order_item_id
+  left join (seller_payout_items t join seller_payouts p on p.id = t.seller_payout_id)
+    on t.seller_earning_id = e.id and t.released_at is null;
+
+create view earning_lines as
+select e.id, e.seller_id, e.kind as because, e.source_id, i.order_id, o.number as order_number, e.order_item_id,
+       i.title, i.quantity, e.base_minor, e.shipping_minor, e.tax_minor, e.commission_minor, i.commission_bps,
+       e.amount_minor, e.currency, s.state,
+       case when s.state <> 'held' then null
+            when exists (select from returns r where r.order_item_id = i.id
+                            and r.status in ('requested', 'approved', 'received')) then 'return_open'
+            when i.release_after is null then 'not_delivered'
+            else 'not_due' end as held_because,
+       i.release_after, i.released_at, s.payout_id, e.created_at
+  from seller_earnings e
+  join earning_states s on s.id = e.id
+  left join order_items i on i.id = e.order_item_id
+  left join orders o on o.id = i.order_id;
+comment on view earning_lines is 'A shop''s statement: what each line brought or took, which fee, and where it is.';
 
 create table webhook_inbox (
     id           uuid primary key,

@@ -31,6 +31,8 @@ pub struct Commerce {
     pub release_after_delivery: Duration,
     /// How long after the last of a line was shipped, where nobody ever says that it arrived.
     pub release_after_shipping: Duration,
+    /// The least that is paid out to a shop, in minor units of its currency.
+    pub payout_minimum_minor: i64,
     /// How often jobs look for what is due.
     pub job_interval: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for Commerce {
             return_transit_time: DAY * 21,
             release_after_delivery: DAY * 3,
             release_after_shipping: DAY * 21,
+            payout_minimum_minor: 1_000,
             job_interval: Duration::from_secs(2),
         }
     }
@@ -72,6 +75,7 @@ impl Commerce {
         let transit = days(settings, "return_transit_days", default.return_transit_time);
         let delivery = days(settings, "release_days_after_delivery", default.release_after_delivery);
         let shipping = days(settings, "release_days_after_shipping", default.release_after_shipping);
+        let payout = at_least_one(settings, "payout_minimum_minor", default.payout_minimum_minor);
         let commission = settings
             .or("commission_basis_points", default.commission.get())
             .and_then(|value| {
@@ -92,6 +96,7 @@ impl Commerce {
             return_transit_time: transit?,
             release_after_delivery: delivery?,
             release_after_shipping: shipping?,
+            payout_minimum_minor: payout?,
             job_interval: jobs?,
         })
     }
@@ -113,4 +118,13 @@ fn days(settings: &mut Settings, key: &str, default: Duration) -> Option<Duratio
         return None;
     }
     Some(Duration::from_secs(value * DAY.as_secs()))
+}
+
+fn at_least_one(settings: &mut Settings, key: &str, default: i64) -> Option<i64> {
+    let value = settings.or(key, default)?;
+    if value < 1 {
+        settings.fault(key, "must be at least 1");
+        return None;
+    }
+    Some(value)
 }

@@ -15,6 +15,7 @@ use crate::catalog::shipping::handlers as shipping;
 use crate::chat::handlers as chat;
 use crate::checkout::handlers as checkout;
 use crate::discounts::handlers as discounts;
+use crate::earnings::handlers as earnings;
 use crate::flash::handlers as flash;
 use crate::fulfilment::handlers as fulfilment;
 use crate::history::handlers as history;
@@ -27,6 +28,7 @@ use crate::moderation::{handlers as moderation, room_handlers as room_moderation
 use crate::notifications::handlers as notifications;
 use crate::orders::handlers as orders;
 use crate::payments::handlers as payments;
+use crate::payouts::{admin_handlers as all_payouts, handlers as payouts};
 use crate::privacy::handlers as privacy;
 use crate::refunds::handlers as refunds;
 use crate::returns::handlers as returns;
@@ -227,6 +229,25 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(fulfilment::confirm) // POST /orders/{id}/confirm
         .service(fulfilment::confirm_shipment) // POST /orders/{id}/shipments/{shipment}/confirm
         .service(webhooks::carrier); // POST /webhooks/carrier
+    config
+        .service(earnings::balance) // GET /seller/balance
+        .service(earnings::list) // GET /seller/earnings
+        .service(payouts::accounts) // GET /seller/payout-accounts
+        .service(payouts::add_account) // POST /seller/payout-accounts
+        .service(payouts::change_account) // PATCH /seller/payout-accounts/{id}
+        .service(payouts::disable_account) // DELETE /seller/payout-accounts/{id}
+        .service(payouts::ask) // POST /seller/payouts
+        .service(payouts::list) // GET /seller/payouts
+        .service(payouts::get) // GET /seller/payouts/{id}
+        .service(payouts::lines) // GET /seller/payouts/{id}/lines
+        .service(payouts::cancel) // POST /seller/payouts/{id}/cancel
+        .service(all_payouts::list) // GET /admin/payouts
+        .service(all_payouts::get) // GET /admin/payouts/{id}
+        .service(all_payouts::lines) // GET /admin/payouts/{id}/lines
+        .service(all_payouts::retry) // POST /admin/payouts/{id}/retry
+        .service(all_payouts::hold) // POST /admin/sellers/{id}/payout-hold
+        .service(all_payouts::release) // DELETE /admin/sellers/{id}/payout-hold
+        .service(all_payouts::write_off); // POST /admin/sellers/{id}/write-offs
     config
         .service(users::list) // GET /admin/users
         .service(users::get) // GET /admin/users/{id}

@@ -61,6 +61,10 @@ kinds! {
     ReturnRequested = "return_requested",
     /// A shop has said whether it takes units back.
     ReturnAnswered = "return_answered",
+    /// Money of one's shop has arrived at its bank.
+    PayoutPaid = "payout_paid",
+    /// Money of one's shop did not arrive, or came back.
+    PayoutFailed = "payout_failed",
 }
 
 /// What a shop's followers are told of a show, once each.

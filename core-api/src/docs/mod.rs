@@ -71,6 +71,7 @@ type Schemas = BTreeMap<String, RefOr<Schema>>;
         (name = "cart", description = "What one means to buy"),
         (name = "orders", description = "Checkout, orders, payments"),
         (name = "fulfilment", description = "What a shop has sold, its parcels, and their arrival"),
+        (name = "payouts", description = "What shops earn, and how they get it"),
         (name = "admin", description = "For those who run the market"),
         (name = "operations", description = "For those who run the service")
     )

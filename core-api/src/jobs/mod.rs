@@ -6,6 +6,7 @@ mod store;
 
 use std::time::Duration;
 
+use chrono::Utc;
 use rand::Rng as _;
 use sqlx::PgPool;
 use tokio_util::task::TaskTracker;
@@ -14,8 +15,8 @@ use crate::catalog::{files, pages, search};
 use crate::http::Result;
 use crate::state::State;
 use crate::{
-    checkout, flash, fulfilment, history, media, moderation, notifications, orders, payments, refunds, returns,
-    streams, webhooks,
+    checkout, flash, fulfilment, history, media, moderation, notifications, orders, payments, payouts, refunds,
+    returns, streams, webhooks,
 };
 
 /// Rows of one transaction at most.
@@ -43,6 +44,13 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
     );
     jobs.work("reconcile payments", |s, n| async move {
         payments::reconcile(&s.till, n).await
+    });
+    jobs.work("pay shops", |s, n| async move {
+        let minimum = s.config.commerce.payout_minimum_minor;
+        payouts::schedule::pay_due(&s.till, minimum, Utc::now(), n).await
+    });
+    jobs.work("reconcile payouts", |s, n| async move {
+        payouts::settle::reconcile(&s.till, n).await
     });
     jobs.work(
         "settle refunds",

@@ -8,7 +8,7 @@ pub mod model;
 pub mod parts;
 mod store;
 
-use shared::ids::{OrderId, PaymentId};
+use shared::ids::{OrderId, PaymentId, SellerId};
 use shared::money::{Currency, Money};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -85,6 +85,21 @@ pub async fn post_gift(
     terms: Terms,
 ) -> Result<()> {
     post_sale(conn, order.0, order, Money::zero(currency), shares, terms).await
+}
+
+/// Step: gives up what a shop owes: an earning of no line, and the entries that balance it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn write_off(conn: &mut PgConnection, id: Uuid, seller: SellerId, amount: Money) -> Result<()> {
+    let Money { minor, currency } = amount;
+    store::insert_write_off(conn, id, seller, amount).await?;
+    let accounts = (Account::SellerPayable(seller), Account::WriteOffs);
+    post(
+        conn,
+        &Transaction::moving(Kind::WriteOff, id, None, currency, accounts, minor),
+    )
+    .await
 }
 
 async fn post_sale(

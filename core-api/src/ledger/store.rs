@@ -1,7 +1,8 @@
 //! SQL of the books: `ledger_accounts`, `ledger_transactions`, `ledger_entries`,
 //! `seller_earnings`.
 
-use shared::money::Currency;
+use shared::ids::{EarningId, SellerId};
+use shared::money::{Currency, Money};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -120,6 +121,23 @@ pub async fn insert_earnings(
         &taxes,
         &commissions,
         &amounts
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Appends what a shop is given of what it owes, as an earning of no line.
+pub async fn insert_write_off(conn: &mut PgConnection, id: Uuid, seller: SellerId, amount: Money) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into seller_earnings (id, seller_id, kind, source_id, base_minor, shipping_minor, commission_minor,
+                                      amount_minor, currency)
+         values ($1, $2, 'write_off', $3, $4, 0, 0, $4, $5)",
+        EarningId::new().0,
+        seller.0,
+        id,
+        amount.minor,
+        amount.currency.code()
     )
     .execute(conn)
     .await?;

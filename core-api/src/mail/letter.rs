@@ -231,6 +231,14 @@ impl Written {
                 "A shop has answered your return",
                 format!("{shop} has answered what you want to send back of {order}."),
             ),
+            NotificationKind::PayoutPaid => (
+                "A payout has arrived",
+                format!("What your shop {shop} had earned was paid out. Which lines it is of is in its statement."),
+            ),
+            NotificationKind::PayoutFailed => (
+                "A payout did not arrive",
+                format!("A payout to your shop {shop} did not arrive, or came back. The money waits for the next one."),
+            ),
         };
         let why = match reason {
             "" => String::new(),

@@ -51,7 +51,9 @@ pub(super) fn is_current(kind: NotificationKind, show: Option<StreamStatus>) -> 
         | NotificationKind::OrderCancelled
         | NotificationKind::RefundPaid
         | NotificationKind::ReturnRequested
-        | NotificationKind::ReturnAnswered => true,
+        | NotificationKind::ReturnAnswered
+        | NotificationKind::PayoutPaid
+        | NotificationKind::PayoutFailed => true,
     }
 }
 

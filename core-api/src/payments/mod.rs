@@ -31,6 +31,7 @@ use uuid::Uuid;
 use crate::commerce::Commerce;
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
+use crate::payouts::provider::PayoutProvider;
 use crate::{audit, flash, orders};
 use model::{Attempt, Kept, Open, Payment};
 use provider::{Charge, Intent, Provider, ProviderError};
@@ -46,6 +47,8 @@ pub struct Till {
     pub bus: SharedBus,
     /// Who moves the money.
     pub provider: Arc<dyn Provider>,
+    /// Who moves it on to shops.
+    pub payer: Arc<dyn PayoutProvider>,
     /// How long the provider may take to answer.
     pub timeout: Duration,
     /// How long an unknown outcome rests before the provider is asked again.
@@ -58,6 +61,7 @@ impl Till {
     pub fn new(db: PgPool, bus: SharedBus, settings: &Commerce) -> Self {
         Self {
             provider: Arc::new(TestProvider::new(db.clone(), settings.test_provider_delay)),
+            payer: Arc::new(TestProvider::new(db.clone(), settings.test_provider_delay)),
             db,
             bus,
             timeout: settings.provider_timeout,

@@ -33,6 +33,7 @@ mod notifications;
 mod orders;
 mod pages;
 mod payments;
+mod payouts;
 mod pictures;
 mod privacy;
 mod refunds;

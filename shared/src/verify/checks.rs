@@ -345,19 +345,6 @@ pub const CHECKS: &[Invariant] = &[
                 from order_items i join orders o on o.id = i.order_id",
     },
     Invariant {
-        name: "sellers_are_owed_their_earnings",
-        proves: "what the ledger owes a seller is the sum of their earnings",
-        sql: "select s.seller_id || ' ' || s.currency as subject,
-                     coalesce(-l.amount, 0) <> coalesce(e.amount, 0) as broken
-                from (select seller_id, currency from seller_earnings
-                      union select seller_id, currency from ledger_accounts where seller_id is not null) s
-                left join (select seller_id, currency, sum(amount_minor) as amount
-                             from seller_earnings group by 1, 2) e using (seller_id, currency)
-                left join (select a.seller_id, a.currency, sum(n.amount_minor) as amount
-                             from ledger_accounts a join ledger_entries n on n.account_id = a.id
-                            where a.kind = 'seller_payable' group by 1, 2) l using (seller_id, currency)",
-    },
-    Invariant {
         name: "checkout_sums",
         proves: "an open checkout's totals are the sums of its lines",
         sql: "select c.id::text as subject,

@@ -7,6 +7,7 @@
 
 mod checks;
 mod fulfilment;
+mod payouts;
 mod purchases;
 mod refunds;
 
@@ -19,6 +20,7 @@ fn invariants() -> impl Iterator<Item = &'static Invariant> {
         .chain(purchases::CHECKS)
         .chain(refunds::CHECKS)
         .chain(fulfilment::CHECKS)
+        .chain(payouts::CHECKS)
 }
 
 /// One invariant.

@@ -40,6 +40,8 @@ const WORDS = {
   chat_restricted: 'Only some people may chat in this show.',
   banned: "You are banned from this shop's shows.",
   muted: 'You cannot chat in this show for a while.',
+  payouts_held: 'Payouts of this shop are held.',
+  payout_too_small: 'Too little may be paid out yet.',
   too_early: 'The doors are not open yet.',
   show_over: 'The show is over.',
   email_unconfirmed: 'Confirm your e-mail address first: the link is in your mail.',

@@ -42,6 +42,10 @@ export function told(notification, here) {
       return 'Your shop is suspended.';
     case 'shop_reinstated':
       return 'Your shop may sell again.';
+    case 'payout_paid':
+      return 'A payout to your shop has arrived.';
+    case 'payout_failed':
+      return 'A payout to your shop did not arrive.';
     default:
       return null;
   }

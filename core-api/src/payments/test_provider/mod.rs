@@ -5,6 +5,7 @@
 //! of its own, in transactions of its own, never in one of ours. What a payment comes
 //! to is in its token.
 
+mod payouts;
 mod store;
 
 use std::time::Duration;

@@ -38,7 +38,9 @@ pub(in crate::privacy) async fn obligations(tx: &mut PgConnection, user: UserId)
                   select 1 from ledger_entries e
                     join ledger_accounts a on a.id = e.account_id and a.kind = 'seller_payable'
                     join sellers o on o.id = a.seller_id
-                   where o.user_id = $1 group by a.id having sum(e.amount_minor) <> 0) b) as "balances!",
+                   where o.user_id = $1 group by a.id having sum(e.amount_minor) <> 0) b)
+             + (select count(*) from seller_payouts p join sellers o on o.id = p.seller_id
+                 where o.user_id = $1 and p.status in ('creating', 'processing')) as "balances!",
              (exists (select 1 from users where id = $1 and role = 'admin')
               and not exists (select 1 from users
                                where role = 'admin' and id <> $1 and suspended_at is null)) as "last_admin!""#,

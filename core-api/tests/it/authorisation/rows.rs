@@ -15,6 +15,30 @@ use crate::pictures::files::png;
 /// The name that is no row, and nothing in a body: with it nobody's address is confirmed.
 pub const UNCONFIRMED: &str = "unconfirmed";
 
+/// A payout of 50 euros of a status, whose line is free again since then.
+macro_rules! payout {
+    ($status:literal, $freed:literal) => {
+        concat!(
+            "with a as (
+                 insert into payout_accounts (id, seller_id, provider, provider_ref, currency)
+                 values (gen_random_uuid(), $2, 'test', 'test_bank', 'EUR') returning id),
+             e as (
+                 insert into seller_earnings (id, seller_id, kind, source_id, base_minor, shipping_minor,
+                                              commission_minor, amount_minor, currency)
+                 values (gen_random_uuid(), $2, 'write_off', gen_random_uuid(), 5000, 0, 0, 5000, 'EUR') returning id),
+             p as (
+                 insert into seller_payouts (id, seller_id, payout_account_id, status, amount_minor, currency)
+                 select $1, $2, id, '",
+            $status,
+            "', 5000, 'EUR' from a returning id)
+             insert into seller_payout_items (seller_payout_id, seller_earning_id, amount_minor, released_at)
+             select p.id, e.id, 5000, ",
+            $freed,
+            " from p, e"
+        )
+    };
+}
+
 /// Runs a statement whose parameters are these ids.
 pub async fn run(pool: &PgPool, sql: &'static str, ids: &[Uuid]) {
     let query = ids.iter().fold(sqlx::query(sql), |query, id| query.bind(*id));
@@ -89,6 +113,15 @@ impl<'a> Rows<'a> {
                 let path = format!("/seller/products/{}/images", shop.product);
                 let owner = self.app.session_of(shop.owner);
                 self.uploaded(&owner, Method::POST, &path).await.0
+            }
+            "payable" => {
+                self.inserted("earning").await;
+                self.inserted("bank").await;
+                "EUR".to_owned()
+            }
+            "onhold" | "indebted" => {
+                self.inserted(name).await;
+                shop.seller.0.to_string()
             }
             "address" => fixtures::address(&self.app.db.pool, self.buyer.id).await.to_string(),
             "checkout" | "order" | "sent" | "parcel" | "delivered" | "payment" | "item" | "review" | "sale"
@@ -273,6 +306,13 @@ impl<'a> Rows<'a> {
             "moderator" => (MODERATOR, vec![id, seller, self.user("Helper").await.0, owner]),
             "message" => (MESSAGE, vec![id, stream, buyer]),
             "held" => (HELD_MESSAGE, vec![id, stream, buyer]),
+            "earning" => (EARNING, vec![id, seller]),
+            "indebted" => (DEBT, vec![id, seller]),
+            "bank" => (PAYOUT_ACCOUNT, vec![id, seller]),
+            "onhold" => (PAYOUT_HOLD, vec![id, seller, owner]),
+            "payout" => (payout!("paid", "null"), vec![id, seller]),
+            "claimed" => (payout!("creating", "null"), vec![id, seller]),
+            "refused" => (payout!("failed", "now()"), vec![id, seller]),
             "report" => (REPORT, vec![id, stream, buyer, owner]),
             _ => panic!("what is ${name}?"),
         };
@@ -291,6 +331,15 @@ const ARRIVED: &str = "with line as (
         insert into shipment_items (shipment_id, order_item_id, quantity)
         select parcel.id, line.id, line.quantity from parcel, line)
     update orders set status = 'delivered' where id = $1";
+const EARNING: &str = "insert into seller_earnings (id, seller_id, kind, source_id, base_minor, shipping_minor,
+                             commission_minor, amount_minor, currency)
+    values ($1, $2, 'write_off', $1, 5000, 0, 0, 5000, 'EUR')";
+const DEBT: &str = "insert into seller_earnings (id, seller_id, kind, source_id, base_minor, shipping_minor,
+                             commission_minor, amount_minor, currency)
+    values ($1, $2, 'write_off', $1, -5000, 0, 0, -5000, 'EUR')";
+const PAYOUT_ACCOUNT: &str = "insert into payout_accounts (id, seller_id, provider, provider_ref, currency)
+    values ($1, $2, 'test', 'test_bank', 'EUR')";
+const PAYOUT_HOLD: &str = "insert into payout_holds (id, seller_id, reason, held_by) values ($1, $2, 'returns', $3)";
 const REFRESH_TOKEN: &str = "insert into refresh_tokens (id, family_id, user_id, token_hash, expires_at)
     values ($1, $1, $2, sha256(convert_to($1::text, 'UTF8')), now() + interval '1 day')";
 const EMAIL_LINK: &str = "with w as (

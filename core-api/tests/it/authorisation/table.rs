@@ -182,6 +182,26 @@ POST   /orders/$sent/shipments/$parcel/confirm  401 200 404 404 404 404 404
 # What providers tell, believed by its signature
 POST   /webhooks/carrier                        200 200 200 200 200 200 200  {"id": "evt_1", "type": "delivered", "carrier": "dhl", "tracking": "JD014600003SE"}
 
+# What shops earn. One that is suspended may still look.
+GET    /seller/balance                          401 403 403 200 200 200 403
+GET    /seller/earnings                         401 403 403 own 200 own 403  shows $earning
+GET    /seller/payout-accounts                  401 403 403 own 200 own 403  shows $bank
+POST   /seller/payout-accounts                  401 403 403 201 201 403 403  {"destination": "test_bank"}
+PATCH  /seller/payout-accounts/$bank            401 403 403 200 404 403 403  {"schedule": "weekly"}
+DELETE /seller/payout-accounts/$bank            401 403 403 204 404 403 403
+POST   /seller/payouts                          401 403 403 201 409 403 403  {"currency": "$payable"}
+GET    /seller/payouts                          401 403 403 own 200 own 403  shows $payout
+GET    /seller/payouts/$payout                  401 403 403 200 404 200 403
+GET    /seller/payouts/$payout/lines            401 403 403 200 404 200 403
+POST   /seller/payouts/$claimed/cancel          401 403 403 200 404 403 403
+GET    /admin/payouts                           401 403 403 403 403 403 200
+GET    /admin/payouts/$payout                   401 403 403 403 403 403 200
+GET    /admin/payouts/$payout/lines             401 403 403 403 403 403 200
+POST   /admin/payouts/$refused/retry            401 403 403 403 403 403 201
+POST   /admin/sellers/$shop/payout-hold         401 403 403 403 403 403 201  {"reason": "many returns are open"}
+DELETE /admin/sellers/$onhold/payout-hold       401 403 403 403 403 403 204
+POST   /admin/sellers/$indebted/write-offs      401 403 403 403 403 403 201  {"currency": "EUR", "reason": "closed for good"}
+
 # Shows, as everybody sees them
 GET    /streams/live                            200 200 200 200 200 200 200
 GET    /streams/upcoming                        200 200 200 200 200 200 200

@@ -1,0 +1,166 @@
+//! SQL of earnings as their shops read them: `seller_earnings` and the view
+//! `earning_states`, which says where each is.
+
+use chrono::{DateTime, Utc};
+use shared::ids::{EarningId, OrderId, OrderItemId, PayoutId, SellerId};
+use shared::money::{Currency, Money};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::model::{Because, CurrencyBalance, Earning, EarningState, HeldBecause, HoldNote};
+use crate::http::Page;
+
+fn currency(code: &str) -> sqlx::Result<Currency> {
+    Currency::parse(code).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+struct Row {
+    id: EarningId,
+    because: Because,
+    source_id: Uuid,
+    order_id: Option<OrderId>,
+    order_number: Option<i64>,
+    order_item_id: Option<OrderItemId>,
+    title: Option<String>,
+    quantity: Option<i32>,
+    base_minor: i64,
+    shipping_minor: i64,
+    tax_minor: i64,
+    commission_minor: i64,
+    commission_bps: Option<i32>,
+    amount_minor: i64,
+    currency: String,
+    state: EarningState,
+    held_because: Option<HeldBecause>,
+    release_after: Option<DateTime<Utc>>,
+    released_at: Option<DateTime<Utc>>,
+    payout_id: Option<PayoutId>,
+    created_at: DateTime<Utc>,
+}
+
+impl Row {
+    fn view(self) -> sqlx::Result<Earning> {
+        let currency = currency(&self.currency)?;
+        Ok(Earning {
+            id: self.id,
+            because: self.because,
+            source_id: self.source_id,
+            order_id: self.order_id,
+            order_number: self.order_number,
+            order_item_id: self.order_item_id,
+            title: self.title,
+            quantity: self.quantity,
+            base: Money::new(self.base_minor, currency),
+            shipping: Money::new(self.shipping_minor, currency),
+            tax: Money::new(self.tax_minor, currency),
+            commission: Money::new(self.commission_minor, currency),
+            commission_bps: self.commission_bps,
+            amount: Money::new(self.amount_minor, currency),
+            state: self.state,
+            held_because: self.held_because,
+            release_after: self.release_after,
+            released_at: self.released_at,
+            payout_id: self.payout_id,
+            created_at: self.created_at,
+        })
+    }
+}
+
+/// A shop's earnings, newest first.
+pub async fn list(
+    conn: &mut PgConnection,
+    seller: SellerId,
+    state: Option<EarningState>,
+    page: &Page,
+) -> sqlx::Result<Vec<Earning>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id as "id!: EarningId", because as "because!: Because", source_id as "source_id!",
+                  order_id as "order_id: OrderId", order_number, order_item_id as "order_item_id: OrderItemId", title,
+                  quantity, base_minor as "base_minor!", shipping_minor as "shipping_minor!", tax_minor as "tax_minor!",
+                  commission_minor as "commission_minor!", commission_bps, amount_minor as "amount_minor!",
+                  currency as "currency!", state as "state!: EarningState", held_because as "held_because: HeldBecause",
+                  release_after, released_at, payout_id as "payout_id: PayoutId", created_at as "created_at!"
+             from earning_lines
+            where seller_id = $1 and ($2::text is null or state = $2) and ($3::uuid is null or id < $3)
+            order by id desc limit $4"#,
+        seller.0,
+        state.map(EarningState::as_str),
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(Row::view).collect()
+}
+
+/// What a payout was made of, newest first, whether it counts or not.
+pub async fn of_payout(conn: &mut PgConnection, payout: PayoutId, page: &Page) -> sqlx::Result<Vec<Earning>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select id as "id!: EarningId", because as "because!: Because", source_id as "source_id!",
+                  order_id as "order_id: OrderId", order_number, order_item_id as "order_item_id: OrderItemId", title,
+                  quantity, base_minor as "base_minor!", shipping_minor as "shipping_minor!", tax_minor as "tax_minor!",
+                  commission_minor as "commission_minor!", commission_bps, amount_minor as "amount_minor!",
+                  currency as "currency!", state as "state!: EarningState", held_because as "held_because: HeldBecause",
+                  release_after, released_at, payout_id as "payout_id: PayoutId", created_at as "created_at!"
+             from earning_lines
+            where id in (select seller_earning_id from seller_payout_items
+                          where seller_payout_id = $1 and ($2::uuid is null or seller_earning_id < $2)
+                          order by seller_earning_id desc limit $3)
+            order by id desc"#,
+        payout.0,
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter().map(Row::view).collect()
+}
+
+/// What a shop has, by currency.
+pub async fn balances(conn: &mut PgConnection, seller: SellerId) -> sqlx::Result<Vec<CurrencyBalance>> {
+    let rows = sqlx::query!(
+        r#"with sums as (
+               select currency, state, sum(amount_minor)::bigint as amount
+                 from earning_states where seller_id = $1 group by 1, 2)
+           select currency as "currency!",
+                  coalesce(sum(amount) filter (where state = 'held'), 0)::bigint as "held!",
+                  coalesce(sum(amount) filter (where state = 'disputed'), 0)::bigint as "disputed!",
+                  coalesce(sum(amount) filter (where state = 'available'), 0)::bigint as "available!",
+                  coalesce(sum(amount) filter (where state = 'on_its_way'), 0)::bigint as "on_its_way!",
+                  coalesce(sum(amount) filter (where state = 'paid_out'), 0)::bigint as "paid_out!",
+                  coalesce((select -sum(e.amount_minor) from ledger_accounts a
+                              join ledger_entries e on e.account_id = a.id
+                             where a.kind = 'seller_payable' and a.seller_id = $1 and a.currency = sums.currency),
+                           0)::bigint as "owed!"
+             from sums group by currency order by currency"#,
+        seller.0
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(CurrencyBalance {
+                currency: currency(&row.currency)?,
+                held_minor: row.held,
+                disputed_minor: row.disputed,
+                available_minor: row.available,
+                on_its_way_minor: row.on_its_way,
+                paid_out_minor: row.paid_out,
+                owed_minor: row.owed,
+            })
+        })
+        .collect()
+}
+
+/// Why nothing is paid out to a shop.
+pub async fn hold(conn: &mut PgConnection, seller: SellerId) -> sqlx::Result<Option<HoldNote>> {
+    sqlx::query_as!(
+        HoldNote,
+        "select reason, held_at from payout_holds where seller_id = $1 and released_at is null",
+        seller.0
+    )
+    .fetch_optional(conn)
+    .await
+}

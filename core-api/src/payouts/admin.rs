@@ -1,0 +1,122 @@
+//! What admins decide about payouts: hold them, let them go on, make one that has failed
+//! again, and give up what a shop owes. Each is in the audit log with what was before.
+
+use serde_json::json;
+use shared::error::{ErrorCode, Refusal};
+use shared::ids::{PayoutId, RequestId, SellerId, UserId};
+use shared::money::Money;
+use shared::status::PayoutStatus;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::model::{NewWriteOff, Payout, PayoutHold, WriteOff};
+use super::{Claim, claim_once, store};
+use crate::http::Result;
+use crate::idempotency::{self, Answer};
+use crate::payments::Till;
+use crate::{audit, ledger};
+
+/// Holds a shop's payouts: no new one begins, and those that the provider was not asked for
+/// wait.
+///
+/// # Errors
+/// `NotFound`, `WrongState` when they are held.
+pub(crate) async fn hold(db: &PgPool, admin: UserId, seller: SellerId, reason: &str) -> Result<PayoutHold> {
+    let mut tx = db.begin().await?;
+    if !store::lock_shop_to_hold(&mut tx, seller).await? {
+        return Err(ErrorCode::NotFound.into());
+    }
+    let held = store::insert_hold(&mut tx, seller, admin, reason).await?;
+    let hold = held.ok_or_else(|| Refusal::new(ErrorCode::WrongState, "Its payouts are held already"))?;
+    audit::record(&mut tx, admin, "payouts.held", seller.0, json!({"reason": reason})).await?;
+    tx.commit().await?;
+    Ok(hold)
+}
+
+/// Lets a shop's payouts go on.
+///
+/// # Errors
+/// `NotFound` when they are not held.
+pub(crate) async fn release(db: &PgPool, admin: UserId, seller: SellerId) -> Result<()> {
+    let mut tx = db.begin().await?;
+    let reason = store::release_hold(&mut tx, seller, admin).await?;
+    let detail = json!({"before": reason.ok_or(ErrorCode::NotFound)?});
+    audit::record(&mut tx, admin, "payouts.released", seller.0, detail).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Makes a payout again that failed or came back: a new one, of all that may be paid out by
+/// now, to where the shop wants it now.
+///
+/// # Errors
+/// `NotFound`, `WrongState`, and those of a claim.
+pub(crate) async fn retry(
+    till: &Till,
+    minimum_minor: i64,
+    admin: UserId,
+    id: PayoutId,
+    key: RequestId,
+) -> Result<Answer<Payout>> {
+    let failed = super::get(&till.db, None, id).await?;
+    let status = failed.payout.status;
+    if !matches!(status, PayoutStatus::Failed | PayoutStatus::Returned) {
+        return Err(Refusal::new(ErrorCode::WrongState, format!("The payout is {status}")).into());
+    }
+    let claim = Claim {
+        seller: failed.seller.id,
+        currency: failed.payout.amount.currency,
+        minimum_minor,
+        by: Some(admin),
+        period: None,
+    };
+    claim_once(till, admin, key, "payout.retry", &id, &claim).await
+}
+
+/// Gives up what a shop owes in a currency: what may be paid out to it, which must be less
+/// than nothing, is nothing then.
+///
+/// # Errors
+/// `NotFound`, `WrongState` when it owes nothing.
+pub(crate) async fn write_off(
+    db: &PgPool,
+    admin: UserId,
+    seller: SellerId,
+    key: RequestId,
+    new: &NewWriteOff,
+) -> Result<Answer<WriteOff>> {
+    let act = (seller, new);
+    idempotency::once(db, admin, key, "write_off.create", &act, 201, async |conn| {
+        write_off_once(conn, admin, seller, new).await
+    })
+    .await
+}
+
+async fn write_off_once(
+    conn: &mut PgConnection,
+    admin: UserId,
+    seller: SellerId,
+    new: &NewWriteOff,
+) -> Result<WriteOff> {
+    let currency = new.currency;
+    if store::lock_shop(conn, seller).await?.is_none() {
+        return Err(ErrorCode::NotFound.into());
+    }
+    ledger::lock_sellers(conn, &[seller.0], currency).await?;
+    let before = store::available(conn, seller, currency).await?;
+    if before >= 0 {
+        let detail = format!("The shop owes nothing in {currency}");
+        return Err(Refusal::new(ErrorCode::WrongState, detail).into());
+    }
+    let (id, amount) = (Uuid::now_v7(), Money::new(-before, currency));
+    ledger::write_off(conn, id, seller, amount).await?;
+    let detail = json!({
+        "write_off": id, "currency": currency, "before_minor": before, "after_minor": 0, "reason": new.reason.trim(),
+    });
+    audit::record(conn, admin, "seller.written_off", seller.0, detail).await?;
+    Ok(WriteOff {
+        id,
+        seller_id: seller,
+        amount,
+    })
+}

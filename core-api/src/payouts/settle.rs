@@ -1,0 +1,177 @@
+//! A payout and the provider. Before it is asked, the payout is `processing`: from then on
+//! only its word ends it. It is asked under the payout's id, so that however often that
+//! happens, and whoever asks, a shop is paid once. An answer that does not come is no
+//! outcome: the reconciler asks again, and for some days after a success whether the shop's
+//! bank has sent the money back.
+
+use serde_json::json;
+use shared::ids::PayoutId;
+use shared::notification::NotificationKind;
+use shared::outbox;
+use shared::status::PayoutStatus;
+use sqlx::PgConnection;
+
+use super::provider::PayoutOrder;
+use super::store::{self, Outgoing};
+use crate::http::Result;
+use crate::ledger::model::{Account, Kind, Transaction};
+use crate::notifications::{self, News};
+use crate::payments::Till;
+use crate::payments::provider::{ProviderError, Transfer, TransferState};
+use crate::{audit, ledger};
+
+/// Sends a payout that was claimed and not sent yet; one that is held back stays as it is.
+///
+/// # Errors
+/// When the database fails, or the provider's amount is not ours.
+pub async fn submit(till: &Till, id: PayoutId) -> Result<()> {
+    let Some(order) = start(till, id).await? else {
+        return Ok(());
+    };
+    let told = till.ask(till.payer.pay_out(&order)).await;
+    outcome(till, id, told).await
+}
+
+/// As [`submit`], for a payout that was just claimed: what fails is logged, and the reconciler
+/// carries it on.
+pub async fn submit_claimed(till: &Till, id: PayoutId) {
+    if let Err(error) = submit(till, id).await {
+        tracing::warn!(payout = %id, %error, "a payout is yet to be made");
+    }
+}
+
+/// Writes that the provider is about to be asked; `None`: it is not to be.
+async fn start(till: &Till, id: PayoutId) -> Result<Option<PayoutOrder>> {
+    let mut tx = till.db.begin().await?;
+    let started = store::start(&mut tx, id).await?;
+    if started.is_some() {
+        audit::record(&mut tx, None, "payout.processing", id.0, json!({"before": "creating"})).await?;
+    }
+    tx.commit().await?;
+    Ok(started)
+}
+
+/// Asks the provider about payouts whose outcome is not known, sends those that were never
+/// sent, and looks whether any that arrived came back. Returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn reconcile(till: &Till, limit: u32) -> Result<u64> {
+    let due = {
+        let mut conn = till.db.acquire().await?;
+        store::take_unsettled(&mut conn, till.reconcile_after, limit.into()).await?
+    };
+    for (id, status) in &due {
+        // One that cannot be settled must not keep the others from it.
+        if let Err(error) = reconcile_one(till, *id, *status).await {
+            tracing::warn!(payout = %id, %error, "a payout could not be reconciled");
+        }
+    }
+    Ok(due.len() as u64)
+}
+
+async fn reconcile_one(till: &Till, id: PayoutId, status: PayoutStatus) -> Result<()> {
+    if status == PayoutStatus::Creating {
+        return submit(till, id).await;
+    }
+    let told = match till.ask(till.payer.find_payout(id)).await {
+        Ok(Some(transfer)) => Ok(transfer),
+        // It was about to be asked, and never was.
+        Ok(None) if status == PayoutStatus::Processing => {
+            let order = store::order(&mut *till.db.acquire().await?, id).await?;
+            till.ask(till.payer.pay_out(&order)).await
+        }
+        Ok(None) => Err(ProviderError::Failed("it knows nothing of it any more".into())),
+        Err(error) => Err(error),
+    };
+    outcome(till, id, told).await
+}
+
+async fn outcome(till: &Till, id: PayoutId, told: std::result::Result<Transfer, ProviderError>) -> Result<()> {
+    match told {
+        Ok(transfer) => record(till, id, &transfer).await,
+        Err(error) => {
+            tracing::warn!(payout = %id, %error, "a payout's outcome is not known");
+            Ok(())
+        }
+    }
+}
+
+/// Writes what the provider says. Whoever asks first writes it; everybody after finds it
+/// written.
+async fn record(till: &Till, id: PayoutId, transfer: &Transfer) -> Result<()> {
+    let mut tx = till.db.begin().await?;
+    let payout = store::lock(&mut tx, id).await?;
+    if transfer.amount != payout.amount {
+        let theirs = transfer.amount;
+        return Err(anyhow::anyhow!("payout {id} is of {}, the provider has {theirs}", payout.amount).into());
+    }
+    let (to, code) = match (payout.status, &transfer.state) {
+        (PayoutStatus::Processing, TransferState::Succeeded) => (PayoutStatus::Paid, None),
+        (PayoutStatus::Processing, TransferState::Failed(code)) => (PayoutStatus::Failed, Some(code.as_str())),
+        (PayoutStatus::Paid, TransferState::Failed(code)) => (PayoutStatus::Returned, Some(code.as_str())),
+        _ => return Ok(()),
+    };
+    let Some(ended) = store::step(&mut tx, id, None, to, Some(&transfer.reference), code).await? else {
+        return Ok(());
+    };
+    match to {
+        PayoutStatus::Paid => arrived(&mut tx, &ended).await?,
+        PayoutStatus::Returned => undo(&mut tx, &ended, Kind::PayoutReturned).await?,
+        _ => undo(&mut tx, &ended, Kind::PayoutUndone).await?,
+    }
+    let detail = json!({"before": payout.status, "after": to, "failure_code": code});
+    audit::record(&mut tx, None, action(to), id.0, detail).await?;
+    tell(&mut tx, &ended, to, code).await?;
+    tx.commit().await?;
+    outbox::hint_notifications(till.bus.as_ref()).await;
+    Ok(())
+}
+
+const fn action(to: PayoutStatus) -> &'static str {
+    match to {
+        PayoutStatus::Paid => "payout.paid",
+        PayoutStatus::Returned => "payout.returned",
+        _ => "payout.failed",
+    }
+}
+
+async fn tell(conn: &mut PgConnection, payout: &Outgoing, to: PayoutStatus, code: Option<&str>) -> Result<()> {
+    let kind = match to {
+        PayoutStatus::Paid => NotificationKind::PayoutPaid,
+        _ => NotificationKind::PayoutFailed,
+    };
+    let news = News {
+        kind,
+        subject: payout.id.0,
+        seller: payout.seller,
+        product: None,
+        order: None,
+        reason: code.unwrap_or_default(),
+    };
+    notifications::tell(conn, payout.owner, &news).await
+}
+
+async fn arrived(conn: &mut PgConnection, payout: &Outgoing) -> Result<()> {
+    let accounts = (Account::ProviderClearing, Account::PayoutsPayable);
+    ledger::post(conn, &moving(payout, Kind::PayoutPaid, accounts)).await
+}
+
+/// Step: what a payout was made of waits again, and the books owe it again.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn undo(conn: &mut PgConnection, payout: &Outgoing, kind: Kind) -> Result<()> {
+    let owed = Account::SellerPayable(payout.seller);
+    let accounts = match kind {
+        Kind::PayoutReturned => (owed, Account::ProviderClearing),
+        _ => (owed, Account::PayoutsPayable),
+    };
+    store::free_items(conn, payout.id).await?;
+    ledger::post(conn, &moving(payout, kind, accounts)).await
+}
+
+fn moving(payout: &Outgoing, kind: Kind, accounts: (Account, Account)) -> Transaction {
+    let Outgoing { id, amount, .. } = payout;
+    Transaction::moving(kind, id.0, None, amount.currency, accounts, amount.minor)
+}
