@@ -53,6 +53,7 @@ create table audit_log (
 );
 create index audit_log_subject_idx on audit_log (subject_id, id desc);
 create index audit_log_actor_idx on audit_log (actor_id, id desc);
+create index audit_log_action_idx on audit_log (action, id desc);
 create trigger audit_log_append_only before update or delete on audit_log
     for each row execute function refuse_change();
 

@@ -8,11 +8,13 @@
 
 pub mod addresses;
 pub mod audit;
+pub mod books;
 pub mod cart;
 pub mod catalog;
 pub mod chat;
 pub mod checkout;
 pub mod commerce;
+pub mod commission;
 pub mod config;
 pub mod discounts;
 mod docs;

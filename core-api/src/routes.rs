@@ -4,6 +4,8 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::addresses::handlers as addresses;
+use crate::audit::handlers as audit;
+use crate::books::handlers as books;
 use crate::cart::handlers as cart;
 use crate::catalog::categories::handlers as categories;
 use crate::catalog::files::handlers as files;
@@ -14,6 +16,7 @@ use crate::catalog::search::handlers as search;
 use crate::catalog::shipping::handlers as shipping;
 use crate::chat::handlers as chat;
 use crate::checkout::handlers as checkout;
+use crate::commission::handlers as commission;
 use crate::discounts::handlers as discounts;
 use crate::earnings::handlers as earnings;
 use crate::flash::handlers as flash;
@@ -26,7 +29,7 @@ use crate::identity::{
 use crate::media::{handlers as media, upload_handlers as uploads};
 use crate::moderation::{handlers as moderation, room_handlers as room_moderation};
 use crate::notifications::handlers as notifications;
-use crate::orders::handlers as orders;
+use crate::orders::{admin_handlers as all_orders, handlers as orders};
 use crate::payments::handlers as payments;
 use crate::payouts::{admin_handlers as all_payouts, handlers as payouts};
 use crate::privacy::handlers as privacy;
@@ -247,7 +250,14 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(all_payouts::retry) // POST /admin/payouts/{id}/retry
         .service(all_payouts::hold) // POST /admin/sellers/{id}/payout-hold
         .service(all_payouts::release) // DELETE /admin/sellers/{id}/payout-hold
-        .service(all_payouts::write_off); // POST /admin/sellers/{id}/write-offs
+        .service(all_payouts::write_off) // POST /admin/sellers/{id}/write-offs
+        .service(commission::list) // GET /admin/commission-rules
+        .service(commission::add) // POST /admin/commission-rules
+        .service(books::accounts) // GET /admin/ledger/accounts
+        .service(books::transactions) // GET /admin/ledger/transactions
+        .service(all_orders::list) // GET /admin/orders
+        .service(all_orders::get) // GET /admin/orders/{id}
+        .service(audit::list); // GET /admin/audit
     config
         .service(users::list) // GET /admin/users
         .service(users::get) // GET /admin/users/{id}

@@ -1,13 +1,18 @@
 //! The audit log: who did what to whom, appended in the transaction that does it.
 
+pub mod handlers;
+pub mod model;
 mod store;
 
 use serde_json::Value;
 use shared::ids::UserId;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::http::Result;
+use model::{AuditEntry, AuditFilter};
+
+use crate::http::rules::named;
+use crate::http::{List, Page, Result};
 
 /// Appends that `actor` did `action` to `subject`; without an actor the service did.
 ///
@@ -22,4 +27,14 @@ pub async fn record(
 ) -> Result<()> {
     store::append(tx, actor.into(), action, subject, detail).await?;
     Ok(())
+}
+
+/// What was done, newest first.
+///
+/// # Errors
+/// `InvalidParameter`.
+pub(crate) async fn list(db: &PgPool, filter: &AuditFilter, page: &Page) -> Result<List<AuditEntry>> {
+    named("action", filter.action.as_deref())?;
+    let rows = store::list(&mut *db.acquire().await?, filter, page).await?;
+    Ok(List::of(rows, page, |entry| entry.id))
 }

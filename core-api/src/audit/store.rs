@@ -5,6 +5,9 @@ use shared::ids::UserId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::model::{AuditEntry, AuditFilter};
+use crate::http::Page;
+
 pub(super) async fn append(
     tx: &mut PgConnection,
     actor: Option<UserId>,
@@ -23,4 +26,27 @@ pub(super) async fn append(
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// What was done, newest first.
+pub(super) async fn list(
+    conn: &mut PgConnection,
+    filter: &AuditFilter,
+    page: &Page,
+) -> Result<Vec<AuditEntry>, sqlx::Error> {
+    sqlx::query_as!(
+        AuditEntry,
+        r#"select id, actor_id as "actor_id: UserId", action, subject_id, detail, created_at
+             from audit_log
+            where ($1::uuid is null or actor_id = $1) and ($2::uuid is null or subject_id = $2)
+              and ($3::text is null or action = $3) and ($4::uuid is null or id < $4)
+            order by id desc limit $5"#,
+        filter.actor_id.map(|id| id.0),
+        filter.subject_id,
+        filter.action,
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
+    .await
 }

@@ -1,6 +1,7 @@
 //! Rules that fields of many bodies share, for garde's `custom`.
 
 use serde::{Deserialize, Deserializer};
+use shared::error::{ErrorCode, Refusal};
 
 /// A line that people read: so many characters without the space around them, and none
 /// that moves or hides text.
@@ -83,6 +84,22 @@ pub fn is_slug(text: &str, (): &()) -> garde::Result {
             "must be small letters and digits, with single hyphens between",
         ))
     }
+}
+
+/// Whether what a list is asked for by name may be one: small letters, digits, `_` and `.`.
+///
+/// # Errors
+/// `InvalidParameter`.
+pub fn named(field: &'static str, name: Option<&str>) -> super::Result<()> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.');
+    if name.is_none_or(|name| name.chars().all(fits)) {
+        return Ok(());
+    }
+    Err(
+        Refusal::new(ErrorCode::InvalidParameter, "must be small letters, digits, _ and .")
+            .at(field)
+            .into(),
+    )
 }
 
 /// Reads a field that may be absent (`None`), null (`Some(None)`) or there. Use with

@@ -6,6 +6,8 @@
 //! order ends. An order is never ended while a payment of it is under way, so that money
 //! that arrives always finds its goods.
 
+pub mod admin;
+pub mod admin_handlers;
 mod cancel;
 mod fulfil;
 pub mod handlers;

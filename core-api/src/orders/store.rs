@@ -1,5 +1,6 @@
 //! SQL of `orders`, `order_items`, `order_status_history`.
 
+pub(super) mod admin;
 pub mod cancel;
 pub mod progress;
 

@@ -31,6 +31,7 @@ mod market;
 mod moderation;
 mod notifications;
 mod orders;
+mod oversight;
 mod pages;
 mod payments;
 mod payouts;

@@ -200,6 +200,13 @@ GET    /admin/payouts/$payout/lines             401 403 403 403 403 403 200
 POST   /admin/payouts/$refused/retry            401 403 403 403 403 403 201
 POST   /admin/sellers/$shop/payout-hold         401 403 403 403 403 403 201  {"reason": "many returns are open"}
 DELETE /admin/sellers/$onhold/payout-hold       401 403 403 403 403 403 204
+GET    /admin/commission-rules                  401 403 403 403 403 403 200
+POST   /admin/commission-rules                  401 403 403 403 403 403 201  {"seller_id": "$shop", "rate_bps": 800}
+GET    /admin/ledger/accounts                   401 403 403 403 403 403 200
+GET    /admin/ledger/transactions               401 403 403 403 403 403 200
+GET    /admin/orders                            401 403 403 403 403 403 own  shows $order
+GET    /admin/orders/$order                     401 403 403 403 403 403 200
+GET    /admin/audit                             401 403 403 403 403 403 200
 POST   /admin/sellers/$indebted/write-offs      401 403 403 403 403 403 201  {"currency": "EUR", "reason": "closed for good"}
 
 # Shows, as everybody sees them
