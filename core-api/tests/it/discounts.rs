@@ -307,7 +307,7 @@ async fn discounts_and_tax_that_are_not_right_are_noticed() {
             "order_sums",
         ),
         (
-            "with o as (select $1::uuid) update discount_codes set uses_max = 1, amount_minor = null, min_items_minor = 600",
+            "with o as (select $1::uuid) update discount_codes set uses_max = 1, amount_minor = null, min_items_minor = 2000",
             "with o as (select $1::uuid) update discount_codes set min_items_minor = 0",
             "discounts_are_their_codes",
         ),

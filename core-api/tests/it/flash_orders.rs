@@ -340,3 +340,27 @@ async fn orders_over_different_sales_of_the_same_variants_never_deadlock() {
     assert_eq!(market.stock(a).await, (940, 0));
     assert_eq!(market.stock(b).await, (940, 0));
 }
+
+#[tokio::test]
+async fn the_last_unit_goes_to_a_cart_or_to_a_sale_and_never_to_both() {
+    let market = Market::open(1, 1_000).await;
+    for _ in 0..12 {
+        let variant = market.product(1, 1_000).await;
+        let (by_cart, by_sale) = (market.buyer().await, market.buyer().await);
+        let basket = by_cart.basket(&[(variant, 1)], &[]);
+        let (checkout, sale) = tokio::join!(by_cart.try_checkout(&basket), market.try_sale_of(variant, 1, 500, 1));
+        match sale {
+            Some(sale) => {
+                checkout.refused(409, "insufficient_stock");
+                let order = by_sale.order_hold(&by_sale.hold(sale, 1).await).await;
+                by_sale.pay(order.id, "test_success").await;
+                assert_eq!(market.stock(variant).await, (0, 0));
+            }
+            None => {
+                checkout.created::<Checkout>();
+                assert_eq!(market.stock(variant).await, (1, 1));
+            }
+        }
+    }
+    market.verified().await;
+}

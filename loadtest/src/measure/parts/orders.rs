@@ -26,6 +26,8 @@ const ORDERS_EACH: usize = 9;
 const PRODUCTS: usize = 200;
 const UNITS: i32 = 1_000_000;
 const WARM_UP: Duration = Duration::from_secs(1);
+/// What takes longer counts as this long.
+const LONGEST_MICROS: u64 = 60_000_000;
 /// pgbench's accounts, in hundred thousands.
 const PGBENCH_SCALE: &str = "10";
 
@@ -50,8 +52,8 @@ impl Figures {
     fn new() -> Result<Self> {
         Ok(Self {
             orders: Cell::new(0),
-            checkouts: RefCell::new(Histogram::new(3)?),
-            placings: RefCell::new(Histogram::new(3)?),
+            checkouts: RefCell::new(Histogram::new_with_bounds(1, LONGEST_MICROS, 3)?),
+            placings: RefCell::new(Histogram::new_with_bounds(1, LONGEST_MICROS, 3)?),
         })
     }
 }
