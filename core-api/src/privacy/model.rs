@@ -34,6 +34,8 @@ pub struct Export {
     pub shop: Vec<Value>,
     /// Shops that the person follows.
     pub follows: Vec<Value>,
+    /// What is in the person's cart.
+    pub cart: Vec<Value>,
     /// What the person was told.
     pub notifications: Vec<Value>,
     /// How the person wants to be told what.
