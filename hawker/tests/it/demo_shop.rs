@@ -15,7 +15,7 @@ async fn contents(db: &PgPool) -> Vec<String> {
         "select to_jsonb(t) - 'created_at' - 'updated_at' - 'published_at' from products t order by id",
         "select to_jsonb(t) - 'created_at' - 'updated_at' from product_variants t order by id",
         "select to_jsonb(t) - 'created_at' from inventory_movements t order by id",
-        "select to_jsonb(t) - 'valid_from' from commission_rules t order by id",
+        "select to_jsonb(t) - 'valid_from' - 'created_at' from commission_rules t order by id",
         "select to_jsonb(t) - 'created_at' - 'scheduled_at' - 'started_at' from streams t order by id",
         "select to_jsonb(t) from stream_products t order by stream_id, product_id",
     ];
