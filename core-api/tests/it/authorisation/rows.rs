@@ -21,7 +21,9 @@ macro_rules! payout {
         concat!(
             "with a as (
                  insert into payout_accounts (id, seller_id, provider, provider_ref, currency)
-                 values (gen_random_uuid(), $2, 'test', 'test_bank', 'EUR') returning id),
+                 values (gen_random_uuid(), $2, 'test', 'test_bank', 'EUR')
+                 on conflict (seller_id, currency) where disabled_at is null do update set provider = 'test'
+                 returning id),
              e as (
                  insert into seller_earnings (id, seller_id, kind, source_id, base_minor, shipping_minor,
                                               commission_minor, amount_minor, currency)
@@ -337,8 +339,12 @@ const EARNING: &str = "insert into seller_earnings (id, seller_id, kind, source_
 const DEBT: &str = "insert into seller_earnings (id, seller_id, kind, source_id, base_minor, shipping_minor,
                              commission_minor, amount_minor, currency)
     values ($1, $2, 'write_off', $1, -5000, 0, 0, -5000, 'EUR')";
-const PAYOUT_ACCOUNT: &str = "insert into payout_accounts (id, seller_id, provider, provider_ref, currency)
-    values ($1, $2, 'test', 'test_bank', 'EUR')";
+// A shop has one of each currency: the one that a payout of its rows went to is over then.
+const PAYOUT_ACCOUNT: &str = "with old as (
+        update payout_accounts set disabled_at = now()
+         where seller_id = $2 and currency = 'EUR' and disabled_at is null returning id)
+    insert into payout_accounts (id, seller_id, provider, provider_ref, currency)
+    select $1, $2, 'test', 'test_bank', 'EUR' from (select count(*) from old) n";
 const PAYOUT_HOLD: &str = "insert into payout_holds (id, seller_id, reason, held_by) values ($1, $2, 'returns', $3)";
 const REFRESH_TOKEN: &str = "insert into refresh_tokens (id, family_id, user_id, token_hash, expires_at)
     values ($1, $1, $2, sha256(convert_to($1::text, 'UTF8')), now() + interval '1 day')";
