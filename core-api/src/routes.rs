@@ -221,7 +221,8 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(orders::receipt) // GET /orders/{id}/receipt
         .service(payments::pay) // POST /orders/{id}/payments
         .service(payments::get) // GET /orders/{id}/payments/{payment}
-        .service(payments::confirm); // POST /orders/{id}/payments/{payment}/confirm
+        .service(payments::confirm) // POST /orders/{id}/payments/{payment}/confirm
+        .service(payments::cancel); // POST /orders/{id}/payments/{payment}/cancel
     config
         .service(seller_orders::list) // GET /seller/orders
         .service(seller_orders::export) // GET /seller/orders/export

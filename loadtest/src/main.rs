@@ -62,7 +62,7 @@ enum Command {
     Memory,
     /// Durable holds a second on one sale, beside pgbench with one transaction a buyer.
     Holds(Seconds),
-    /// Checkouts and orders of three items of two shops a second, what each asks of the database, beside pgbench.
+    /// Orders of three items of two shops a second, paid, beside pgbench; how long each step takes and what it asks of the database.
     Orders(Seconds),
     /// 2,000 buyers press at once for 500 units: until the last answer, and nothing oversold.
     Press,

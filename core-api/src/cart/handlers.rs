@@ -5,7 +5,8 @@ use shared::ids::VariantId;
 
 use super::model::{Cart, Merge, Merged, Quantity};
 use crate::cart;
-use crate::http::{Body, Caller, Id, Result};
+use crate::http::{Body, Caller, Id, OptionalKey, Result};
+use crate::idempotency::Answer;
 use crate::state::State;
 
 /// The caller's cart, with prices and stock as they are now. What has changed since the
@@ -67,14 +68,21 @@ pub async fn clear(state: web::Data<State>, caller: Caller) -> Result<HttpRespon
 }
 
 /// Takes a cart that the client has kept into the caller's, at login: of what both have,
-/// the larger quantity. Sent again it changes nothing. What cannot be taken is said.
+/// the larger quantity. Sent again it changes nothing, and with a key not even when what it has
+/// brought was ordered in the meantime. What cannot be taken is said.
 #[utoipa::path(
     tag = "cart",
+    params(OptionalKey),
     request_body = Merge,
     security(("bearer" = [])),
     responses((status = 200, description = "The cart, and what was left out", body = Merged))
 )]
 #[post("/cart/merge")]
-pub async fn merge(state: web::Data<State>, caller: Caller, body: Body<Merge>) -> Result<web::Json<Merged>> {
-    Ok(web::Json(cart::merge(&state.db, caller.id, &body.0).await?))
+pub async fn merge(
+    state: web::Data<State>,
+    caller: Caller,
+    key: OptionalKey,
+    body: Body<Merge>,
+) -> Result<Answer<Merged>> {
+    cart::merge(&state.db, caller.id, key.0, &body.0).await
 }

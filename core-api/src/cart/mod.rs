@@ -11,11 +11,12 @@ mod store;
 use std::collections::BTreeMap;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{SellerId, UserId, VariantId};
+use shared::ids::{RequestId, SellerId, UserId, VariantId};
 use shared::money::Money;
 use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::http::Result;
+use crate::idempotency::{self, Answer};
 use crate::sellers::SellerRef;
 use model::{Cart, CartItem, CartNote, CartShop, Goods, Kept, LINES_MAX, LeftOut, Merge, Merged, Reason};
 use store::Row;
@@ -163,23 +164,37 @@ pub(crate) async fn clear(db: &PgPool, buyer: UserId) -> Result<()> {
     Ok(store::delete_all(&mut *db.acquire().await?, buyer).await?)
 }
 
-/// Takes a client's cart into the buyer's own.
+/// Takes a client's cart into the buyer's own: with a key once, also if what it has brought was
+/// ordered meanwhile.
 ///
 /// # Errors
-/// When the database fails: what cannot be taken is said in the answer.
-pub(crate) async fn merge(db: &PgPool, buyer: UserId, asked: &Merge) -> Result<Merged> {
+/// `request_id_reused`, `request_in_flight`: what cannot be taken is said in the answer.
+pub(crate) async fn merge(db: &PgPool, buyer: UserId, key: Option<RequestId>, asked: &Merge) -> Result<Answer<Merged>> {
+    if let Some(key) = key {
+        let work = async |conn: &mut PgConnection| take_in(conn, buyer, asked).await;
+        return idempotency::once(db, buyer, key, "cart.merge", asked, 200, work).await;
+    }
     let mut connection = db.acquire().await?;
     let mut tx = connection.begin().await?;
-    lock(&mut tx, buyer).await?;
+    let body = take_in(&mut tx, buyer, asked).await?;
+    tx.commit().await?;
+    Ok(Answer {
+        status: 200,
+        body,
+        replayed: false,
+    })
+}
+
+async fn take_in(conn: &mut PgConnection, buyer: UserId, asked: &Merge) -> Result<Merged> {
+    lock(conn, buyer).await?;
     let variants: Vec<_> = asked.items.iter().map(|line| line.variant_id.0).collect();
-    let goods: BTreeMap<VariantId, Goods> = store::goods(&mut tx, buyer, &variants).await?;
-    let kept = store::kept(&mut tx, buyer).await?;
+    let goods: BTreeMap<VariantId, Goods> = store::goods(conn, buyer, &variants).await?;
+    let kept = store::kept(conn, buyer).await?;
     let (lines, left_out): (Vec<Kept>, Vec<LeftOut>) = model::merge(&kept, &asked.items, &goods);
     if !lines.is_empty() {
-        store::write(&mut tx, buyer, &lines, &goods).await?;
+        store::write(conn, buyer, &lines, &goods).await?;
     }
-    let cart = look(&mut tx, buyer).await?;
-    tx.commit().await?;
+    let cart = look(conn, buyer).await?;
     Ok(Merged { cart, left_out })
 }
 

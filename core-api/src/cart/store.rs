@@ -137,7 +137,9 @@ fn columns(lines: &[Kept]) -> (Vec<Uuid>, Vec<i32>) {
     lines.iter().map(|line| (line.variant.0, line.quantity)).unzip()
 }
 
-/// Writes these lines, at the prices of now. They come in the order of their variants.
+/// Writes these lines; new ones at the prices of now. A line that was there keeps the price
+/// that its buyer has seen, so that another is still told. They come in the order of their
+/// variants.
 pub(super) async fn write(
     conn: &mut PgConnection,
     buyer: UserId,
@@ -153,7 +155,7 @@ pub(super) async fn write(
            from unnest($2::uuid[], $3::int[], $4::bigint[]) with ordinality t (variant, quantity, price, i)
           order by t.i
          on conflict (user_id, variant_id) do update
-            set quantity = excluded.quantity, seen_price_minor = excluded.seen_price_minor, updated_at = now()",
+            set quantity = excluded.quantity, updated_at = now()",
         buyer.0,
         &variants,
         &quantities,

@@ -46,6 +46,24 @@ pub async fn confirm(
     super::confirm(&state.till, caller.id, order, payment, key.0).await
 }
 
+/// Calls an attempt to pay off, such as one whose second step the buyer does not take: then
+/// the order can be paid otherwise, or called off. Money that has moved stays where it is, and
+/// the payment is answered as `captured`. Doing it twice is no error.
+#[utoipa::path(
+    tag = "orders",
+    security(("bearer" = [])),
+    responses((status = 200, description = "How it stands: `processing` if the provider has not told yet", body = Payment))
+)]
+#[post("/orders/{id}/payments/{payment}/cancel")]
+pub async fn cancel(
+    state: web::Data<State>,
+    caller: Caller,
+    ids: Id<(OrderId, PaymentId)>,
+) -> Result<web::Json<Payment>> {
+    let (order, payment) = ids.0;
+    Ok(web::Json(super::cancel(&state.till, caller.id, order, payment).await?))
+}
+
 /// A payment of an order of the caller's.
 #[utoipa::path(
     tag = "orders",

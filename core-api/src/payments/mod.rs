@@ -207,6 +207,28 @@ async fn second_step(till: &Till, id: PaymentId) -> Result<Payment> {
     outcome(till, id, told).await
 }
 
+/// The buyer thinks better of an attempt, such as one whose second step they do not take.
+/// The provider decides: a success that came first stays, and what it does not tell is
+/// under way until the reconciler has asked. Doing it twice is no error.
+///
+/// # Errors
+/// `not_found`.
+pub async fn cancel(till: &Till, buyer: UserId, order: OrderId, id: PaymentId) -> Result<Payment> {
+    let (payment, attempt) = {
+        let mut conn = till.db.acquire().await?;
+        let payment = store::of_buyer(&mut conn, id, order, buyer).await?;
+        (
+            payment.ok_or(ErrorCode::NotFound)?,
+            store::attempt(&mut conn, id).await?,
+        )
+    };
+    if payment.status.is_final() {
+        return Ok(payment);
+    }
+    let told = till.ask(till.provider.cancel(&charge_of(&attempt))).await;
+    outcome(till, id, told).await
+}
+
 async fn outcome(till: &Till, id: PaymentId, told: std::result::Result<Intent, ProviderError>) -> Result<Payment> {
     match told {
         Ok(intent) => settle::record(till, id, &intent).await,

@@ -182,6 +182,42 @@ async fn a_clients_cart_is_merged_and_a_replay_changes_nothing() {
 }
 
 #[tokio::test]
+async fn another_price_is_told_also_to_whoever_changes_how_many() {
+    let market = Market::open(10, 1_000).await;
+    let (buyer, variant) = (market.buyer().await, market.shop.variant);
+    buyer.put(variant, 1).await;
+    let dearer = "update product_variants set price_minor = price_minor + 100 where id = $1";
+    market.sql(dearer, variant.0).await;
+    let cart = buyer.put(variant, 2).await;
+    let note = |cart: &Cart| cart.shops[0].items[0].notes.clone();
+    assert!(matches!(note(&cart)[..], [CartNote::Price { from, to }] if (from.minor, to.minor) == (1_000, 1_100)));
+    market.sql(dearer, variant.0).await;
+    let asked = json!({"items": [{"variant_id": variant, "quantity": 3}]});
+    let merged: Merged = buyer.session.post("/cart/merge", &asked).await.ok();
+    assert!(
+        matches!(note(&merged.cart)[..], [CartNote::Price { from, to }] if (from.minor, to.minor) == (1_100, 1_200))
+    );
+    assert_eq!(note(&buyer.cart().await), [], "it is told once");
+}
+
+#[tokio::test]
+async fn a_merge_that_is_sent_again_after_its_goods_were_ordered_brings_nothing_back() {
+    let market = Market::open(10, 1_000).await;
+    let (buyer, key) = (market.buyer().await, Uuid::now_v7());
+    let asked = json!({"items": [{"variant_id": market.shop.variant, "quantity": 2}]});
+    let merged: Merged = buyer.session.post_once("/cart/merge", key, &asked).await.ok();
+    let checkout: Checkout = buyer.try_checkout(&buyer.cart_body()).await.created();
+    buyer.try_place(checkout.id).await.created::<Order>();
+    assert!(buyer.cart().await.shops.is_empty());
+    let again: Merged = buyer.session.post_once("/cart/merge", key, &asked).await.ok();
+    assert_eq!(again, merged, "the same answer");
+    assert!(buyer.cart().await.shops.is_empty());
+    let more = json!({"items": [{"variant_id": market.shop.variant, "quantity": 3}]});
+    let reused = buyer.session.post_once("/cart/merge", key, &more).await;
+    reused.refused(422, "request_id_reused");
+}
+
+#[tokio::test]
 async fn what_was_ordered_leaves_the_cart_and_what_was_added_stays() {
     let market = Market::open(10, 1_000).await;
     let other = fixtures::shop(&market.app.db.pool, 5, 2_000).await;

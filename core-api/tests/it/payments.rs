@@ -8,7 +8,7 @@ use shared::live::RoomNotice;
 use shared::status::{OrderStatus, PaymentStatus};
 use uuid::Uuid;
 
-use crate::market::Market;
+use crate::market::{Buyer, Market};
 
 #[tokio::test]
 async fn a_purchase_goes_all_the_way_to_its_receipt_and_the_books() {
@@ -200,6 +200,69 @@ async fn a_second_step_is_taken_once() {
         .pay_once(order.id, "test_success", key)
         .await
         .refused(422, "request_id_reused");
+    market.verified().await;
+}
+
+async fn call_off(buyer: &Buyer, payment: &Payment) -> Payment {
+    let path = format!("/orders/{}/payments/{}/cancel", payment.order_id, payment.id);
+    buyer.session.post(&path, &json!({})).await.ok()
+}
+
+#[tokio::test]
+async fn a_second_step_that_is_not_taken_makes_room_for_another_card() {
+    let market = Market::open(10, 1_000).await;
+    let (sale, buyer) = (market.sale(1, 500, 1).await, market.buyer().await);
+    let hold = buyer.hold(sale, 1).await;
+    let order = buyer.order_hold(&hold).await;
+    let first = buyer.pay(order.id, "test_second_step").await;
+    assert_eq!(first.status, PaymentStatus::RequiresAction);
+    for _ in 0..2 {
+        assert_eq!(call_off(&buyer, &first).await.status, PaymentStatus::Cancelled);
+    }
+    // The bank's page may still be open somewhere: what was called off never charges.
+    let confirm = format!("/orders/{}/payments/{}/confirm", order.id, first.id);
+    let confirm = buyer.session.post_once(&confirm, Uuid::now_v7(), &json!({})).await;
+    confirm.refused(409, "wrong_state");
+    let second = buyer.pay(order.id, "test_success").await;
+    assert_eq!(second.status, PaymentStatus::Captured);
+    // Nor does calling it off undo what was captured.
+    assert_eq!(call_off(&buyer, &second).await.status, PaymentStatus::Captured);
+    assert_eq!(buyer.order_now(order.id).await.status, OrderStatus::Paid);
+    let charged = "select count(*) from test_provider_intents where status = 'succeeded'";
+    assert_eq!(market.number(charged).await, 1);
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn an_order_whose_payment_was_called_off_can_be_called_off() {
+    let market = Market::open(1, 1_000).await;
+    let (buyer, other) = (market.buyer().await, market.buyer().await);
+    let order = buyer.order(market.shop.variant, 1).await;
+    let late = buyer.pay(order.id, "test_late_success").await;
+    assert_eq!(late.status, PaymentStatus::Processing);
+    let path = format!("/orders/{}/payments/{}/cancel", order.id, late.id);
+    other.session.post(&path, &json!({})).await.refused(404, "not_found");
+    assert_eq!(call_off(&buyer, &late).await.status, PaymentStatus::Cancelled);
+    let cancel = format!("/orders/{}/cancel", order.id);
+    let ended: Order = buyer.session.post(&cancel, &json!({})).await.ok();
+    assert_eq!(ended.status, OrderStatus::Cancelled);
+    market.provider_is_through(late.id).await;
+    assert_eq!(market.reconcile().await, 0, "it has ended for good");
+    other.order(market.shop.variant, 1).await;
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_success_that_came_first_wins_over_calling_off() {
+    let market = Market::open(10, 1_000).await;
+    let buyer = market.buyer().await;
+    let order = buyer.order(market.shop.variant, 1).await;
+    let payment = buyer.pay(order.id, "test_second_step").await;
+    // The bank has its yes, and nobody has told us.
+    let till = market.till();
+    till.provider.confirm(payment.id).await.expect("the provider answers");
+    assert_eq!(call_off(&buyer, &payment).await.status, PaymentStatus::Captured);
+    assert_eq!(buyer.order_now(order.id).await.status, OrderStatus::Paid);
     market.verified().await;
 }
 

@@ -35,9 +35,9 @@ async function send(method, path, { body, key, token }) {
   throw new Refusal({ ...answer, code, status: response.status });
 }
 
-/** Tries again while that may help: reads, and what carries a key and so happens once. */
+/** Tries again while that may help: what changes nothing the second time, or carries a key and so happens once. */
 async function persist(method, path, options) {
-  const repeatable = method === 'GET' || Boolean(options.key);
+  const repeatable = method !== 'POST' || Boolean(options.key);
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await send(method, path, options);
@@ -63,25 +63,43 @@ export function createApi(session) {
   }
   const get = (path) => request('GET', path);
   const post = (path, body, key) => request('POST', path, { body, key });
-  const del = (path, key) => request('DELETE', path, { key });
+  const put = (path, body) => request('PUT', path, { body });
+  const del = (path) => request('DELETE', path);
+  const after = (cursor) => (cursor ? `?cursor=${encodeURIComponent(cursor)}` : '');
 
   return {
     liveStreams: () => get('/streams/live'),
     upcomingStreams: () => get('/streams/upcoming'),
     stream: (id) => get(`/streams/${id}`),
     ticket: (stream) => post(`/streams/${stream}/ticket`, {}),
+    lineUp: (stream) => get(`/streams/${stream}/products`),
     product: (id) => get(`/products/${id}`),
+    cart: () => get('/cart'),
+    mergeCart: (items, key) => post('/cart/merge', { items }, key),
+    putInCart: (variant, quantity) => put(`/cart/items/${variant}`, { quantity }),
+    takeOutOfCart: (variant) => del(`/cart/items/${variant}`),
     addresses: () => get('/users/addresses'),
     addAddress: (address) => post('/users/addresses', address),
     checkout: (body, key) => post('/orders/checkout', body, key),
     giveUpCheckout: (id) => del(`/orders/checkout/${id}`),
     placeOrder: (checkout, key) => post('/orders', { checkout_id: checkout }, key),
-    orders: () => get('/orders'),
+    orders: (cursor) => get(`/orders${after(cursor)}`),
     order: (id) => get(`/orders/${id}`),
-    pay: (order, token, key) => post(`/orders/${order}/payments`, { token }, key),
+    cancelOrder: (order) => post(`/orders/${order}/cancel`),
+    cancelItem: (order, item, body, key) => post(`/orders/${order}/items/${item}/cancel`, body, key),
+    confirmDelivery: (order) => post(`/orders/${order}/confirm`),
+    confirmParcel: (order, shipment) => post(`/orders/${order}/shipments/${shipment}/confirm`),
+    returns: (order) => get(`/orders/${order}/returns`),
+    askForReturn: (order, body, key) => post(`/orders/${order}/returns`, body, key),
+    withdrawReturn: (order, id) => post(`/orders/${order}/returns/${id}/withdraw`),
+    pay: (order, means, key) => post(`/orders/${order}/payments`, means, key),
     confirmPayment: (order, payment, key) => post(`/orders/${order}/payments/${payment}/confirm`, {}, key),
+    cancelPayment: (order, payment) => post(`/orders/${order}/payments/${payment}/cancel`),
     payment: (order, payment) => get(`/orders/${order}/payments/${payment}`),
     receipt: (order) => get(`/orders/${order}/receipt`),
+    notifications: (cursor) => get(`/notifications${after(cursor)}`),
+    unread: () => get('/notifications/unread'),
+    markRead: (ids) => post('/notifications/read', { ids }),
   };
 }
 

@@ -4,13 +4,18 @@
  * A notification as a line of text; null: nothing to say here, because the room that one is
  * in says it itself, or because the kind is a newer server's.
  *
- * @param {{kind: string, seller?: {name: string}, stream?: {id: string, title: string}, product?: {title: string}}} notification
- * @param {string} here the show that is watched
+ * @param {{kind: string, seller?: {name: string} | {shop_name: string}, stream?: {id: string, title: string}, product?: {title: string}}} notification
+ *   as the socket says it, or as it stands in the list
+ * @param {string | null} here the show that is watched; null: all of it is told
  */
 export function told(notification, here) {
-  const { kind, seller, stream, product } = notification;
-  const shop = seller?.name ?? 'A shop';
-  if (stream !== undefined && stream.id === here) return null;
+  const { stream } = notification;
+  if (here !== null && stream?.id === here) return null;
+  return words(notification);
+}
+
+function words({ kind, seller, stream, product }) {
+  const shop = seller?.name ?? seller?.shop_name ?? 'A shop';
   switch (kind) {
     case 'show_started':
       return `${shop} is on air: ${stream?.title ?? 'a show'}`;
@@ -50,3 +55,12 @@ export function told(notification, here) {
       return null;
   }
 }
+
+// What is told to a shop is of an order that is another's.
+const TO_SHOPS = ['order_paid', 'return_requested'];
+
+/** The buyer's own order that a notification of the list is about; null: none. */
+export const orderOf = ({ kind, order }) => (order && !TO_SHOPS.includes(kind) ? order : null);
+
+/** The show that one may still go to from a notification of the list; null: none. */
+export const showOf = ({ stream }, here) => (stream && stream.id !== here && ['scheduled', 'live'].includes(stream.status) ? stream : null);

@@ -77,5 +77,5 @@ export async function startServer(program) {
     await stop();
     throw new Error(`no show came on air at ${baseUrl}; the server said:\n${said}`);
   }
-  return { baseUrl, stop };
+  return { baseUrl, password: /with the password (\S+)/.exec(said)?.[1] ?? null, stop };
 }

@@ -3,18 +3,13 @@
 // the ordinary way, is declined, and pays with a card whose bank asks back.
 
 import assert from 'node:assert/strict';
-import path from 'node:path';
 
-import { DEADLINE_MS, openPage } from './browser.mjs';
+import { DEADLINE_MS } from './browser.mjs';
+import { act, button, createAccount, enterAddress, payWith, run, total } from './people.mjs';
 
 // A simulated show opens a sale again and again; this is how long one may let wait.
 const SALE_DEADLINE_MS = 180_000;
 const LINES_WANTED = 5;
-
-const button = (page, name) => page.getByRole('button', { name, exact: typeof name === 'string' });
-
-/** What tells this run's people and words from those of another. */
-const run = Date.now().toString(36);
 
 async function watchChat(page) {
   await page.waitForFunction((wanted) => document.querySelectorAll('.chat-list .line').length >= wanted, LINES_WANTED, { timeout: DEADLINE_MS });
@@ -22,14 +17,6 @@ async function watchChat(page) {
   const first = await page.locator('.chat-list .line').last().textContent();
   // It is alive: something is said that was not there before.
   await page.waitForFunction((known) => document.querySelector('.chat-list .line:last-child')?.textContent !== known, first, { timeout: DEADLINE_MS });
-}
-
-/** Fills the sheet that asks who this is. */
-async function createAccount(page, name) {
-  await page.getByLabel('Your name in the chat').fill(name);
-  await page.getByLabel('E-mail').fill(`${name.toLowerCase().replaceAll(' ', '-')}-${run}@example.com`);
-  await page.getByLabel('Password').fill(`correct horse ${run}`);
-  await button(page, 'Create account').click();
 }
 
 /** Says something; the message has to come back, acknowledged, as text and not as markup. */
@@ -64,17 +51,6 @@ async function grab(page) {
   throw new Error('no unit of a flash sale could be had in time');
 }
 
-async function enterAddress(page) {
-  await page.getByLabel('Full name').fill('Demo Buyer');
-  await page.getByLabel('Street and number').fill('12 Quay Street');
-  await page.getByLabel('Postcode').fill('20457');
-  await page.getByLabel('Town').fill('Hamburg');
-  await page.getByLabel('Country').selectOption('DE');
-  await button(page, 'Use this address').click();
-}
-
-const total = async (page) => (await page.locator('dialog .sum-total dd').textContent()).trim();
-
 /** Looks at the prices, orders, and answers what it costs. */
 async function placeOrder(page, shot) {
   await button(page, 'Place the order').waitFor();
@@ -83,11 +59,6 @@ async function placeOrder(page, shot) {
   await button(page, 'Place the order').click();
   await button(page, `Pay ${price}`).waitFor();
   return price;
-}
-
-async function payWith(page, card) {
-  await page.getByLabel(card).check();
-  await button(page, /^Pay /).click();
 }
 
 async function seeReceipt(page, price, shot) {
@@ -148,23 +119,7 @@ async function onTheDesktop(page, shot) {
   assert.equal(await total(page), price);
 }
 
-async function act(browser, screen, baseUrl, screenshots, part) {
-  const { context, page, faults } = await openPage(browser, screen, baseUrl);
-  const shot = (name) => page.screenshot({ path: path.join(screenshots, `${screen}-${name}.png`) });
-  try {
-    await part(page, shot);
-  } catch (error) {
-    await shot('failure').catch(() => null);
-    error.message = `${screen}: ${error.message}\n${faults.join('\n')}`;
-    throw error;
-  } finally {
-    await context.close();
-  }
-  assert.deepEqual(faults, [], `${screen}: faults behind the scenes`);
-  console.log(`${screen}: watched, chatted and bought`);
-}
-
 export async function watchAndBuy({ browser, baseUrl, screenshots }) {
-  await act(browser, 'phone', baseUrl, screenshots, onThePhone);
-  await act(browser, 'desktop', baseUrl, screenshots, onTheDesktop);
+  await act({ browser, screen: 'phone', baseUrl, screenshots, part: onThePhone, name: 'watched, chatted and bought' });
+  await act({ browser, screen: 'desktop', baseUrl, screenshots, part: onTheDesktop, name: 'watched, chatted and bought' });
 }

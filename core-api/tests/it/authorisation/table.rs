@@ -168,6 +168,7 @@ GET    /orders/$delivered/receipt               401 200 404 404 404 404 404
 POST   /orders/$order/payments                  401 201 404 404 404 404 404  {"token": "test_success"}
 GET    /orders/$order/payments/$payment         401 200 404 404 404 404 404
 POST   /orders/$order/payments/$payment/confirm 401 200 404 404 404 404 404
+POST   /orders/$order/payments/$payment/cancel  401 200 404 404 404 404 404
 
 # What was bought goes to its buyer. A shop sees what is its own, once it is paid.
 GET    /seller/orders                           401 403 403 own 200 403 403  shows $paid

@@ -35,6 +35,9 @@ const COUNTS: &str = "select coalesce(sum(calls) filter (where toplevel and lowe
        coalesce(sum(calls) filter (
            where not toplevel and not (query ilike '%from only%' and query ilike '%for key share%')), 0)::bigint
   from pg_stat_statements where query not like '%pg_stat_statements%'";
+/// How often each statement was run, and for how long in milliseconds.
+const TIMES: &str = "select query, sum(calls)::bigint, sum(total_exec_time)::float8 from pg_stat_statements
+                      where query not like '%pg_stat_statements%' group by query";
 const DATABASE: &str = "hawker_load";
 /// Units of the one product.
 const UNITS: i32 = 10_000_000;
@@ -299,6 +302,19 @@ impl World {
     pub fn statements(&self) -> Result<BTreeMap<String, i64>> {
         let rows = self.run(sqlx::query_as::<_, (String, i64)>(STATEMENTS).fetch_all(&self.pool))?;
         Ok(rows.into_iter().collect())
+    }
+
+    /// How often each statement was run so far and how many milliseconds all of that took,
+    /// by its text.
+    ///
+    /// # Errors
+    /// When statements are not counted.
+    pub fn times(&self) -> Result<BTreeMap<String, (i64, f64)>> {
+        let rows = self.run(sqlx::query_as::<_, (String, i64, f64)>(TIMES).fetch_all(&self.pool))?;
+        Ok(rows
+            .into_iter()
+            .map(|(query, calls, ms)| (query, (calls, ms)))
+            .collect())
     }
 
     /// Holds the database to every invariant.

@@ -1,8 +1,8 @@
 // Where it goes: one of the addresses on file, or a new one.
 
-import { choice, field, form } from '../ui/fields.js';
+import { choice, field, form, require } from '../ui/fields.js';
 import { h } from '../ui/dom.js';
-import { countries, countryName, likelyCountry } from './countries.js';
+import { countries, countryName, likelyCountry, needsPostcode, needsRegion } from './countries.js';
 
 /** An address in lines, as on a parcel. */
 export function addressLines(address) {
@@ -10,26 +10,42 @@ export function addressLines(address) {
 }
 
 function newAddress(api, done, foot) {
+  const postcode = field('Postcode', { name: 'postal_code', autocomplete: 'shipping postal-code', required: true, maxlength: '20' });
+  const region = field('State or province', { name: 'region', autocomplete: 'shipping address-level1', required: true, maxlength: '80' });
+  const country = choice('Country', { name: 'country', autocomplete: 'shipping country', required: true, onchange: (event) => suit(event.target.value) }, countries(), likelyCountry());
+
+  /** Asks for what an address needs there. */
+  function suit(code) {
+    require(postcode, needsPostcode(code));
+    require(region, needsRegion(code));
+    region.hidden = !needsRegion(code);
+  }
+
+  suit(likelyCountry());
   return form({
     fields: [
-      field('Full name', { name: 'recipient', autocomplete: 'shipping name', required: true, maxlength: '120', autofocus: true }),
-      field('Street and number', { name: 'line1', autocomplete: 'shipping address-line1', required: true, maxlength: '200' }),
-      field('Flat, floor, company', { name: 'line2', autocomplete: 'shipping address-line2', maxlength: '200' }),
-      h(
-        'div',
-        { class: 'field-row' },
-        field('Postcode', { name: 'postal_code', autocomplete: 'shipping postal-code', required: true, maxlength: '20' }),
-        field('Town', { name: 'city', autocomplete: 'shipping address-level2', required: true, maxlength: '120' }),
-      ),
-      choice('Country', { name: 'country', autocomplete: 'shipping country', required: true }, countries(), likelyCountry()),
-      field('Phone, for the courier', { name: 'phone', type: 'tel', autocomplete: 'shipping tel', maxlength: '40' }),
+      country,
+      field('Full name', { name: 'recipient', autocomplete: 'shipping name', required: true, maxlength: '100', autofocus: true }),
+      field('Street and number', { name: 'line1', autocomplete: 'shipping address-line1', required: true, maxlength: '120' }),
+      field('Flat, floor, company', { name: 'line2', autocomplete: 'shipping address-line2', maxlength: '120' }),
+      h('div', { class: 'field-row' }, postcode, field('Town', { name: 'city', autocomplete: 'shipping address-level2', required: true, maxlength: '80' })),
+      region,
+      field('Phone, for the courier', { name: 'phone', type: 'tel', autocomplete: 'shipping tel', maxlength: '32' }),
     ],
     label: 'Use this address',
-    // What was left empty is left out, rather than sent as an empty text.
-    submit: (values) => api.addAddress(Object.fromEntries(Object.entries(values).filter(([, value]) => value.trim() !== ''))),
+    submit: (values) => api.addAddress(addressOf(values)),
     done,
     foot,
   });
+}
+
+/**
+ * What was left empty is left out, rather than sent as an empty text; a state is of a
+ * country that has them.
+ */
+export function addressOf(values) {
+  const filled = Object.entries(values).filter(([name, value]) => value.trim() !== '' && (name !== 'region' || needsRegion(values.country)));
+  return Object.fromEntries(filled);
 }
 
 function chooseAddress(addresses, done) {

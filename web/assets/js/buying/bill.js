@@ -8,7 +8,7 @@ function options(item) {
   return Object.values(item.options ?? {}).join(', ');
 }
 
-function row(item) {
+function row(item, below) {
   return h(
     'li',
     { class: 'bill-row' },
@@ -19,6 +19,7 @@ function row(item) {
       h('p', { class: 'strong' }, item.title),
       h('p', { class: 'fine' }, [options(item), `${item.quantity} × ${formatMoney(item.unit_price)}`].filter(Boolean).join(' · ')),
       item.reservation_id && h('p', { class: 'fine flash-note' }, 'Flash sale price'),
+      below(item),
     ),
     h('p', { class: 'amount' }, formatMoney(item.total)),
   );
@@ -45,15 +46,16 @@ function tax(line) {
 /**
  * The bill of anything with items, items_total, discount_total, shipping_total, taxes and total. Tax that is added
  * stands above the total, tax that the prices contain below it.
+ * @param {(item: object) => Node | null} below what stands below a line's words
  */
-export function bill(priced) {
+export function bill(priced, below = () => null) {
   const shipping = priced.shipping_total.minor === 0 ? h('div', { class: 'sum' }, h('dt', {}, 'Shipping'), h('dd', {}, 'Free')) : sum('Shipping', priced.shipping_total);
   const taxes = priced.taxes ?? [];
   const [added, within] = [taxes.filter((line) => !line.included), taxes.filter((line) => line.included)];
   return h(
     'div',
     { class: 'bill' },
-    h('ul', { class: 'bill-rows' }, priced.items.map(row)),
-    h('dl', { class: 'sums' }, sum('Items', priced.items_total), discount(priced), shipping, ...added.map(tax), sum('Total', priced.total, true), ...within.map(tax)),
+    h('ul', { class: 'bill-rows' }, priced.items.map((item) => row(item, below))),
+    h('dl', { class: 'sums' }, sum('Items', priced.items_total), discount(priced), shipping, added.map(tax), sum('Total', priced.total, true), within.map(tax)),
   );
 }

@@ -1,16 +1,15 @@
-// The way from "I want that" to the receipt, for a flash sale's hold and for an ordinary
-// purchase alike: sign in, hold, address, order, payment, receipt. One at a time.
+// The ways to buy: a flash sale's hold, a product, the cart, an order that waits. Each signs
+// in, gets what it needs, and goes to the till. One at a time.
 
 import { createAct } from '../acts.js';
 import { Refusal, words } from '../errors.js';
 import { ownHold, salePhase } from '../room.js';
 import { Dismissed } from '../ui/sheet.js';
 import { h } from '../ui/dom.js';
-import { addressLines, askForAddress } from './address.js';
-import { bill } from './bill.js';
-import { pay } from './payment.js';
-import { showReceipt } from './receipt.js';
+import { askForBasket } from './basket.js';
+import { Postponed } from './payment.js';
 import { askToSignIn } from './signin.js';
+import { createTill } from './till.js';
 
 const ROOM_DEADLINE_MS = 10_000;
 // After these a payment may still be on its way.
@@ -18,23 +17,11 @@ const UNSETTLED = ['payment_in_progress', 'unreachable', 'internal'];
 // After these the goods are back on the table, and the way starts from there.
 const LAPSED = ['hold_expired', 'checkout_expired', 'order_expired'];
 
-/**
- * When what is being bought goes back, in ms: the earliest of all that says so. A flash hold
- * keeps its own time inside a checkout and an order; an order does not repeat it.
- */
-function deadlineOf(priced, holds) {
-  const own = priced.items.map((item) => holds[item.reservation_id]?.expires_at);
-  const told = [priced.expires_at, ...priced.items.map((item) => item.hold_expires_at)].filter(Boolean);
-  const times = [...told.map((time) => Date.parse(time)), ...own.filter(Boolean)];
-  return times.length === 0 ? null : Math.min(...times);
-}
-
-/** @param {{sheet, session, api, live, store, clock, toast, stream: string}} tools */
-export function createPurchases({ sheet, session, api, live, store, clock, toast, stream }) {
+/** @param {{sheet, session, api, live, store, clock, toast, cart, stream: string}} tools */
+export function createPurchases({ sheet, session, api, live, store, clock, toast, cart, stream }) {
   const grabbing = createAct();
   const waiting = createAct();
-  const pricing = createAct();
-  const placing = createAct();
+  const till = createTill({ sheet, api, store, toast, stream, onPlaced: () => cart.look().catch(() => null) });
   let running = false;
 
   /** Runs one purchase; closing the sheet ends it, whatever else happens is said. */
@@ -46,7 +33,8 @@ export function createPurchases({ sheet, session, api, live, store, clock, toast
     try {
       await work();
     } catch (error) {
-      if (!(error instanceof Dismissed)) retry = await explain(error, again);
+      if (error instanceof Postponed) toast('The payment waits for your answer to the bank: it is with your orders.');
+      else if (!(error instanceof Dismissed)) retry = await explain(error, again);
     } finally {
       running = false;
     }
@@ -72,7 +60,7 @@ export function createPurchases({ sheet, session, api, live, store, clock, toast
             'div',
             { class: 'stack' },
             h('p', { role: 'alert' }, words(error)),
-            h('p', { class: 'fine' }, UNSETTLED.includes(error.code) ? 'If the bank says yes after all, you find the order under your name.' : 'You have not been charged.'),
+            h('p', { class: 'fine' }, UNSETTLED.includes(error.code) ? 'If the bank says yes after all, you find the order under your name. What comes too late goes back to you.' : 'You have not been charged.'),
             open && h('button', { class: 'go go-wide', type: 'button', autofocus: true, onclick: () => done(true) }, 'Try again'),
             h('button', { class: 'link', type: 'button', onclick: () => done(false) }, 'Back to the show'),
           ),
@@ -134,91 +122,24 @@ export function createPurchases({ sheet, session, api, live, store, clock, toast
     }
   }
 
-  async function fromGoodsToReceipt(goods, until = null) {
-    countDownTo(until, 'Held for you for', 'hold_expired');
-    const order = await place(goods);
-    await payAndShow(order);
+  /** The cart, until it is checked out; of the show only where something of its shop is bought. */
+  async function throughBasket() {
+    await askToSignIn(sheet, session, 'To see your cart');
+    sheet.busy('Your cart');
+    const [first, show] = await Promise.all([cart.look(), api.stream(stream).catch(() => null)]);
+    const sellers = await askForBasket(sheet, cart, first);
+    const bought = sellers.length > 0 ? sellers : (await cart.look()).shops.map((shop) => shop.seller.id);
+    await till.buy({ cart: true, sellers, ...(bought.includes(show?.seller.id) && { stream_id: stream }) });
   }
 
-  function countDownTo(at, label, code) {
-    sheet.setDeadline(at === null ? null : { at, label, error: () => new Refusal({ code }) });
+  async function comeBack({ order: id, payment, own }) {
+    await askToSignIn(sheet, session, 'To see your order');
+    sheet.busy('Asking the bank');
+    const [order, attempt] = await Promise.all([api.order(id), api.payment(id, payment)]);
+    await till.payAndShow(order, { attempt, returned: own });
   }
 
-  /** Address, prices, order; back to the address as often as the buyer likes. */
-  async function place(goods) {
-    for (;;) {
-      const address = await askForAddress(sheet, api);
-      sheet.busy('Working out the price');
-      const body = { ...goods, address_id: address.id, stream_id: stream };
-      const checkout = await api.checkout(body, pricing.key(body));
-      pricing.over();
-      countDownTo(deadlineOf(checkout, store.get().holds), 'Time left', goods.reservations ? 'hold_expired' : 'checkout_expired');
-      const answer = await confirm(checkout).catch((error) => {
-        giveUp(checkout);
-        throw error;
-      });
-      if (answer === 'place') {
-        sheet.busy('Placing the order');
-        const order = await api.placeOrder(checkout.id, placing.key({ checkout: checkout.id }));
-        placing.over();
-        return order;
-      }
-      giveUp(checkout);
-    }
-  }
-
-  /** Lets go of what a checkout keeps from others; if this is lost, the checkout expires by itself. */
-  function giveUp(checkout) {
-    api.giveUpCheckout(checkout.id).catch(() => null);
-  }
-
-  function confirm(checkout) {
-    return sheet.ask({
-      title: 'Your order',
-      trail: 'Step 2 of 3',
-      build: (done) =>
-        h(
-          'div',
-          { class: 'stack' },
-          bill(checkout),
-          h(
-            'div',
-            { class: 'goes-to' },
-            h('p', { class: 'fine' }, 'Goes to'),
-            h('address', {}, addressLines(checkout.address).map((line) => h('span', {}, line))),
-            h('button', { class: 'link', type: 'button', onclick: () => done('back') }, 'Change'),
-          ),
-          h('button', { class: 'go go-wide', type: 'button', autofocus: true, onclick: () => done('place') }, 'Place the order'),
-        ),
-    });
-  }
-
-  async function payAndShow(order) {
-    store.dispatch({ type: 'order', order: order.id, status: order.status });
-    if (order.status === 'pending_payment') {
-      countDownTo(deadlineOf(order, store.get().holds), 'Time left to pay', 'order_expired');
-      await pay(order, { sheet, api, changed });
-      store.dispatch({ type: 'order', order: order.id, status: 'paid' });
-    }
-    sheet.setDeadline(null);
-    const receipt = await api.receipt(order.id);
-    // Somebody who closed the sheet while the bank was asked has paid all the same.
-    if (sheet.wasDismissed()) toast('Paid. Thank you!');
-    else await showReceipt(sheet, receipt);
-  }
-
-  /** The room says that an order has changed, or time has passed. */
-  function changed(order, ms) {
-    return new Promise((resolve) => {
-      const end = store.listen((_, action) => action.type === 'order' && action.order === order && settle());
-      const timer = setTimeout(() => settle(), ms);
-      const settle = () => {
-        clearTimeout(timer);
-        end();
-        resolve();
-      };
-    });
-  }
+  const ofHold = (held) => ({ reservations: [held.reservation], stream_id: stream });
 
   const stillOpen = (id) => () => {
     const sale = store.get().sales.find((one) => one.id === id);
@@ -231,30 +152,34 @@ export function createPurchases({ sheet, session, api, live, store, clock, toast
       run(async () => {
         await asBuyer(`To buy ${sale.title}`);
         const held = await hold(sale, quantity);
-        await fromGoodsToReceipt({ reservations: [held.reservation] }, held.expires_at);
+        await till.buy(ofHold(held), held.expires_at);
       }, stillOpen(sale.id)),
     /** In line for what may come free; it is held for whoever's turn it is. */
     wait: (sale, quantity) =>
       run(async () => {
         await asBuyer(`To wait for ${sale.title}`);
         const held = await standInLine(sale, quantity);
-        if (held) await fromGoodsToReceipt({ reservations: [held.reservation] }, held.expires_at);
+        if (held) await till.buy(ofHold(held), held.expires_at);
         else toast('You are in line. Stay here: what comes free is held for you.');
       }),
     /** What is held already. */
-    checkOut: (held) => run(() => fromGoodsToReceipt({ reservations: [held.reservation] }, held.expires_at), () => false),
+    checkOut: (held) => run(() => till.buy(ofHold(held), held.expires_at), () => false),
     /** The ordinary way. */
     buy: ({ product, variant, quantity }) =>
       run(async () => {
         await asBuyer(`To buy ${product.title}`);
-        await fromGoodsToReceipt({ items: [{ variant_id: variant.id, quantity }] });
+        await till.buy({ items: [{ variant_id: variant.id, quantity }], stream_id: stream });
       }),
     /** An order that waits for its payment. */
     payLater: (id) =>
       run(async () => {
         sheet.busy('Your order');
-        await payAndShow(await api.order(id));
+        await till.payAndShow(await api.order(id));
       }),
+    /** What is in the cart. */
+    basket: () => run(throughBasket),
+    /** Back from a bank's page. */
+    comeBack: (paying) => run(() => comeBack(paying), () => false),
     /** Only signs in. */
     signIn: (why) => run(() => askToSignIn(sheet, session, why)),
     running: () => running,

@@ -11,7 +11,7 @@ function goesTo(address) {
 }
 
 /** Shows the receipt and waits until it is put away. */
-export function showReceipt(sheet, receipt) {
+export function showReceipt(sheet, receipt, back = 'Back to the show') {
   const paidAt = receipt.paid_at ?? receipt.created_at;
   return sheet.ask({
     title: 'Yours. Thank you!',
@@ -23,7 +23,7 @@ export function showReceipt(sheet, receipt) {
         h('dl', { class: 'facts' }, h('dt', {}, 'Order'), h('dd', { class: 'order-number' }, String(receipt.number ?? '')), h('dt', {}, 'Date'), h('dd', {}, paidAt ? moment.format(new Date(paidAt)) : '')),
         bill(receipt),
         h('div', { class: 'receipt-foot' }, receipt.address && goesTo(receipt.address), h('p', { class: 'stamp' }, icon('check'), 'Paid')),
-        h('button', { class: 'go go-wide', type: 'button', autofocus: true, onclick: () => done() }, 'Back to the show'),
+        h('button', { class: 'go go-wide', type: 'button', autofocus: true, onclick: () => done() }, back),
       ),
   });
 }

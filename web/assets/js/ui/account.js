@@ -1,51 +1,38 @@
-// Who is signed in: their last orders, and the way out.
+// Who is signed in: their orders, what they were told, and the way out.
 
-import { formatMoney } from '../money.js';
-import { showReceipt } from '../buying/receipt.js';
+import { showOrder, askWhichOrder } from '../orders/list.js';
 import { words } from '../errors.js';
 import { Dismissed } from './sheet.js';
 import { h } from './dom.js';
+import { askAboutNews } from './news.js';
 
-const STATUS = {
-  pending_payment: 'Not paid yet', paid: 'Paid', partially_shipped: 'Partly on its way', shipped: 'On its way', delivered: 'Delivered',
-  completed: 'Completed', cancelled: 'Cancelled', expired: 'Expired',
-};
-const MOST = 10;
-
-function orderRow(order, done) {
-  return h(
-    'li',
-    {},
+/**
+ * @param {{sheet, session, api, toast, stream: string, unread: () => number, onRead: (count: number) => void}} tools
+ * @param {(order: string) => Promise<void>} payLater
+ * @param {string | null} first an order to begin with
+ */
+export async function showAccount(tools, payLater, first = null) {
+  const { sheet, session, api, toast, unread } = tools;
+  const foot = (done) =>
     h(
-      'button',
-      { class: 'option order-row', type: 'button', onclick: () => done(order) },
-      h('span', { class: 'option-words' }, h('span', { class: 'strong' }, order.items.map((item) => item.title).join(', ')), h('span', { class: 'fine' }, STATUS[order.status] ?? order.status)),
-      h('span', { class: 'amount' }, formatMoney(order.total)),
-    ),
-  );
-}
-
-/** @param {{sheet, session, api, toast}} tools @param {(order: string) => Promise<void>} payLater */
-export async function showAccount({ sheet, session, api, toast }, payLater) {
+      'div',
+      { class: 'account-foot' },
+      h('button', { class: 'link', type: 'button', onclick: () => done({ act: 'news' }) }, unread() > 0 ? `News (${unread()})` : 'News'),
+      h('button', { class: 'link', type: 'button', onclick: () => done({ act: 'leave' }) }, 'Sign out'),
+    );
   sheet.begin();
   try {
-    sheet.busy('Your orders');
-    const { items } = await api.orders();
-    const orders = items.slice(0, MOST);
-    const chosen = await sheet.ask({
-      title: session.user().display_name,
-      trail: 'Your orders',
-      build: (done) =>
-        h(
-          'div',
-          { class: 'stack' },
-          orders.length === 0 ? h('p', {}, 'Nothing bought yet.') : h('ul', { class: 'options' }, orders.map((order) => orderRow(order, done))),
-          h('button', { class: 'link', type: 'button', onclick: () => done('leave') }, 'Sign out'),
-        ),
-    });
-    if (chosen === 'leave') await session.logout();
-    else if (chosen.status === 'pending_payment') return await payLater(chosen.id);
-    else if (!['cancelled', 'expired'].includes(chosen.status)) await showReceipt(sheet, await api.receipt(chosen.id));
+    let wish = first === null ? { act: 'back' } : { act: 'open', order: first };
+    while (wish.act !== 'leave') {
+      if (wish.act === 'back') wish = await askWhichOrder(sheet, api, session.user().display_name, foot);
+      else if (wish.act === 'news') wish = await askAboutNews(tools);
+      else if (wish.act === 'open') {
+        const { order } = wish;
+        wish = { act: await showOrder(tools, order) };
+        if (wish.act === 'pay') return await payLater(order);
+      }
+    }
+    await session.logout();
   } catch (error) {
     if (!(error instanceof Dismissed)) toast(words(error), 'problem');
   }

@@ -13,6 +13,14 @@ export function field(label, attributes, note) {
   return h('div', { class: 'field' }, h('label', { for: id }, label, !attributes.required && h('span', { class: 'optional' }, 'optional')), input, note && h('p', { class: 'note' }, note));
 }
 
+/** Whether a field has to be filled, once it is there. */
+export function require(element, needed) {
+  element.querySelector('input').required = needed;
+  const mark = element.querySelector('.optional');
+  if (needed) mark?.remove();
+  else if (mark === null) element.querySelector('label').append(h('span', { class: 'optional' }, 'optional'));
+}
+
 /** One labelled choice. `options` are pairs of value and words. */
 export function choice(label, attributes, options, chosen) {
   lastId += 1;

@@ -16,7 +16,17 @@ export function createHeader({ onAccount }) {
   const viewers = h('span', { class: 'viewers', role: 'img', hidden: true }, icon('eye'), count);
   const about = h('div', { class: 'shop', hidden: true }, initial, h('div', { class: 'shop-words' }, title, shop));
   const who = h('span', { class: 'account-name' });
-  const account = h('button', { class: 'account', type: 'button', onclick: onAccount }, icon('person'), who);
+  const news = h('span', { class: 'account-news', 'aria-hidden': 'true', hidden: true });
+  const account = h('button', { class: 'account', type: 'button', onclick: onAccount }, icon('person'), who, news);
+  let name = null;
+  let unread = 0;
+
+  function label() {
+    const fresh = unread === 0 ? '' : `, ${unread} new`;
+    account.setAttribute('aria-label', name === null ? 'Sign in' : `Account of ${name}${fresh}`);
+    news.hidden = name === null || unread === 0;
+    setText(news, unread > 99 ? '99+' : String(unread));
+  }
   const element = h(
     'header',
     { class: 'top' },
@@ -42,7 +52,13 @@ export function createHeader({ onAccount }) {
     },
     renderUser(user) {
       setText(who, user ? user.display_name : 'Sign in');
-      account.setAttribute('aria-label', user ? `Account of ${user.display_name}` : 'Sign in');
+      name = user?.display_name ?? null;
+      label();
+    },
+    /** How much was told that was not read. */
+    renderNews(count) {
+      unread = count;
+      label();
     },
   };
 }

@@ -1,15 +1,18 @@
 // The product held up to the camera: its price and stock as they are now, its variants, and
-// a button that buys it the ordinary way.
+// buttons that buy it the ordinary way or put it into the cart.
 
 import { formatMoney, priceRange } from '../money.js';
 import { variantName } from '../room.js';
-import { h, picture, setText } from './dom.js';
+import { h, icon, picture, setText } from './dom.js';
 import { createStepper } from './stepper.js';
 
 const FEW = 5;
 
-/** @param {{onBuy: (line: {product: object, variant: object, quantity: number}) => void}} options */
-export function createProduct({ onBuy }) {
+/**
+ * @param {{onBuy: (line: object) => void, onAdd: (line: object) => Promise<void>}} options a line is
+ *   `{product, variant, quantity}`
+ */
+export function createProduct({ onBuy, onAdd }) {
   const shot = h('div', { class: 'card-shot' });
   const title = h('h2', { class: 'card-title' });
   const price = h('p', { class: 'price' });
@@ -17,13 +20,14 @@ export function createProduct({ onBuy }) {
   const chips = h('div', { class: 'chips', role: 'radiogroup', 'aria-label': 'Variant' });
   const stepper = createStepper('Quantity');
   const buy = h('button', { class: 'go', type: 'button', onclick: order }, 'Buy');
+  const put = h('button', { class: 'go-cart', type: 'button', onclick: add }, icon('bag'), h('span', { 'aria-hidden': 'true' }, '+'));
   const element = h(
     'section',
     { class: 'card product', 'aria-label': 'On show now', hidden: true },
     shot,
     h('div', { class: 'card-words' }, title, h('div', { class: 'card-line' }, price, stock)),
     chips,
-    h('div', { class: 'card-acts' }, stepper.element, buy),
+    h('div', { class: 'card-acts' }, stepper.element, put, buy),
   );
   let product = null;
   let chosen = null;
@@ -33,6 +37,16 @@ export function createProduct({ onBuy }) {
 
   function order() {
     if (variant()) onBuy({ product, variant: variant(), quantity: stepper.value() });
+  }
+
+  async function add() {
+    if (!variant() || put.hasAttribute('aria-busy')) return;
+    put.setAttribute('aria-busy', 'true');
+    try {
+      await onAdd({ product, variant: variant(), quantity: stepper.value() });
+    } finally {
+      put.removeAttribute('aria-busy');
+    }
   }
 
   /** A new product or one held up anew starts with the variant in the host's hand. */
@@ -64,6 +78,8 @@ export function createProduct({ onBuy }) {
     stepper.limit(Math.min(left, 10));
     buy.disabled = left === 0;
     buy.setAttribute('aria-label', `Buy ${product.title}`);
+    put.disabled = left === 0;
+    put.setAttribute('aria-label', `Put ${product.title} into the cart`);
   }
 
   function drawChips() {

@@ -15,9 +15,11 @@ import { h } from './dom.js';
 import { createFloats } from './floats.js';
 import { createHeader } from './header.js';
 import { showList } from './lobby.js';
+import { askAboutLineUp } from './line-up.js';
 import { createProduct } from './product.js';
 import { createSale } from './sale.js';
-import { createSheet } from './sheet.js';
+import { Dismissed, createSheet } from './sheet.js';
+import { createShopbar } from './shopbar.js';
 import { createStage } from './stage.js';
 
 const TICK_MS = 250;
@@ -27,8 +29,11 @@ const QUIET_MS = 1_200;
 
 const WAY_IN = { entering: 'Connecting', joining: 'Connecting', waiting: 'Connection lost. Coming back' };
 
-/** @param {{root: HTMLElement, stream: string, session, api, toast}} options */
-export function showRoom({ root, stream, session, api, toast }) {
+/**
+ * @param {{root: HTMLElement, stream: string, session, api, toast, cart, paying: object | null}} options `paying`
+ *   is what the viewer comes back from, off a bank's page
+ */
+export function showRoom({ root, stream, session, api, toast, cart, paying }) {
   const clock = createClock();
   const store = createStore(reduce, emptyRoom);
   const sheet = createSheet({ now: clock.now, afterwards: () => offers.querySelector('.go:not([disabled], [hidden])') ?? chat.element.querySelector('ol') });
@@ -43,16 +48,17 @@ export function showRoom({ root, stream, session, api, toast }) {
     onReactions: floats.hear,
     onState: showConnection,
   });
-  const purchases = createPurchases({ sheet, session, api, live, store, clock, toast, stream });
+  const purchases = createPurchases({ sheet, session, api, live, store, clock, toast, cart, stream });
 
   const header = createHeader({ onAccount: account });
   const stage = createStage(header.element, floats.element);
-  const product = createProduct({ onBuy: purchases.buy });
+  const product = createProduct({ onBuy: purchases.buy, onAdd: putIntoCart });
+  const shopbar = createShopbar({ onLineUp: lineUp, onCart: purchases.basket });
   const sale = createSale({ now: clock.now, onGrab: purchases.grab, onWait: purchases.wait, onUnwait: unwait, onCheckOut: purchases.checkOut, onRelease: release });
   const chat = createChat({ onAgain: (entry) => say(entry.text, entry.key), onDrop: (entry) => store.dispatch({ type: 'unsay', key: entry.key }) });
   const composer = createComposer({ onSay: (text) => sayAsSomebody(text), onReact: react, maxChars: MAX_CHAT_CHARS });
   const unpaid = h('button', { class: 'unpaid', type: 'button', hidden: true, onclick: () => purchases.payLater(unpaidOrders(store.get())[0]) }, 'An order waits for your payment');
-  const offers = h('div', { class: 'offers' }, unpaid, sale.element, product.element);
+  const offers = h('div', { class: 'offers' }, unpaid, shopbar.element, sale.element, product.element);
   root.replaceChildren(h('main', { class: 'room' }, stage.element, h('div', { class: 'panel' }, chat.element, offers, composer.element)));
 
   new ResizeObserver(() => stage.element.style.setProperty('--offers-height', `${offers.offsetHeight}px`)).observe(offers);
@@ -74,7 +80,40 @@ export function showRoom({ root, stream, session, api, toast }) {
   async function account() {
     if (purchases.running()) return;
     if (session.user() === null) await purchases.signIn('Chat and buy under your name');
-    else await showAccount({ sheet, session, api, toast }, purchases.payLater);
+    else await showAccount({ sheet, session, api, toast, stream, unread: () => unread, onRead: setUnread }, purchases.payLater);
+  }
+
+  let unread = 0;
+  function setUnread(count) {
+    unread = count;
+    header.renderNews(count);
+  }
+
+  async function countUnread() {
+    setUnread(0);
+    if (session.user() !== null) await api.unread().then(({ count }) => setUnread(count), () => null);
+  }
+
+  async function putIntoCart({ product: of, variant, quantity }) {
+    try {
+      await cart.add(variant.id, quantity);
+      toast(`${of.title}: in your cart`);
+    } catch (error) {
+      toast(words(error), 'problem');
+    }
+  }
+
+  async function lineUp() {
+    if (purchases.running()) return;
+    sheet.begin();
+    try {
+      sheet.busy('In this show');
+      const { items } = await api.lineUp(stream);
+      if ((await askAboutLineUp(sheet, items, cart.add)) === 'cart') return await purchases.basket();
+    } catch (error) {
+      if (!(error instanceof Dismissed)) toast(words(error), 'problem');
+    }
+    return sheet.close();
   }
 
   function react(kind) {
@@ -136,6 +175,7 @@ export function showRoom({ root, stream, session, api, toast }) {
   }
 
   function tellOwn(room, action) {
+    if (action.type === 'notification') setUnread(unread + 1);
     if (purchases.running()) return;
     if (action.type === 'hold' && action.reservation.status === 'expired') toast('Your hold ran out, and the item went back on the table.');
     if (action.type === 'hold' && action.reservation.offered && action.reservation.status === 'held') toast('It is your turn: it is held for you.');
@@ -159,12 +199,17 @@ export function showRoom({ root, stream, session, api, toast }) {
   });
   store.listen(tellOwn);
   header.renderUser(session.user());
+  countUnread();
   session.onChange((user) => {
     header.renderUser(user);
+    countUnread();
     live.reidentify();
   });
+  cart.onChange(shopbar.renderCart);
+  shopbar.renderCart(cart.count());
   setInterval(sale.tick, TICK_MS);
   addEventListener('online', live.nudge);
   document.addEventListener('visibilitychange', () => !document.hidden && live.nudge());
   live.start();
+  if (paying) purchases.comeBack(paying);
 }

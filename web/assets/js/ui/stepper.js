@@ -2,11 +2,11 @@
 
 import { h, setText } from './dom.js';
 
-/** @param {string} label what is counted, for screen readers */
-export function createStepper(label, onChange = () => {}) {
-  let value = 1;
+/** @param {string} label what is counted, for screen readers @param {number} start the number at first */
+export function createStepper(label, onChange = () => {}, start = 1) {
+  let value = start;
   let most = 1;
-  const shown = h('output', { class: 'step-value', 'aria-live': 'polite' }, '1');
+  const shown = h('output', { class: 'step-value', 'aria-live': 'polite' }, String(start));
   const less = h('button', { class: 'step', type: 'button', 'aria-label': `Fewer: ${label}`, onclick: () => set(value - 1) }, '−');
   const more = h('button', { class: 'step', type: 'button', 'aria-label': `More: ${label}`, onclick: () => set(value + 1) }, '+');
   const element = h('div', { class: 'stepper', role: 'group', 'aria-label': label }, less, shown, more);
