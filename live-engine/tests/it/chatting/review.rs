@@ -168,6 +168,8 @@ async fn what_may_be_held_is_not_said_when_it_is_sent_again() {
         author.call_as(chat("cheaper"), act).await.expect("answered"),
         Ok(Outcome::HeldForReview { message })
     );
+    // What is approved is heard before it is stored, and stored before what comes after it.
+    say(&mut author, "and that is all").await;
     let said = count(
         &world,
         "select count(*) from stream_chat_messages where text = 'cheaper'",

@@ -134,6 +134,7 @@ impl Peers {
             _dir: Some(dir),
         };
         running.listens()?;
+        running.has_a_worker()?;
         Ok(running)
     }
 }
@@ -177,6 +178,18 @@ impl Running {
             }
             if Instant::now() > until {
                 bail!("the server did not listen in {START_DEADLINE:?}");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// nginx's master listens before the worker is there whose CPU time is to be counted.
+    fn has_a_worker(&self) -> Result<()> {
+        let until = Instant::now() + START_DEADLINE;
+        while self.pids().len() < 2 {
+            if Instant::now() > until {
+                bail!("nginx had no worker in {START_DEADLINE:?}");
             }
             std::thread::sleep(Duration::from_millis(5));
         }
