@@ -192,6 +192,7 @@ create table test_provider_intents (
     updated_at   timestamptz not null default now(),
     unique (payment_id)
 );
+create index test_provider_intents_due_idx on test_provider_intents (created_at) where status = 'processing';
 comment on table test_provider_intents is
     'The built-in test provider''s own books, kept apart so that `hawker verify` can hold ours against them.';
 
@@ -227,7 +228,7 @@ create table ledger_accounts (
     kind      text not null
         check (kind in ('provider_clearing', 'seller_payable', 'platform_commission', 'platform_discounts',
                         'tax_payable', 'refunds_payable', 'payouts_payable', 'disputed', 'dispute_losses',
-                        'write_offs')),
+                        'write_offs', 'provider_fees')),
     seller_id uuid references sellers,
     currency  text not null check (currency ~ '^[A-Z]{3}$'),
     check ((kind = 'seller_payable') = (seller_id is not null))
@@ -241,7 +242,7 @@ create table ledger_transactions (
     kind       text        not null
         check (kind in ('capture', 'late_capture', 'refund', 'refund_paid', 'refund_failed', 'payout', 'payout_paid',
                         'payout_undone', 'payout_returned', 'dispute_opened', 'dispute_won', 'dispute_lost',
-                        'write_off')),
+                        'write_off', 'provider_fee')),
     subject_id uuid        not null,
     order_id   uuid references orders,
     created_at timestamptz not null default now(),

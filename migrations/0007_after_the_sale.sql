@@ -307,6 +307,9 @@ create table test_provider_transfers (
 );
 create index test_provider_transfers_payment_idx on test_provider_transfers (payment_id) where payment_id is not null;
 
+create index test_provider_transfers_due_idx on test_provider_transfers (created_at)
+    where status = 'processing' or (status = 'succeeded' and destination = 'test_bank_returns');
+
 create table test_provider_disputes (
     id           uuid primary key,
     payment_id   uuid        not null,
@@ -316,6 +319,19 @@ create table test_provider_disputes (
     created_at   timestamptz not null default now(),
     updated_at   timestamptz not null default now()
 );
+
+create table test_provider_events (
+    id         uuid primary key     default gen_random_uuid(),
+    kind       text        not null,
+    subject    uuid        not null,
+    created_at timestamptz not null default clock_timestamp(),
+    not_before timestamptz not null default clock_timestamp(),
+    sent_at    timestamptz
+);
+create index test_provider_events_due_idx on test_provider_events (created_at) where sent_at is null;
+create index test_provider_events_sent_idx on test_provider_events (sent_at) where sent_at is not null;
+comment on table test_provider_events is
+    'What the test provider tells of its books, written with each change of them and sent by a job.';
 
 create trigger account_is_there before insert on cart_items
     for each row execute function refuse_who_has_left('user_id');

@@ -232,7 +232,8 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(fulfilment::change) // PATCH /seller/shipments/{id}
         .service(fulfilment::confirm) // POST /orders/{id}/confirm
         .service(fulfilment::confirm_shipment) // POST /orders/{id}/shipments/{shipment}/confirm
-        .service(webhooks::carrier); // POST /webhooks/carrier
+        .service(webhooks::carrier) // POST /webhooks/carrier
+        .service(webhooks::payments); // POST /webhooks/{provider}
     config
         .service(earnings::balance) // GET /seller/balance
         .service(earnings::list) // GET /seller/earnings

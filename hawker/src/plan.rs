@@ -11,6 +11,7 @@ use shared::config::{Secret, Settings};
 use shared::db::DbOptions;
 use shared::telemetry::LogFormat;
 use shared::token::TokenKey;
+use uuid::Uuid;
 
 use crate::cli::{PlaceArgs, RunArgs};
 use crate::data_dir;
@@ -166,6 +167,11 @@ impl Plan {
         if api.media.bucket.is_none() {
             api.media.folder.get_or_insert_with(|| place.data_dir.join("media"));
         }
+        // What the test provider sends to ourselves is signed anew in each process.
+        let (one, two) = (Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        api.webhooks
+            .test
+            .get_or_insert_with(|| Secret::new(format!("{one}{two}")));
         if place.database_url.is_none() {
             // Nobody else works on a private database.
             engine.node.get_or_insert_with(|| ONLY_NODE.to_owned());

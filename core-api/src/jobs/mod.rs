@@ -60,7 +60,10 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
         returns::lapse(&s.db, &s.config.commerce, n).await
     });
     jobs.work("work off webhooks", |s, n| async move {
-        webhooks::work(&s.db, &s.bus, &s.config.commerce, n).await
+        webhooks::work(&s.till, &s.config.commerce, n).await
+    });
+    jobs.work("send the test provider's events", |s, n| async move {
+        webhooks::send_own(&s.till, n).await
     });
     jobs.work("release earnings", |s, n| async move {
         fulfilment::release::release(&s.db, n).await

@@ -33,6 +33,8 @@ pub enum Account {
     DisputeLosses,
     /// What shops owed and will not pay.
     WriteOffs,
+    /// What the payment provider keeps for itself.
+    ProviderFees,
 }
 
 impl Account {
@@ -50,6 +52,7 @@ impl Account {
             Self::Disputed => "disputed",
             Self::DisputeLosses => "dispute_losses",
             Self::WriteOffs => "write_offs",
+            Self::ProviderFees => "provider_fees",
         }
     }
 
@@ -92,6 +95,8 @@ pub enum Kind {
     DisputeLost,
     /// A shop's debt was given up.
     WriteOff,
+    /// The provider has taken its fee of a payment, a refund or a payout.
+    ProviderFee,
 }
 
 impl Kind {
@@ -112,6 +117,7 @@ impl Kind {
             Self::DisputeWon => "dispute_won",
             Self::DisputeLost => "dispute_lost",
             Self::WriteOff => "write_off",
+            Self::ProviderFee => "provider_fee",
         }
     }
 }

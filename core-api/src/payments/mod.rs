@@ -9,6 +9,7 @@
 //! every item still can be had; else it is recorded as captured, the order stays ended,
 //! and a refund of all of it follows by itself.
 
+pub mod event;
 pub mod handlers;
 pub mod model;
 pub mod provider;
@@ -32,6 +33,7 @@ use crate::commerce::Commerce;
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
 use crate::payouts::provider::PayoutProvider;
+use crate::webhooks::Outcome;
 use crate::{audit, flash, orders};
 use model::{Attempt, Kept, Open, Payment};
 use provider::{Charge, Intent, Provider, ProviderError};
@@ -49,6 +51,8 @@ pub struct Till {
     pub provider: Arc<dyn Provider>,
     /// Who moves it on to shops.
     pub payer: Arc<dyn PayoutProvider>,
+    /// The built-in provider, where it is the one: what happens there happens through us.
+    pub built_in: Option<TestProvider>,
     /// How long the provider may take to answer.
     pub timeout: Duration,
     /// How long an unknown outcome rests before the provider is asked again.
@@ -56,12 +60,20 @@ pub struct Till {
 }
 
 impl Till {
-    /// A till with the built-in test provider.
+    /// A till with the built-in test provider, which tells of nothing.
     #[must_use]
     pub fn new(db: PgPool, bus: SharedBus, settings: &Commerce) -> Self {
+        let provider = TestProvider::new(db.clone(), settings.test_provider_delay);
+        Self::of(db, bus, settings, provider)
+    }
+
+    /// A till with this test provider.
+    #[must_use]
+    pub fn of(db: PgPool, bus: SharedBus, settings: &Commerce, provider: TestProvider) -> Self {
         Self {
-            provider: Arc::new(TestProvider::new(db.clone(), settings.test_provider_delay)),
-            payer: Arc::new(TestProvider::new(db.clone(), settings.test_provider_delay)),
+            provider: Arc::new(provider.clone()),
+            payer: Arc::new(provider.clone()),
+            built_in: Some(provider),
             db,
             bus,
             timeout: settings.provider_timeout,
@@ -290,6 +302,32 @@ async fn reconcile_one(till: &Till, id: PaymentId) -> Result<()> {
     };
     outcome(till, id, told).await?;
     Ok(())
+}
+
+/// The provider has told of a payment: brings it to where it stands there. Nothing is called
+/// off for that: what is overdue is the reconciler's.
+///
+/// # Errors
+/// When the database fails, or the provider's amount is not ours.
+pub async fn heed(till: &Till, id: PaymentId) -> Result<Outcome> {
+    let known = store::status(&mut *till.db.acquire().await?, id).await?;
+    match known {
+        // Somebody else's, who has the same provider; or nothing follows any more.
+        None => return Ok(Outcome::Ignored),
+        Some(status) if status.is_final() => return Ok(Outcome::Done),
+        Some(_) => {}
+    }
+    match till.ask(till.provider.find(id)).await {
+        Ok(Some(intent)) => {
+            settle::record(till, id, &intent).await?;
+            Ok(Outcome::Done)
+        }
+        Ok(None) => Ok(Outcome::Later("the provider knows nothing of the payment")),
+        Err(error) => {
+            tracing::warn!(payment = %id, %error, "the provider does not say what it has told of");
+            Ok(Outcome::Later("the provider does not answer"))
+        }
+    }
 }
 
 /// Step: the payments of these orders, oldest first.

@@ -5,9 +5,13 @@
 //! outcome is not known: a payment stays `processing` until [`Provider::find`] tells, a
 //! refund `submitted` until [`Provider::find_refund`] does.
 
+use actix_web::http::header::HeaderMap;
 use async_trait::async_trait;
 use shared::ids::{PaymentId, RefundId};
 use shared::money::Money;
+use shared::status::DisputeStatus;
+
+use super::event::{Event, Unbelieved};
 
 /// What is to be paid.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +33,8 @@ pub struct Intent {
     pub amount: Money,
     /// How far it is.
     pub state: IntentState,
+    /// What the provider keeps for itself of it; `None`: not known yet.
+    pub fee: Option<Money>,
 }
 
 /// How far a payment is at the provider.
@@ -68,6 +74,8 @@ pub struct Transfer {
     pub amount: Money,
     /// How far it is.
     pub state: TransferState,
+    /// What the provider takes for it beside the amount; `None`: not known, or nothing.
+    pub fee: Option<Money>,
 }
 
 /// How far money that leaves the provider is.
@@ -79,6 +87,21 @@ pub enum TransferState {
     Succeeded,
     /// It did not, with the reason, and never will under this id.
     Failed(String),
+}
+
+/// A capture that the buyer's bank has called into question, as the provider has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DisputeFound {
+    /// The provider's own name for it.
+    pub reference: String,
+    /// Our payment; `None`: it is of none that the provider had from us.
+    pub payment: Option<PaymentId>,
+    /// How much the bank has taken.
+    pub amount: Money,
+    /// How far it is.
+    pub status: DisputeStatus,
+    /// Why, in a word of the provider's: no words of the buyer's.
+    pub reason: String,
 }
 
 /// The provider did not answer; what it did is not known.
@@ -122,4 +145,14 @@ pub trait Provider: Send + Sync + 'static {
 
     /// What became of a refund; `None`: it has never heard of it.
     async fn find_refund(&self, order: &RefundOrder) -> Result<Option<Transfer>, ProviderError>;
+
+    /// How a dispute stands; `None`: it knows of none of this name.
+    async fn find_dispute(&self, reference: &str) -> Result<Option<DisputeFound>, ProviderError>;
+
+    /// Believes a message or not, by its signature, and reads it. What it says is not a fact
+    /// for that: it says what to ask about.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    fn event(&self, headers: &HeaderMap, body: &[u8]) -> Result<Event, Unbelieved>;
 }

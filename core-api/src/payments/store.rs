@@ -140,6 +140,16 @@ pub async fn attempt(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Att
     })
 }
 
+/// How far a payment is; `None`: there is none.
+pub async fn status(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Option<PaymentStatus>> {
+    sqlx::query_scalar!(
+        r#"select status as "status: PaymentStatus" from payments where id = $1"#,
+        id.0
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Locks a payment: the first lock of its outcome.
 pub async fn lock(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Payment> {
     sqlx::query_as!(

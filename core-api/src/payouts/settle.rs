@@ -8,7 +8,7 @@ use serde_json::json;
 use shared::ids::PayoutId;
 use shared::notification::NotificationKind;
 use shared::outbox;
-use shared::status::PayoutStatus;
+use shared::status::{Machine as _, PayoutStatus};
 use sqlx::PgConnection;
 
 use super::provider::PayoutOrder;
@@ -18,6 +18,7 @@ use crate::ledger::model::{Account, Kind, Transaction};
 use crate::notifications::{self, News};
 use crate::payments::Till;
 use crate::payments::provider::{ProviderError, Transfer, TransferState};
+use crate::webhooks::Outcome as Verdict;
 use crate::{audit, ledger};
 
 /// Sends a payout that was claimed and not sent yet; one that is held back stays as it is.
@@ -85,6 +86,30 @@ async fn reconcile_one(till: &Till, id: PayoutId, status: PayoutStatus) -> Resul
         Err(error) => Err(error),
     };
     outcome(till, id, told).await
+}
+
+/// The provider has told of a payout: brings it to where it stands there.
+///
+/// # Errors
+/// When the database fails, or the provider's amount is not ours.
+pub async fn heed(till: &Till, id: PayoutId) -> Result<Verdict> {
+    match store::status(&mut *till.db.acquire().await?, id).await? {
+        None => return Ok(Verdict::Ignored),
+        // One that has arrived may still come back.
+        Some(status) if status.is_final() => return Ok(Verdict::Done),
+        Some(_) => {}
+    }
+    match till.ask(till.payer.find_payout(id)).await {
+        Ok(Some(transfer)) => {
+            record(till, id, &transfer).await?;
+            Ok(Verdict::Done)
+        }
+        Ok(None) => Ok(Verdict::Later("the provider knows nothing of the payout")),
+        Err(error) => {
+            tracing::warn!(payout = %id, %error, "the provider does not say what it has told of");
+            Ok(Verdict::Later("the provider does not answer"))
+        }
+    }
 }
 
 async fn outcome(till: &Till, id: PayoutId, told: std::result::Result<Transfer, ProviderError>) -> Result<()> {

@@ -29,7 +29,7 @@ use crate::{audit, ledger, orders, payments};
 use model::{Back, Line, Portion, Refund, RefundKind, portions};
 use orders::model::Locked;
 
-pub use settle::{reconcile, submit, submit_decided};
+pub use settle::{heed, reconcile, submit, submit_decided};
 
 /// An order and the payment that is under way for it or was captured: both locked, in that
 /// order, for whatever sends money back.

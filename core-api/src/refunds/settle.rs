@@ -17,6 +17,7 @@ use crate::ledger::parts::Terms;
 use crate::orders::model::Locked;
 use crate::payments::provider::{ProviderError, RefundOrder, Transfer, TransferState};
 use crate::payments::{self, Till};
+use crate::webhooks::Outcome as Verdict;
 use crate::{audit, ledger, orders, returns};
 
 /// Why a refund has failed that the provider has never heard of, and that is too old to be
@@ -77,6 +78,31 @@ async fn reconcile_one(till: &Till, id: RefundId) -> Result<()> {
         Err(error) => Err(error),
     };
     outcome(till, &refund, told).await
+}
+
+/// The provider has told of a refund: brings it to where it stands there.
+///
+/// # Errors
+/// When the database fails, or the provider's amount is not ours.
+pub async fn heed(till: &Till, id: RefundId) -> Result<Verdict> {
+    let Some(refund) = store::outgoing(&mut *till.db.acquire().await?, id).await? else {
+        return Ok(Verdict::Ignored);
+    };
+    if refund.status.is_final() {
+        return Ok(Verdict::Done);
+    }
+    let told = till.ask(till.provider.find_refund(&order_of(&refund))).await;
+    match told {
+        Ok(Some(transfer)) => {
+            outcome(till, &refund, Ok(transfer)).await?;
+            Ok(Verdict::Done)
+        }
+        Ok(None) => Ok(Verdict::Later("the provider knows nothing of the refund")),
+        Err(error) => {
+            tracing::warn!(refund = %id, %error, "the provider does not say what it has told of");
+            Ok(Verdict::Later("the provider does not answer"))
+        }
+    }
 }
 
 fn order_of(refund: &Outgoing) -> RefundOrder {

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, post, web};
 
-use super::model::{Provider, Received};
+use super::model::{CARRIER, Received};
 use super::{SIGNATURE, believe, keep};
 use crate::fulfilment::carrier::CarrierEvent;
 use crate::http::{RawBody, Result};
@@ -27,6 +27,34 @@ pub async fn carrier(state: web::Data<State>, request: HttpRequest, body: RawBod
     let header = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok());
     believe(state.config.webhooks.carrier.as_ref(), header, &body.0)?;
     let event: CarrierEvent = body.json()?;
-    keep(&state.db, Provider::Carrier, &event.id, &event.kind, &event).await?;
+    keep(&state.db, CARRIER, &event.id, &event.kind, &event).await?;
+    Ok(web::Json(Received { received: true }))
+}
+
+/// What a payment provider tells of: `test`. It is believed by the provider's own signature,
+/// kept once by its own name, and answered at once, whatever it is about; what it says is not
+/// taken for a fact: soon after, the provider is asked.
+#[utoipa::path(
+    tag = "operations",
+    params(
+        ("provider" = String, Path, description = "The payment provider's name", example = "test"),
+        ("Hawker-Signature" = Option<String>, Header, description = "Of the test provider: `t=<Unix time>,v1=<hex>`, as of a \
+            carrier's report, with `test_webhook_secret`; good for 300 seconds"),
+    ),
+    request_body(content = serde_json::Value, description = "As the provider writes it"),
+    responses(
+        (status = 200, description = "Kept", body = Received),
+        (status = 400, description = "`signature_invalid`. `malformed`: it is signed and no event"),
+        (status = 404, description = "`not_found`: it is not the provider here, or has no secret")
+    )
+)]
+#[post("/webhooks/{provider}")]
+pub async fn payments(
+    state: web::Data<State>,
+    request: HttpRequest,
+    provider: web::Path<String>,
+    body: RawBody,
+) -> Result<web::Json<Received>> {
+    super::receive(&state.till, &provider, request.headers(), &body.0).await?;
     Ok(web::Json(Received { received: true }))
 }

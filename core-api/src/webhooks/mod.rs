@@ -1,7 +1,8 @@
 //! What providers tell us without being asked. A message is believed by its signature, kept
 //! once by its own name, and answered at once; a job works it off. It may come twice, late,
 //! and after what came of it: so working one off brings us to the state that it reports,
-//! whatever was before, and doing it twice is no error.
+//! whatever was before, and doing it twice is no error. Of what a payment provider tells only
+//! what it is about is kept: how that stands, the provider is asked.
 
 pub mod handlers;
 pub mod model;
@@ -10,9 +11,9 @@ mod store;
 
 use std::time::Duration;
 
+use actix_web::http::header::HeaderMap;
 use anyhow::Context as _;
 use serde::Serialize;
-use shared::bus::SharedBus;
 use shared::config::Secret;
 use shared::error::{ErrorCode, Refusal};
 use sqlx::PgPool;
@@ -20,8 +21,11 @@ use sqlx::PgPool;
 use crate::commerce::Commerce;
 use crate::fulfilment::carrier;
 use crate::http::Result;
+use crate::payments::event::{About, Unbelieved};
+use crate::payments::{TestProvider, Till};
+use crate::{payments, payouts, refunds};
 pub use model::Outcome;
-use model::{ATTEMPTS_MAX, Provider, backoff};
+use model::{ATTEMPTS_MAX, CARRIER, backoff};
 use signature::Unsigned;
 
 /// The header that signs a message.
@@ -37,14 +41,32 @@ pub fn believe(secret: Option<&Secret>, header: Option<&str>, body: &[u8]) -> Re
     let secret = secret.ok_or(ErrorCode::NotFound)?;
     let now = chrono::Utc::now().timestamp();
     let checked = signature::verify(secret.expose().as_bytes(), header.unwrap_or_default(), body, now);
-    checked.map_err(|why| {
-        let detail = match why {
-            Unsigned::Unreadable => "send `t=<Unix time>,v1=<hex>`",
-            Unsigned::Stale => "it was signed too long ago, or in the future",
-            Unsigned::Forged => "it is not of this body, time and secret",
-        };
-        Refusal::new(ErrorCode::SignatureInvalid, detail).at(SIGNATURE).into()
-    })
+    checked.map_err(|why| unsigned(SIGNATURE, why).into())
+}
+
+fn unsigned(header: &'static str, why: Unsigned) -> Refusal {
+    let detail = match why {
+        Unsigned::Unreadable => "send `t=<Unix time>,v1=<hex>`",
+        Unsigned::Stale => "it was signed too long ago, or in the future",
+        Unsigned::Forged => "it is not of this body, time and secret",
+    };
+    Refusal::new(ErrorCode::SignatureInvalid, detail).at(header)
+}
+
+/// Believes a message of a payment provider's and keeps it, once.
+///
+/// # Errors
+/// `not_found` unless it is ours and has a secret; `signature_invalid`, `malformed`.
+pub async fn receive(till: &Till, provider: &str, headers: &HeaderMap, body: &[u8]) -> Result<()> {
+    if provider != till.provider.name() {
+        return Err(ErrorCode::NotFound.into());
+    }
+    let event = till.provider.event(headers, body).map_err(|why| match why {
+        Unbelieved::NobodyListens => ErrorCode::NotFound.into(),
+        Unbelieved::Unsigned { header, why } => unsigned(header, why),
+        Unbelieved::Unreadable => Refusal::new(ErrorCode::Malformed, "it is no event"),
+    })?;
+    keep(&till.db, provider, &event.id, &event.kind, &event.about).await
 }
 
 /// Keeps a message that is believed, once.
@@ -53,16 +75,35 @@ pub fn believe(secret: Option<&Secret>, header: Option<&str>, body: &[u8]) -> Re
 /// When the database fails.
 pub async fn keep(
     db: &PgPool,
-    provider: Provider,
+    provider: &str,
     event: &str,
     kind: &str,
     message: &(impl Serialize + Sync),
 ) -> Result<()> {
     let payload = serde_json::to_value(message).context("a message is JSON")?;
     let mut conn = db.acquire().await?;
-    let is_new = store::insert(&mut conn, provider.as_str(), event, kind, &payload).await?;
+    let is_new = store::insert(&mut conn, provider, event, kind, &payload).await?;
     count(if is_new { "kept" } else { "known" });
     Ok(())
+}
+
+/// Has the built-in test provider's time pass, and hands what it has to tell to ourselves, as
+/// if it had come over the network. Returns how many events.
+///
+/// # Errors
+/// When a database fails; what was not taken is sent again.
+pub async fn send_own(till: &Till, limit: u32) -> Result<u64> {
+    let Some(provider) = &till.built_in else {
+        return Ok(0);
+    };
+    provider.pass_time(limit).await.context("the test provider's time")?;
+    let events = provider.outgoing(limit).await.context("the test provider's events")?;
+    let count = events.len() as u64;
+    for event in events {
+        receive(till, till.provider.name(), &event.headers, &event.body).await?;
+        provider.sent(event.id).await.context("the test provider's events")?;
+    }
+    Ok(count)
 }
 
 /// Works off messages that are due, `limit` at most, on any number of processes at once.
@@ -70,23 +111,31 @@ pub async fn keep(
 ///
 /// # Errors
 /// When the database fails; what was taken comes up again when its lease is over.
-pub async fn work(db: &PgPool, bus: &SharedBus, settings: &Commerce, limit: u32) -> Result<u64> {
-    let taken = store::take(&mut *db.acquire().await?, limit.into(), LEASE.as_secs_f64()).await?;
+pub async fn work(till: &Till, settings: &Commerce, limit: u32) -> Result<u64> {
+    let taken = store::take(&mut *till.db.acquire().await?, limit.into(), LEASE.as_secs_f64()).await?;
     let count = taken.len() as u64;
     for due in taken {
-        let outcome = handle(db, bus, settings, &due).await;
-        record(db, &due, outcome).await?;
+        let outcome = handle(till, settings, &due).await;
+        record(&till.db, &due, outcome).await?;
     }
     Ok(count)
 }
 
-async fn handle(db: &PgPool, bus: &SharedBus, settings: &Commerce, due: &store::Due) -> Result<Outcome> {
-    match Provider::from_name(&due.provider) {
-        Some(Provider::Carrier) => {
-            let event = serde_json::from_value(due.payload.clone()).context("reading a carrier's report")?;
-            carrier::report(db, bus, settings, &event).await
-        }
-        None => Ok(Outcome::Later("no such provider is known here")),
+async fn handle(till: &Till, settings: &Commerce, due: &store::Due) -> Result<Outcome> {
+    let payload = due.payload.clone();
+    if due.provider == CARRIER {
+        let event = serde_json::from_value(payload).context("reading a carrier's report")?;
+        return carrier::report(&till.db, &till.bus, settings, &event).await;
+    }
+    if due.provider != till.provider.name() {
+        return Ok(Outcome::Later("no such provider is known here"));
+    }
+    match serde_json::from_value(payload).context("reading what an event is about")? {
+        About::Payment(id) => payments::heed(till, id).await,
+        About::Refund(id) => refunds::heed(till, id).await,
+        About::Payout(id) => payouts::settle::heed(till, id).await,
+        About::Dispute { .. } => Ok(Outcome::Later("disputes are not recorded yet")),
+        About::Nothing => Ok(Outcome::Ignored),
     }
 }
 
@@ -120,10 +169,14 @@ fn count(outcome: &'static str) {
     metrics::counter!("webhooks_total", "outcome" => outcome).increment(1);
 }
 
-/// Deletes messages that were worked off 30 days ago. Returns how many.
+/// Deletes messages that were worked off 30 days ago, and the test provider's events that were
+/// sent a day ago. Returns how many.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn prune(db: &PgPool, limit: u32) -> Result<u64> {
-    Ok(store::delete_old(&mut *db.acquire().await?, limit.into()).await?)
+    let mut conn = db.acquire().await?;
+    let received = store::delete_old(&mut conn, limit.into()).await?;
+    let sent = TestProvider::forget_sent(&mut conn, limit).await?;
+    Ok(received.max(sent))
 }

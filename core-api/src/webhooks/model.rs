@@ -21,44 +21,33 @@ pub const ATTEMPTS_MAX: i32 = 20;
 pub struct WebhookConfig {
     /// The carrier's.
     pub carrier: Option<Secret>,
+    /// The built-in test provider's, which sends nothing without one.
+    pub test: Option<Secret>,
 }
 
 impl WebhookConfig {
     /// Reads the settings; what is wrong is left in `settings`.
     pub fn read(settings: &mut Settings) -> Self {
-        let key = "carrier_webhook_secret";
-        let carrier: Option<Secret> = settings.optional(key);
-        if let Some(secret) = &carrier
-            && secret.expose().len() < SECRET_MIN_BYTES
-        {
-            settings.fault(key, &format!("must be at least {SECRET_MIN_BYTES} bytes"));
-        }
-        Self { carrier }
-    }
-}
-
-/// Who tells us something.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Provider {
-    /// Who carries parcels.
-    Carrier,
-}
-
-impl Provider {
-    /// Its name in the inbox.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Carrier => "carrier",
+        Self {
+            carrier: secret(settings, "carrier_webhook_secret"),
+            test: secret(settings, "test_webhook_secret"),
         }
     }
-
-    /// The provider of this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Carrier].into_iter().find(|known| known.as_str() == name)
-    }
 }
+
+fn secret(settings: &mut Settings, key: &str) -> Option<Secret> {
+    let secret: Option<Secret> = settings.optional(key);
+    if secret
+        .as_ref()
+        .is_some_and(|secret| secret.expose().len() < SECRET_MIN_BYTES)
+    {
+        settings.fault(key, &format!("must be at least {SECRET_MIN_BYTES} bytes"));
+    }
+    secret
+}
+
+/// The carrier's name in the inbox. A payment provider has its own there.
+pub const CARRIER: &str = "carrier";
 
 /// What came of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -52,8 +52,8 @@ async fn tell(market: &Market, event: &Value) {
 
 /// Works off what is due, on this many processes at once; how many were taken.
 async fn work(market: &Market, processes: usize) -> u64 {
-    let (db, bus) = (&market.app.db.pool, &market.app.bus);
-    let works = (0..processes).map(|_| webhooks::work(db, bus, &market.commerce, 100));
+    let till = market.till();
+    let works = (0..processes).map(|_| webhooks::work(&till, &market.commerce, 100));
     let taken = futures_util::future::join_all(works).await;
     taken.into_iter().map(|taken| taken.expect("worked off")).sum()
 }

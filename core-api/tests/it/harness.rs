@@ -72,6 +72,7 @@ fn lift(config: &mut Config) {
     limits.exports_per_hour = plenty;
     limits.imports_per_hour = plenty;
     limits.media_per_minute = plenty;
+    limits.webhooks_per_minute = plenty;
     config.media.uploads_per_hour = plenty;
     limits.password_wait = std::time::Duration::from_secs(60);
 }

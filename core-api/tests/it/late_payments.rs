@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use actix_web::http::header::HeaderMap;
 use core_api::checkout::model::Checkout;
 use core_api::orders::model::Order;
+use core_api::payments::event::{Event, Unbelieved};
 use core_api::payments::model::Payment;
-use core_api::payments::provider::{Charge, Intent, Provider, ProviderError, RefundOrder, Transfer};
+use core_api::payments::provider::{Charge, DisputeFound, Intent, Provider, ProviderError, RefundOrder, Transfer};
 use core_api::payments::{self, Till};
 use core_api::refunds::model::RefundKind;
 use shared::ids::{PaymentId, RequestId};
@@ -201,6 +203,14 @@ impl Provider for Silent {
 
     async fn find_refund(&self, _: &RefundOrder) -> Result<Option<Transfer>, ProviderError> {
         std::future::pending().await
+    }
+
+    async fn find_dispute(&self, _: &str) -> Result<Option<DisputeFound>, ProviderError> {
+        std::future::pending().await
+    }
+
+    fn event(&self, _: &HeaderMap, _: &[u8]) -> Result<Event, Unbelieved> {
+        Err(Unbelieved::NobodyListens)
     }
 }
 

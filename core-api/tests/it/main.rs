@@ -37,6 +37,7 @@ mod payments;
 mod payouts;
 mod pictures;
 mod privacy;
+mod provider_events;
 mod refunds;
 mod release;
 mod reviews;

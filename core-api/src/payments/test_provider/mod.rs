@@ -5,17 +5,24 @@
 //! of its own, in transactions of its own, never in one of ours. What a payment comes
 //! to is in its token.
 
+mod events;
 mod payouts;
 mod store;
 
 use std::time::Duration;
 
+use actix_web::http::header::HeaderMap;
 use async_trait::async_trait;
-use shared::ids::{PaymentId, RefundId};
+use shared::config::Secret;
+use shared::ids::PaymentId;
 use shared::money::{Currency, Money};
 use sqlx::PgPool;
+use uuid::Uuid;
 
-use super::provider::{Charge, Intent, IntentState, Provider, ProviderError, RefundOrder, Transfer, TransferState};
+use super::event::{Event, Unbelieved};
+use super::provider::{
+    Charge, DisputeFound, Intent, IntentState, Provider, ProviderError, RefundOrder, Transfer, TransferState,
+};
 use store::{Row, TransferRow};
 
 /// A token and what it comes to.
@@ -65,35 +72,49 @@ impl Token {
     }
 }
 
-/// The test provider.
+/// The test provider. Cheap to clone.
+#[derive(Clone)]
 pub struct TestProvider {
     db: PgPool,
     delay: Duration,
+    /// What its events are signed with; without one it sends none.
+    secret: Option<Secret>,
 }
 
 impl TestProvider {
     /// With its books in `db`; what succeeds late takes `delay`.
     #[must_use]
     pub const fn new(db: PgPool, delay: Duration) -> Self {
-        Self { db, delay }
+        let secret = None;
+        Self { db, delay, secret }
+    }
+
+    /// The same, which tells of what happens by events that are signed with `secret`.
+    #[must_use]
+    pub fn telling(self, secret: Option<Secret>) -> Self {
+        Self { secret, ..self }
+    }
+
+    const fn tells(&self) -> bool {
+        self.secret.is_some()
     }
 
     /// What the books say, after what is due by now has happened.
     async fn look(&self, payment: PaymentId) -> Result<Option<Intent>, ProviderError> {
         let mut conn = self.db.acquire().await.map_err(failed)?;
-        store::succeed_late(&mut conn, payment, self.delay)
+        store::succeed_late(&mut conn, Some(payment), self.delay, 1, self.tells())
             .await
             .map_err(failed)?;
         let row = store::find(&mut conn, payment).await.map_err(failed)?;
         row.map(|row| intent(&row)).transpose()
     }
 
-    async fn look_at_refund(&self, refund: RefundId) -> Result<Option<Transfer>, ProviderError> {
+    async fn look_at_transfer(&self, our_id: Uuid) -> Result<Option<Transfer>, ProviderError> {
         let mut conn = self.db.acquire().await.map_err(failed)?;
-        store::transfer_late(&mut conn, refund.0, self.delay)
+        store::transfer_late(&mut conn, Some(our_id), self.delay, 1, self.tells())
             .await
             .map_err(failed)?;
-        let row = store::find_transfer(&mut conn, refund.0).await.map_err(failed)?;
+        let row = store::find_transfer(&mut conn, our_id).await.map_err(failed)?;
         row.map(|row| transfer(&row)).transpose()
     }
 
@@ -123,6 +144,7 @@ fn intent(row: &Row) -> Result<Intent, ProviderError> {
         reference: row.id.to_string(),
         amount: Money::new(row.amount_minor, currency),
         state,
+        fee: None,
     })
 }
 
@@ -130,7 +152,7 @@ fn transfer(row: &TransferRow) -> Result<Transfer, ProviderError> {
     let state = match row.status.as_str() {
         "processing" => TransferState::Processing,
         "succeeded" => TransferState::Succeeded,
-        "failed" => TransferState::Failed(row.failure_code.clone().unwrap_or_default()),
+        "failed" | "returned" => TransferState::Failed(row.failure_code.clone().unwrap_or_default()),
         other => return Err(ProviderError::Failed(format!("status {other:?}"))),
     };
     let currency = Currency::parse(&row.currency).map_err(|e| ProviderError::Failed(e.to_string()))?;
@@ -138,6 +160,7 @@ fn transfer(row: &TransferRow) -> Result<Transfer, ProviderError> {
         reference: row.id.to_string(),
         amount: Money::new(row.amount_minor, currency),
         state,
+        fee: None,
     })
 }
 
@@ -155,7 +178,9 @@ impl Provider for TestProvider {
         let token =
             Token::read(&charge.token).ok_or_else(|| ProviderError::Failed(format!("no token {:?}", charge.token)))?;
         let mut conn = self.db.acquire().await.map_err(failed)?;
-        store::open(&mut conn, charge, token.opens_as()).await.map_err(failed)?;
+        store::open(&mut conn, charge, token.opens_as(), self.tells())
+            .await
+            .map_err(failed)?;
         drop(conn);
         if token == Token::Timeout {
             return Err(ProviderError::Timeout);
@@ -165,7 +190,7 @@ impl Provider for TestProvider {
 
     async fn confirm(&self, payment: PaymentId) -> Result<Intent, ProviderError> {
         let mut conn = self.db.acquire().await.map_err(failed)?;
-        store::step(&mut conn, payment, &["requires_action"], "succeeded")
+        store::step(&mut conn, payment, &["requires_action"], "succeeded", self.tells())
             .await
             .map_err(failed)?;
         drop(conn);
@@ -179,12 +204,15 @@ impl Provider for TestProvider {
     async fn cancel(&self, charge: &Charge) -> Result<Intent, ProviderError> {
         let mut conn = self.db.acquire().await.map_err(failed)?;
         // What it has never heard of is opened as cancelled, and stays so.
-        store::open(&mut conn, charge, "cancelled").await.map_err(failed)?;
+        store::open(&mut conn, charge, "cancelled", self.tells())
+            .await
+            .map_err(failed)?;
         store::step(
             &mut conn,
             charge.payment,
             &["processing", "requires_action"],
             "cancelled",
+            self.tells(),
         )
         .await
         .map_err(failed)?;
@@ -210,17 +238,43 @@ impl Provider for TestProvider {
             Some(Token::RefundLate) => ("processing", None),
             _ => ("succeeded", None),
         };
-        store::open_refund(&mut tx, order, status, code).await.map_err(failed)?;
+        store::open_refund(&mut tx, order, status, code, self.tells())
+            .await
+            .map_err(failed)?;
         tx.commit().await.map_err(failed)?;
         if token == Some(Token::RefundTimeout) {
             return Err(ProviderError::Timeout);
         }
-        self.look_at_refund(order.refund)
+        self.look_at_transfer(order.refund.0)
             .await?
             .ok_or_else(|| ProviderError::Failed(format!("no refund {}", order.refund)))
     }
 
     async fn find_refund(&self, order: &RefundOrder) -> Result<Option<Transfer>, ProviderError> {
-        self.look_at_refund(order.refund).await
+        self.look_at_transfer(order.refund.0).await
+    }
+
+    async fn find_dispute(&self, reference: &str) -> Result<Option<DisputeFound>, ProviderError> {
+        let Ok(id) = reference.parse() else {
+            return Ok(None);
+        };
+        let mut conn = self.db.acquire().await.map_err(failed)?;
+        let row = store::find_dispute(&mut conn, id).await.map_err(failed)?;
+        row.map(|row| {
+            let currency = Currency::parse(&row.currency).map_err(|e| ProviderError::Failed(e.to_string()))?;
+            Ok(DisputeFound {
+                reference: row.id.to_string(),
+                payment: Some(PaymentId(row.payment_id)),
+                amount: Money::new(row.amount_minor, currency),
+                status: row.status,
+                reason: "general".to_owned(),
+            })
+        })
+        .transpose()
+    }
+
+    fn event(&self, headers: &HeaderMap, body: &[u8]) -> Result<Event, Unbelieved> {
+        let secret = self.secret.as_ref().map(|secret| secret.expose().as_bytes());
+        events::read(secret, headers, body, chrono::Utc::now().timestamp())
     }
 }

@@ -1,13 +1,16 @@
 //! SQL of the test provider's books: `test_provider_intents`, `test_provider_transfers`,
-//! and nothing else.
+//! `test_provider_disputes`, and of its events, `test_provider_events`; nothing else. What
+//! changes is told of in the same statement, where the provider `tells`.
 
 use std::time::Duration;
 
 use shared::ids::PaymentId;
+use shared::status::DisputeStatus;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::payments::provider::{Charge, RefundOrder};
+use crate::payouts::provider::PayoutOrder;
 
 /// A line of the books.
 pub struct Row {
@@ -18,16 +21,20 @@ pub struct Row {
 }
 
 /// Opens a payment once, however often it is asked for.
-pub async fn open(conn: &mut PgConnection, charge: &Charge, status: &str) -> sqlx::Result<()> {
+pub async fn open(conn: &mut PgConnection, charge: &Charge, status: &str, tells: bool) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into test_provider_intents (id, payment_id, amount_minor, currency, token, status)
-         values ($1, $2, $3, $4, $5, $6) on conflict (payment_id) do nothing",
+        "with opened as (
+             insert into test_provider_intents (id, payment_id, amount_minor, currency, token, status)
+             values ($1, $2, $3, $4, $5, $6) on conflict (payment_id) do nothing returning payment_id, status)
+         insert into test_provider_events (kind, subject)
+         select 'payment.' || status, payment_id from opened where $7",
         Uuid::now_v7(),
         charge.payment.0,
         charge.amount.minor,
         charge.amount.currency.code(),
         charge.token,
-        status
+        status,
+        tells
     )
     .execute(conn)
     .await?;
@@ -35,32 +42,60 @@ pub async fn open(conn: &mut PgConnection, charge: &Charge, status: &str) -> sql
 }
 
 /// One step, if its status is one of `from`.
-pub async fn step(conn: &mut PgConnection, payment: PaymentId, from: &[&str], to: &str) -> sqlx::Result<()> {
+pub async fn step(
+    conn: &mut PgConnection,
+    payment: PaymentId,
+    from: &[&str],
+    to: &str,
+    tells: bool,
+) -> sqlx::Result<()> {
     let from: Vec<String> = from.iter().map(|&status| status.to_owned()).collect();
     sqlx::query!(
-        "update test_provider_intents set status = $2, updated_at = clock_timestamp()
-          where payment_id = $1 and status = any($3)",
+        "with stepped as (
+             update test_provider_intents set status = $2, updated_at = clock_timestamp()
+              where payment_id = $1 and status = any($3) returning payment_id, status)
+         insert into test_provider_events (kind, subject)
+         select 'payment.' || status, payment_id from stepped where $4",
         payment.0,
         to,
-        &from
+        &from,
+        tells
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// What has been processing for `delay` has succeeded.
-pub async fn succeed_late(conn: &mut PgConnection, payment: PaymentId, delay: Duration) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update test_provider_intents set status = 'succeeded', updated_at = clock_timestamp()
-          where payment_id = $1 and status = 'processing'
-            and created_at <= clock_timestamp() - make_interval(secs => $2)",
-        payment.0,
-        delay.as_secs_f64()
+/// What has been processing for `delay` has succeeded: a payment, or any, so many at most.
+/// Returns how many.
+pub async fn succeed_late(
+    conn: &mut PgConnection,
+    payment: Option<PaymentId>,
+    delay: Duration,
+    limit: i64,
+    tells: bool,
+) -> sqlx::Result<u64> {
+    let count = sqlx::query_scalar!(
+        r#"with due as (
+               select id from test_provider_intents
+                where status = 'processing' and ($1::uuid is null or payment_id = $1)
+                  and created_at <= clock_timestamp() - make_interval(secs => $2)
+                order by created_at limit $3 for update),
+           late as (
+               update test_provider_intents i set status = 'succeeded', updated_at = clock_timestamp()
+                 from due where i.id = due.id returning i.payment_id, i.status),
+           told as (
+               insert into test_provider_events (kind, subject)
+               select 'payment.' || status, payment_id from late where $4)
+           select count(*) as "count!" from late"#,
+        payment.map(|payment| payment.0),
+        delay.as_secs_f64(),
+        limit,
+        tells
     )
-    .execute(conn)
+    .fetch_one(conn)
     .await?;
-    Ok(())
+    Ok(count.unsigned_abs())
 }
 
 /// What the books say.
@@ -115,17 +150,52 @@ pub async fn open_refund(
     order: &RefundOrder,
     status: &str,
     failure_code: Option<&str>,
+    tells: bool,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into test_provider_transfers (id, our_id, kind, payment_id, amount_minor, currency, status, failure_code)
-         values ($1, $2, 'refund', $3, $4, $5, $6, $7) on conflict (our_id) do nothing",
+        "with opened as (
+             insert into test_provider_transfers (id, our_id, kind, payment_id, amount_minor, currency, status,
+                                                  failure_code)
+             values ($1, $2, 'refund', $3, $4, $5, $6, $7) on conflict (our_id) do nothing returning our_id, status)
+         insert into test_provider_events (kind, subject)
+         select 'refund.' || status, our_id from opened where $8",
         Uuid::now_v7(),
         order.refund.0,
         order.payment.0,
         order.amount.minor,
         order.amount.currency.code(),
         status,
-        failure_code
+        failure_code,
+        tells
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Opens a payout once, however often it is asked for.
+pub async fn open_payout(
+    conn: &mut PgConnection,
+    order: &PayoutOrder,
+    status: &str,
+    failure_code: Option<&str>,
+    tells: bool,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with opened as (
+             insert into test_provider_transfers (id, our_id, kind, destination, amount_minor, currency, status,
+                                                  failure_code)
+             values ($1, $2, 'payout', $3, $4, $5, $6, $7) on conflict (our_id) do nothing returning our_id, status)
+         insert into test_provider_events (kind, subject)
+         select 'payout.' || status, our_id from opened where $8",
+        Uuid::now_v7(),
+        order.payout.0,
+        order.destination,
+        order.amount.minor,
+        order.amount.currency.code(),
+        status,
+        failure_code,
+        tells
     )
     .execute(conn)
     .await?;
@@ -141,18 +211,40 @@ pub struct TransferRow {
     pub failure_code: Option<String>,
 }
 
-/// What has been on its way for `delay` has arrived.
-pub async fn transfer_late(conn: &mut PgConnection, our_id: Uuid, delay: Duration) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update test_provider_transfers set status = 'succeeded', updated_at = clock_timestamp()
-          where our_id = $1 and status = 'processing'
-            and created_at <= clock_timestamp() - make_interval(secs => $2)",
+/// What has been on its way for `delay` has arrived, and what a bank sends back has come
+/// back: one, or any, so many at most. Returns how many.
+pub async fn transfer_late(
+    conn: &mut PgConnection,
+    our_id: Option<Uuid>,
+    delay: Duration,
+    limit: i64,
+    tells: bool,
+) -> sqlx::Result<u64> {
+    let count = sqlx::query_scalar!(
+        r#"with due as (
+               select id from test_provider_transfers
+                where (status = 'processing' or (status = 'succeeded' and destination = 'test_bank_returns'))
+                  and ($1::uuid is null or our_id = $1)
+                  and created_at <= clock_timestamp() - make_interval(secs => $2)
+                order by created_at limit $3 for update),
+           late as (
+               update test_provider_transfers t
+                  set status = case t.status when 'processing' then 'succeeded' else 'returned' end,
+                      failure_code = case t.status when 'processing' then null else 'returned_by_bank' end,
+                      updated_at = clock_timestamp()
+                 from due where t.id = due.id returning t.our_id, t.kind, t.status),
+           told as (
+               insert into test_provider_events (kind, subject)
+               select kind || '.' || status, our_id from late where $4)
+           select count(*) as "count!" from late"#,
         our_id,
-        delay.as_secs_f64()
+        delay.as_secs_f64(),
+        limit,
+        tells
     )
-    .execute(conn)
+    .fetch_one(conn)
     .await?;
-    Ok(())
+    Ok(count.unsigned_abs())
 }
 
 /// What the books say.
@@ -161,6 +253,74 @@ pub async fn find_transfer(conn: &mut PgConnection, our_id: Uuid) -> sqlx::Resul
         TransferRow,
         "select id, amount_minor, currency, status, failure_code from test_provider_transfers where our_id = $1",
         our_id
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// An event that is to be sent.
+pub struct EventRow {
+    pub id: Uuid,
+    pub kind: String,
+    pub subject: Uuid,
+}
+
+/// Takes events that are to be sent, `limit` at most; nobody else does for so many seconds.
+pub async fn take_events(conn: &mut PgConnection, limit: i64, lease_seconds: f64) -> sqlx::Result<Vec<EventRow>> {
+    sqlx::query_as!(
+        EventRow,
+        "update test_provider_events set not_before = clock_timestamp() + make_interval(secs => $2)
+          where id in (select id from test_provider_events
+                        where sent_at is null and not_before <= clock_timestamp()
+                        order by created_at limit $1 for update skip locked)
+         returning id, kind, subject",
+        limit,
+        lease_seconds
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// An event has arrived.
+pub async fn event_is_sent(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update test_provider_events set sent_at = clock_timestamp() where id = $1",
+        id
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Deletes events that were sent a day ago, at most so many.
+pub async fn delete_sent(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "delete from test_provider_events where id in (
+             select id from test_provider_events where sent_at < now() - interval '1 day'
+              order by sent_at limit $1 for update skip locked)",
+        limit
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// How a dispute stands in the books.
+pub struct DisputeRow {
+    pub id: Uuid,
+    pub payment_id: Uuid,
+    pub amount_minor: i64,
+    pub currency: String,
+    pub status: DisputeStatus,
+}
+
+/// What the books say of a dispute.
+pub async fn find_dispute(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<DisputeRow>> {
+    sqlx::query_as!(
+        DisputeRow,
+        r#"select id, payment_id, amount_minor, currency, status as "status: DisputeStatus"
+             from test_provider_disputes where id = $1"#,
+        id
     )
     .fetch_optional(conn)
     .await

@@ -272,6 +272,16 @@ impl OutgoingRow {
     }
 }
 
+/// How far a payout is; `None`: there is none.
+pub async fn status(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<Option<PayoutStatus>> {
+    sqlx::query_scalar!(
+        r#"select status as "status: PayoutStatus" from seller_payouts where id = $1"#,
+        id.0
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Locks a payout before its outcome is written.
 pub async fn lock(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<Outgoing> {
     sqlx::query_as!(

@@ -82,6 +82,7 @@ impl<'a> Rows<'a> {
         let shop = &self.shop;
         match name {
             UNCONFIRMED => String::new(),
+            "provider" => "test".to_owned(),
             "shop" => shop.seller.0.to_string(),
             "product" => shop.product.to_string(),
             "variant" => shop.variant.to_string(),

@@ -182,6 +182,7 @@ POST   /orders/$sent/shipments/$parcel/confirm  401 200 404 404 404 404 404
 
 # What providers tell, believed by its signature
 POST   /webhooks/carrier                        200 200 200 200 200 200 200  {"id": "evt_1", "type": "delivered", "carrier": "dhl", "tracking": "JD014600003SE"}
+POST   /webhooks/$provider                      200 200 200 200 200 200 200  {"id": "evt_1", "type": "payment.succeeded", "subject": "0191e2a4-0006-7000-8000-000000000006"}
 
 # What shops earn. One that is suspended may still look.
 GET    /seller/balance                          401 403 403 200 200 200 403

@@ -44,6 +44,7 @@ impl Grounds {
         let app = App::start_with(|config| {
             config.commerce = still();
             config.webhooks.carrier = Some(Secret::new(SECRET.to_owned()));
+            config.webhooks.test = Some(Secret::new(SECRET.to_owned()));
         })
         .await;
         let requests = app.bus.serve(ROOM_REQUESTS).await.expect("serving");

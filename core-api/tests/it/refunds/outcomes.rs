@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use actix_web::http::header::HeaderMap;
 use core_api::orders;
 use core_api::orders::model::Order;
 use core_api::payments::Till;
-use core_api::payments::provider::{Charge, Intent, Provider, ProviderError, RefundOrder, Transfer, TransferState};
+use core_api::payments::event::{Event, Unbelieved};
+use core_api::payments::provider::{
+    Charge, DisputeFound, Intent, Provider, ProviderError, RefundOrder, Transfer, TransferState,
+};
 use core_api::refunds::model::RefundKind;
 use shared::ids::{PaymentId, RefundId};
 use shared::money::Money;
@@ -262,6 +266,14 @@ impl Provider for Keeps {
 
     async fn find_refund(&self, _: &RefundOrder) -> Result<Option<Transfer>, ProviderError> {
         std::future::pending().await
+    }
+
+    async fn find_dispute(&self, reference: &str) -> Result<Option<DisputeFound>, ProviderError> {
+        self.inner.find_dispute(reference).await
+    }
+
+    fn event(&self, headers: &HeaderMap, body: &[u8]) -> Result<Event, Unbelieved> {
+        self.inner.event(headers, body)
     }
 }
 
