@@ -228,7 +228,7 @@ create table ledger_accounts (
     kind      text not null
         check (kind in ('provider_clearing', 'seller_payable', 'platform_commission', 'platform_discounts',
                         'tax_payable', 'refunds_payable', 'payouts_payable', 'disputed', 'dispute_losses',
-                        'write_offs', 'provider_fees')),
+                        'write_offs', 'provider_fees', 'paid_outside')),
     seller_id uuid references sellers,
     currency  text not null check (currency ~ '^[A-Z]{3}$'),
     check ((kind = 'seller_payable') = (seller_id is not null))

@@ -105,9 +105,14 @@ create table refunds (
     requested_by uuid references users,
     provider_ref text,
     failure_code text,
+    undone       boolean     not null default false,
+    replaces     uuid references refunds,
+    outside      boolean     not null default false,
     created_at   timestamptz not null default now(),
     updated_at   timestamptz not null default now(),
     settled_at   timestamptz,
+    check (not undone or (status = 'failed' and kind = 'goodwill')),
+    check (not outside or (status = 'succeeded' and replaces is not null)),
     -- Nothing was paid, nothing goes back; the line is still undone in the books.
     check ((payment_id is null) = (amount_minor = 0)),
     check ((status in ('succeeded', 'failed')) = (settled_at is not null))
@@ -116,7 +121,20 @@ create index refunds_order_idx on refunds (order_id, id);
 create index refunds_payment_idx on refunds (payment_id, id) where payment_id is not null;
 create index refunds_unsettled_idx on refunds (updated_at) where status in ('pending', 'submitted');
 create index refunds_status_idx on refunds (status, id desc);
+-- What has failed is decided anew once: a successor that fails is the next to be.
+create unique index refunds_replaces_key on refunds (replaces) where replaces is not null;
 comment on column refunds.id is 'Also the idempotency key with which the provider is called.';
+comment on column refunds.undone is
+    'It has failed, and what was taken for it stands again. Any other that fails stays owed until one replaces it.';
+comment on column refunds.outside is 'The buyer has the money otherwise than through the payment provider.';
+
+-- One place says which are owed, and which count: what has gone back, is on its way, or is owed.
+create function refund_is_owed(p_refund refunds) returns boolean language sql stable as $$
+    select p_refund.status = 'failed' and not p_refund.undone
+           and not exists (select from refunds n where n.replaces = p_refund.id)
+$$;
+create view standing_refunds as
+select r.* from refunds r where r.status <> 'failed' or refund_is_owed(r);
 
 create table refund_items (
     refund_id               uuid   not null references refunds,
@@ -146,7 +164,8 @@ create table returns (
     answer        text        not null default '' check (length(answer) <= 1000),
     restocked     int         not null default 0 check (restocked between 0 and quantity),
     refund_id     uuid references refunds,
-    created_at    timestamptz not null default now(),
+    -- Not when its transaction began: that may have waited for the release of the line.
+    created_at    timestamptz not null default clock_timestamp(),
     answered_at   timestamptz,
     received_at   timestamptz,
     check (refund_id is null or status in ('received', 'refunded'))
@@ -216,6 +235,7 @@ create table seller_payouts (
     provider_ref      text,
     failure_code      text,
     created_at        timestamptz not null default now(),
+    asked_at          timestamptz,
     updated_at        timestamptz not null default now(),
     settled_at        timestamptz
 );
@@ -225,6 +245,8 @@ create index seller_payouts_watched_idx on seller_payouts (settled_at) where sta
 create index seller_payouts_status_idx on seller_payouts (status, id desc);
 create unique index seller_payouts_period_key on seller_payouts (payout_account_id, period) where period is not null;
 comment on column seller_payouts.id is 'Also the idempotency key with which the provider is called.';
+comment on column seller_payouts.asked_at is
+    'When the provider was first asked for it. Providers forget ids: a day later it is asked no more, only about it.';
 comment on column seller_payouts.period is
     'Which day, week or month of its schedule it is of: once each, on however many processes; null: asked for.';
 

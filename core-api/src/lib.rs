@@ -8,6 +8,7 @@
 
 pub mod addresses;
 pub mod audit;
+mod batch;
 pub mod books;
 pub mod cart;
 pub mod catalog;

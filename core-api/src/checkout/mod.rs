@@ -20,6 +20,7 @@ use shared::status::CheckoutStatus;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::batch;
 use crate::commerce::Commerce;
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
@@ -176,8 +177,18 @@ pub async fn claim(conn: &mut PgConnection, buyer: UserId, id: CheckoutId) -> Re
 /// # Errors
 /// When the database fails.
 pub async fn expire(db: &PgPool, bus: &SharedBus, limit: u32) -> Result<u64> {
+    match expire_some(db, bus, None, limit).await {
+        Ok(expired) => Ok(expired),
+        Err(error) => {
+            let due = store::due(&mut *db.acquire().await?, limit.into()).await?;
+            batch::one_by_one(error, due, |id| expire_some(db, bus, Some(id), 1)).await
+        }
+    }
+}
+
+async fn expire_some(db: &PgPool, bus: &SharedBus, only: Option<Uuid>, limit: u32) -> Result<u64> {
     let mut tx = db.begin().await?;
-    let expired = store::expire(&mut tx, limit.into()).await?;
+    let expired = store::expire(&mut tx, only, limit.into()).await?;
     if !expired.is_empty() {
         release(&mut tx, &expired).await?;
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::store;
 use crate::http::Result;
-use crate::orders;
+use crate::{batch, orders};
 
 /// Releases what is due, of so many orders at most, and completes orders of which everything
 /// has arrived and is released. On any number of processes at once: what one is at, the
@@ -16,8 +16,18 @@ use crate::orders;
 /// # Errors
 /// When the database fails.
 pub async fn release(db: &PgPool, limit: u32) -> Result<u64> {
+    match release_some(db, None, limit).await {
+        Ok(released) => Ok(released),
+        Err(error) => {
+            let due = store::releasable(&mut *db.acquire().await?, limit.into()).await?;
+            batch::one_by_one(error, due, |order| release_some(db, Some(order), 1)).await
+        }
+    }
+}
+
+async fn release_some(db: &PgPool, only: Option<Uuid>, limit: u32) -> Result<u64> {
     let mut tx = db.begin().await?;
-    let due = store::lock_releasable(&mut tx, limit.into()).await?;
+    let due = store::lock_releasable(&mut tx, only, limit.into()).await?;
     if due.is_empty() {
         return Ok(0);
     }

@@ -238,18 +238,37 @@ pub async fn by_tracking(
     Ok(row.map(|row| (row.id, row.order)))
 }
 
-/// Locks orders of which something may be paid out from now on, at most `limit`. Whoever
-/// else is at one of them is not waited for.
-pub async fn lock_releasable(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<(OrderId, OrderStatus)>> {
+/// Orders of which something may be paid out from now on, not locked.
+pub async fn releasable(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "select i.order_id from order_items i
+          where i.released_at is null and i.release_after <= clock_timestamp()
+            and not earnings_are_disputed(i.order_id) and not has_open_return(i.id)
+          group by i.order_id order by min(i.release_after) limit $1",
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Locks orders of which something may be paid out from now on, at most `limit`, or one of
+/// them alone. Whoever else is at one of them is not waited for.
+pub async fn lock_releasable(
+    conn: &mut PgConnection,
+    only: Option<Uuid>,
+    limit: i64,
+) -> sqlx::Result<Vec<(OrderId, OrderStatus)>> {
     let rows = sqlx::query!(
         r#"select o.id as "id: OrderId", o.status as "status: OrderStatus"
              from orders o
             where o.id in (select i.order_id from order_items i
                             where i.released_at is null and i.release_after <= clock_timestamp()
+                              and ($2::uuid is null or i.order_id = $2)
                               and not earnings_are_disputed(i.order_id) and not has_open_return(i.id)
                             order by i.release_after limit $1)
             order by o.id for no key update of o skip locked"#,
-        limit
+        limit,
+        only
     )
     .fetch_all(conn)
     .await?;

@@ -180,7 +180,7 @@ pub async fn call_off(
     store::cancel::call_off(conn, &units).await?;
     restock(conn, order, &lines, &units, call.by).await?;
 
-    let what = what_goes_back(conn, order, &lines, &units, call.with_shipping).await?;
+    let what = what_goes_back(conn, order, &lines, call).await?;
     let decision = Decision {
         kind: RefundKind::Cancellation,
         reason: call.reason,
@@ -217,25 +217,25 @@ async fn restock(
     stock::notify(conn, products).await
 }
 
-/// The units' money, as far as it has not gone back before; and the shipping of shops of
-/// which nothing will be sent any more.
+/// The units' money, as far as it has not gone back before; the shipping of shops of which
+/// nothing will be sent any more; and where that is asked for, that of every line that is
+/// named, be it with no unit.
 async fn what_goes_back(
     conn: &mut PgConnection,
     order: &Locked,
     lines: &[Unsent],
-    units: &[(OrderItemId, i32)],
-    with_shipping: bool,
+    call: &CallOff<'_>,
 ) -> Result<Vec<Back>> {
     let mut sends: BTreeMap<SellerId, bool> = BTreeMap::new();
     for line in lines {
         *sends.entry(line.seller).or_default() |= line.unsent > 0 || line.sent > 0;
     }
-    let named: BTreeMap<_, _> = units.iter().copied().collect();
+    let named: BTreeMap<_, _> = call.units.iter().copied().collect();
     let back = refunds::lines(conn, order.id).await?.into_iter().map(|line| Back {
         item: line.item,
         units: named.get(&line.item).copied().unwrap_or(0).min(line.left()),
         with_shipping: !sends.get(&line.seller).copied().unwrap_or(true)
-            || (with_shipping && named.contains_key(&line.item)),
+            || (call.with_shipping && named.contains_key(&line.item)),
     });
     Ok(back.filter(|back| back.units > 0 || back.with_shipping).collect())
 }

@@ -27,6 +27,7 @@ use shared::status::OrderStatus;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::batch;
 use crate::cart;
 use crate::checkout;
 use crate::checkout::model::Line;
@@ -293,8 +294,18 @@ pub async fn receipt(db: &PgPool, buyer: UserId, id: OrderId) -> Result<Receipt>
 /// # Errors
 /// When the database fails.
 pub async fn expire(db: &PgPool, bus: &SharedBus, limit: u32) -> Result<u64> {
+    match expire_some(db, bus, None, limit).await {
+        Ok(expired) => Ok(expired),
+        Err(error) => {
+            let due = store::due(&mut *db.acquire().await?, limit.into()).await?;
+            batch::one_by_one(error, due, |id| expire_some(db, bus, Some(id), 1)).await
+        }
+    }
+}
+
+async fn expire_some(db: &PgPool, bus: &SharedBus, only: Option<Uuid>, limit: u32) -> Result<u64> {
     let mut tx = db.begin().await?;
-    let due = store::lock_due(&mut tx, limit.into()).await?;
+    let due = store::lock_due(&mut tx, only, limit.into()).await?;
     if due.is_empty() {
         return Ok(0);
     }

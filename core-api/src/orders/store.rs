@@ -382,17 +382,34 @@ pub async fn extend(conn: &mut PgConnection, id: OrderId) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Locks unpaid orders whose time is over, or that of a flash hold of theirs, at most
-/// `limit`; which.
-pub async fn lock_due(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Uuid>> {
+/// Unpaid orders whose time is over, or that of a flash hold of theirs, not locked.
+pub async fn due(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         "select o.id from orders o
           where o.status = 'pending_payment'
             and (o.expires_at <= clock_timestamp() or o.holds_until <= clock_timestamp())
             and not exists (select 1 from payments p where p.order_id = o.id
                              and p.status in ('created', 'processing', 'requires_action', 'captured'))
-          order by o.expires_at limit $1 for no key update skip locked",
+          order by o.expires_at limit $1",
         limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Locks unpaid orders whose time is over, or that of a flash hold of theirs, at most
+/// `limit`, or one of them alone; which.
+pub async fn lock_due(conn: &mut PgConnection, only: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "select o.id from orders o
+          where o.status = 'pending_payment'
+            and ($2::uuid is null or o.id = $2)
+            and (o.expires_at <= clock_timestamp() or o.holds_until <= clock_timestamp())
+            and not exists (select 1 from payments p where p.order_id = o.id
+                             and p.status in ('created', 'processing', 'requires_action', 'captured'))
+          order by o.expires_at limit $1 for no key update skip locked",
+        limit,
+        only
     )
     .fetch_all(conn)
     .await

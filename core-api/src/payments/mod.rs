@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use shared::bus::SharedBus;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{OrderId, PaymentId, RequestId, UserId};
@@ -39,6 +40,10 @@ use model::{Attempt, Kept, Open, Payment};
 use provider::{Charge, Intent, Provider, ProviderError};
 
 pub use test_provider::TestProvider;
+
+/// Of how many payments, refunds or payouts a reconciler asks the provider at once: one that
+/// hangs keeps few waiting, and each holds a database connection only while it writes.
+pub const ASKED_AT_ONCE: usize = 8;
 
 /// Everything it takes to be paid. Cheap to clone.
 #[derive(Clone)]
@@ -272,13 +277,15 @@ pub async fn reconcile(till: &Till, limit: u32) -> Result<u64> {
         let mut conn = till.db.acquire().await?;
         store::take_unsettled(&mut conn, till.reconcile_after, till.timeout, limit.into()).await?
     };
-    for id in &due {
+    let found = due.len() as u64;
+    let one = |id| async move {
         // One that cannot be settled must not keep the others from it.
-        if let Err(error) = reconcile_one(till, *id).await {
+        if let Err(error) = reconcile_one(till, id).await {
             tracing::warn!(payment = %id, %error, "a payment could not be reconciled");
         }
-    }
-    Ok(due.len() as u64)
+    };
+    stream::iter(due).for_each_concurrent(ASKED_AT_ONCE, one).await;
+    Ok(found)
 }
 
 async fn reconcile_one(till: &Till, id: PaymentId) -> Result<()> {

@@ -10,6 +10,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::model::{NewWriteOff, Payout, PayoutHold, WriteOff};
+use super::store::Standing;
 use super::{Claim, claim_once, store};
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
@@ -73,11 +74,11 @@ pub(crate) async fn retry(
     claim_once(till, admin, key, "payout.retry", &id, &claim).await
 }
 
-/// Gives up what a shop owes in a currency: what may be paid out to it, which must be less
-/// than nothing, is nothing then.
+/// Gives up what a shop owes in a currency, as far as nothing that is held for it will pay it.
 ///
 /// # Errors
-/// `NotFound`, `WrongState` when it owes nothing.
+/// `NotFound`, `WrongState` when it owes nothing, what is held covers it, or a refund of its
+/// goods is without an outcome.
 pub(crate) async fn write_off(
     db: &PgPool,
     admin: UserId,
@@ -103,15 +104,27 @@ async fn write_off_once(
         return Err(ErrorCode::NotFound.into());
     }
     ledger::lock_sellers(conn, &[seller.0], currency).await?;
-    let before = store::available(conn, seller, currency).await?;
-    if before >= 0 {
-        let detail = format!("The shop owes nothing in {currency}");
+    let Standing { available, owed } = store::standing(conn, seller, currency).await?;
+    // What is held comes to the shop later, and pays what it owes now.
+    let lost = -available.max(owed);
+    let refusal = if available >= 0 {
+        Some("The shop owes nothing")
+    } else if lost <= 0 {
+        Some("What is held for the shop covers what it owes")
+    } else if store::has_unsettled_refunds(conn, seller, currency).await? {
+        Some("A refund of its goods is without an outcome, which may give it something again")
+    } else {
+        None
+    };
+    if let Some(refusal) = refusal {
+        let detail = format!("{refusal} in {currency}");
         return Err(Refusal::new(ErrorCode::WrongState, detail).into());
     }
-    let (id, amount) = (Uuid::now_v7(), Money::new(-before, currency));
+    let (id, amount) = (Uuid::now_v7(), Money::new(lost, currency));
     ledger::write_off(conn, id, seller, amount).await?;
     let detail = json!({
-        "write_off": id, "currency": currency, "before_minor": before, "after_minor": 0, "reason": new.reason.trim(),
+        "write_off": id, "currency": currency, "before_minor": available, "after_minor": available + lost,
+        "reason": new.reason.trim(),
     });
     audit::record(conn, admin, "seller.written_off", seller.0, detail).await?;
     Ok(WriteOff {

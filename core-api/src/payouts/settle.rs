@@ -4,22 +4,27 @@
 //! outcome: the reconciler asks again, and for some days after a success whether the shop's
 //! bank has sent the money back.
 
+use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 use shared::ids::PayoutId;
 use shared::notification::NotificationKind;
 use shared::outbox;
 use shared::status::{Machine as _, PayoutStatus};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres};
 
 use super::provider::PayoutOrder;
-use super::store::{self, Outgoing};
+use super::store::{self, NeverSent, Outgoing};
 use crate::http::Result;
 use crate::ledger::model::{Account, Kind, Transaction};
 use crate::notifications::{self, News};
-use crate::payments::Till;
 use crate::payments::provider::{ProviderError, Transfer, TransferState};
+use crate::payments::{ASKED_AT_ONCE, Till};
 use crate::webhooks::Outcome as Verdict;
 use crate::{audit, ledger};
+
+/// Why a payout has failed that the provider has never heard of, and that is too old to be
+/// sent: its id may stand for nothing there any more.
+const NEVER_SENT: &str = "never_sent";
 
 /// Sends a payout that was claimed and not sent yet; one that is held back stays as it is.
 ///
@@ -62,13 +67,15 @@ pub async fn reconcile(till: &Till, limit: u32) -> Result<u64> {
         let mut conn = till.db.acquire().await?;
         store::take_unsettled(&mut conn, till.reconcile_after, limit.into()).await?
     };
-    for (id, status) in &due {
+    let found = due.len() as u64;
+    let one = |(id, status)| async move {
         // One that cannot be settled must not keep the others from it.
-        if let Err(error) = reconcile_one(till, *id, *status).await {
+        if let Err(error) = reconcile_one(till, id, status).await {
             tracing::warn!(payout = %id, %error, "a payout could not be reconciled");
         }
-    }
-    Ok(due.len() as u64)
+    };
+    stream::iter(due).for_each_concurrent(ASKED_AT_ONCE, one).await;
+    Ok(found)
 }
 
 async fn reconcile_one(till: &Till, id: PayoutId, status: PayoutStatus) -> Result<()> {
@@ -77,10 +84,13 @@ async fn reconcile_one(till: &Till, id: PayoutId, status: PayoutStatus) -> Resul
     }
     let told = match till.ask(till.payer.find_payout(id)).await {
         Ok(Some(transfer)) => Ok(transfer),
-        // It was about to be asked, and never was.
+        // It was about to be asked, and never was: much may have happened since.
         Ok(None) if status == PayoutStatus::Processing => {
-            let order = store::order(&mut *till.db.acquire().await?, id).await?;
-            till.ask(till.payer.pay_out(&order)).await
+            match store::never_sent(&mut *till.db.acquire().await?, id).await? {
+                NeverSent::Send(order) => till.ask(till.payer.pay_out(&order)).await,
+                NeverSent::Wait => return Ok(()),
+                NeverSent::GiveUp => return give_up(till, id).await,
+            }
         }
         Ok(None) => Err(ProviderError::Failed("it knows nothing of it any more".into())),
         Err(error) => Err(error),
@@ -137,7 +147,31 @@ async fn record(till: &Till, id: PayoutId, transfer: &Transfer) -> Result<()> {
         (PayoutStatus::Paid, TransferState::Failed(code)) => (PayoutStatus::Returned, Some(code.as_str())),
         _ => return Ok(()),
     };
-    let Some(ended) = store::step(&mut tx, id, None, to, Some(&transfer.reference), code).await? else {
+    end(till, tx, &payout, to, Some(&transfer.reference), code).await
+}
+
+/// The provider has never heard of it, and is not asked for it any more.
+async fn give_up(till: &Till, id: PayoutId) -> Result<()> {
+    let mut tx = till.db.begin().await?;
+    let payout = store::lock(&mut tx, id).await?;
+    if payout.status != PayoutStatus::Processing {
+        return Ok(());
+    }
+    tracing::warn!(payout = %id, "a payout was never sent");
+    end(till, tx, &payout, PayoutStatus::Failed, None, Some(NEVER_SENT)).await
+}
+
+/// Writes how a locked payout has gone on, and commits it.
+async fn end(
+    till: &Till,
+    mut tx: sqlx::Transaction<'_, Postgres>,
+    payout: &Outgoing,
+    to: PayoutStatus,
+    reference: Option<&str>,
+    code: Option<&str>,
+) -> Result<()> {
+    let id = payout.id;
+    let Some(ended) = store::step(&mut tx, id, None, to, reference, code).await? else {
         return Ok(());
     };
     match to {

@@ -3,6 +3,7 @@
 mod addresses;
 mod adjustments;
 mod authorisation;
+mod batches;
 mod bus;
 mod carrier;
 mod cart;

@@ -335,18 +335,30 @@ pub async fn reprice(
     Ok(())
 }
 
+/// Checkouts whose time is over, not locked.
+pub async fn due(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "select id from checkouts where status = 'open' and expires_at <= clock_timestamp() order by expires_at limit $1",
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Expires open checkouts whose time is over, at most `limit`; which.
-pub async fn expire(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<CheckoutId>> {
+pub async fn expire(conn: &mut PgConnection, only: Option<Uuid>, limit: i64) -> sqlx::Result<Vec<CheckoutId>> {
     sqlx::query_scalar!(
         r#"with due as (
-               select id from checkouts where status = 'open' and expires_at <= clock_timestamp()
+               select id from checkouts
+                where status = 'open' and expires_at <= clock_timestamp() and ($4::uuid is null or id = $4)
                 order by expires_at limit $1 for no key update skip locked
            )
            update checkouts c set status = $2 from due where c.id = due.id and c.status = any($3)
            returning c.id as "id: CheckoutId""#,
         limit,
         CheckoutStatus::Expired.as_str(),
-        &CheckoutStatus::sources_of(CheckoutStatus::Expired)
+        &CheckoutStatus::sources_of(CheckoutStatus::Expired),
+        only
     )
     .fetch_all(conn)
     .await

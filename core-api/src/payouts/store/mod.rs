@@ -143,11 +143,41 @@ pub async fn take(
     .await
 }
 
-/// What may be paid out to a shop, in minor units; less than nothing: it owes that.
-pub async fn available(conn: &mut PgConnection, seller: SellerId, currency: Currency) -> sqlx::Result<i64> {
+/// How a shop stands, in minor units; less than nothing: it owes that.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// What may be paid out.
+    pub available: i64,
+    /// That, and what is held or in dispute.
+    pub owed: i64,
+}
+
+/// How a shop stands in a currency. Its account in the books is locked.
+pub async fn standing(conn: &mut PgConnection, seller: SellerId, currency: Currency) -> sqlx::Result<Standing> {
+    sqlx::query_as!(
+        Standing,
+        r#"select coalesce(sum(amount_minor) filter (where state = 'available'), 0)::bigint as "available!",
+                  coalesce(sum(amount_minor), 0)::bigint as "owed!"
+             from earning_states
+            where seller_id = $1 and currency = $2 and state in ('available', 'held', 'disputed')"#,
+        seller.0,
+        currency.code()
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Whether money of a shop's goods is on its way back, whose failure may give the shop
+/// something again.
+pub async fn has_unsettled_refunds(
+    conn: &mut PgConnection,
+    seller: SellerId,
+    currency: Currency,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"select coalesce(sum(amount_minor), 0)::bigint as "amount!" from earning_states
-            where seller_id = $1 and currency = $2 and state = 'available'"#,
+        r#"select exists (select from refunds r join refund_items n on n.refund_id = r.id
+                            join order_items i on i.id = n.order_item_id
+                           where r.status in ('pending', 'submitted') and r.currency = $2 and i.seller_id = $1) as "e!""#,
         seller.0,
         currency.code()
     )
@@ -350,7 +380,8 @@ impl OrderRow {
 pub async fn start(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<Option<PayoutOrder>> {
     sqlx::query_as!(
         OrderRow,
-        r#"update seller_payouts p set status = 'processing', updated_at = clock_timestamp()
+        r#"update seller_payouts p
+              set status = 'processing', asked_at = clock_timestamp(), updated_at = clock_timestamp()
              from payout_accounts a, sellers s
             where p.id = $1 and p.status = 'creating' and a.id = p.payout_account_id and s.id = p.seller_id
               and s.status = 'approved'
@@ -364,17 +395,45 @@ pub async fn start(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<Option
     .transpose()
 }
 
-/// What the provider is asked for.
-pub async fn order(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<PayoutOrder> {
-    sqlx::query_as!(
-        OrderRow,
-        r#"select p.id as "id: PayoutId", a.provider_ref as destination, p.amount_minor, p.currency
-             from seller_payouts p join payout_accounts a on a.id = p.payout_account_id where p.id = $1"#,
+/// What is to be done about a payout that the provider was about to be asked for, and has
+/// never heard of.
+#[derive(Clone, Debug)]
+pub enum NeverSent {
+    /// It is asked again.
+    Send(PayoutOrder),
+    /// Not now: its shop is suspended or held.
+    Wait,
+    /// Never again: the provider may have forgotten its id.
+    GiveUp,
+}
+
+/// See [`NeverSent`].
+pub async fn never_sent(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<NeverSent> {
+    let row = sqlx::query!(
+        r#"select a.provider_ref as destination, p.amount_minor, p.currency,
+                  coalesce(p.asked_at, p.created_at) < clock_timestamp() - interval '23 hours' as "is_old!",
+                  s.status = 'approved'
+                  and not exists (select from payout_holds h where h.seller_id = s.id and h.released_at is null)
+                  as "may_be_paid!"
+             from seller_payouts p join payout_accounts a on a.id = p.payout_account_id
+             join sellers s on s.id = p.seller_id where p.id = $1"#,
         id.0
     )
     .fetch_one(conn)
-    .await?
-    .order()
+    .await?;
+    if row.is_old {
+        return Ok(NeverSent::GiveUp);
+    }
+    if !row.may_be_paid {
+        return Ok(NeverSent::Wait);
+    }
+    let order = OrderRow {
+        id,
+        destination: row.destination,
+        amount_minor: row.amount_minor,
+        currency: row.currency,
+    };
+    Ok(NeverSent::Send(order.order()?))
 }
 
 /// What a payout was made of waits again.

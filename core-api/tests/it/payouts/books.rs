@@ -4,7 +4,7 @@ use core_api::payouts::model::WriteOff;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{account, balance, broken, paid, refund, released};
+use super::{account, balance, broken, paid, refund, released, sold};
 use crate::market::Market;
 
 #[tokio::test]
@@ -33,6 +33,39 @@ async fn what_a_shop_owes_and_will_not_pay_is_given_up_to_the_cent() {
     assert_eq!(
         (&detail["before_minor"], &detail["after_minor"]),
         (&json!(-4_500), &json!(0))
+    );
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_debt_is_given_up_only_as_far_as_nothing_that_is_held_pays_it() {
+    let market = Market::open(10, 5_000).await;
+    let (owner, admin) = (market.owner(), market.app.admin().await);
+    account(&owner, "test_bank").await;
+    let (first, second) = (released(&market).await, released(&market).await);
+    paid(&owner).await;
+    let path = format!("/admin/sellers/{}/write-offs", market.shop.seller);
+    let body = json!({"currency": "EUR", "reason": "closed for good"});
+    let give_up = async || admin.post_once(&path, Uuid::now_v7(), &body).await;
+    refund(&admin, &first).await;
+    sold(&market).await;
+    // It owes as much as is held for it.
+    let now = balance(&owner).await;
+    assert_eq!((now.available_minor, now.held_minor), (-4_500, 4_500));
+    let refused = give_up().await.refused(409, "wrong_state");
+    assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("held")));
+    refund(&admin, &second).await;
+    let unsettled = "update refunds set status = 'submitted', settled_at = null where order_id = $1";
+    market.sql(unsettled, second.id.0).await;
+    give_up().await.refused(409, "wrong_state");
+    let settled = "update refunds set status = 'succeeded', settled_at = now() where order_id = $1";
+    market.sql(settled, second.id.0).await;
+    let written: WriteOff = give_up().await.created();
+    assert_eq!(written.amount.minor, 4_500);
+    let now = balance(&owner).await;
+    assert_eq!(
+        (now.available_minor, now.held_minor, now.owed_minor),
+        (-4_500, 4_500, 0)
     );
     market.verified().await;
 }

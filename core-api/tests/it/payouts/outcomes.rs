@@ -1,6 +1,8 @@
 //! What becomes of a payout at its provider, and between any two steps of a crash.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use core_api::earnings::model::EarningState;
 use core_api::payments::Till;
@@ -11,7 +13,7 @@ use core_api::payouts::settle;
 use serde_json::{Value, json};
 use shared::ids::PayoutId;
 use shared::status::PayoutStatus;
-use tokio::sync::Notify;
+use tokio::sync::{Barrier, Notify};
 use uuid::Uuid;
 
 use super::{account, balance, claimed, earnings, now, paid, reconcile, released};
@@ -195,4 +197,128 @@ async fn the_same_key_goes_on_with_a_payout_that_was_never_sent() {
     admin.delete(&hold).await.gone();
     assert_eq!(paid(&owner).await.amount.minor, 4_500);
     market.verified().await;
+}
+
+/// Claims what may be paid out, says that the provider is about to be asked, and dies there.
+async fn dies_before_it_asks(market: &Market) -> PayoutId {
+    let id = claimed(market).await;
+    let silent = Arc::new(Silent {
+        asked: Notify::new(),
+        paying: None,
+    });
+    let till = Till {
+        payer: silent.clone(),
+        ..market.till()
+    };
+    let paying = tokio::spawn(async move { settle::submit(&till, id).await });
+    silent.asked.notified().await;
+    paying.abort();
+    assert!(paying.await.is_err_and(|error| error.is_cancelled()));
+    id
+}
+
+const TRANSFERS: &str = "select count(*) from test_provider_transfers";
+
+#[tokio::test]
+async fn what_is_held_or_suspended_after_it_was_begun_and_never_sent_is_not_sent_until_it_may_be() {
+    let market = Market::open(10, 5_000).await;
+    let (owner, admin) = (market.owner(), market.app.admin().await);
+    account(&owner, "test_bank").await;
+    released(&market).await;
+    let id = dies_before_it_asks(&market).await;
+    let hold = format!("/admin/sellers/{}/payout-hold", market.shop.seller);
+    admin.post(&hold, &json!({"reason": "wait"})).await.created::<Value>();
+    assert_eq!(reconcile(&market).await, 1);
+    assert_eq!(market.number(TRANSFERS).await, 0);
+    admin.delete(&hold).await.gone();
+    let status = async |status: &'static str| {
+        let set = sqlx::query("update sellers set status = $1").bind(status);
+        set.execute(&market.app.db.pool).await.expect("set");
+    };
+    status("suspended").await;
+    assert_eq!(reconcile(&market).await, 1);
+    assert_eq!(market.number(TRANSFERS).await, 0);
+    status("approved").await;
+    assert_eq!(now(&owner, id).await.status, PayoutStatus::Processing);
+    market.verified().await;
+    assert_eq!(reconcile(&market).await, 1);
+    assert_eq!(now(&owner, id).await.status, PayoutStatus::Paid);
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_payout_that_is_too_old_to_be_sent_has_failed() {
+    let market = Market::open(10, 5_000).await;
+    let owner = market.owner();
+    account(&owner, "test_bank").await;
+    released(&market).await;
+    let id = dies_before_it_asks(&market).await;
+    let old = "update seller_payouts set asked_at = now() - interval '24 hours' where id = $1";
+    assert_eq!(market.sql(old, id.0).await, 1);
+    assert_eq!(reconcile(&market).await, 1);
+    let failed = now(&owner, id).await;
+    assert_eq!(
+        (failed.status, failed.failure_code.as_deref()),
+        (PayoutStatus::Failed, Some("never_sent"))
+    );
+    assert_eq!(market.number(TRANSFERS).await, 0);
+    let told = "select count(*) from notifications where kind = 'payout_failed'";
+    assert_eq!(market.number(told).await, 1);
+    market.verified().await;
+    assert_eq!(paid(&owner).await.amount.minor, 4_500);
+    assert_eq!(market.number(TRANSFERS).await, 1);
+    market.verified().await;
+}
+
+/// A provider that answers eight at once, and nobody before.
+struct Together {
+    eight: Barrier,
+    asked: AtomicUsize,
+    most: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl PayoutProvider for Together {
+    fn provider(&self) -> &'static str {
+        "test"
+    }
+
+    fn knows_destination(&self, _: &str) -> bool {
+        true
+    }
+
+    async fn pay_out(&self, _: &PayoutOrder) -> Result<Transfer, ProviderError> {
+        Err(ProviderError::Timeout)
+    }
+
+    async fn find_payout(&self, _: PayoutId) -> Result<Option<Transfer>, ProviderError> {
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(asked, Ordering::SeqCst);
+        self.eight.wait().await;
+        self.asked.fetch_sub(1, Ordering::SeqCst);
+        Err(ProviderError::Timeout)
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_is_asked_about_several_at_once_and_not_about_all() {
+    let market = Market::open(10, 5_000).await;
+    account(&market.owner(), "test_bank").await;
+    let underway = "insert into seller_payouts (id, seller_id, payout_account_id, status, amount_minor, currency)
+        select gen_random_uuid(), seller_id, id, 'processing', 100, currency
+          from payout_accounts, generate_series(1, 16) where seller_id = $1";
+    assert_eq!(market.sql(underway, market.shop.seller.0).await, 16);
+    let together = Arc::new(Together {
+        eight: Barrier::new(8),
+        asked: AtomicUsize::new(0),
+        most: AtomicUsize::new(0),
+    });
+    let till = Till {
+        payer: together.clone(),
+        timeout: Duration::from_secs(120),
+        ..market.till()
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(60), settle::reconcile(&till, 100)).await;
+    assert_eq!(asked.expect("eight are asked at once").expect("asked"), 16);
+    assert_eq!(together.most.load(Ordering::SeqCst), 8);
 }
