@@ -275,6 +275,7 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(refunds::list) // GET /admin/refunds
         .service(refunds::get) // GET /admin/refunds/{id}
         .service(refunds::retry) // POST /admin/refunds/{id}/retry
+        .service(refunds::settle_outside) // POST /admin/refunds/{id}/settle-outside
         .service(categories::list) // GET /admin/categories
         .service(categories::create) // POST /admin/categories
         .service(categories::change) // PATCH /admin/categories/{id}

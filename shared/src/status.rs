@@ -209,7 +209,7 @@ machine! {
         Submitted = "submitted" => [Succeeded, Failed],
         /// The buyer has it.
         Succeeded = "succeeded" => [],
-        /// The provider could not; what was taken back for it stands again.
+        /// The provider could not: what is still owed is decided anew as another refund.
         Failed = "failed" => [],
     }
 }

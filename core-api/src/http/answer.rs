@@ -67,6 +67,12 @@ pub const METRICS: &[Metric] = &[
         "messages of providers, by what became of them",
     )
     .each(&["kept", "known", "done", "delayed", "given_up"]),
+    Metric::gauge(
+        "refunds_owed",
+        Count,
+        &[],
+        "refunds that have failed and whose money is still owed to buyers, in the whole database",
+    ),
 ];
 /// The route is its pattern, and a method that we do not know is `other`.
 const LABELS: &[&str] = &["method", "route", "status"];

@@ -23,7 +23,7 @@ pub enum Account {
     PlatformDiscounts,
     /// What the platform owes tax offices.
     TaxPayable,
-    /// What is on its way back to buyers.
+    /// What is on its way back to buyers, or owed to them since that has failed.
     RefundsPayable,
     /// What is on its way to shops.
     PayoutsPayable,
@@ -35,6 +35,8 @@ pub enum Account {
     WriteOffs,
     /// What the payment provider keeps for itself.
     ProviderFees,
+    /// What the platform has paid otherwise than through the payment provider.
+    PaidOutside,
 }
 
 impl Account {
@@ -53,6 +55,7 @@ impl Account {
             Self::DisputeLosses => "dispute_losses",
             Self::WriteOffs => "write_offs",
             Self::ProviderFees => "provider_fees",
+            Self::PaidOutside => "paid_outside",
         }
     }
 
@@ -77,7 +80,7 @@ pub enum Kind {
     Refund,
     /// Its buyer has it.
     RefundPaid,
-    /// The provider could not: what was taken back for it stands again.
+    /// The provider could not, and it was goodwill: what was taken back for it stands again.
     RefundFailed,
     /// A payout was begun.
     Payout,

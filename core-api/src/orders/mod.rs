@@ -255,6 +255,7 @@ async fn views(conn: &mut PgConnection, heads: Vec<Head>) -> Result<Vec<Order>> 
             );
             order.refunds = refunds.remove(&id).unwrap_or_default();
             order.refunded = refunds::refunded(&order.refunds, order.total.currency);
+            order.owed_back = refunds::owed_back(&order.refunds, order.total.currency);
             order
         })
         .collect())

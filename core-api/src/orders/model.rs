@@ -72,6 +72,8 @@ pub struct Order {
     pub refunds: Vec<Refund>,
     /// What has gone back.
     pub refunded: Money,
+    /// What is still to go back: on its way, or owed because a refund has failed.
+    pub owed_back: Money,
     /// What was sent of it, oldest first.
     #[serde(default)]
     pub shipments: Vec<Shipment>,
@@ -385,6 +387,7 @@ impl Head {
             payments,
             refunds: Vec::new(),
             refunded: Money::zero(self.currency),
+            owed_back: Money::zero(self.currency),
             shipments,
         }
     }

@@ -1,16 +1,15 @@
-//! What admins do about refunds: decide one, look at them, and decide one that has failed
-//! anew. Each answer is the refund as it was decided; the provider is asked after it.
+//! What admins do about refunds: decide one, and look at them. The answer is the refund as it
+//! was decided; the provider is asked after it.
 
 use std::collections::BTreeSet;
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{OrderId, RefundId, RequestId, UserId};
 use shared::outbox;
-use shared::status::RefundStatus;
 use sqlx::{PgConnection, PgPool};
 
 use super::model::{Back, Filter, NewRefund, Refund, RefundKind};
-use super::{Decision, decide, get, late_refund, lock, store};
+use super::{Decision, decide, get, lock, store};
 use crate::commerce::Commerce;
 use crate::http::{List, Page, Result};
 use crate::idempotency::{self, Answer};
@@ -55,7 +54,7 @@ fn check(new: &NewRefund) -> Result<()> {
     Ok(())
 }
 
-fn nothing_left() -> Refusal {
+pub(super) fn nothing_left() -> Refusal {
     Refusal::new(ErrorCode::RefundTooLarge, "nothing of it is left to be refunded")
 }
 
@@ -100,54 +99,7 @@ async fn decide_new(
     decide(conn, &purchase, &what, &decision).await
 }
 
-/// Decides a refund anew that has failed, as far as what it was for is still to be given
-/// back: a new refund, for the same units.
-///
-/// # Errors
-/// `not_found`, `wrong_state` unless it has failed, `refund_too_large`.
-pub async fn retry(till: &Till, admin: UserId, id: RefundId, key: RequestId) -> Result<Answer<Refund>> {
-    let answer = idempotency::once(&till.db, admin, key, "refund.retry", &id, 201, async |conn| {
-        let failed = get(conn, id).await?;
-        if failed.status != RefundStatus::Failed {
-            return Err(Refusal::new(ErrorCode::WrongState, "the refund has not failed").into());
-        }
-        let anew = decide_anew(conn, admin, &failed).await?.ok_or_else(nothing_left)?;
-        store::replace_in_returns(conn, id, anew).await?;
-        get(conn, anew).await
-    })
-    .await?;
-    send(till, &answer).await;
-    Ok(answer)
-}
-
-async fn decide_anew(conn: &mut PgConnection, admin: UserId, failed: &Refund) -> Result<Option<RefundId>> {
-    let purchase = lock(conn, failed.order_id, None).await?;
-    if failed.kind == RefundKind::LatePayment {
-        let payment = purchase.payment.ok_or(ErrorCode::NotFound)?;
-        if store::spoken_for(conn, payment.id).await? > 0 {
-            return Ok(None);
-        }
-        let anew = late_refund(conn, failed.order_id, payment.id, payment.amount, Some(admin)).await?;
-        return Ok(Some(anew));
-    }
-    let what: Vec<Back> = store::portions(conn, failed.id)
-        .await?
-        .into_iter()
-        .map(|(item, units, parts)| Back {
-            item,
-            units,
-            with_shipping: parts.shipping > 0 || parts.shipping_tax > 0,
-        })
-        .collect();
-    let decision = Decision {
-        kind: failed.kind,
-        reason: &failed.reason,
-        by: Some(admin),
-    };
-    decide(conn, &purchase, &what, &decision).await
-}
-
-async fn send(till: &Till, decided: &Answer<Refund>) {
+pub(super) async fn send(till: &Till, decided: &Answer<Refund>) {
     if !decided.replayed {
         outbox::hint(till.bus.as_ref()).await;
         outbox::hint_notifications(till.bus.as_ref()).await;
@@ -161,6 +113,13 @@ async fn send(till: &Till, decided: &Answer<Refund>) {
 /// When the database fails.
 pub async fn list(db: &PgPool, filter: Filter, page: &Page) -> Result<List<Refund>> {
     let mut conn = db.acquire().await?;
-    let rows = store::list(&mut conn, filter.status, filter.order_id, page.cursor, page.rows()).await?;
+    let rows = store::list(
+        &mut conn,
+        filter.status,
+        filter.order_id,
+        filter.owed,
+        (page.cursor, page.rows()),
+    )
+    .await?;
     Ok(List::of(rows, page, |refund| refund.id.0))
 }

@@ -3,8 +3,8 @@
 use actix_web::{get, post, web};
 use shared::ids::{OrderId, OrderItemId, RefundId};
 
-use super::acts;
-use super::model::{CalledOff, Filter, NewCancellation, NewRefund, Refund};
+use super::model::{CalledOff, Filter, NewCancellation, NewRefund, OutsideSettlement, Refund};
+use super::{acts, anew};
 use crate::http::{Admin, Body, Caller, Id, IdempotencyKey, List, Page, Result, Shopkeeper};
 use crate::idempotency::Answer;
 use crate::orders::{self, Who};
@@ -113,15 +113,17 @@ pub async fn get(state: web::Data<State>, _admin: Admin, id: Id<RefundId>) -> Re
     Ok(web::Json(refund))
 }
 
-/// Decides a refund anew that has failed: a new one, for the same units.
+/// Decides a refund anew that has failed: a new one, of what is owed; of goodwill as far as it
+/// has not gone back since.
 #[utoipa::path(
     tag = "admin",
     security(("bearer" = [])),
     params(IdempotencyKey),
     responses(
         (status = 201, description = "The new one, as it was decided; its status moves on", body = Refund),
-        (status = 409, description = "`payment_in_progress`. `wrong_state`: it has not failed. `refund_too_large`: what \
-                                      it was for has gone back otherwise")
+        (status = 409, description = "`payment_in_progress`. `wrong_state`: it has not failed, or another has replaced \
+                                      it. `refund_too_large`: the payment is disputed, or what was goodwill has gone \
+                                      back otherwise")
     )
 )]
 #[post("/admin/refunds/{id}/retry")]
@@ -131,5 +133,28 @@ pub async fn retry(
     id: Id<RefundId>,
     key: IdempotencyKey,
 ) -> Result<Answer<Refund>> {
-    acts::retry(&state.till, admin.id, id.0, key.0).await
+    anew::retry(&state.till, admin.id, id.0, key.0).await
+}
+
+/// Says that the buyer has the money of a refund otherwise, which has failed and cannot be
+/// made through the payment provider.
+#[utoipa::path(
+    tag = "admin",
+    security(("bearer" = [])),
+    params(IdempotencyKey),
+    request_body = OutsideSettlement,
+    responses(
+        (status = 201, description = "The one that has replaced it", body = Refund),
+        (status = 409, description = "`wrong_state`: nothing is owed for it, or another has replaced it")
+    )
+)]
+#[post("/admin/refunds/{id}/settle-outside")]
+pub async fn settle_outside(
+    state: web::Data<State>,
+    admin: Admin,
+    id: Id<RefundId>,
+    key: IdempotencyKey,
+    body: Body<OutsideSettlement>,
+) -> Result<Answer<Refund>> {
+    anew::settle_outside(&state.till, admin.id, id.0, key.0, &body.0).await
 }

@@ -3,10 +3,12 @@
 //! A refund is decided in one transaction, under the locks of its payment and order: what
 //! goes back of each line, who loses what they had of it, and that it fits into what was
 //! captured. From then on the money is on its way in our books, whatever the provider takes
-//! its time for; it is asked after the commit, under the refund's id. A refund that fails
-//! gives everybody back what was taken, and an admin may decide it anew.
+//! its time for; it is asked after the commit, under the refund's id. The money of a refund
+//! that fails is still owed to its buyer, in the books as it was, until another refund
+//! replaces it. Only goodwill is undone: everybody has again what was taken for it.
 
 pub mod acts;
+pub mod anew;
 pub mod handlers;
 pub mod model;
 pub mod news;
@@ -191,22 +193,11 @@ pub async fn give_back_all(
     let Money { minor, currency } = amount;
     let late = Transaction::moving(Kind::LateCapture, payment.0, Some(order), currency, accounts, minor);
     ledger::post(conn, &late).await?;
-    late_refund(conn, order, payment, amount, None).await
-}
-
-/// The money is in the books as on its way back already: since the capture.
-async fn late_refund(
-    conn: &mut PgConnection,
-    order: OrderId,
-    payment: PaymentId,
-    amount: Money,
-    by: Option<UserId>,
-) -> Result<RefundId> {
     let id = RefundId::new();
     let decision = Decision {
         kind: RefundKind::LatePayment,
         reason: "the payment came after the order had ended",
-        by,
+        by: None,
     };
     write(conn, id, order, Some(payment), amount, &decision, &[]).await?;
     Ok(id)
@@ -237,4 +228,15 @@ pub async fn of_orders(conn: &mut PgConnection, orders: &[Uuid]) -> Result<HashM
 pub fn refunded(refunds: &[Refund], currency: Currency) -> Money {
     let back = refunds.iter().filter(|refund| refund.status == RefundStatus::Succeeded);
     Money::new(back.map(|refund| refund.amount.minor).sum(), currency)
+}
+
+/// What the buyer is still to get: on its way, or owed because that has failed.
+#[must_use]
+pub fn owed_back(refunds: &[Refund], currency: Currency) -> Money {
+    let owed = refunds.iter().filter(|refund| match refund.status {
+        RefundStatus::Pending | RefundStatus::Submitted => true,
+        RefundStatus::Failed => refund.owed,
+        RefundStatus::Succeeded => false,
+    });
+    Money::new(owed.map(|refund| refund.amount.minor).sum(), currency)
 }

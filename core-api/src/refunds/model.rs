@@ -49,6 +49,7 @@ impl RefundKind {
     "amount": {"minor": 2498, "currency": "EUR"}, "reason": "",
     "items": [{"order_item_id": "0191e2a4-0007-7000-8000-000000000007", "quantity": 1,
                "amount": {"minor": 2498, "currency": "EUR"}}],
+    "owed": false, "outside": false,
     "created_at": "2026-11-23T18:00:03Z", "settled_at": "2026-11-23T18:00:04Z"
 }))]
 pub struct Refund {
@@ -71,6 +72,13 @@ pub struct Refund {
     /// Why the provider could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_code: Option<String>,
+    /// It has failed, and its money is still owed to the buyer. One that was goodwill is not.
+    pub owed: bool,
+    /// Which one that has failed it replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<RefundId>,
+    /// The buyer has the money otherwise than through the payment provider.
+    pub outside: bool,
     /// When it was decided.
     pub created_at: DateTime<Utc>,
     /// When it succeeded or failed.
@@ -146,6 +154,15 @@ pub struct NewRefundItem {
     pub quantity: i32,
 }
 
+/// That a buyer has the money of a refund otherwise, which has failed.
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[schema(example = json!({"reason": "Bank transfer of 24 November, the card is closed"}))]
+pub struct OutsideSettlement {
+    /// How, for the books.
+    #[garde(custom(shown(1, 500)))]
+    pub reason: String,
+}
+
 /// Which refunds.
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -154,6 +171,8 @@ pub struct Filter {
     pub status: Option<RefundStatus>,
     /// Those of an order.
     pub order_id: Option<OrderId>,
+    /// Those that have failed and whose money is still owed to the buyer; false: the others.
+    pub owed: Option<bool>,
 }
 
 /// A line of an order, with what was given back of it.
@@ -167,7 +186,7 @@ pub struct Line {
     pub quantity: i32,
     /// What it is made of.
     pub parts: Parts,
-    /// What was given back of it, or is on its way.
+    /// What was given back of it, is on its way, or owed.
     pub before: GivenBack,
 }
 

@@ -3,6 +3,7 @@
 //! outcome is written under the locks of payment, order and refund; an answer that does not
 //! come is no outcome, and the reconciler asks again.
 
+use futures_util::{StreamExt as _, stream};
 use shared::ids::RefundId;
 use shared::money::Money;
 use shared::outbox;
@@ -16,7 +17,7 @@ use crate::ledger::model::{Account, EarningKind, Kind, Share, Transaction, Way};
 use crate::ledger::parts::Terms;
 use crate::orders::model::Locked;
 use crate::payments::provider::{ProviderError, RefundOrder, Transfer, TransferState};
-use crate::payments::{self, Till};
+use crate::payments::{self, ASKED_AT_ONCE, Till};
 use crate::webhooks::Outcome as Verdict;
 use crate::{audit, ledger, orders, returns};
 
@@ -56,13 +57,17 @@ pub async fn reconcile(till: &Till, limit: u32) -> Result<u64> {
         let mut conn = till.db.acquire().await?;
         store::take_unsettled(&mut conn, till.reconcile_after, till.timeout, limit.into()).await?
     };
-    for id in &due {
+    let found = due.len() as u64;
+    let one = |id| async move {
         // One that cannot be settled must not keep the others from it.
-        if let Err(error) = reconcile_one(till, *id).await {
+        if let Err(error) = reconcile_one(till, id).await {
             tracing::warn!(refund = %id, %error, "a refund could not be reconciled");
         }
-    }
-    Ok(due.len() as u64)
+    };
+    stream::iter(due).for_each_concurrent(ASKED_AT_ONCE, one).await;
+    let owed = store::count_owed(&mut *till.db.acquire().await?).await?;
+    metrics::gauge!("refunds_owed").set(owed as f64);
+    Ok(found)
 }
 
 async fn reconcile_one(till: &Till, id: RefundId) -> Result<()> {
@@ -136,8 +141,12 @@ async fn outcome(till: &Till, refund: &Outgoing, told: std::result::Result<Trans
 
 /// It is with the provider, or may be.
 async fn submitted(till: &Till, refund: &Outgoing, reference: Option<&str>) -> Result<()> {
-    let mut conn = till.db.acquire().await?;
-    store::step(&mut conn, refund.id, RefundStatus::Submitted, reference, None).await?;
+    let mut tx = till.db.begin().await?;
+    if store::step(&mut tx, refund.id, RefundStatus::Submitted, reference, None).await? {
+        let detail = serde_json::json!({ "before": RefundStatus::Pending });
+        audit::record(&mut tx, None, "refund.submitted", refund.id.0, detail).await?;
+        tx.commit().await?;
+    }
     Ok(())
 }
 
@@ -165,28 +174,32 @@ async fn succeed(till: &Till, refund: &Outgoing, reference: Option<&str>) -> Res
     );
     ledger::post(&mut tx, &paid).await?;
     returns::refunded(&mut tx, refund.id).await?;
-    audit::record(&mut tx, None, "refund.succeeded", refund.id.0, serde_json::json!({})).await?;
+    let detail = serde_json::json!({ "before": refund.status });
+    audit::record(&mut tx, None, "refund.succeeded", refund.id.0, detail).await?;
     news::paid(&mut tx, refund.id, &order).await?;
     tx.commit().await?;
     outbox::hint_notifications(till.bus.as_ref()).await;
     Ok(())
 }
 
-/// What was taken for it stands again. A late payment was nobody's: its money waits until
-/// it is refunded anew.
+/// Its money is still owed, and waits in the books until another refund replaces it: a shop
+/// never has it for goods that it did not send or has again. What was goodwill, and stands for
+/// no such goods by now, is undone.
 async fn fail(till: &Till, refund: &Outgoing, reference: Option<&str>, code: &str) -> Result<()> {
     let mut tx = till.db.begin().await?;
     let order = lock(&mut tx, refund).await?;
     if !store::step(&mut tx, refund.id, RefundStatus::Failed, reference, Some(code)).await? {
         return Ok(());
     }
-    if refund.kind != RefundKind::LatePayment {
+    let is_undone = refund.kind == RefundKind::Goodwill && store::may_be_undone(&mut tx, refund.id).await?;
+    if is_undone {
+        store::set_undone(&mut tx, refund.id).await?;
         undo(&mut tx, refund, order.terms).await?;
     }
-    let detail = serde_json::json!({ "failure_code": code });
+    let detail = serde_json::json!({ "before": refund.status, "failure_code": code, "owed": !is_undone });
     audit::record(&mut tx, None, "refund.failed", refund.id.0, detail).await?;
     tx.commit().await?;
-    tracing::warn!(refund = %refund.id, order = %refund.order, code, "a refund has failed");
+    tracing::warn!(refund = %refund.id, order = %refund.order, code, is_owed = !is_undone, "a refund has failed");
     Ok(())
 }
 

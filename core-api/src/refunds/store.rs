@@ -17,15 +17,15 @@ fn currency(code: &str) -> sqlx::Result<Currency> {
     Currency::parse(code).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// What was given back of an order's lines, or is on its way: all but what has failed.
+/// What was given back of an order's lines, is on its way, or owed.
 pub async fn given_back(conn: &mut PgConnection, order: OrderId) -> sqlx::Result<HashMap<OrderItemId, GivenBack>> {
     let rows = sqlx::query!(
         r#"select i.order_item_id as "item: OrderItemId", sum(i.quantity)::int as "units!",
                   sum(i.goods_minor)::bigint as "goods!", sum(i.platform_discount_minor)::bigint as "discount!",
                   sum(i.tax_minor)::bigint as "tax!", sum(i.shipping_minor)::bigint as "shipping!",
                   sum(i.shipping_tax_minor)::bigint as "shipping_tax!", sum(i.commission_minor)::bigint as "commission!"
-             from refunds r join refund_items i on i.refund_id = r.id
-            where r.order_id = $1 and r.status <> 'failed' group by i.order_item_id"#,
+             from standing_refunds r join refund_items i on i.refund_id = r.id
+            where r.order_id = $1 group by i.order_item_id"#,
         order.0
     )
     .fetch_all(conn)
@@ -50,10 +50,10 @@ pub async fn given_back(conn: &mut PgConnection, order: OrderId) -> sqlx::Result
     Ok(given.collect())
 }
 
-/// What of a payment is spoken for: refunded, on its way back, or disputed and not won.
+/// What of a payment is spoken for: refunded, on its way back, owed, or disputed and not won.
 pub async fn spoken_for(conn: &mut PgConnection, payment: PaymentId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
-        r#"select (coalesce((select sum(amount_minor) from refunds where payment_id = $1 and status <> 'failed'), 0)
+        r#"select (coalesce((select sum(amount_minor) from standing_refunds where payment_id = $1), 0)
                    + coalesce((select sum(amount_minor) from disputes where payment_id = $1 and status <> 'won'), 0))::bigint
                   as "minor!""#,
         payment.0
@@ -126,6 +126,9 @@ struct Row {
     currency: String,
     reason: String,
     failure_code: Option<String>,
+    replaces: Option<RefundId>,
+    outside: bool,
+    owed: bool,
     created_at: Timestamp,
     settled_at: Option<Timestamp>,
 }
@@ -163,6 +166,9 @@ async fn whole(conn: &mut PgConnection, rows: Vec<Row>) -> sqlx::Result<Vec<Refu
                     })
                     .collect(),
                 failure_code: row.failure_code,
+                replaces: row.replaces,
+                outside: row.outside,
+                owed: row.owed,
                 created_at: row.created_at,
                 settled_at: row.settled_at,
             })
@@ -176,8 +182,9 @@ pub async fn get(conn: &mut PgConnection, id: RefundId) -> sqlx::Result<Option<R
         Row,
         r#"select id as "id: RefundId", order_id as "order_id: OrderId", payment_id as "payment_id: PaymentId",
                   kind as "kind: RefundKind", status as "status: RefundStatus", amount_minor, currency, reason,
-                  failure_code, created_at, settled_at
-             from refunds where id = $1"#,
+                  failure_code, replaces as "replaces: RefundId", outside, refund_is_owed(r) as "owed!", created_at,
+                  settled_at
+             from refunds r where id = $1"#,
         id.0
     )
     .fetch_optional(&mut *conn)
@@ -191,8 +198,9 @@ pub async fn of_orders(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result
         Row,
         r#"select id as "id: RefundId", order_id as "order_id: OrderId", payment_id as "payment_id: PaymentId",
                   kind as "kind: RefundKind", status as "status: RefundStatus", amount_minor, currency, reason,
-                  failure_code, created_at, settled_at
-             from refunds where order_id = any($1) order by id"#,
+                  failure_code, replaces as "replaces: RefundId", outside, refund_is_owed(r) as "owed!", created_at,
+                  settled_at
+             from refunds r where order_id = any($1) order by id"#,
         orders
     )
     .fetch_all(&mut *conn)
@@ -203,25 +211,28 @@ pub async fn of_orders(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result
     whole(conn, rows).await
 }
 
-/// All of them, or those of a status or an order, newest first.
+/// All of them, or those of a status or an order, or that are owed or not; newest first.
 pub async fn list(
     conn: &mut PgConnection,
     status: Option<RefundStatus>,
     order: Option<OrderId>,
-    before: Option<Uuid>,
-    limit: i64,
+    is_owed: Option<bool>,
+    (before, limit): (Option<Uuid>, i64),
 ) -> sqlx::Result<Vec<Refund>> {
     let rows = sqlx::query_as!(
         Row,
         r#"select id as "id: RefundId", order_id as "order_id: OrderId", payment_id as "payment_id: PaymentId",
                   kind as "kind: RefundKind", status as "status: RefundStatus", amount_minor, currency, reason,
-                  failure_code, created_at, settled_at
-             from refunds
+                  failure_code, replaces as "replaces: RefundId", outside, refund_is_owed(r) as "owed!", created_at,
+                  settled_at
+             from refunds r
             where ($1::text is null or status = $1) and ($2::uuid is null or order_id = $2)
-              and ($3::uuid is null or id < $3)
-            order by id desc limit $4"#,
+              and ($3::bool is null or ((not $3 or status = 'failed') and refund_is_owed(r) = $3))
+              and ($4::uuid is null or id < $4)
+            order by id desc limit $5"#,
         status.map(Machine::as_str),
         order.map(|order| order.0),
+        is_owed,
         before,
         limit
     )
@@ -280,6 +291,84 @@ pub async fn step(
     .execute(conn)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Whether what a refund is for may be taken from its buyer again: of its lines nothing was
+/// called off, and nothing came back. Its order is locked.
+pub async fn may_be_undone(conn: &mut PgConnection, id: RefundId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select not exists (select from refund_items n join order_items i on i.id = n.order_item_id
+                               where n.refund_id = $1 and (i.cancelled > 0 or i.returned > 0)) as "may!""#,
+        id.0
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// What was taken for a refund that has failed stands again.
+pub async fn set_undone(conn: &mut PgConnection, id: RefundId) -> sqlx::Result<()> {
+    sqlx::query!("update refunds set undone = true where id = $1", id.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Whether a refund that has failed was replaced by another.
+pub async fn is_replaced(conn: &mut PgConnection, id: RefundId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from refunds where replaces = $1) as "e!""#,
+        id.0
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// One replaces another that has failed.
+pub async fn set_replaces(conn: &mut PgConnection, id: RefundId, failed: RefundId) -> sqlx::Result<()> {
+    sqlx::query!("update refunds set replaces = $2 where id = $1", id.0, failed.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// How the money of a refund that has failed goes after all.
+pub struct Anew<'a> {
+    pub id: RefundId,
+    pub failed: RefundId,
+    /// Otherwise than through the provider: the buyer has it, and that for this reason.
+    pub outside: Option<&'a str>,
+    pub by: UserId,
+}
+
+/// Writes a refund of what another was of that is owed, line by line.
+pub async fn insert_anew(conn: &mut PgConnection, new: &Anew<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with anew as (
+             insert into refunds (id, order_id, payment_id, kind, status, amount_minor, currency, reason, requested_by,
+                                  replaces, outside, settled_at)
+             select $1, order_id, payment_id, kind, case when $4 then 'succeeded' else 'pending' end, amount_minor,
+                    currency, coalesce($5, reason), $3, id, $4, case when $4 then clock_timestamp() end
+               from refunds where id = $2 returning id)
+         insert into refund_items
+         select a.id, i.order_item_id, i.quantity, i.goods_minor, i.platform_discount_minor, i.tax_minor,
+                i.shipping_minor, i.shipping_tax_minor, i.commission_minor
+           from anew a cross join refund_items i where i.refund_id = $2",
+        new.id.0,
+        new.failed.0,
+        new.by.0,
+        new.outside.is_some(),
+        new.outside
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// How many refunds are owed.
+pub async fn count_owed(conn: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"select count(*) as "owed!" from refunds r where status = 'failed' and refund_is_owed(r)"#)
+        .fetch_one(conn)
+        .await
 }
 
 /// What a refund took back, line by line.

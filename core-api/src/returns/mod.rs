@@ -215,7 +215,7 @@ async fn take_in(
         Some(refund) => {
             store::set_refund(conn, asked.id, refund).await?;
             if refunds::get(conn, refund).await?.amount.minor == 0 {
-                store::refunded(conn, refund).await?;
+                refunded(conn, refund).await?;
             }
         }
         // All of its money has gone back before.
@@ -252,7 +252,17 @@ async fn decide(
 /// # Errors
 /// When the database fails.
 pub async fn refunded(conn: &mut PgConnection, refund: RefundId) -> Result<()> {
-    Ok(store::refunded(conn, refund).await?)
+    if let Some(id) = store::refunded(conn, refund).await? {
+        audit::record(
+            conn,
+            None,
+            "return.refunded",
+            id.0,
+            serde_json::json!({"refund": refund}),
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 /// Withdraws a batch of returns that were approved and not received in time. How many.

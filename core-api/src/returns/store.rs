@@ -233,15 +233,15 @@ pub async fn set_refund(conn: &mut PgConnection, id: ReturnId, refund: RefundId)
 }
 
 /// The money of a refund is with the buyer: so is that of its return, if it is of one.
-pub async fn refunded(conn: &mut PgConnection, refund: RefundId) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update returns set status = 'refunded' where refund_id = $1 and status = any($2)",
+pub async fn refunded(conn: &mut PgConnection, refund: RefundId) -> sqlx::Result<Option<ReturnId>> {
+    sqlx::query_scalar!(
+        r#"update returns set status = 'refunded' where refund_id = $1 and status = any($2)
+           returning id as "id: ReturnId""#,
         refund.0,
         &ReturnStatus::sources_of(ReturnStatus::Refunded)
     )
-    .execute(conn)
-    .await?;
-    Ok(())
+    .fetch_optional(conn)
+    .await
 }
 
 /// Withdraws returns that were approved so long ago and never received. Which.

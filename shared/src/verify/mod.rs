@@ -5,6 +5,7 @@
 //! they cannot know is what was acknowledged to whom; clients that log their
 //! acknowledgements compare those themselves.
 
+mod books;
 mod checks;
 mod fulfilment;
 mod payouts;
@@ -21,6 +22,7 @@ fn invariants() -> impl Iterator<Item = &'static Invariant> {
         .chain(refunds::CHECKS)
         .chain(fulfilment::CHECKS)
         .chain(payouts::CHECKS)
+        .chain(books::CHECKS)
 }
 
 /// One invariant.

@@ -27,7 +27,8 @@ pub const CHECKS: &[Invariant] = &[
         sql: "select p.id::text as subject,
                      p.status <> 'captured'
                      or p.amount_minor < coalesce((select sum(amount_minor) from refunds
-                                                    where payment_id = p.id and status <> 'failed'), 0)
+                                                    where payment_id = p.id
+                                                      and (status <> 'failed' or refund_is_owed(refunds))), 0)
                                          + coalesce((select sum(amount_minor) from disputes
                                                       where payment_id = p.id and status <> 'won'), 0) as broken
                 from payments p where exists (select from refunds r where r.payment_id = p.id)",
@@ -50,19 +51,36 @@ pub const CHECKS: &[Invariant] = &[
                                                l.commission_minor, l.tax_minor)) as broken
                 from order_items l
                 join refund_items i on i.order_item_id = l.id
-                join refunds r on r.id = i.refund_id and r.status <> 'failed'
+                join refunds r on r.id = i.refund_id and (r.status <> 'failed' or refund_is_owed(r))
                group by l.id",
     },
     Invariant {
+        name: "refunds_owed",
+        proves: "a refund replaces one that has failed, of its order, kind and payment, and what was owed line by line; \
+                 and only goodwill was undone",
+        sql: "select r.id::text as subject,
+                     coalesce(f.status <> 'failed' or f.order_id <> r.order_id or f.kind <> r.kind
+                              or not f.undone and (
+                                  f.amount_minor <> r.amount_minor or f.payment_id is distinct from r.payment_id
+                                  or exists (select order_item_id, quantity, goods_minor, platform_discount_minor,
+                                                     tax_minor, shipping_minor, shipping_tax_minor, commission_minor
+                                                from refund_items where refund_id in (f.id, r.id)
+                                               group by 1, 2, 3, 4, 5, 6, 7, 8 having count(*) <> 2)), false)
+                     or r.undone and r.kind <> 'goodwill' as broken
+                from refunds r left join refunds f on f.id = r.replaces",
+    },
+    Invariant {
         name: "refunds_in_ledger",
-        proves: "every refund stands in the ledger as far as it is, to the cent, and nothing else does",
+        proves: "every refund stands in the ledger as far as it is, to the cent, and nothing else does: taken once from \
+                 whoever had it, however often it is tried, and given again only where it was undone",
         sql: "select coalesce(r.id, t.subject_id)::text as subject,
                      r.id is null
-                     or coalesce(t.decided, 0) <> case when r.kind = 'late_payment' then 0 else -r.amount_minor end
+                     or coalesce(t.decided, 0) <> case when r.kind = 'late_payment' or not f.undone
+                                                       then 0 else -r.amount_minor end
                      or coalesce(t.paid, 0) <> case when r.status = 'succeeded' then r.amount_minor else 0 end
-                     or coalesce(t.failed, 0) <> case when r.status = 'failed' and r.kind <> 'late_payment'
+                     or coalesce(t.failed, 0) <> case when r.status = 'failed' and r.undone
                                                       then r.amount_minor else 0 end as broken
-                from refunds r
+                from (refunds r left join refunds f on f.id = r.replaces)
                 full join (select t.subject_id,
                                   sum(e.amount_minor) filter (where t.kind = 'refund') as decided,
                                   sum(e.amount_minor) filter (where t.kind = 'refund_paid') as paid,
@@ -76,27 +94,22 @@ pub const CHECKS: &[Invariant] = &[
     },
     Invariant {
         name: "refunds_payable",
-        proves: "what the ledger has on its way to buyers is the refunds without outcome and late payments not returned",
-        sql: "select c.currency as subject,
-                     coalesce(-l.amount, 0) <> coalesce(r.amount, 0) + coalesce(p.amount, 0) as broken
+        proves: "what the ledger owes buyers is the refunds without an outcome and those that have failed and are owed",
+        sql: "select c.currency as subject, coalesce(-l.amount, 0) <> coalesce(r.amount, 0) as broken
                 from (select currency from refunds
                       union select currency from ledger_accounts where kind = 'refunds_payable') c
-                left join (select currency,
-                                  sum(case when kind = 'late_payment' then case status when 'succeeded' then -amount_minor
-                                                                                       else 0 end
-                                           when status in ('pending', 'submitted') then amount_minor
-                                           else 0 end) as amount
-                             from refunds group by 1) r using (currency)
-                left join (select p.currency, sum(p.amount_minor) as amount
-                             from payments p join ledger_transactions t on t.subject_id = p.id and t.kind = 'late_capture'
-                            group by 1) p using (currency)
+                left join (select r.currency, sum(r.amount_minor) as amount
+                             from refunds r left join refunds n on n.replaces = r.id
+                            where r.status in ('pending', 'submitted')
+                                  or (r.status = 'failed' and not r.undone and n.id is null)
+                            group by 1) r using (currency)
                 left join (select a.currency, sum(e.amount_minor) as amount
                              from ledger_accounts a join ledger_entries e on e.account_id = a.id
                             where a.kind = 'refunds_payable' group by 1) l using (currency)",
     },
     Invariant {
         name: "refunds_take_earnings_back",
-        proves: "a refund takes back what its units earned their shop, and one that has failed gives it again",
+        proves: "a refund takes back once what its units earned their shop, and only one that is undone gives it again",
         sql: "select i.refund_id || ' item ' || i.order_item_id as subject,
                      (select count(*) from seller_earnings e
                        where e.source_id = i.refund_id and e.order_item_id = i.order_item_id
@@ -107,27 +120,47 @@ pub const CHECKS: &[Invariant] = &[
                          and e.shipping_minor = -(i.shipping_minor
                                                   - case when o.tax_included then i.shipping_tax_minor else 0 end)
                          and e.tax_minor = -case when o.tax_remitted_by = 'seller'
-                                                 then i.tax_minor + i.shipping_tax_minor else 0 end) <> 1
+                                                 then i.tax_minor + i.shipping_tax_minor else 0 end)
+                     <> case when coalesce(f.undone, true) then 1 else 0 end
                      or (select coalesce(sum(e.amount_minor), 0) from seller_earnings e
                           where e.source_id = i.refund_id and e.order_item_id = i.order_item_id
                             and e.kind = 'refund_failed')
-                        <> case when r.status = 'failed'
+                        <> case when r.undone
                                 then (select -sum(e.amount_minor) from seller_earnings e
                                        where e.source_id = i.refund_id and e.order_item_id = i.order_item_id
                                          and e.kind = 'refund')
                                 else 0 end as broken
                 from refund_items i
                 join refunds r on r.id = i.refund_id
+                left join refunds f on f.id = r.replaces
                 join orders o on o.id = r.order_id
                 join order_items l on l.id = i.order_item_id",
     },
     Invariant {
+        name: "units_refunded",
+        proves: "units that were called off or came back are refunded, and as such no more than those",
+        sql: "select l.id::text as subject,
+                     l.cancelled + l.returned > coalesce(b.units, 0)
+                     or coalesce(b.called_off, 0) > l.cancelled or coalesce(b.returned, 0) > l.returned as broken
+                from order_items l
+                join orders o on o.id = l.order_id and o.paid_at is not null
+                left join (select i.order_item_id, sum(i.quantity) as units,
+                                  sum(i.quantity) filter (where r.kind = 'cancellation') as called_off,
+                                  sum(i.quantity) filter (where r.kind = 'return') as returned
+                             from refund_items i join refunds r on r.id = i.refund_id
+                             left join refunds n on n.replaces = r.id
+                            where r.status <> 'failed' or (not r.undone and n.id is null)
+                            group by 1) b on b.order_item_id = l.id",
+    },
+    Invariant {
         name: "late_payments_go_back",
-        proves: "a capture that its order could not take has a refund of all of it",
+        proves: "a capture that its order could not take goes back whole, or is owed, once and as nothing else",
         sql: "select p.id::text as subject,
-                     not exists (select from refunds r where r.payment_id = p.id and r.kind = 'late_payment')
-                     or exists (select from refunds r where r.payment_id = p.id and r.kind <> 'late_payment') as broken
-                from payments p join ledger_transactions t on t.subject_id = p.id and t.kind = 'late_capture'",
+                     count(r.id) <> 1 or bool_or(r.kind <> 'late_payment' or r.amount_minor <> p.amount_minor) as broken
+                from payments p
+                join ledger_transactions t on t.subject_id = p.id and t.kind = 'late_capture'
+                left join refunds r on r.payment_id = p.id and (r.status <> 'failed' or refund_is_owed(r))
+               group by p.id",
     },
     Invariant {
         name: "provider_agrees_on_refunds",
@@ -139,7 +172,8 @@ pub const CHECKS: &[Invariant] = &[
                                or t.payment_id <> r.payment_id
                                or (r.status = 'succeeded' and t.status <> 'succeeded')
                                or (r.status = 'failed' and t.status <> 'failed') end as broken
-                from (select r.* from refunds r join payments p on p.id = r.payment_id and p.provider = 'test') r
+                from (select r.* from refunds r join payments p on p.id = r.payment_id and p.provider = 'test'
+                       where not r.outside) r
                 full join (select * from test_provider_transfers where kind = 'refund') t on t.our_id = r.id",
     },
     Invariant {

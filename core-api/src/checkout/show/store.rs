@@ -48,7 +48,7 @@ pub async fn charged(
              left join order_items i on i.order_id = o.id and i.seller_id = s.seller_id
              left join lateral (
                   select coalesce(sum(n.shipping_minor), 0) as minor
-                    from refund_items n join refunds r on r.id = n.refund_id and r.status <> 'failed'
+                    from refund_items n join standing_refunds r on r.id = n.refund_id
                    where n.order_item_id = i.id) back on true
             where s.id = $2 group by s.id"#,
         buyer.0,

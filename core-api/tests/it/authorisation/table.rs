@@ -164,6 +164,7 @@ POST   /admin/orders/$paid/refunds              401 403 403 403 403 403 201  {"i
 GET    /admin/refunds                           401 403 403 403 403 403 200
 GET    /admin/refunds/$refund                   401 403 403 403 403 403 200
 POST   /admin/refunds/$refund/retry             401 403 403 403 403 403 201
+POST   /admin/refunds/$refund/settle-outside    401 403 403 403 403 403 201  {"reason": "Bank transfer, the card is closed"}
 GET    /orders/$delivered/receipt               401 200 404 404 404 404 404
 POST   /orders/$order/payments                  401 201 404 404 404 404 404  {"token": "test_success"}
 GET    /orders/$order/payments/$payment         401 200 404 404 404 404 404

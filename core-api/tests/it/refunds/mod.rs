@@ -4,6 +4,7 @@ mod books;
 mod cancelling;
 mod deciding;
 mod outcomes;
+mod owed;
 mod parts;
 mod returns;
 mod telling;

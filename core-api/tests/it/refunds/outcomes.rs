@@ -60,7 +60,7 @@ async fn an_answer_about_a_refund_that_was_lost_is_no_failure() {
 }
 
 #[tokio::test]
-async fn a_refund_that_fails_gives_the_shop_back_what_was_taken() {
+async fn a_refund_that_fails_is_still_owed_to_its_buyer() {
     let market = Market::open(10, 1_000).await;
     let buyer = market.buyer().await;
     let order = buyer.paid(&market, 1, "test_success_refund_fails").await;
@@ -74,9 +74,11 @@ async fn a_refund_that_fails_gives_the_shop_back_what_was_taken() {
         (cancelled.status, cancelled.refunded.minor),
         (OrderStatus::Cancelled, 0)
     );
-    assert_eq!(market.balance("seller_payable").await, 900);
-    assert_eq!(market.balance("refunds_payable").await, 0);
+    assert_eq!((refund.owed, cancelled.owed_back), (true, order.total));
+    assert_eq!(market.balance("seller_payable").await, 0);
+    assert_eq!(market.balance("refunds_payable").await, 1_000);
     assert_eq!(market.settle_refunds().await, 0, "it has its outcome");
+    assert_eq!(market.balance("refunds_payable").await, 1_000);
     market.verified().await;
 }
 
