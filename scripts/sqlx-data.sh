@@ -3,13 +3,18 @@
 # database.
 #
 #   scripts/sqlx-data.sh          writes it anew
-#   scripts/sqlx-data.sh --check  fails when what is committed is stale
+#   scripts/sqlx-data.sh --check  fails when what is committed is stale, and on any lint:
+#                                 clippy expands the same macros, so one pass does both
 #
 # A private Postgres with the migrations applied is started for it and thrown away.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 mode=${1:-}
+case $mode in
+    --check) pass=(clippy --workspace --all-targets --locked --quiet -- -D warnings) ;;
+    *) pass=(check --workspace --all-targets --locked --quiet) ;;
+esac
 fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
 
@@ -20,7 +25,7 @@ grep -rlE 'query(_as|_scalar)?!\(' --include='*.rs' shared core-api live-engine 
     find "$crate" -maxdepth 2 \( -path '*/src/lib.rs' -o -path '*/src/main.rs' \) -exec touch {} +
 done
 SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$fresh" target/debug/with-database \
-    cargo check --workspace --all-targets --locked --quiet
+    cargo "${pass[@]}"
 
 if [ "$mode" = --check ]; then
     if ! diff -rq "$fresh" .sqlx; then

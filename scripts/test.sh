@@ -5,8 +5,9 @@ cd "$(dirname "$0")/.."
 
 echo "== Rust: units, properties, and both services over real sockets and a real Postgres"
 # The whole workspace in one build: asking for single packages would build shared
-# dependencies again with other features.
-cargo test --workspace --locked
+# dependencies again with other features. More threads than cores: most tests wait, for a
+# deadline, a lock or a database that is away.
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-4} cargo test --workspace --locked
 
 echo "== Pages: modules"
 node --test web/tests/*.test.mjs
