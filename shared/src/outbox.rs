@@ -5,6 +5,7 @@
 //! that stores the events they caused. [`hint`] after the commit makes that prompt; a
 //! lost hint costs at most the owner's polling interval.
 
+use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -41,6 +42,35 @@ pub async fn push(conn: &mut PgConnection, stream: StreamId, notice: &RoomNotice
     .execute(conn)
     .await?;
     Ok(row)
+}
+
+/// Adds notices for rooms, in their order, by one statement however many there are.
+///
+/// # Errors
+/// When the database fails.
+pub async fn push_all(conn: &mut PgConnection, notices: &[(StreamId, RoomNotice)]) -> Result<(), sqlx::Error> {
+    if notices.is_empty() {
+        return Ok(());
+    }
+    let payloads: Vec<Value> = notices
+        .iter()
+        .map(|(_, notice)| serde_json::to_value(notice))
+        .collect::<Result<_, _>>()
+        .map_err(|e| sqlx::Error::Encode(e.into()))?;
+    let rows: Vec<Uuid> = notices.iter().map(|_| Uuid::now_v7()).collect();
+    let topics: Vec<String> = notices.iter().map(|(_, notice)| notice.topic().to_owned()).collect();
+    let streams: Vec<Uuid> = notices.iter().map(|(stream, _)| stream.0).collect();
+    sqlx::query!(
+        "insert into outbox (id, topic, stream_id, payload)
+         select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::jsonb[])",
+        &rows,
+        &topics,
+        &streams,
+        &payloads
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Adds what a command has caused in one room. The stream's row is locked until the

@@ -14,8 +14,9 @@ use crate::http::Page;
 use crate::sellers::SellerRef;
 
 /// Adds a notification, unless the person was told of it already, wants it in no way, or is
-/// gone; whether they are to be told by mail. The account is locked: who leaves at the same
-/// time is told nothing after.
+/// gone; whether they are to be told by mail. The account is locked against its end alone: who
+/// leaves at the same time is told nothing after, and nobody else is waited for. Callers hold
+/// stock, and a checkout holds its buyer's account while it waits for that.
 pub(super) async fn insert(
     tx: &mut PgConnection,
     id: NotificationId,
@@ -25,7 +26,7 @@ pub(super) async fn insert(
     let mail = sqlx::query_scalar!(
         r#"with person as (
                select id, wants_notice(id, $3, 'in_app') as listed, wants_notice(id, $3, 'email') as mail
-                 from users where id = $2 and deleted_at is null for share),
+                 from users where id = $2 and deleted_at is null for key share),
            told as (
                insert into notifications (id, user_id, kind, subject_id, seller_id, product_id, reason, order_id, listed)
                select $1, id, $3, $4, $5, $6, $7, $8, listed from person where listed or mail

@@ -125,15 +125,18 @@ async fn tell_rooms(
     };
     let is_named = store::shows_purchases(conn, order.buyer).await?;
     let host = store::seller_of(conn, stream).await?;
-    for line in lines.iter().filter(|l| Some(l.seller) == host) {
+    let of_show = lines.iter().filter(|line| Some(line.seller) == host);
+    let notices = of_show.map(|line| {
         let notice = RoomNotice::Purchased {
             buyer: is_named.then_some(order.buyer),
             name: None,
             title: line.title.clone(),
             quantity: u32::try_from(line.quantity).unwrap_or_default(),
         };
-        outbox::push(conn, stream, &notice).await?;
-    }
+        (stream, notice)
+    });
+    // Stock is locked: one statement, however much was bought.
+    outbox::push_all(conn, &notices.collect::<Vec<_>>()).await?;
     Ok(())
 }
 

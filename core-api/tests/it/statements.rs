@@ -80,3 +80,28 @@ async fn a_purchase_of_three_things_of_two_shops_takes_fifteen_statements_and_tw
     assert!(least.keys <= 28 && least.inner <= 12, "{least:#?}");
     market.verified().await;
 }
+
+#[tokio::test]
+async fn a_show_hears_of_a_purchase_in_as_many_statements_however_many_lines_it_has() {
+    let market = Market::open_counted(1_000, 1_000).await;
+    let mut goods = vec![(market.shop.variant, 1)];
+    let mut told = Vec::new();
+    for lines in [1, 8] {
+        while goods.len() < lines {
+            goods.push((market.product(10, 100).await, 1));
+        }
+        let buyer = market.buyer().await;
+        let mut basket = buyer.basket(&goods, &[]);
+        basket["stream_id"] = serde_json::json!(market.shop.stream);
+        let checkout: Checkout = buyer.try_checkout(&basket).await.created();
+        let order: Order = buyer.try_place(checkout.id).await.created();
+        forget(&market).await;
+        buyer.pay(order.id, "test_success").await;
+        let texts = asked(&market).await.texts;
+        let outbox = texts.iter().filter(|(text, _)| text.contains("insert into outbox"));
+        told.push(outbox.map(|(_, calls)| calls).sum::<i64>());
+    }
+    assert_eq!(told[0], told[1], "of one line, and of eight");
+    let purchased = "select count(*) from outbox where topic = 'purchased'";
+    assert_eq!(market.number(purchased).await, 9);
+}

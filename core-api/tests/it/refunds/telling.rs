@@ -83,3 +83,26 @@ async fn of_a_return_each_side_hears_what_the_other_says() {
         [(ReturnAnswered, "To the quay".to_owned())]
     );
 }
+
+#[tokio::test]
+async fn who_has_stock_in_hand_waits_for_nobodys_account_to_tell_them() {
+    let market = Market::open(10, 1_000).await;
+    let buyer = market.buyer().await;
+    let (order, unpaid) = (
+        buyer.paid(&market, 2, "test_success").await,
+        buyer.order(market.shop.variant, 1).await,
+    );
+    // As everybody's checkout does before it takes units: they would wait for each other.
+    let mut checkouts = market.app.db.pool.begin().await.expect("a transaction");
+    let lock = sqlx::query("select id from users order by id for no key update");
+    lock.execute(&mut *checkouts).await.expect("locked");
+    let path = format!("/seller/orders/{}/items/{}/cancel", order.id, order.items[0].id);
+    let one = json!({"quantity": 1, "reason": "broken"});
+    let owner = market.owner();
+    owner.post_once(&path, Uuid::now_v7(), &one).await.ok::<Value>();
+    buyer.pay(unpaid.id, "test_success").await;
+    checkouts.rollback().await.expect("ended");
+    let (buyer_told, owner_told) = (told(&buyer.session, &order).await, told(&owner, &order).await);
+    assert_eq!((buyer_told.len(), owner_told.len()), (2, 0));
+    market.verified().await;
+}
