@@ -55,6 +55,7 @@ create table shipments (
     seller_id    uuid        not null references sellers,
     carrier      text        not null check (length(carrier) between 1 and 60),
     tracking     text        not null default '' check (length(tracking) <= 100),
+    tracking_since timestamptz not null default now(),
     shipped_at   timestamptz not null default now(),
     delivered_at timestamptz,
     delivered_by text check (delivered_by in ('carrier', 'buyer')),
@@ -65,6 +66,9 @@ create index shipments_seller_idx on shipments (seller_id, id desc);
 create index shipments_underway_idx on shipments (order_id) where delivered_at is null;
 -- A carrier says which parcel arrived by its number.
 create unique index shipments_tracking_key on shipments (carrier, tracking) where tracking <> '';
+
+comment on column shipments.tracking_since is
+    'Since when it is called by its carrier and number: what was reported of the number before is of another parcel.';
 
 create table shipment_items (
     shipment_id   uuid not null references shipments,

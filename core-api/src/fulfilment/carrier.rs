@@ -1,7 +1,9 @@
 //! What a carrier reports: that a parcel has arrived, by the number that it gave it.
 
+use chrono::{TimeDelta, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use shared::Timestamp;
 use shared::bus::SharedBus;
 use shared::outbox;
 use sqlx::PgPool;
@@ -14,6 +16,10 @@ use crate::http::Result;
 use crate::http::rules::shown;
 use crate::orders;
 use crate::webhooks::Outcome;
+
+/// How long after its report a parcel's number may be written down: longer after it, somebody
+/// may have looked for the number of a parcel that arrived, to be paid for another.
+const LATE_MAX: TimeDelta = TimeDelta::minutes(15);
 
 /// The only kind that something follows from.
 pub const DELIVERED: &str = "delivered";
@@ -37,26 +43,42 @@ pub struct CarrierEvent {
     pub tracking: String,
 }
 
-/// Takes a report's word. A parcel that nobody knows may not have been written down yet.
+/// Takes the word of a report that was `received` then. A parcel that nobody knows may not have
+/// been written down yet.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn report(db: &PgPool, bus: &SharedBus, settings: &Commerce, event: &CarrierEvent) -> Result<Outcome> {
+pub async fn report(
+    db: &PgPool,
+    bus: &SharedBus,
+    settings: &Commerce,
+    event: &CarrierEvent,
+    received: Timestamp,
+) -> Result<Outcome> {
     if event.kind != DELIVERED {
         return Ok(Outcome::Ignored);
     }
     let (carrier, tracking) = (carrier_name(&event.carrier), tracking_number(&event.tracking));
     let mut tx = db.begin().await?;
-    let Some((_, order)) = store::by_tracking(&mut tx, &carrier, &tracking).await? else {
-        return Ok(Outcome::Later("no parcel has this number"));
+    let Some(known) = store::by_tracking(&mut tx, &carrier, &tracking).await? else {
+        let why = "no parcel has this number";
+        let is_late = Utc::now() - received > LATE_MAX;
+        return Ok(if is_late {
+            Outcome::Never(why)
+        } else {
+            Outcome::Later(why)
+        });
     };
-    let order = orders::lock(&mut tx, order, None).await?;
+    let order = orders::lock(&mut tx, known.order, None).await?;
     // Until the lock was ours, the number may have been corrected.
     let known = store::by_tracking(&mut tx, &carrier, &tracking).await?;
-    let Some((parcel, _)) = known.filter(|(_, known)| *known == order.id) else {
+    let Some(parcel) = known.filter(|known| known.order == order.id) else {
         return Ok(Outcome::Later("the number was corrected meanwhile"));
     };
-    arrive(&mut tx, settings, &order, Some(parcel), DeliveredBy::Carrier).await?;
+    if parcel.since - received > LATE_MAX {
+        return Ok(Outcome::Never("the number was written down after the report"));
+    }
+    arrive(&mut tx, settings, &order, Some(parcel.id), DeliveredBy::Carrier).await?;
     tx.commit().await?;
     outbox::hint_notifications(bus.as_ref()).await;
     Ok(Outcome::Done)

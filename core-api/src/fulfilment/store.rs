@@ -113,8 +113,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> sqlx::Result<b
     let quantities: Vec<i32> = new.items.iter().map(|item| item.quantity).collect();
     let done = sqlx::query!(
         "with parcel as (
-             insert into shipments (id, order_id, seller_id, carrier, tracking, shipped_at)
-             values ($1, $2, $3, $4, $5, clock_timestamp())
+             insert into shipments (id, order_id, seller_id, carrier, tracking, tracking_since, shipped_at)
+             values ($1, $2, $3, $4, $5, clock_timestamp(), clock_timestamp())
              on conflict (carrier, tracking) where tracking <> '' do nothing returning id
          ), units as (
              insert into shipment_items (shipment_id, order_item_id, quantity)
@@ -155,7 +155,10 @@ pub async fn change(
     tracking: Option<&str>,
 ) -> sqlx::Result<Changed> {
     let done = sqlx::query!(
-        "update shipments set carrier = coalesce($3, carrier), tracking = coalesce($4, tracking)
+        "update shipments
+            set carrier = coalesce($3, carrier), tracking = coalesce($4, tracking),
+                tracking_since = case when (coalesce($3, carrier), coalesce($4, tracking)) = (carrier, tracking)
+                                      then tracking_since else clock_timestamp() end
           where id = $1 and seller_id = $2 and delivered_at is null",
         id.0,
         seller.0,
@@ -221,21 +224,26 @@ pub async fn has_parcel(conn: &mut PgConnection, order: OrderId, only: Option<Sh
     .await
 }
 
-/// The parcel that a carrier calls so, and its order.
-pub async fn by_tracking(
-    conn: &mut PgConnection,
-    carrier: &str,
-    tracking: &str,
-) -> sqlx::Result<Option<(ShipmentId, OrderId)>> {
-    let row = sqlx::query!(
-        r#"select id as "id: ShipmentId", order_id as "order: OrderId" from shipments
+/// A parcel by the number that its carrier gave it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tracked {
+    pub id: ShipmentId,
+    pub order: OrderId,
+    /// Since when it is called so.
+    pub since: Timestamp,
+}
+
+/// The parcel that a carrier calls so.
+pub async fn by_tracking(conn: &mut PgConnection, carrier: &str, tracking: &str) -> sqlx::Result<Option<Tracked>> {
+    sqlx::query_as!(
+        Tracked,
+        r#"select id as "id: ShipmentId", order_id as "order: OrderId", tracking_since as since from shipments
             where carrier = $1 and tracking = $2 and tracking <> ''"#,
         carrier,
         tracking
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|row| (row.id, row.order)))
+    .await
 }
 
 /// Orders of which something may be paid out from now on, not locked.

@@ -9,7 +9,8 @@ use crate::http::{RawBody, Result};
 use crate::state::State;
 
 /// A carrier's report. Kept once by its `id` and worked off soon after, however often and in
-/// whatever order reports come; one of a parcel that nobody knows yet is tried for three days.
+/// whatever order reports come. One of a parcel that nobody knows yet is its parcel's whose
+/// number is written down within 15 minutes, and nobody's after that.
 #[utoipa::path(
     tag = "operations",
     params(("Hawker-Signature" = String, Header, description = "`t=<Unix time>,v1=<hex>`: HMAC-SHA256 over the time, \
@@ -27,7 +28,7 @@ pub async fn carrier(state: web::Data<State>, request: HttpRequest, body: RawBod
     let header = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok());
     believe(state.config.webhooks.carrier.as_ref(), header, &body.0)?;
     let event: CarrierEvent = body.json()?;
-    keep(&state.db, CARRIER, &event.id, &event.kind, &event).await?;
+    keep(&state.db, CARRIER, event.id.trim(), event.kind.trim(), &event).await?;
     Ok(web::Json(Received { received: true }))
 }
 

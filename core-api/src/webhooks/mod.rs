@@ -125,7 +125,7 @@ async fn handle(till: &Till, settings: &Commerce, due: &store::Due) -> Result<Ou
     let payload = due.payload.clone();
     if due.provider == CARRIER {
         let event = serde_json::from_value(payload).context("reading a carrier's report")?;
-        return carrier::report(&till.db, &till.bus, settings, &event).await;
+        return carrier::report(&till.db, &till.bus, settings, &event, due.received_at).await;
     }
     if due.provider != till.provider.name() {
         return Ok(Outcome::Later("no such provider is known here"));
@@ -140,10 +140,12 @@ async fn handle(till: &Till, settings: &Commerce, due: &store::Due) -> Result<Ou
 }
 
 async fn record(db: &PgPool, due: &store::Due, outcome: Result<Outcome>) -> Result<()> {
-    let why = match outcome {
-        Ok(Outcome::Done | Outcome::Ignored) => None,
-        Ok(Outcome::Later(why)) => Some(why.to_owned()),
-        Err(error) => Some(error.to_string()),
+    let attempts_left = ATTEMPTS_MAX - due.attempts;
+    let (why, attempts_left) = match outcome {
+        Ok(Outcome::Done | Outcome::Ignored) => (None, 0),
+        Ok(Outcome::Later(why)) => (Some(why.to_owned()), attempts_left),
+        Ok(Outcome::Never(why)) => (Some(why.to_owned()), 0),
+        Err(error) => (Some(error.to_string()), attempts_left),
     };
     let mut conn = db.acquire().await?;
     match why {
@@ -151,7 +153,7 @@ async fn record(db: &PgPool, due: &store::Due, outcome: Result<Outcome>) -> Resu
             count("done");
             store::finish(&mut conn, due.id, None).await?;
         }
-        Some(why) if due.attempts < ATTEMPTS_MAX => {
+        Some(why) if attempts_left > 0 => {
             count("delayed");
             tracing::debug!(message = %due.id, provider = due.provider, kind = due.kind, why, "a webhook rests");
             store::postpone(&mut conn, due.id, backoff(due.attempts).as_secs_f64(), &why).await?;

@@ -58,6 +58,8 @@ pub enum Outcome {
     Ignored,
     /// It cannot be taken yet, and why.
     Later(&'static str),
+    /// It will never be taken, and why.
+    Never(&'static str),
 }
 
 /// That a message was taken; it is worked off later.

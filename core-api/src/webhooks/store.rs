@@ -1,6 +1,7 @@
 //! SQL of `webhook_inbox`.
 
 use serde_json::Value;
+use shared::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -32,6 +33,8 @@ pub struct Due {
     pub provider: String,
     pub kind: String,
     pub payload: Value,
+    /// When it was kept first.
+    pub received_at: Timestamp,
     /// This one counted.
     pub attempts: i32,
 }
@@ -45,7 +48,7 @@ pub async fn take(conn: &mut PgConnection, limit: i64, lease_seconds: f64) -> sq
           where id in (select id from webhook_inbox
                         where processed_at is null and not_before <= clock_timestamp()
                         order by not_before limit $1 for update skip locked)
-         returning id, provider, kind, payload, attempts",
+         returning id, provider, kind, payload, received_at, attempts",
         limit,
         lease_seconds
     )

@@ -190,3 +190,52 @@ async fn a_report_of_a_parcel_that_nobody_knows_yet_waits_for_it_and_is_given_up
     assert_eq!(why, "no parcel has this number");
     market.verified().await;
 }
+
+#[tokio::test]
+async fn a_report_from_before_its_number_was_written_down_is_of_another_parcel() {
+    let market = market().await;
+    let (buyer, owner) = (market.buyer().await, market.owner());
+    let (order, corrected) = (paid(&market, &buyer, 1).await, paid(&market, &buyer, 1).await);
+    tell(&market, &report("evt_1", "A1")).await;
+    tell(&market, &report("evt_2", "A2")).await;
+    assert_eq!(work(&market, 1).await, 2);
+    let earlier = "update webhook_inbox set received_at = now() - interval '1 hour'";
+    sqlx::query(earlier)
+        .execute(&market.app.db.pool)
+        .await
+        .expect("earlier");
+    // Both numbers are of parcels that somebody else has got.
+    let body = json!({"carrier": "dhl", "tracking": "A1"});
+    try_ship(&owner, order.id, &body).await.created::<Shipment>();
+    let body = json!({"carrier": "dhl", "tracking": "B2"});
+    let parcel: Shipment = try_ship(&owner, corrected.id, &body).await.created();
+    let sent = "update shipments set shipped_at = now() - interval '2 days' where id = $1";
+    market.sql(sent, parcel.id.0).await;
+    let path = format!("/seller/shipments/{}", parcel.id);
+    owner.patch(&path, &json!({"tracking": "A2"})).await.ok::<Shipment>();
+    time_passes(&market).await;
+    assert_eq!(work(&market, 1).await, 2);
+    for order in [order.id, corrected.id] {
+        assert_eq!(buyer.order_now(order).await.status, OrderStatus::Shipped);
+    }
+    let given_up = "select count(*) from webhook_inbox where processed_at is not null
+                       and last_error = 'the number was written down after the report'";
+    assert_eq!(market.number(given_up).await, 2, "nothing can come of them any more");
+    // What comes from now on is of these.
+    tell(&market, &report("evt_3", "A1")).await;
+    tell(&market, &report("evt_4", "A2")).await;
+    assert_eq!(work(&market, 1).await, 2);
+    for order in [order.id, corrected.id] {
+        assert_eq!(buyer.order_now(order).await.status, OrderStatus::Delivered);
+    }
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_name_with_space_around_it_is_the_name() {
+    let market = market().await;
+    let id = "e".repeat(255);
+    tell(&market, &report(&format!("  {id} "), "A1")).await;
+    tell(&market, &report(&id, "A1")).await;
+    assert_eq!(market.number("select count(*) from webhook_inbox").await, 1);
+}

@@ -351,3 +351,19 @@ async fn a_parcels_number_is_corrected_until_it_arrives() {
         .refused(404, "not_found");
     market.verified().await;
 }
+
+#[tokio::test]
+async fn a_carriers_name_is_as_long_as_it_is_kept() {
+    let market = Market::open(10, 1_000).await;
+    let (buyer, owner) = (market.buyer().await, market.owner());
+    let order = paid(&market, &buyer, 1).await;
+    // Each is two signs in small letters.
+    let long = json!({"carrier": "İ".repeat(60)});
+    let problem = try_ship(&owner, order.id, &long).await.refused(422, "invalid_body");
+    assert_eq!(problem["field"], "carrier");
+    let fits = json!({"carrier": "İ".repeat(30)});
+    let parcel: Shipment = try_ship(&owner, order.id, &fits).await.created();
+    let path = format!("/seller/shipments/{}", parcel.id);
+    let problem = owner.patch(&path, &long).await.refused(422, "invalid_body");
+    assert_eq!(problem["field"], "carrier");
+}
