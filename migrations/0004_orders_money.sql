@@ -19,6 +19,7 @@ create table checkouts (
     id             uuid primary key,
     user_id        uuid        not null references users,
     address_id     uuid        not null references addresses,
+    address        jsonb       not null check (jsonb_typeof(address) = 'object'),
     stream_id      uuid references streams,
     currency       text        not null check (currency ~ '^[A-Z]{3}$'),
     status         text        not null default 'open' check (status in ('open', 'placed', 'expired', 'cancelled')),
@@ -38,6 +39,8 @@ create table checkouts (
 create index checkouts_user_idx on checkouts (user_id, id desc);
 create index checkouts_expiry_idx on checkouts (expires_at) where status = 'open';
 
+comment on column checkouts.address is
+    'The address as it was when the checkout was priced: tax, shipping and where it is shipped to at all are of it.';
 comment on column checkouts.from_cart is 'Placing it takes what is ordered out of the buyer''s cart.';
 
 create table checkout_items (
@@ -96,7 +99,7 @@ create index orders_unpaid_idx on orders (user_id) where status = 'pending_payme
 create index orders_holds_expiry_idx on orders (holds_until) where status = 'pending_payment' and holds_until is not null;
 create index orders_stream_idx on orders (stream_id) where stream_id is not null;
 alter table notifications add foreign key (order_id) references orders;
-comment on column orders.address is 'The address as it was when the order was placed.';
+comment on column orders.address is 'That of the checkout, which it was priced for.';
 comment on column orders.expires_at is 'Until when it may be paid, as far as it alone goes.';
 comment on column orders.holds_until is
     'Until when its first flash hold lasts: unpaid by then, it cannot be paid as agreed and its other units are free.';

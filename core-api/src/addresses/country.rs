@@ -2,6 +2,8 @@
 //! form it has there, and that there is a region where nothing arrives without. Basics
 //! only: whether a street is there, its carrier knows.
 
+use super::regions;
+
 /// ISO 3166-1 alpha-2, and `XK`, which is not in it and has post all the same.
 const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR \
     BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET \
@@ -14,9 +16,6 @@ const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB B
 /// Where there are none, or most places have none.
 const WITHOUT_POSTAL_CODES: &str = "AE AG AO AW BI BJ BO BS BW BZ CD CF CG CI CK CM CW DJ DM ER FJ GA GD GH GM GQ GY \
     HK IE JM KI KM KN KP LC LY ML MO MR MW NR NU PA QA RW SB SC SL SR SS ST SX SY TD TF TG TK TL TO TV TZ UG VU YE ZW";
-
-/// Where nothing arrives without a state or province.
-const WITH_REGIONS: &str = "AU CA US";
 
 /// Forms of postal codes, without the spaces and hyphens that people write or leave out:
 /// `9` is a digit, `A` a letter.
@@ -74,30 +73,57 @@ pub(super) struct Fault {
     pub problem: String,
 }
 
+impl Fault {
+    const fn of(field: &'static str, problem: String) -> Self {
+        Self { field, problem }
+    }
+}
+
 fn lists(codes: &str, country: &str) -> bool {
     codes.split_whitespace().any(|code| code == country)
 }
 
-/// Checks what hangs on the country.
-pub(super) fn check(country: &str, region: &str, postal_code: &str) -> Result<(), Fault> {
-    let fault = |field, problem: String| Err(Fault { field, problem });
+/// Checks what hangs on the country. The answer is the region as it is kept: by its code
+/// where those of the country are known, else as it is written.
+pub(super) fn check<'a>(country: &str, region: &'a str, postal_code: &str) -> Result<&'a str, Fault> {
     if !lists(COUNTRIES, country) {
-        return fault("country", format!("{country} is no country's code (ISO 3166-1)"));
+        let problem = format!("{country} is no country's code (ISO 3166-1)");
+        return Err(Fault::of("country", problem));
     }
-    if region.trim().is_empty() && lists(WITH_REGIONS, country) {
-        return fault("region", format!("an address in {country} needs a state or province"));
+    let region = check_region(country, region.trim())?;
+    check_postal_code(country, postal_code)?;
+    Ok(region)
+}
+
+fn check_region<'a>(country: &str, region: &'a str) -> Result<&'a str, Fault> {
+    let Some(((example, name), _)) = regions::of(country).and_then(|known| known.split_first()) else {
+        return Ok(region);
+    };
+    if region.is_empty() {
+        return Err(Fault::of(
+            "region",
+            format!("an address in {country} needs a state or province"),
+        ));
     }
+    regions::code(country, region).ok_or_else(|| {
+        let problem = format!("is none of {country}: write its code or its name, such as {example} or {name}");
+        Fault::of("region", problem)
+    })
+}
+
+fn check_postal_code(country: &str, postal_code: &str) -> Result<(), Fault> {
+    let fault = |problem| Err(Fault::of("postal_code", problem));
     let code: String = postal_code.chars().filter(|c| !matches!(c, ' ' | '-')).collect();
     if code.is_empty() {
         if lists(WITHOUT_POSTAL_CODES, country) {
             return Ok(());
         }
-        return fault("postal_code", format!("an address in {country} needs a postal code"));
+        return fault(format!("an address in {country} needs a postal code"));
     }
     let forms = FORMS.iter().find(|(of, _)| *of == country).map(|(_, forms)| *forms);
     match forms {
         Some(forms) if !forms.iter().any(|form| has_form(&code, form)) => {
-            fault("postal_code", format!("is no postal code of {country}"))
+            fault(format!("is no postal code of {country}"))
         }
         _ => Ok(()),
     }
@@ -123,8 +149,7 @@ mod tests {
     fn the_lists_are_sound() {
         assert_eq!(COUNTRIES.split_whitespace().count(), 250);
         let listed = FORMS.iter().map(|(country, _)| *country);
-        let listed = listed.chain(WITHOUT_POSTAL_CODES.split_whitespace());
-        for country in listed.chain(WITH_REGIONS.split_whitespace()) {
+        for country in listed.chain(WITHOUT_POSTAL_CODES.split_whitespace()) {
             assert!(lists(COUNTRIES, country), "{country}");
         }
     }
@@ -154,6 +179,7 @@ mod tests {
             ("DE", "", "2045A", "postal_code"),
             ("NL", "", "1012", "postal_code"),
             ("US", "", "97201", "region"),
+            ("US", "Oregano", "97201", "region"),
             ("US", "OR", "97201-12", "postal_code"),
             ("MN", "", "", "postal_code"),
             ("ZZ", "", "1", "country"),
@@ -161,5 +187,12 @@ mod tests {
         ] {
             assert_eq!(field(country, region, code), Some(wrong), "{country} {code}");
         }
+    }
+
+    #[test]
+    fn a_region_is_kept_by_its_code_where_that_is_known() {
+        assert_eq!(check("US", " oregon ", "97201"), Ok("OR"));
+        assert_eq!(check("DE", " Bayern ", "80331"), Ok("Bayern"));
+        assert_eq!(check("DE", "", "80331"), Ok(""));
     }
 }

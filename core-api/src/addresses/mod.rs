@@ -4,6 +4,7 @@
 mod country;
 pub mod handlers;
 pub mod model;
+pub mod regions;
 mod store;
 
 use shared::error::{ErrorCode, Refusal};
@@ -44,8 +45,8 @@ async fn lock(tx: &mut PgConnection, user: UserId) -> Result<()> {
     }
 }
 
-/// Refuses an address that its country cannot have.
-fn check(address: &NewAddress) -> Result<()> {
+/// Refuses an address that its country cannot have. The answer is its region as it is kept.
+fn check(address: &NewAddress) -> Result<&str> {
     country::check(&address.country, &address.region, &address.postal_code).map_err(|fault| {
         Refusal::new(ErrorCode::InvalidBody, fault.problem)
             .at(fault.field)
@@ -70,13 +71,13 @@ pub(crate) async fn add(db: &PgPool, user: UserId, new: NewAddress) -> Result<Ad
 /// # Errors
 /// As [`add`].
 pub(crate) async fn add_in(tx: &mut PgConnection, user: UserId, new: &NewAddress) -> Result<Address> {
-    check(new)?;
+    let region = check(new)?;
     lock(tx, user).await?;
     let count = store::count(tx, user).await?;
     if count >= ADDRESSES_MAX {
         return Err(Refusal::new(ErrorCode::Conflict, format!("{ADDRESSES_MAX} addresses are the most")).into());
     }
-    Ok(store::insert(tx, AddressId::new(), user, new, count == 0).await?)
+    Ok(store::insert(tx, AddressId::new(), user, new, region, count == 0).await?)
 }
 
 /// Changes an address; what is absent stays.
@@ -89,8 +90,8 @@ pub(crate) async fn change(db: &PgPool, user: UserId, id: AddressId, change: Cha
     lock(&mut tx, user).await?;
     let before = store::get(&mut tx, user, id).await?.ok_or(ErrorCode::NotFound)?;
     let after = change.of(before);
-    check(&after)?;
-    let changed = store::update(&mut tx, user, id, &after)
+    let region = check(&after)?;
+    let changed = store::update(&mut tx, user, id, &after, region)
         .await?
         .ok_or(ErrorCode::NotFound)?;
     tx.commit().await?;

@@ -20,7 +20,8 @@ pub struct Address {
     pub line2: String,
     /// City.
     pub city: String,
-    /// State or province; may be empty.
+    /// State or province; may be empty. Of Australia, Canada and the United States its code, such
+    /// as `CA`.
     pub region: String,
     /// Postal code.
     pub postal_code: String,
@@ -50,7 +51,8 @@ pub struct NewAddress {
     /// City.
     #[garde(custom(shown(1, 80)))]
     pub city: String,
-    /// State or province; Australia, Canada and the United States need one.
+    /// State or province; Australia, Canada and the United States need one, as its code or its
+    /// English name (`CA`, `California`).
     #[garde(custom(shown(0, 80)))]
     #[serde(default)]
     pub region: String,
@@ -88,7 +90,7 @@ pub struct Change {
     #[garde(inner(custom(shown(1, 80))))]
     #[serde(default)]
     pub city: Option<String>,
-    /// State or province.
+    /// State or province, likewise.
     #[garde(inner(custom(shown(0, 80))))]
     #[serde(default)]
     pub region: Option<String>,

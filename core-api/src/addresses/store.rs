@@ -55,6 +55,7 @@ pub(super) async fn insert(
     id: AddressId,
     user: UserId,
     new: &NewAddress,
+    region: &str,
     is_default: bool,
 ) -> Result<Address, sqlx::Error> {
     sqlx::query_as!(
@@ -70,7 +71,7 @@ pub(super) async fn insert(
         new.line1.trim(),
         new.line2.trim(),
         new.city.trim(),
-        new.region.trim(),
+        region,
         new.postal_code.trim(),
         new.country,
         new.phone.trim(),
@@ -85,6 +86,7 @@ pub(super) async fn update(
     user: UserId,
     id: AddressId,
     after: &NewAddress,
+    region: &str,
 ) -> Result<Option<Address>, sqlx::Error> {
     sqlx::query_as!(
         Address,
@@ -100,7 +102,7 @@ pub(super) async fn update(
         after.line1.trim(),
         after.line2.trim(),
         after.city.trim(),
-        after.region.trim(),
+        region,
         after.postal_code.trim(),
         after.country,
         after.phone.trim()

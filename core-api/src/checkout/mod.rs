@@ -25,8 +25,8 @@ use crate::commerce::Commerce;
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
 use crate::stock;
-use crate::tax::TaxTable;
-use model::{Checkout, Head, Line, NewCheckout, Sums};
+use crate::tax::{NoRule, TaxRule, TaxTable};
+use model::{Checkout, Head, Line, NewCheckout, PostalAddress, Sums};
 
 /// The settings that a purchase is made under.
 #[derive(Clone, Copy, Debug)]
@@ -86,20 +86,29 @@ pub async fn get(db: &PgPool, taxes: &TaxTable, buyer: UserId, id: CheckoutId) -
 /// may lapse, have no part in it. Its tax is that of now.
 async fn reprice(conn: &mut PgConnection, taxes: &TaxTable, buyer: UserId, head: &Head) -> Result<()> {
     let mut lines = store::lines(conn, head.id).await?;
-    let show = show::charges(conn, buyer, head.stream, head.address_id, &lines).await?;
+    let show = show::charges(conn, buyer, head.stream, &head.address, &lines).await?;
     let lapsed: Vec<Uuid> = lines.iter().filter(|l| l.newly_lapsed()).map(|l| l.id).collect();
     lines.retain(Line::remains);
     let price = pricing::price(
         head.currency,
         &to_be_priced(lines.iter()),
         show.map(|show| show.paid),
-        taxes.rule(&head.address.country, &head.address.region),
+        tax_of(taxes, &head.address)?,
     )?;
     for (line, price) in lines.iter_mut().zip(&price.lines) {
         line.cost(price);
     }
     store::reprice(conn, head.id, &lines, &lapsed, &Sums::from(&price)).await?;
     Ok(())
+}
+
+/// The tax of what goes to an address: none is sold untaxed because its region is not known.
+fn tax_of(taxes: &TaxTable, address: &PostalAddress) -> Result<Option<TaxRule>> {
+    taxes.rule(&address.country, &address.region).map_err(|NoRule| {
+        let place = format!("{}/{}", address.country, address.region);
+        let detail = format!("nothing can be sold to {place}: no tax is set for it");
+        Refusal::new(ErrorCode::NotShippedThere, detail).at("address_id").into()
+    })
 }
 
 fn to_be_priced<'a>(lines: impl Iterator<Item = &'a Line>) -> Vec<pricing::Line> {

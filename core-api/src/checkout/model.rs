@@ -386,9 +386,7 @@ pub struct Head {
     pub sums: Sums,
     /// The show.
     pub stream: Option<StreamId>,
-    /// Which of the buyer's addresses it goes to.
-    pub address_id: AddressId,
-    /// Where that is.
+    /// Where it goes: the address as it was when it was priced.
     pub address: PostalAddress,
     /// Until when it may be placed.
     pub expires_at: DateTime<Utc>,

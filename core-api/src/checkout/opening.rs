@@ -2,6 +2,7 @@
 //! its units taken from the free stock.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{AddressId, CheckoutId, ReservationId, StreamId, UserId, VariantId};
@@ -11,7 +12,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::{Checkout, Head, HeldUnits, Line, NewCheckout, NewLine, Offer, PostalAddress, Sums};
-use super::{Terms, not_found, pricing, show, store, to_be_priced};
+use super::{Terms, not_found, pricing, show, store, tax_of, to_be_priced};
 use crate::addresses;
 use crate::cart;
 use crate::discounts;
@@ -33,7 +34,7 @@ pub(super) async fn price_and_hold(
 ) -> Result<Checkout> {
     let known = may_open_another(conn, buyer, new.address_id).await?;
     let wanted = wanted(conn, buyer, new).await?;
-    let (mut lines, stream) = lines_of(conn, buyer, new, &wanted).await?;
+    let (mut lines, stream) = lines_of(conn, buyer, new, &wanted, terms.commerce.checkout_life).await?;
     let Some(first) = lines.first() else {
         return Err(Refusal::new(ErrorCode::InvalidBody, "there is nothing to buy")
             .at(if new.cart { "cart" } else { "items" })
@@ -45,12 +46,12 @@ pub(super) async fn price_and_hold(
     if let Some(code) = &new.discount_code {
         take_off(conn, buyer, code, &mut lines).await?;
     }
-    let show = show::charges(conn, buyer, stream, address_id, &lines).await?;
+    let show = show::charges(conn, buyer, stream, &address, &lines).await?;
     let price = pricing::price(
         currency,
         &to_be_priced(lines.iter()),
         show.map(|show| show.paid),
-        terms.taxes.rule(&address.country, &address.region),
+        tax_of(terms.taxes, &address)?,
     )?;
     for (line, price) in lines.iter_mut().zip(&price.lines) {
         line.cost(price);
@@ -58,7 +59,8 @@ pub(super) async fn price_and_hold(
     let row = store::NewRow {
         id: CheckoutId::new(),
         buyer,
-        address: address_id,
+        address_id,
+        address: &address,
         stream,
         currency,
         discount_code: new.discount_code.as_deref().map(discounts::model::canonical),
@@ -76,7 +78,6 @@ pub(super) async fn price_and_hold(
         from_cart: row.from_cart,
         sums: row.sums,
         stream,
-        address_id,
         address,
         expires_at,
     };
@@ -215,6 +216,7 @@ async fn lines_of(
     buyer: UserId,
     new: &NewCheckout,
     wanted: &Wanted,
+    after_show: Duration,
 ) -> Result<(Vec<Line>, Option<StreamId>)> {
     let holds = holds_of(conn, buyer, &new.reservations).await?;
     let mut variants: Vec<Uuid> = wanted.items.iter().map(|item| item.variant_id.0).collect();
@@ -234,7 +236,7 @@ async fn lines_of(
         line.hold_expires_at = Some(hold.expires_at);
         lines.push(line);
     }
-    let stream = stream_of(conn, new.stream_id, &holds, &lines).await?;
+    let stream = stream_of(conn, new.stream_id, &holds, &lines, after_show).await?;
     Ok((lines, stream))
 }
 
@@ -312,18 +314,29 @@ fn line((offer, shop_name): &(Offer, String), quantity: i32) -> Line {
     }
 }
 
-/// The show named, which must be of one of the shops, else the one of the first hold.
+/// The show named, else the one of the first hold. It must be of one of the shops, and one
+/// buys in it: what a show promises is not had in any show that ever was. It is on air, has
+/// ended while a checkout that was opened in it would last (`after`), or has given one of
+/// the holds, which was while it was on air.
 async fn stream_of(
     conn: &mut PgConnection,
     asked: Option<StreamId>,
     holds: &[HeldUnits],
     lines: &[Line],
+    after: Duration,
 ) -> Result<Option<StreamId>> {
     let Some(stream) = asked else {
         return Ok(holds.first().map(|hold| hold.stream));
     };
-    match store::seller_of_stream(conn, stream).await? {
-        Some(seller) if lines.iter().any(|l| l.offer.seller == seller) => Ok(Some(stream)),
+    let is_of_hold = holds.iter().any(|hold| hold.stream == stream);
+    match store::show(conn, stream, after).await? {
+        Some(show) if lines.iter().any(|l| l.offer.seller == show.seller) => {
+            if show.is_on || is_of_hold {
+                return Ok(Some(stream));
+            }
+            let refusal = Refusal::new(ErrorCode::WrongState, "the show is not on air: buy without it");
+            Err(refusal.at("stream_id").into())
+        }
         Some(_) => Err(Refusal::new(ErrorCode::InvalidBody, "nothing of this is the show's")
             .at("stream_id")
             .into()),

@@ -99,6 +99,7 @@ pub(super) const FURTHER: &[(&str, &[ErrorCode])] = &[
             OwnShop,
             Banned,
             NotFound,
+            WrongState,
             InsufficientStock,
             HoldExpired,
             CurrencyMismatch,
@@ -112,6 +113,7 @@ pub(super) const FURTHER: &[(&str, &[ErrorCode])] = &[
         ],
     ),
     ("DELETE /orders/checkout/{id}", &[WrongState]),
+    ("GET /orders/checkout/{id}", &[NotShippedThere]),
     (
         "POST /orders/{id}/payments",
         &[WrongState, HoldExpired, OrderExpired, AlreadyPaid, PaymentInProgress],

@@ -132,12 +132,7 @@ pub const PERSONAL: &[Personal] = &[
     row("payout_holds", "held_by", RECORD, ID_ALONE),
     row("payout_holds", "released_by", RECORD, ID_ALONE),
     row("seller_payouts", "requested_by", RECORD, ID_ALONE),
-    row(
-        "checkouts",
-        "user_id",
-        Told::No("what was bought is in the orders"),
-        ID_ALONE,
-    ),
+    row("checkouts", "user_id", Told::As("checkouts"), Fate::Masked),
     row(
         "orders",
         "user_id",

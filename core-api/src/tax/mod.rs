@@ -1,5 +1,6 @@
 //! Which tax a purchase bears: a rate for each region, from the configuration. Pure; it
-//! reads no table. What is not configured is not taxed. A checkout goes to one address,
+//! reads no table. Countries that are not configured are not taxed; of one that is configured by
+//! region, every address has a rule or is refused. A checkout goes to one address,
 //! so that one rule, or none, is for all of it.
 
 mod table;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use shared::money::{BasisPoints, Currency, Money};
 use utoipa::ToSchema;
 
-pub use table::TaxTable;
+pub use table::{NoRule, TaxTable};
 
 use crate::ledger::parts::Terms;
 

@@ -4,6 +4,7 @@ use shared::config::Settings;
 use shared::money::BasisPoints;
 
 use super::TaxRule;
+use crate::addresses::regions;
 use crate::http::rules::is_country;
 use crate::ledger::parts::Terms;
 
@@ -17,14 +18,14 @@ pub struct TaxTable(Vec<Entry>);
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Entry {
     country: String,
-    /// Folded; `None`: all of the country that has no rule of its own.
-    region: Option<String>,
+    /// Its code; `None`: all of the country that has no rule of its own.
+    region: Option<&'static str>,
     rule: TaxRule,
 }
 
-fn folded(region: &str) -> String {
-    region.trim().to_lowercase()
-}
+/// What is taxed in a country depends on the region, and no rule is for this one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoRule;
 
 impl TaxTable {
     /// Reads the setting; what is wrong is left in `settings`, and then the answer is `None`.
@@ -41,7 +42,8 @@ impl TaxTable {
 
     /// Reads rules that are parted by semicolons, each `COUNTRY[/region]:rate in basis
     /// points:included|added:goods|shipping|goods+shipping:platform|seller`, such as
-    /// `DE:1900:included:goods+shipping:platform; US/California:725:added:goods:seller`.
+    /// `DE:1900:included:goods+shipping:platform; US/CA:725:added:goods:seller`. Regions are
+    /// those that addresses are kept with, by code or name: of other countries none is known.
     ///
     /// # Errors
     /// What is wrong, in words.
@@ -63,17 +65,21 @@ impl TaxTable {
         Ok(Self(entries))
     }
 
-    /// The rule of an address: of its region, else of its country, else none. Regions are
-    /// compared without regard to capitals.
-    #[must_use]
-    pub fn rule(&self, country: &str, region: &str) -> Option<TaxRule> {
-        let region = folded(region);
-        let mut of_country = self.0.iter().filter(|entry| entry.country == country);
-        let closest = of_country
-            .clone()
-            .find(|entry| entry.region.as_ref() == Some(&region))
-            .or_else(|| of_country.find(|entry| entry.region.is_none()));
-        closest.map(|entry| entry.rule)
+    /// The rule of an address: of its region, else of its country. Without any rule for the
+    /// country there is no tax.
+    ///
+    /// # Errors
+    /// Where the country has rules for regions alone, and none for this one; and where it has
+    /// any, and the region is none that is known: it may be one with a rule.
+    pub fn rule(&self, country: &str, region: &str) -> Result<Option<TaxRule>, NoRule> {
+        let of_country = || self.0.iter().filter(|entry| entry.country == country);
+        let of_all = of_country().find(|entry| entry.region.is_none());
+        if of_country().all(|entry| entry.region.is_none()) {
+            return Ok(of_all.map(|entry| entry.rule));
+        }
+        let region = regions::code(country, region).ok_or(NoRule)?;
+        let closest = of_country().find(|entry| entry.region == Some(region)).or(of_all);
+        closest.map(|entry| Some(entry.rule)).ok_or(NoRule)
     }
 }
 
@@ -88,10 +94,10 @@ fn parse_entry(text: &str) -> Result<Entry, &'static str> {
     if is_country(country, &()).is_err() {
         return Err("begins with no country's two letters");
     }
-    let region = region.map(folded);
-    if region.as_ref().is_some_and(String::is_empty) {
-        return Err("the region has no name");
-    }
+    let region = match region {
+        Some(name) => Some(regions::code(country, name).ok_or("the region is none of AU, CA or US that is known")?),
+        None => None,
+    };
     let rate = rate.parse().ok().and_then(BasisPoints::new);
     let rate = rate.ok_or("the rate is no number of basis points up to 10000")?;
     let tax_included = match how {
@@ -134,17 +140,33 @@ mod tests {
         let text =
             "US:0:added:goods:seller; US/California:725:added:goods:seller; DE:1900:included:goods+shipping:platform;";
         let table = TaxTable::parse(text).expect("rules");
-        let rate = |country, region| table.rule(country, region).map(|rule| rule.rate.get());
-        assert_eq!(rate("US", " california"), Some(725));
-        assert_eq!(rate("US", "Oregon"), Some(0));
-        assert_eq!(rate("DE", ""), Some(1_900));
-        assert_eq!(rate("FR", ""), None);
-        assert!(
-            table
-                .rule("DE", "")
-                .is_some_and(|rule| rule.shipping && rule.terms.tax_included)
+        let rate = |country, region| {
+            let rule = table.rule(country, region)?;
+            Ok(rule.map(|rule| rule.rate.get()))
+        };
+        assert_eq!(rate("US", "CA"), Ok(Some(725)));
+        assert_eq!(rate("US", " california"), Ok(Some(725)));
+        assert_eq!(rate("US", "OR"), Ok(Some(0)));
+        assert_eq!(
+            rate("US", "Calif."),
+            Err(NoRule),
+            "it may be one with a rule of its own"
         );
+        assert_eq!(rate("DE", ""), Ok(Some(1_900)));
+        assert_eq!(rate("FR", "CA"), Ok(None));
+        let rule = table.rule("DE", "Bayern").expect("regions make no difference");
+        assert!(rule.is_some_and(|rule| rule.shipping && rule.terms.tax_included));
         assert_eq!(TaxTable::parse("").expect("no rules"), TaxTable::default());
+    }
+
+    #[test]
+    fn where_regions_have_rules_the_others_are_not_untaxed_by_oversight() {
+        let table =
+            TaxTable::parse("US/CA:725:added:goods:seller; CA/Ontario:1300:added:goods:platform").expect("rules");
+        assert_eq!(table.rule("US", "OR"), Err(NoRule));
+        assert_eq!(table.rule("US", ""), Err(NoRule));
+        assert!(table.rule("CA", "ON").is_ok_and(|rule| rule.is_some()));
+        assert_eq!(table.rule("AU", "NSW"), Ok(None));
     }
 
     #[test]
@@ -156,6 +178,9 @@ mod tests {
             "DE:1900:included:all:platform",
             "DE:1900:included:goods",
             "DE/:1900:included:goods:platform",
+            "DE/Bayern:1900:included:goods:platform",
+            "US/Calif.:725:added:goods:seller",
+            "US/CA:725:added:goods:seller; US/California:700:added:goods:seller",
             "DE:1900:included:goods:platform:x",
             "DE:1:added:goods:seller; DE:2:added:goods:seller",
         ] {

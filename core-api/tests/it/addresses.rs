@@ -80,6 +80,20 @@ async fn an_address_is_one_that_its_country_can_have() {
         let problem = buyer.post("/users/addresses", &with(changes)).await;
         assert_eq!(problem.refused(422, "invalid_body")["field"], field);
     }
+    for (country, region, code, postal_code) in [
+        ("US", "oregon", "OR", "97201"),
+        ("US", " D.C. ", "DC", "20001"),
+        ("CA", "Québec", "QC", "H2Y 1C6"),
+        ("CA", "CA-ON", "ON", "K1A 0B1"),
+        ("AU", "New South Wales", "NSW", "2000"),
+    ] {
+        let there = with(json!({"country": country, "region": region, "postal_code": postal_code}));
+        let added: Address = buyer.post("/users/addresses", &there).await.created();
+        assert_eq!(added.region, code);
+        let path = format!("/users/addresses/{}", added.id);
+        let problem = buyer.patch(&path, &json!({"region": "Bavaria"})).await;
+        assert_eq!(problem.refused(422, "invalid_body")["field"], "region");
+    }
     let hongkong = json!({"country": "HK", "postal_code": ""});
     let added: Address = buyer.post("/users/addresses", &with(hongkong)).await.created();
     // What is changed has to fit what stays.

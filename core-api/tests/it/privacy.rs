@@ -32,6 +32,7 @@ pub async fn somebody(app: &App) -> Session {
         .await
         .gone();
     buy(&person, &shop).await;
+    leave_in_checkout(&person, &shop).await;
     for sql in [
         "insert into notifications (id, user_id, kind, subject_id, seller_id, stream_id)
          select gen_random_uuid(), $1, 'show_started', s.id, s.seller_id, s.id from streams s",
@@ -72,6 +73,17 @@ async fn buy(person: &Session, shop: &fixtures::Shop) {
     let path = format!("/orders/{}/payments", order["id"].as_str().expect("an id"));
     let paid = person.post_once(&path, Uuid::now_v7(), &pay).await;
     assert!(paid.status.is_success(), "{}", paid.text);
+}
+
+/// Is about to buy one more, sent to the older address, and does not.
+async fn leave_in_checkout(person: &Session, shop: &fixtures::Shop) {
+    let list: Value = person.get("/users/addresses").await.ok();
+    let body = json!({
+        "items": [{"variant_id": shop.variant, "quantity": 1}],
+        "address_id": list["items"][1]["id"],
+    });
+    let opened = person.post_once("/orders/checkout", Uuid::now_v7(), &body).await;
+    opened.created::<Value>();
 }
 
 #[tokio::test]
@@ -117,6 +129,8 @@ async fn an_export_has_all_that_is_known_of_a_person_and_nothing_of_others() {
     assert_eq!(export["account"][0]["handle"], "minchen_a");
     assert_eq!(export["addresses"].as_array().map(Vec::len), Some(2));
     assert_eq!(export["orders"][0]["address"]["line1"], "Palmaille 12");
+    assert_eq!(export["checkouts"].as_array().map(Vec::len), Some(2));
+    assert_eq!(export["checkouts"][1]["address"]["line1"], "Elbchaussee 401");
     assert_eq!(export["orders"][0]["items"][0]["title"], "Test Product");
     assert_eq!(export["orders"][0]["payments"][0]["status"], "captured");
     assert_eq!(export["orders"][0]["parcels"], json!([]));

@@ -1,6 +1,7 @@
 //! Shipping profiles: where a shop ships to and what it takes.
 
 use core_api::checkout::model::Checkout;
+use core_api::flash::model::Hold;
 use core_api::http::List;
 use core_api::orders::model::Order;
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use testkit::fixtures;
 use uuid::Uuid;
 
 use crate::catalog::{add, mug};
-use crate::harness::{App, Session};
+use crate::harness::{App, Reply, Session};
 use crate::market::{Buyer, Market};
 
 async fn profile(shop: &Session, body: &Value) -> (String, Value) {
@@ -277,4 +278,39 @@ async fn nobody_ships_free_on_account_of_an_order_that_is_called_off() {
     owner.patch(&show.profile, &change).await.ok::<Value>();
     let third = show.checkout(&buyer).await;
     buyer.try_place(third.id).await.created::<Order>();
+}
+
+#[tokio::test]
+async fn a_show_caps_shipping_while_it_is_on_and_for_what_was_held_in_it() {
+    let show = Capped::open().await;
+    let (market, stream) = (&show.market, show.market.shop.stream.0);
+    let buyer = market.buyer().await;
+    let hold = buyer.hold(market.sale(5, 900, 1).await, 1).await;
+    assert_eq!([show.buy(&buyer).await, show.buy(&buyer).await], [500, 300]);
+    let goods = [(market.shop.variant, 1)];
+    let ask = async |holds: &[&Hold]| {
+        let mut basket = buyer.basket(&goods, holds);
+        basket["stream_id"] = json!(market.shop.stream);
+        buyer.try_checkout(&basket).await
+    };
+    let shipping = |reply: &Reply| reply.created::<Checkout>().shipping_total.minor;
+    let ended = "update streams set status = 'ended', ended_at = now() - interval '9 minutes' where id = $1";
+    market.sql(ended, stream).await;
+    assert_eq!(shipping(&ask(&[]).await), 0, "who was about to buy still does");
+    let ended = "update streams set ended_at = now() - interval '11 minutes' where id = $1";
+    market.sql(ended, stream).await;
+    let refused = ask(&[]).await.refused(409, "wrong_state");
+    assert_eq!(refused["field"], "stream_id");
+    assert_eq!(shipping(&buyer.try_checkout(&buyer.basket(&goods, &[])).await), 500);
+    // It was held while the show was on the air.
+    assert_eq!(shipping(&ask(&[&hold]).await), 0);
+    let unnamed = buyer.basket(&goods, &[&hold]);
+    assert_eq!(shipping(&buyer.try_checkout(&unnamed).await), 0);
+    for status in [
+        "update streams set status = 'scheduled', started_at = null, ended_at = null where id = $1",
+        "update streams set status = 'cancelled' where id = $1",
+    ] {
+        market.sql(status, stream).await;
+        ask(&[]).await.refused(409, "wrong_state");
+    }
 }

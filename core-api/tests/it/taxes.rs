@@ -5,7 +5,8 @@ use core_api::orders::model::{Order, Receipt};
 use core_api::tax::TaxTable;
 use serde_json::json;
 
-use crate::market::Market;
+use crate::harness::Reply;
+use crate::market::{Buyer, Market};
 
 const RULES: &str = "DE:1900:included:goods+shipping:platform; US/California:725:added:goods:seller";
 
@@ -108,4 +109,75 @@ async fn a_checkout_without_its_lapsed_hold_keeps_its_discount_and_is_taxed_for_
     market.verified().await;
     buyer.try_place(checkout.id).await.created::<Order>();
     market.verified().await;
+}
+
+#[tokio::test]
+async fn an_order_goes_where_it_was_priced_for_whatever_becomes_of_the_address() {
+    let market = market(1_190).await;
+    let buyer = market.buyer().await;
+    let (moved, deleted) = (
+        buyer.checkout(market.shop.variant, 1).await,
+        buyer.checkout(market.shop.variant, 1).await,
+    );
+    let address = format!("/users/addresses/{}", buyer.address);
+    // There, nothing is taxed.
+    let elsewhere = json!({"country": "FR", "city": "Nantes", "postal_code": "44000"});
+    buyer
+        .session
+        .patch(&address, &elsewhere)
+        .await
+        .ok::<serde_json::Value>();
+    let path = format!("/orders/checkout/{}", moved.id);
+    assert_eq!(buyer.session.get(&path).await.ok::<Checkout>(), moved);
+    let order: Order = buyer.try_place(moved.id).await.created();
+    assert_eq!((&order.address, order.tax_total.minor), (&moved.address, 285));
+    assert_eq!(order.address.country, "DE");
+    buyer.session.delete(&address).await.gone();
+    let order: Order = buyer.try_place(deleted.id).await.created();
+    assert_eq!((order.address, order.total), (deleted.address, deleted.total));
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_region_is_taxed_however_it_is_written() {
+    let market = market(1_000).await;
+    let buyer = market.buyer().await;
+    for region in ["CA", "us-ca", "California", " california "] {
+        let checkout = to_oakland(&buyer, &market, region).await;
+        let checkout: Checkout = checkout.created();
+        assert_eq!(checkout.tax_total.minor, 73, "{region}");
+        assert_eq!(checkout.address.region, "CA");
+    }
+    let problem = to_oakland(&buyer, &market, "Calif.").await;
+    assert_eq!(problem.refused(422, "invalid_body")["field"], "address.region");
+}
+
+#[tokio::test]
+async fn where_regions_are_taxed_and_none_is_the_addresss_nothing_is_sold_untaxed() {
+    let market = market(1_000).await;
+    let buyer = market.buyer().await;
+    let problem = to_oakland(&buyer, &market, "Oregon").await;
+    let problem = problem.refused(422, "not_shipped_there");
+    assert_eq!(problem["field"], "address_id");
+    let detail = problem["detail"].as_str().expect("words");
+    assert!(detail.contains("US/OR"), "{detail}");
+    assert_eq!(market.stock(market.shop.variant).await, (100, 0));
+    assert_eq!(market.number("select count(*) from checkouts").await, 0);
+    // One from before regions were codes, written by hand.
+    let checkout: Checkout = to_oakland(&buyer, &market, "CA").await.created();
+    assert_eq!(checkout.tax_total.minor, 73);
+    let by_hand = "update addresses set country = 'US', region = 'Calif.' where user_id = $1";
+    market.sql(by_hand, buyer.session.id.0).await;
+    let basket = buyer.basket(&[(market.shop.variant, 1)], &[]);
+    buyer.try_checkout(&basket).await.refused(422, "not_shipped_there");
+}
+
+/// Asks for one unit, sent to a new address in a region of the United States.
+async fn to_oakland(buyer: &Buyer, market: &Market, region: &str) -> Reply {
+    let basket = json!({
+        "items": [{"variant_id": market.shop.variant, "quantity": 1}],
+        "address": {"recipient": "Test Buyer", "line1": "1 Quay Street", "city": "Oakland", "region": region,
+                    "postal_code": "94607", "country": "US"},
+    });
+    buyer.try_checkout(&basket).await
 }

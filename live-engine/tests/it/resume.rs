@@ -197,9 +197,9 @@ async fn order(world: &World, user: UserId) -> OrderId {
     let address = testkit::fixtures::address(&world.db.pool, user).await;
     let (checkout, order) = (uuid::Uuid::now_v7(), OrderId::new());
     sqlx::query(
-        "insert into checkouts (id, user_id, address_id, stream_id, currency, status, items_minor, shipping_minor,
+        "insert into checkouts (id, user_id, address_id, address, stream_id, currency, status, items_minor, shipping_minor,
                                 total_minor, expires_at)
-         values ($1, $2, $3, $4, 'EUR', 'placed', 900, 0, 900, now() + interval '10 minutes')",
+         values ($1, $2, $3, '{}', $4, 'EUR', 'placed', 900, 0, 900, now() + interval '10 minutes')",
     )
     .bind(checkout)
     .bind(user.0)

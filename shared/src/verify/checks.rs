@@ -357,11 +357,13 @@ pub const CHECKS: &[Invariant] = &[
     },
     Invariant {
         name: "placed_checkouts",
-        proves: "a checkout was placed exactly when it has an order of the same buyer and total",
+        proves: "a checkout was placed exactly when it has an order of the same buyer, total and place to go to",
         sql: "select c.id::text as subject,
                      (c.status = 'placed') <> (o.id is not null)
-                     or o.user_id <> c.user_id or o.total_minor <> c.total_minor as broken
-                from checkouts c left join orders o on o.checkout_id = c.id",
+                     or o.user_id <> c.user_id or o.total_minor <> c.total_minor
+                     -- Of a deleted account the order alone says where it went.
+                     or (o.address <> c.address and u.deleted_at is null) as broken
+                from checkouts c join users u on u.id = c.user_id left join orders o on o.checkout_id = c.id",
     },
     Invariant {
         name: "paying_holds_have_a_payment",
@@ -469,6 +471,8 @@ pub const CHECKS: &[Invariant] = &[
                      or p.avatar_id is not null
                      or exists (select 1 from addresses a
                                  where a.user_id = u.id and (a.deleted_at is null or a.recipient <> '-'))
+                     or exists (select 1 from checkouts c
+                                 where c.user_id = u.id and c.address ->> 'recipient' <> '-')
                      or exists (select 1 from refresh_tokens t
                                  where t.user_id = u.id and t.id = t.family_id and t.revoked_at is null)
                      or exists (select 1 from mailed_links l where l.user_id = u.id)

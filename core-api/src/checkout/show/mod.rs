@@ -5,10 +5,10 @@
 mod store;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{AddressId, StreamId, UserId};
+use shared::ids::{StreamId, UserId};
 use sqlx::PgConnection;
 
-use super::model::{Head, Line};
+use super::model::{Head, Line, PostalAddress};
 use super::{pricing, to_be_priced};
 use crate::http::Result;
 
@@ -26,7 +26,7 @@ pub(super) async fn charges(
     conn: &mut PgConnection,
     buyer: UserId,
     stream: Option<StreamId>,
-    address: AddressId,
+    address: &PostalAddress,
     lines: &[Line],
 ) -> Result<Option<Charges>> {
     let Some(stream) = stream.filter(|_| lines.iter().any(Line::has_cap)) else {
@@ -55,7 +55,7 @@ pub(super) struct Compared {
 
 /// The price that an open checkout would have now, as far as its show's cap goes.
 pub(super) async fn compare(conn: &mut PgConnection, buyer: UserId, head: &Head, lines: &[Line]) -> Result<Compared> {
-    let Some(show) = charges(conn, buyer, head.stream, head.address_id, lines).await? else {
+    let Some(show) = charges(conn, buyer, head.stream, &head.address, lines).await? else {
         return Ok(Compared {
             is_another: false,
             depends: false,

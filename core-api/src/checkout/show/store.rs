@@ -1,7 +1,10 @@
 //! SQL of what was charged for shipping in a show.
 
-use shared::ids::{AddressId, SellerId, StreamId, UserId};
+use shared::ids::{SellerId, StreamId, UserId};
 use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::checkout::model::PostalAddress;
 
 /// Has purchases of a buyer in a show placed one after another until the transaction ends,
 /// so that each sees those before it.
@@ -26,12 +29,12 @@ pub struct Charged {
     pub unpaid_minor: i64,
 }
 
-/// What was charged for shipping the show's own goods to where the buyer's address is now.
+/// What was charged for shipping the show's own goods to a place.
 pub async fn charged(
     conn: &mut PgConnection,
     buyer: UserId,
     stream: StreamId,
-    address: AddressId,
+    address: &PostalAddress,
 ) -> sqlx::Result<Option<Charged>> {
     sqlx::query_as!(
         Charged,
@@ -40,11 +43,8 @@ pub async fn charged(
                   as "paid_minor!",
                   coalesce(sum(i.shipping_minor) filter (where o.paid_at is null), 0)::bigint as "unpaid_minor!"
              from streams s
-             left join addresses a on a.id = $3 and a.user_id = $1
              left join orders o on o.stream_id = s.id and o.user_id = $1 and o.status not in ('cancelled', 'expired')
-                   and o.address = jsonb_build_object(
-                       'recipient', a.recipient, 'line1', a.line1, 'line2', a.line2, 'city', a.city,
-                       'region', a.region, 'postal_code', a.postal_code, 'country', a.country, 'phone', a.phone)
+                   and o.address = $3
              left join order_items i on i.order_id = o.id and i.seller_id = s.seller_id
              left join lateral (
                   select coalesce(sum(n.shipping_minor), 0) as minor
@@ -53,7 +53,7 @@ pub async fn charged(
             where s.id = $2 group by s.id"#,
         buyer.0,
         stream.0,
-        address.0
+        Json(address) as _
     )
     .fetch_optional(conn)
     .await

@@ -22,11 +22,25 @@ fn currency(code: &str) -> sqlx::Result<Currency> {
     Currency::parse(code).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// Whose show it is.
-pub async fn seller_of_stream(conn: &mut PgConnection, stream: StreamId) -> sqlx::Result<Option<SellerId>> {
-    sqlx::query_scalar!(
-        r#"select seller_id as "id: SellerId" from streams where id = $1"#,
-        stream.0
+/// A show, as far as buying in it goes.
+pub struct Bought {
+    /// Whose it is.
+    pub seller: SellerId,
+    /// It is on air, or was until a short while ago.
+    pub is_on: bool,
+}
+
+/// A show; one that has ended is taken as if on air for `after` more.
+pub async fn show(conn: &mut PgConnection, stream: StreamId, after: Duration) -> sqlx::Result<Option<Bought>> {
+    sqlx::query_as!(
+        Bought,
+        r#"select seller_id as "seller: SellerId",
+                  (status = 'live'
+                   or coalesce(status = 'ended' and ended_at > clock_timestamp() - make_interval(secs => $2), false))
+                  as "is_on!"
+             from streams where id = $1"#,
+        stream.0,
+        after.as_secs_f64()
     )
     .fetch_optional(conn)
     .await
@@ -84,7 +98,8 @@ pub async fn standing(conn: &mut PgConnection, buyer: UserId, address: Option<Ad
 pub struct NewRow<'a> {
     pub id: CheckoutId,
     pub buyer: UserId,
-    pub address: AddressId,
+    pub address_id: AddressId,
+    pub address: &'a PostalAddress,
     pub stream: Option<StreamId>,
     pub currency: Currency,
     pub discount_code: Option<String>,
@@ -131,9 +146,9 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> sqlx::Result<T
         "with checkout as (
              insert into checkouts (id, user_id, address_id, stream_id, currency, discount_code, items_minor,
                                     discount_minor, shipping_minor, tax_minor, tax_included, tax_remitted_by,
-                                    total_minor, expires_at, from_cart)
+                                    total_minor, expires_at, from_cart, address)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, case when $12 then 'seller' else 'platform' end,
-                     $13, clock_timestamp() + make_interval(secs => $14), $26)
+                     $13, clock_timestamp() + make_interval(secs => $14), $26, $27)
              returning id, expires_at
          ), lines as (
              insert into checkout_items (id, checkout_id, variant_id, reservation_id, quantity, unit_price_minor,
@@ -150,7 +165,7 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> sqlx::Result<T
          select expires_at from checkout",
         new.id.0,
         new.buyer.0,
-        new.address.0,
+        new.address_id.0,
         new.stream.map(|s| s.0),
         new.currency.code(),
         new.discount_code,
@@ -173,7 +188,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> sqlx::Result<T
         &costs.tax_bps,
         &costs.taxes,
         &costs.shipping_taxes,
-        new.from_cart
+        new.from_cart,
+        Json(new.address) as _
     )
     .fetch_one(conn)
     .await
@@ -192,7 +208,6 @@ struct HeadRow {
     tax_included: bool,
     seller_remits: bool,
     stream: Option<StreamId>,
-    address_id: AddressId,
     address: Json<PostalAddress>,
     expires_at: Timestamp,
 }
@@ -216,7 +231,6 @@ impl HeadRow {
                 },
             },
             stream: self.stream,
-            address_id: self.address_id,
             address: self.address.0,
             expires_at: self.expires_at,
         })
@@ -229,11 +243,9 @@ pub async fn head(conn: &mut PgConnection, id: CheckoutId, buyer: UserId) -> sql
         HeadRow,
         r#"select c.id as "id: CheckoutId", c.status as "status: CheckoutStatus", c.currency, c.discount_code, c.from_cart,
                   c.items_minor, c.discount_minor, c.shipping_minor, c.tax_minor, c.tax_included,
-                  c.tax_remitted_by = 'seller' as "seller_remits!", c.stream_id as "stream: StreamId", c.address_id as "address_id: AddressId", c.expires_at,
-                  jsonb_build_object('recipient', a.recipient, 'line1', a.line1, 'line2', a.line2, 'city', a.city,
-                                     'region', a.region, 'postal_code', a.postal_code, 'country', a.country,
-                                     'phone', a.phone) as "address!: Json<PostalAddress>"
-             from checkouts c join addresses a on a.id = c.address_id
+                  c.tax_remitted_by = 'seller' as "seller_remits!", c.stream_id as "stream: StreamId", c.expires_at,
+                  c.address as "address: Json<PostalAddress>"
+             from checkouts c
             where c.id = $1 and c.user_id = $2"#,
         id.0,
         buyer.0
@@ -273,11 +285,9 @@ pub async fn step(
            )
            select c.id as "id: CheckoutId", c.status as "status: CheckoutStatus", c.currency, c.discount_code, c.from_cart,
                   c.items_minor, c.discount_minor, c.shipping_minor, c.tax_minor, c.tax_included,
-                  c.tax_remitted_by = 'seller' as "seller_remits!", c.stream_id as "stream: StreamId", c.address_id as "address_id: AddressId", c.expires_at,
-                  jsonb_build_object('recipient', a.recipient, 'line1', a.line1, 'line2', a.line2, 'city', a.city,
-                                     'region', a.region, 'postal_code', a.postal_code, 'country', a.country,
-                                     'phone', a.phone) as "address!: Json<PostalAddress>"
-             from c join addresses a on a.id = c.address_id"#,
+                  c.tax_remitted_by = 'seller' as "seller_remits!", c.stream_id as "stream: StreamId", c.expires_at,
+                  c.address as "address: Json<PostalAddress>"
+             from c"#,
         id.0,
         buyer.0,
         to.as_str(),

@@ -129,13 +129,23 @@ pub(in crate::privacy) async fn mask_words(tx: &mut PgConnection, user: UserId) 
     Ok(())
 }
 
-/// Checkouts refer to addresses, so their rows stay; orders have a copy of their own.
+/// Checkouts refer to addresses, so their rows stay, and have copies, which go too, whatever
+/// became of them; orders have a copy of their own.
 pub(in crate::privacy) async fn mask_addresses(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update addresses
             set recipient = '-', line1 = '-', line2 = '', city = '-', region = '', postal_code = '-', phone = '',
                 is_default_shipping = false, is_default_billing = false,
                 deleted_at = coalesce(deleted_at, clock_timestamp())
+          where user_id = $1",
+        user.0
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update checkouts
+            set address = jsonb_build_object('recipient', '-', 'line1', '-', 'line2', '', 'city', '-', 'region', '',
+                                             'postal_code', '-', 'country', address ->> 'country', 'phone', '')
           where user_id = $1",
         user.0
     )

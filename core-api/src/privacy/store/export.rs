@@ -129,6 +129,11 @@ sections! {
                                          'answer', answer, 'hidden_at', hidden_at, 'deleted_at', deleted_at,
                                          'created_at', created_at, 'updated_at', updated_at) as "value!"
              from product_reviews where user_id = $1 and id > $2 order by id limit $3"#,
+    Checkouts = "checkouts":
+        r#"select id, jsonb_build_object('id', id, 'status', status, 'address', address, 'stream_id', stream_id,
+                                         'currency', currency, 'total_minor', total_minor,
+                                         'created_at', created_at) as "value!"
+             from checkouts where user_id = $1 and id > $2 order by id limit $3"#,
     Orders = "orders":
         r#"select o.id, to_jsonb(o) - 'user_id' - 'holds_until' || jsonb_build_object(
                   'items', (select coalesce(jsonb_agg(jsonb_build_object(

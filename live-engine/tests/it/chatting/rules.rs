@@ -167,9 +167,9 @@ async fn order(world: &World, viewer: &Viewer) -> Uuid {
     let (pool, shop) = (&world.db.pool, &world.shop);
     sqlx::query(
         "with c as (
-             insert into checkouts (id, user_id, address_id, currency, status, items_minor, shipping_minor,
+             insert into checkouts (id, user_id, address_id, address, currency, status, items_minor, shipping_minor,
                                     total_minor, expires_at)
-             values ($1, $2, $3, 'EUR', 'placed', 900, 0, 900, now()) returning id),
+             values ($1, $2, $3, '{}', 'EUR', 'placed', 900, 0, 900, now()) returning id),
          o as (
              insert into orders (id, user_id, checkout_id, currency, items_minor, shipping_minor, total_minor,
                                  address, expires_at)

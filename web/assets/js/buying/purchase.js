@@ -129,7 +129,7 @@ export function createPurchases({ sheet, session, api, live, store, clock, toast
     const [first, show] = await Promise.all([cart.look(), api.stream(stream).catch(() => null)]);
     const sellers = await askForBasket(sheet, cart, first);
     const bought = sellers.length > 0 ? sellers : (await cart.look()).shops.map((shop) => shop.seller.id);
-    await till.buy({ cart: true, sellers, ...(bought.includes(show?.seller.id) && { stream_id: stream }) });
+    await till.buy({ cart: true, sellers, ...(bought.includes(show?.seller.id) && ofShow()) });
   }
 
   async function comeBack({ order: id, payment, own }) {
@@ -138,6 +138,9 @@ export function createPurchases({ sheet, session, api, live, store, clock, toast
     const [order, attempt] = await Promise.all([api.order(id), api.payment(id, payment)]);
     await till.payAndShow(order, { attempt, returned: own });
   }
+
+  // What the show promises is had while it is on; a hold says by itself that it is of it.
+  const ofShow = () => (store.get().stream?.status === 'live' ? { stream_id: stream } : {});
 
   const ofHold = (held) => ({ reservations: [held.reservation], stream_id: stream });
 
@@ -168,7 +171,7 @@ export function createPurchases({ sheet, session, api, live, store, clock, toast
     buy: ({ product, variant, quantity }) =>
       run(async () => {
         await asBuyer(`To buy ${product.title}`);
-        await till.buy({ items: [{ variant_id: variant.id, quantity }], stream_id: stream });
+        await till.buy({ items: [{ variant_id: variant.id, quantity }], ...ofShow() });
       }),
     /** An order that waits for its payment. */
     payLater: (id) =>
