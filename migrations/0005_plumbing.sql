@@ -8,14 +8,19 @@ create table outbox (
     created_at   timestamptz not null default now(),
     attempts     int         not null default 0,
     not_before   timestamptz not null default now(),
-    delivered_at timestamptz
+    delivered_at timestamptz,
+    last_error   text check (length(last_error) <= 500),
+    dead_at      timestamptz,
+    constraint outbox_dead_rows_are_the_relays check (dead_at is null or (delivered_at is null and stream_id is null))
 );
 -- Rows of a room are taken by the room's owner, all others by the relay.
 create index outbox_rooms_idx on outbox (stream_id, id) where delivered_at is null and stream_id is not null;
-create index outbox_relay_idx on outbox (id) where delivered_at is null and stream_id is null;
+create index outbox_relay_idx on outbox (id) where delivered_at is null and dead_at is null and stream_id is null;
 -- Letters that somebody waits for are found among however many that nobody does.
 create index outbox_letters_idx on outbox (id)
-    where delivered_at is null and stream_id is null and topic = 'mail' and payload ->> 'letter' <> 'notification';
+    where delivered_at is null and dead_at is null and stream_id is null and topic = 'mail'
+      and payload ->> 'letter' <> 'notification';
+create index outbox_dead_idx on outbox (id) where dead_at is not null;
 -- What was delivered is deleted a day later, the oldest first.
 create index outbox_delivered_idx on outbox (delivered_at) where delivered_at is not null;
 comment on table outbox is
@@ -23,6 +28,9 @@ comment on table outbox is
 
 comment on column outbox.not_before is
     'Rows without a stream: whoever takes one has it until then, and one that failed rests until then.';
+comment on column outbox.dead_at is
+    'Rows without a stream: when it was tried for the last time. It stays until an admin has it tried anew or discards it.';
+comment on column outbox.last_error is 'What it came to, in words of this service: no secret, no address.';
 
 -- What a row says to whoever takes it: names are not stored, but joined here.
 create function outbox_as_read(topic text, payload jsonb) returns jsonb language sql stable as $$

@@ -306,13 +306,26 @@ create table webhook_inbox (
     processed_at timestamptz,
     attempts     int         not null default 0,
     not_before   timestamptz not null default now(),
-    last_error   text,
-    constraint webhook_inbox_once unique (provider, event_id)
+    last_error   text check (length(last_error) <= 500),
+    dead_at      timestamptz,
+    constraint webhook_inbox_once unique (provider, event_id),
+    constraint webhook_inbox_dead_is_not_processed check (dead_at is null or processed_at is null)
 );
-create index webhook_inbox_due_idx on webhook_inbox (not_before) where processed_at is null;
+create index webhook_inbox_due_idx on webhook_inbox (not_before) where processed_at is null and dead_at is null;
 create index webhook_inbox_done_idx on webhook_inbox (processed_at) where processed_at is not null;
+create index webhook_inbox_dead_idx on webhook_inbox (id) where dead_at is not null;
 comment on table webhook_inbox is
-    'What providers have told us, once each, until it is worked off. One that came to nothing keeps its last_error.';
+    'What providers have told us, once each, until it is worked off. One that came to nothing is dead until an admin '
+    'has it tried anew or discards it.';
+
+-- What was tried until nobody tries it any more, without what it says: letters hold addresses.
+create view dead_letters as
+select id, 'outbox' as kind, topic as source, coalesce(payload ->> 'kind', payload ->> 'letter', '') as what,
+       attempts, coalesce(last_error, '') as last_error, created_at, dead_at
+  from outbox where dead_at is not null
+union all
+select id, 'webhook', provider, kind, attempts, coalesce(last_error, ''), received_at, dead_at
+  from webhook_inbox where dead_at is not null;
 
 -- The test provider's own books of what goes back and on, beside `test_provider_intents`.
 create table test_provider_transfers (

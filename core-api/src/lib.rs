@@ -17,6 +17,7 @@ pub mod checkout;
 pub mod commerce;
 pub mod commission;
 pub mod config;
+pub mod dead_letters;
 pub mod discounts;
 mod docs;
 pub mod earnings;

@@ -17,6 +17,7 @@ use crate::catalog::shipping::handlers as shipping;
 use crate::chat::handlers as chat;
 use crate::checkout::handlers as checkout;
 use crate::commission::handlers as commission;
+use crate::dead_letters::handlers as dead_letters;
 use crate::discounts::handlers as discounts;
 use crate::earnings::handlers as earnings;
 use crate::flash::handlers as flash;
@@ -259,7 +260,10 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(books::transactions) // GET /admin/ledger/transactions
         .service(all_orders::list) // GET /admin/orders
         .service(all_orders::get) // GET /admin/orders/{id}
-        .service(audit::list); // GET /admin/audit
+        .service(audit::list) // GET /admin/audit
+        .service(dead_letters::list) // GET /admin/dead-letters
+        .service(dead_letters::retry) // POST /admin/dead-letters/{id}/retry
+        .service(dead_letters::discard); // POST /admin/dead-letters/{id}/discard
     config
         .service(users::list) // GET /admin/users
         .service(users::get) // GET /admin/users/{id}

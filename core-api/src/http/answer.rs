@@ -73,6 +73,13 @@ pub const METRICS: &[Metric] = &[
         &[],
         "refunds that have failed and whose money is still owed to buyers, in the whole database",
     ),
+    Metric::gauge(
+        "dead_letters",
+        Count,
+        &["kind"],
+        "letters and messages of providers that nobody tries any more, in the whole database",
+    )
+    .each(&["outbox", "webhook"]),
 ];
 /// The route is its pattern, and a method that we do not know is `other`.
 const LABELS: &[&str] = &["method", "route", "status"];

@@ -15,7 +15,7 @@ use crate::catalog::{files, pages, search};
 use crate::http::Result;
 use crate::state::State;
 use crate::{
-    checkout, flash, fulfilment, history, media, moderation, notifications, orders, payments, payouts, refunds,
+    checkout, dead_letters, flash, fulfilment, history, media, moderation, notifications, orders, payments, payouts, refunds,
     returns, streams, webhooks,
 };
 
@@ -115,6 +115,12 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
         batch: u32::MAX,
     };
     jobs.run(words, |s, _| async move { search::prune_words(&s.db).await });
+    let dead = Job {
+        name: "count dead letters",
+        interval: PRUNE_EVERY,
+        batch: 1,
+    };
+    jobs.run(dead, |s, _| async move { dead_letters::measure(&s.db).await.map(|()| 0) });
     let imports = Job {
         name: "prune imports",
         interval: PRUNE_EVERY,

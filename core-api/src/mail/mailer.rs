@@ -24,6 +24,8 @@ use super::letter::Written;
 
 /// How long the SMTP server may take to let us in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// What is said of a server that says nothing.
+const SILENT: &str = "the server fell silent";
 /// Files of the folder that are kept, the newest.
 const FILES_MAX: usize = 1_000;
 
@@ -46,12 +48,14 @@ enum Way {
     Here { folder: Option<PathBuf>, log_links: bool },
 }
 
-/// Why a letter was not sent.
+/// Why a letter was not sent, in words that are kept and logged: what a server says may name
+/// the recipient, so they are ours, with no more of its words than the codes.
+#[derive(PartialEq, Eq, Debug)]
 pub(super) enum Unsent {
     /// It may be, later.
-    Later(anyhow::Error),
+    Later(String),
     /// It never will.
-    Never(anyhow::Error),
+    Never(String),
 }
 
 impl Mailer {
@@ -92,18 +96,20 @@ impl Mailer {
     }
 
     pub(super) async fn send(&self, written: &Written) -> Result<(), Unsent> {
-        let message = self.message(written).map_err(Unsent::Never)?;
+        let message = self.message(written);
+        let message = message.map_err(|_| Unsent::Never("its address cannot be written to".to_owned()))?;
         match &self.way {
             // The library waits for an answer for ever.
             Way::Smtp(smtp) => match tokio::time::timeout(self.send_timeout, smtp.send(message)).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) if is_about_the_letter(&error) => return Err(Unsent::Never(error.into())),
-                Ok(Err(error)) => return Err(Unsent::Later(error.into())),
-                Err(_) => return Err(Unsent::Later(anyhow::anyhow!("the server fell silent"))),
+                Ok(Err(error)) if is_about_the_letter(&error) => return Err(Unsent::Never(in_words(&error))),
+                Ok(Err(error)) => return Err(Unsent::Later(in_words(&error))),
+                Err(_) => return Err(Unsent::Later(SILENT.to_owned())),
             },
             Way::Here { folder, log_links } => {
                 if let Some(folder) = folder {
-                    drop_off(folder, &message.formatted()).await.map_err(Unsent::Later)?;
+                    let dropped = drop_off(folder, &message.formatted()).await;
+                    dropped.map_err(|error| Unsent::Later(format!("the folder of letters: {}", cause(error.as_ref()))))?;
                 }
                 if *log_links && let Some(link) = &written.link {
                     tracing::info!(letter = written.kind, %link, "a link was mailed");
@@ -135,6 +141,42 @@ fn is_about_the_letter(error: &lettre::transport::smtp::Error) -> bool {
     let of_the_mail = error.status().is_some_and(|code| code.category == Category::MailSystem);
     let said = error.source().map(ToString::to_string).unwrap_or_default();
     error.is_permanent() && of_the_mail && !said.starts_with("5.7.")
+}
+
+/// A failure of the library in our words.
+fn in_words(error: &lettre::transport::smtp::Error) -> String {
+    if let Some(code) = error.status() {
+        let said = error.source().map(ToString::to_string).unwrap_or_default();
+        return match enhanced(&said) {
+            Some(enhanced) => format!("the server said {code} {enhanced}"),
+            None => format!("the server said {code}"),
+        };
+    }
+    if error.is_timeout() {
+        return SILENT.to_owned();
+    }
+    if error.is_tls() {
+        return "no TLS with the server".to_owned();
+    }
+    if error.is_response() || error.is_client() {
+        return "the server and we do not understand each other".to_owned();
+    }
+    format!("no connection to the server: {}", cause(error))
+}
+
+/// The enhanced status code that a server's words begin with (RFC 3463).
+fn enhanced(said: &str) -> Option<&str> {
+    let first = said.split_whitespace().next()?;
+    let parts: Vec<&str> = first.split('.').collect();
+    let is_number = |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    (parts.len() == 3 && parts.iter().all(is_number)).then_some(first)
+}
+
+/// What the machine said, by its kind alone: a path or an address may be in the rest.
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let io = { chain }.find_map(|error| error.downcast_ref::<std::io::Error>());
+    io.map_or_else(|| "for no reason given".to_owned(), |io| io.kind().to_string())
 }
 
 /// Text as it is. The library would encode it for lines of more than 76 characters, and a
@@ -226,6 +268,21 @@ mod tests {
     fn a_line_ends_in_one_way_however_it_was_written() {
         let formatted = String::from_utf8(plain("a\nb\r\nc\rd").formatted()).expect("text");
         assert!(formatted.ends_with("\r\n\r\na\r\nb\r\nc\r\nd\r\n"), "{formatted:?}");
+    }
+
+    #[test]
+    fn of_a_servers_words_only_its_codes_are_kept() {
+        assert_eq!(enhanced("5.1.1 <viewer@example.com> is unknown"), Some("5.1.1"));
+        for other in ["<viewer@example.com> is unknown", "5.1", "5.1.1111 no", "a.b.c", ""] {
+            assert_eq!(enhanced(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_failure_of_the_machine_is_told_by_its_kind() {
+        let io = std::io::Error::new(std::io::ErrorKind::PermissionDenied, "/home/viewer@example.com");
+        let error = anyhow::Error::new(io).context("the folder of viewer@example.com");
+        assert_eq!(cause(error.as_ref()), "permission denied");
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! Mail to people. What is to be written is queued in the transaction that is the reason
 //! for it, and written and sent after the commit, at least once: a letter that cannot be
-//! sent is tried again for a day. Links are made when a letter is written, so the queue
-//! and the logs hold none, and a letter that is written again has a new one.
+//! sent is tried again for a day, and then dead until an admin has it tried anew or discards
+//! it. Links are made when a letter is written, so the queue and the logs hold none, and a
+//! letter that is written again has a new one.
 
 pub mod config;
 mod letter;
@@ -42,6 +43,8 @@ const _: () = assert!(
 const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// And at most.
 const RETRY_MAX: Duration = Duration::from_secs(3_600);
+/// How often a letter is tried: for about a day.
+const ATTEMPTS_MAX: i32 = 33;
 
 /// Letters with a link to set a password that may wait at once, whosever they are: anybody
 /// has them queued, and each takes a row.
@@ -121,12 +124,15 @@ async fn relay(state: &State, limit: u32) -> Result<u64> {
     Ok(count)
 }
 
-/// What became of a letter.
+/// What became of a letter. Reasons are words of this service and hold no address.
 enum End {
     Sent,
     /// There is nobody to write to any more, or nothing to say.
     Moot,
-    GivenUp,
+    /// Not now.
+    Delayed(String),
+    /// Nobody tries it any more, until an admin says so.
+    GivenUp(String),
 }
 
 impl End {
@@ -134,28 +140,16 @@ impl End {
         match self {
             Self::Sent => "sent",
             Self::Moot => "moot",
-            Self::GivenUp => "given_up",
+            Self::Delayed(_) => "delayed",
+            Self::GivenUp(_) => "given_up",
         }
     }
 }
 
 async fn handle(state: &State, row: store::Due) -> Result<()> {
-    let end = match write(state, &row).await? {
-        None => End::Moot,
-        Some(written) => match state.mailer.send(&written).await {
-            Ok(()) => End::Sent,
-            Err(Unsent::Later(error)) if !row.is_last => {
-                tracing::warn!(letter = %row.id, attempts = row.attempts, %error, "a letter was not sent; it will be tried again");
-                metrics::counter!("mails_total", "outcome" => "delayed").increment(1);
-                let mut conn = state.db.acquire().await?;
-                store::postpone(&mut conn, row.id, backoff(row.attempts).as_secs_f64()).await?;
-                return Ok(());
-            }
-            Err(Unsent::Later(error) | Unsent::Never(error)) => {
-                tracing::warn!(letter = %row.id, attempts = row.attempts, %error, "a letter is given up");
-                End::GivenUp
-            }
-        },
+    let end = match attempt(state, &row).await {
+        End::Delayed(why) if row.attempts >= ATTEMPTS_MAX => End::GivenUp(why),
+        end => end,
     };
     metrics::counter!("mails_total", "outcome" => end.name()).increment(1);
     let mut conn = state.db.acquire().await?;
@@ -163,18 +157,48 @@ async fn handle(state: &State, row: store::Due) -> Result<()> {
         // Whoever asks for letters to nobody leaves nothing behind.
         End::Moot => store::delete(&mut conn, row.id).await?,
         // The row stays for a day without what it said.
-        End::Sent | End::GivenUp => store::done(&mut conn, row.id).await?,
+        End::Sent => store::done(&mut conn, row.id).await?,
+        End::Delayed(why) => {
+            tracing::warn!(letter = %row.id, attempts = row.attempts, why, "a letter was not sent; it will be tried again");
+            store::postpone(&mut conn, row.id, backoff(row.attempts).as_secs_f64(), &why).await?;
+        }
+        End::GivenUp(why) => {
+            tracing::warn!(letter = %row.id, attempts = row.attempts, why, "a letter is given up");
+            store::bury(&mut conn, row.id, &why).await?;
+        }
     }
     Ok(())
 }
 
-/// The letter in words, to whom it goes now; `None`: to nobody.
-async fn write(state: &State, row: &store::Due) -> Result<Option<Written>> {
+async fn attempt(state: &State, row: &store::Due) -> End {
+    if row.attempts > ATTEMPTS_MAX {
+        return End::GivenUp("whoever took it did not come back".to_owned());
+    }
+    if row.topic != store::TOPIC {
+        return End::GivenUp("nobody here takes this topic".to_owned());
+    }
     let Ok(letter) = serde_json::from_value::<Letter>(row.payload.clone()) else {
-        // Of a newer version that was rolled back; whoever knows it is gone.
-        tracing::warn!(letter = %row.id, "a letter of an unknown kind is dropped");
-        return Ok(None);
+        // Of a newer version that was rolled back, perhaps: once it is here again, an admin
+        // may have it tried.
+        return End::GivenUp("a letter of a kind that is not known here".to_owned());
     };
+    let written = match write(state, letter).await {
+        Ok(Some(written)) => written,
+        Ok(None) => return End::Moot,
+        Err(error) => {
+            tracing::warn!(letter = %row.id, %error, "a letter was not written");
+            return End::Delayed("it could not be written".to_owned());
+        }
+    };
+    match state.mailer.send(&written).await {
+        Ok(()) => End::Sent,
+        Err(Unsent::Later(why)) => End::Delayed(why),
+        Err(Unsent::Never(why)) => End::GivenUp(why),
+    }
+}
+
+/// The letter in words, to whom it goes now; `None`: to nobody.
+async fn write(state: &State, letter: Letter) -> Result<Option<Written>> {
     let mut conn = state.db.acquire().await?;
     let public_url = &state.config.mail.public_url;
     Ok(match letter {
@@ -220,5 +244,11 @@ mod tests {
     fn each_wait_doubles_the_one_before_up_to_an_hour() {
         let seconds: Vec<u64> = [1, 2, 3, 10, 11, 1_000].map(|n| backoff(n).as_secs()).to_vec();
         assert_eq!(seconds, [5, 10, 20, 2_560, 3_600, 3_600]);
+    }
+
+    #[test]
+    fn a_letter_is_tried_for_about_a_day() {
+        let all: Duration = (1..ATTEMPTS_MAX).map(backoff).sum();
+        assert_eq!(all.as_secs() / 3_600, 23);
     }
 }

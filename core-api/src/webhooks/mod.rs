@@ -2,7 +2,8 @@
 //! once by its own name, and answered at once; a job works it off. It may come twice, late,
 //! and after what came of it: so working one off brings us to the state that it reports,
 //! whatever was before, and doing it twice is no error. Of what a payment provider tells only
-//! what it is about is kept: how that stands, the provider is asked.
+//! what it is about is kept: how that stands, the provider is asked. One that comes to nothing
+//! for three days is dead until an admin has it tried anew or discards it.
 
 pub mod handlers;
 pub mod model;
@@ -20,7 +21,7 @@ use sqlx::PgPool;
 
 use crate::commerce::Commerce;
 use crate::fulfilment::carrier;
-use crate::http::Result;
+use crate::http::{Error, Result};
 use crate::payments::event::{About, Unbelieved};
 use crate::payments::{TestProvider, Till};
 use crate::{payments, payouts, refunds};
@@ -145,13 +146,18 @@ async fn record(db: &PgPool, due: &store::Due, outcome: Result<Outcome>) -> Resu
         Ok(Outcome::Done | Outcome::Ignored) => (None, 0),
         Ok(Outcome::Later(why)) => (Some(why.to_owned()), attempts_left),
         Ok(Outcome::Never(why)) => (Some(why.to_owned()), 0),
-        Err(error) => (Some(error.to_string()), attempts_left),
+        Err(Error::Refused(refusal)) => (Some(refusal.code.to_string()), attempts_left),
+        // What a fault says may quote what it is about: it is for the log alone.
+        Err(error @ Error::Fault(_)) => {
+            tracing::warn!(message = %due.id, provider = due.provider, kind = due.kind, %error, "a webhook was not worked off");
+            (Some(error.code().to_string()), attempts_left)
+        }
     };
     let mut conn = db.acquire().await?;
     match why {
         None => {
             count("done");
-            store::finish(&mut conn, due.id, None).await?;
+            store::finish(&mut conn, due.id).await?;
         }
         Some(why) if attempts_left > 0 => {
             count("delayed");
@@ -161,7 +167,7 @@ async fn record(db: &PgPool, due: &store::Due, outcome: Result<Outcome>) -> Resu
         Some(why) => {
             count("given_up");
             tracing::warn!(message = %due.id, provider = due.provider, kind = due.kind, why, "a webhook is given up");
-            store::finish(&mut conn, due.id, Some(&why)).await?;
+            store::bury(&mut conn, due.id, &why).await?;
         }
     }
     Ok(())

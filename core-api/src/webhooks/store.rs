@@ -46,7 +46,7 @@ pub async fn take(conn: &mut PgConnection, limit: i64, lease_seconds: f64) -> sq
         "update webhook_inbox set attempts = attempts + 1,
                 not_before = clock_timestamp() + make_interval(secs => $2)
           where id in (select id from webhook_inbox
-                        where processed_at is null and not_before <= clock_timestamp()
+                        where processed_at is null and dead_at is null and not_before <= clock_timestamp()
                         order by not_before limit $1 for update skip locked)
          returning id, provider, kind, payload, received_at, attempts",
         limit,
@@ -56,11 +56,23 @@ pub async fn take(conn: &mut PgConnection, limit: i64, lease_seconds: f64) -> sq
     .await
 }
 
-/// It is worked off, or given up: then with the reason.
-pub async fn finish(conn: &mut PgConnection, id: Uuid, error: Option<&str>) -> sqlx::Result<()> {
+/// It is worked off.
+pub async fn finish(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<()> {
     sqlx::query!(
-        "update webhook_inbox set processed_at = clock_timestamp(), last_error = $2
+        "update webhook_inbox set processed_at = clock_timestamp(), last_error = null, dead_at = null
           where id = $1 and processed_at is null",
+        id
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// It came to nothing, and nobody tries it any more.
+pub async fn bury(conn: &mut PgConnection, id: Uuid, error: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update webhook_inbox set dead_at = clock_timestamp(), last_error = $2
+          where id = $1 and processed_at is null and dead_at is null",
         id,
         error
     )
@@ -73,7 +85,7 @@ pub async fn finish(conn: &mut PgConnection, id: Uuid, error: Option<&str>) -> s
 pub async fn postpone(conn: &mut PgConnection, id: Uuid, seconds: f64, error: &str) -> sqlx::Result<()> {
     sqlx::query!(
         "update webhook_inbox set not_before = clock_timestamp() + make_interval(secs => $2), last_error = $3
-          where id = $1 and processed_at is null",
+          where id = $1 and processed_at is null and dead_at is null",
         id,
         seconds,
         error

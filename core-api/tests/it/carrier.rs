@@ -1,5 +1,6 @@
 //! A carrier's reports: believed by their signature, taken once, in whatever order they come.
 
+use core_api::dead_letters::model::DeadLetter;
 use core_api::fulfilment::model::{DeliveredBy, Shipment};
 use core_api::http::List;
 use core_api::notifications::model::Notification;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use shared::config::Secret;
 use shared::status::OrderStatus;
 use testkit::fixtures;
+use uuid::Uuid;
 
 use crate::fulfilment::{paid, try_ship};
 use crate::harness::{App, Reply};
@@ -60,7 +62,7 @@ async fn work(market: &Market, processes: usize) -> u64 {
 
 /// What rests is due.
 async fn time_passes(market: &Market) {
-    let due = "update webhook_inbox set not_before = now() where processed_at is null";
+    let due = "update webhook_inbox set not_before = now() where processed_at is null and dead_at is null";
     sqlx::query(due).execute(&market.app.db.pool).await.expect("due");
 }
 
@@ -182,7 +184,7 @@ async fn a_report_of_a_parcel_that_nobody_knows_yet_waits_for_it_and_is_given_up
     }
     time_passes(&market).await;
     assert_eq!(work(&market, 1).await, 0);
-    let row = "select last_error from webhook_inbox where event_id = 'evt_2' and processed_at is not null";
+    let row = "select last_error from webhook_inbox where event_id = 'evt_2' and dead_at is not null";
     let why: String = sqlx::query_scalar(row)
         .fetch_one(&market.app.db.pool)
         .await
@@ -218,7 +220,7 @@ async fn a_report_from_before_its_number_was_written_down_is_of_another_parcel()
     for order in [order.id, corrected.id] {
         assert_eq!(buyer.order_now(order).await.status, OrderStatus::Shipped);
     }
-    let given_up = "select count(*) from webhook_inbox where processed_at is not null
+    let given_up = "select count(*) from webhook_inbox where dead_at is not null
                        and last_error = 'the number was written down after the report'";
     assert_eq!(market.number(given_up).await, 2, "nothing can come of them any more");
     // What comes from now on is of these.
@@ -238,4 +240,46 @@ async fn a_name_with_space_around_it_is_the_name() {
     tell(&market, &report(&format!("  {id} "), "A1")).await;
     tell(&market, &report(&id, "A1")).await;
     assert_eq!(market.number("select count(*) from webhook_inbox").await, 1);
+}
+
+#[tokio::test]
+async fn a_report_that_is_dead_is_worked_off_once_an_admin_says_so_and_one_that_is_discarded_never() {
+    let market = market().await;
+    let (buyer, owner, admin) = (market.buyer().await, market.owner(), market.app.admin().await);
+    let order = paid(&market, &buyer, 1).await;
+    for (id, tracking) in [("evt_1", "A1"), ("evt_2", "NEVER")] {
+        tell(&market, &report(id, tracking)).await;
+    }
+    let last = "update webhook_inbox set attempts = 19";
+    sqlx::query(last).execute(&market.app.db.pool).await.expect("nearly over");
+    assert_eq!(work(&market, 1).await, 2);
+    let dead: List<DeadLetter> = admin.get("/admin/dead-letters?kind=webhook").await.ok();
+    let [never, late] = &dead.items[..] else {
+        panic!("{dead:?}");
+    };
+    assert_eq!(
+        (late.source.as_str(), late.what.as_str(), late.attempts, late.last_error.as_str()),
+        ("carrier", "delivered", 20, "no parcel has this number")
+    );
+    assert_eq!(market.number("select count(*) from webhook_inbox where processed_at is not null").await, 0);
+
+    let body = json!({"carrier": "dhl", "tracking": "A1"});
+    try_ship(&owner, order.id, &body).await.created::<Shipment>();
+    assert_eq!(work(&market, 1).await, 0, "nobody tries it");
+    let path = |id: Uuid, act: &str| format!("/admin/dead-letters/{id}/{act}");
+    let retry = path(late.id, "retry");
+    admin.post_once(&retry, Uuid::now_v7(), &json!({})).await.ok::<Value>();
+    let discard = path(never.id, "discard");
+    let why = json!({"reason": "a parcel of another platform"});
+    admin.post_once(&discard, Uuid::now_v7(), &why).await.ok::<Value>();
+    for again in [&retry, &discard] {
+        let again = admin.post_once(again, Uuid::now_v7(), &why).await;
+        again.refused(409, "wrong_state");
+    }
+    tell(&market, &report("evt_2", "NEVER")).await;
+    assert_eq!(work(&market, 1).await, 1, "the one that was retried");
+    assert_eq!(buyer.order_now(order.id).await.status, OrderStatus::Delivered);
+    let first = "select count(*) from webhook_inbox where event_id = 'evt_1' and attempts = 1 and last_error is null";
+    assert_eq!(market.number(first).await, 1, "with a fresh budget");
+    market.verified().await;
 }

@@ -12,6 +12,7 @@ mod categories;
 mod chat;
 mod checkout;
 mod database;
+mod dead_letters;
 mod description;
 mod discounts;
 mod files;

@@ -67,11 +67,18 @@ pub(in crate::privacy) async fn address(tx: &mut PgConnection, user: UserId) -> 
     .await
 }
 
-/// Letters under way to the address: there is nobody to write to any more.
+/// Letters under way to the address, and those that came to nothing: there is nobody to write
+/// to any more.
 pub(in crate::privacy) async fn forget_mail(tx: &mut PgConnection, email: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "delete from outbox where topic = 'mail' and stream_id is null and delivered_at is null
+        "delete from outbox where topic = 'mail' and stream_id is null and delivered_at is null and dead_at is null
             and (payload ->> 'email' = $1 or payload ->> 'to' = $1)",
+        email
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "delete from outbox where dead_at is not null and (payload ->> 'email' = $1 or payload ->> 'to' = $1)",
         email
     )
     .execute(tx)

@@ -316,6 +316,7 @@ impl<'a> Rows<'a> {
             "payout" => (payout!("paid", "null"), vec![id, seller]),
             "claimed" => (payout!("creating", "null"), vec![id, seller]),
             "refused" => (payout!("failed", "now()"), vec![id, seller]),
+            "dead" => (DEAD_LETTER, vec![id]),
             "report" => (REPORT, vec![id, stream, buyer, owner]),
             _ => panic!("what is ${name}?"),
         };
@@ -400,5 +401,8 @@ const HELD_MESSAGE: &str =
 const PLACE_IN_LINE: &str = "with s as (update flash_sales set waiting = 1, line_last = 1, version = 2 where id = $2)
     insert into reservation_waitlist (id, sale_id, user_id, request_id, quantity, place, joined_version)
     values ($1, $2, $3, $1, 1, 1, 2)";
+const DEAD_LETTER: &str = "insert into outbox (id, topic, payload, attempts, last_error, dead_at)
+    values ($1, 'mail', '{\"letter\": \"email_changed\", \"to\": \"somebody@shop.example\"}', 33,
+            'the server said 451', now())";
 const REPORT: &str = "insert into chat_reports (id, stream_id, message_id, author_id, reporter_id, reason, text)
     values ($1, $2, $1, $3, $4, 'scam', 'send me your card')";

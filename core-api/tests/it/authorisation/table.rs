@@ -210,6 +210,9 @@ GET    /admin/ledger/transactions               401 403 403 403 403 403 200
 GET    /admin/orders                            401 403 403 403 403 403 own  shows $order
 GET    /admin/orders/$order                     401 403 403 403 403 403 200
 GET    /admin/audit                             401 403 403 403 403 403 200
+GET    /admin/dead-letters                      401 403 403 403 403 403 own  shows $dead
+POST   /admin/dead-letters/$dead/retry          401 403 403 403 403 403 200
+POST   /admin/dead-letters/$dead/discard        401 403 403 403 403 403 200  {"reason": "the account is gone"}
 POST   /admin/sellers/$indebted/write-offs      401 403 403 403 403 403 201  {"currency": "EUR", "reason": "closed for good"}
 
 # Shows, as everybody sees them
