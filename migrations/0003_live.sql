@@ -509,6 +509,9 @@ create view notification_kinds (kind, in_app, email, has_email) as values
     ('refund_paid',     true, false, true),
     ('return_requested', true, false, true),
     ('return_answered', true, true,  true),
+    ('return_sent',     true, false, true),
+    ('return_waits',    true, true,  true),
+    ('return_lapsed',   true, true,  true),
     ('payout_paid',     true, true,  true),
     ('payout_failed',   true, true,  true);
 
@@ -518,7 +521,8 @@ create table notifications (
     kind       text        not null check (kind in (
         'show_scheduled', 'show_started', 'shop_approved', 'shop_rejected', 'shop_suspended', 'shop_reinstated',
         'waitlist_offer', 'review_answered', 'order_paid', 'order_shipped', 'order_delivered', 'order_cancelled',
-        'refund_paid', 'return_requested', 'return_answered', 'payout_paid', 'payout_failed')),
+        'refund_paid', 'return_requested', 'return_answered', 'return_sent', 'return_waits', 'return_lapsed',
+        'payout_paid', 'payout_failed')),
     subject_id uuid        not null,
     seller_id  uuid references sellers,
     stream_id  uuid references streams,
@@ -544,6 +548,9 @@ create table notifications (
             when 'refund_paid' then num_nulls(seller_id, order_id) = 0
             when 'return_requested' then num_nulls(seller_id, order_id) = 0
             when 'return_answered' then num_nulls(seller_id, order_id) = 0
+            when 'return_sent'     then num_nulls(seller_id, order_id) = 0
+            when 'return_waits'    then num_nulls(seller_id, order_id) = 0
+            when 'return_lapsed'   then num_nulls(seller_id, order_id) = 0
             else seller_id is not null
         end)
 );

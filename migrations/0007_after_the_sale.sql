@@ -171,13 +171,30 @@ create table returns (
     -- Not when its transaction began: that may have waited for the release of the line.
     created_at    timestamptz not null default clock_timestamp(),
     answered_at   timestamptz,
+    sent_at       timestamptz,
+    carrier       text        not null default '' check (length(carrier) <= 60),
+    tracking      text        not null default '' check (length(tracking) <= 100),
     received_at   timestamptz,
-    check (refund_id is null or status in ('received', 'refunded'))
+    escalated_at  timestamptz,
+    check (refund_id is null or status in ('received', 'refunded')),
+    check ((sent_at is null) = (tracking = '')),
+    check (sent_at is null or answered_at is not null)
 );
 create index returns_order_idx on returns (order_id, id);
 create index returns_item_idx on returns (order_item_id);
 create index returns_seller_idx on returns (seller_id, id desc);
 create index returns_open_idx on returns (order_item_id) where status in ('requested', 'approved', 'received');
+create index returns_unanswered_idx on returns (created_at) where status = 'requested' and escalated_at is null;
+create index returns_unsent_idx on returns (answered_at) where status = 'approved' and sent_at is null;
+create index returns_underway_idx on returns (sent_at)
+    where status = 'approved' and sent_at is not null and escalated_at is null;
+create index returns_escalated_idx on returns (id)
+    where escalated_at is not null and status in ('requested', 'approved');
+create index returns_status_idx on returns (status, id desc);
+comment on column returns.escalated_at is
+    'Since when it waits for an admin, because its shop has had its time. An answer ends that.';
+comment on column returns.sent_at is
+    'When its buyer said that it was sent, with the parcel''s number: from then on it does not lapse by itself.';
 create unique index returns_refund_key on returns (refund_id) where refund_id is not null;
 
 create table disputes (

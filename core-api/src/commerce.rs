@@ -25,7 +25,10 @@ pub struct Commerce {
     pub test_provider_delay: Duration,
     /// How long after a line's last parcel has arrived its units may be asked to be taken back.
     pub return_time: Duration,
-    /// How long a return that was approved may take to arrive.
+    /// How long a shop has to answer a return before admins are asked to.
+    pub return_answer_time: Duration,
+    /// How long a return that was approved may take to be sent before it lapses, and one that
+    /// was sent to arrive before admins are asked to look.
     pub return_transit_time: Duration,
     /// How long after the last of a line has arrived what it earned may be paid out.
     pub release_after_delivery: Duration,
@@ -52,6 +55,7 @@ impl Default for Commerce {
             reconcile_after: Duration::from_secs(5),
             test_provider_delay: Duration::from_secs(5),
             return_time: DAY * 30,
+            return_answer_time: DAY * 7,
             return_transit_time: DAY * 21,
             release_after_delivery: DAY * 3,
             release_after_shipping: DAY * 21,
@@ -72,6 +76,7 @@ impl Commerce {
         let reconcile = seconds(settings, "reconcile_after_seconds", default.reconcile_after);
         let jobs = seconds(settings, "job_interval_seconds", default.job_interval);
         let returns = days(settings, "return_days", default.return_time);
+        let answer = days(settings, "return_answer_days", default.return_answer_time);
         let transit = days(settings, "return_transit_days", default.return_transit_time);
         let delivery = days(settings, "release_days_after_delivery", default.release_after_delivery);
         let shipping = days(settings, "release_days_after_shipping", default.release_after_shipping);
@@ -93,6 +98,7 @@ impl Commerce {
             reconcile_after: reconcile?,
             test_provider_delay: default.test_provider_delay,
             return_time: returns?,
+            return_answer_time: answer?,
             return_transit_time: transit?,
             release_after_delivery: delivery?,
             release_after_shipping: shipping?,

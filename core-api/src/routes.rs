@@ -215,6 +215,7 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(returns::request) // POST /orders/{id}/returns
         .service(returns::list) // GET /orders/{id}/returns
         .service(returns::withdraw) // POST /orders/{id}/returns/{return}/withdraw
+        .service(returns::send) // POST /orders/{id}/returns/{return}/sent
         .service(returns::list_of_shop) // GET /seller/returns
         .service(returns::approve) // POST /seller/returns/{id}/approve
         .service(returns::reject) // POST /seller/returns/{id}/reject
@@ -280,6 +281,10 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(refunds::get) // GET /admin/refunds/{id}
         .service(refunds::retry) // POST /admin/refunds/{id}/retry
         .service(refunds::settle_outside) // POST /admin/refunds/{id}/settle-outside
+        .service(returns::list_all) // GET /admin/returns
+        .service(returns::approve_any) // POST /admin/returns/{id}/approve
+        .service(returns::reject_any) // POST /admin/returns/{id}/reject
+        .service(returns::receive_any) // POST /admin/returns/{id}/receive
         .service(categories::list) // GET /admin/categories
         .service(categories::create) // POST /admin/categories
         .service(categories::change) // PATCH /admin/categories/{id}

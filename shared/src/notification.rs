@@ -61,6 +61,12 @@ kinds! {
     ReturnRequested = "return_requested",
     /// A shop has said whether it takes units back.
     ReturnAnswered = "return_answered",
+    /// What one's shop has agreed to take back is on its way.
+    ReturnSent = "return_sent",
+    /// A shop has not said in time what becomes of a return: an admin will. Both sides are told.
+    ReturnWaits = "return_waits",
+    /// A return was not sent in time, and is over. Both sides are told.
+    ReturnLapsed = "return_lapsed",
     /// Money of one's shop has arrived at its bank.
     PayoutPaid = "payout_paid",
     /// Money of one's shop did not arrive, or came back.

@@ -5,7 +5,7 @@ use shared::ids::{OrderId, ShipmentId};
 
 use super::model::{NewShipment, Shipment, ShipmentChange};
 use crate::fulfilment;
-use crate::http::{Body, Caller, Id, IdempotencyKey, List, Result, Shopkeeper};
+use crate::http::{Body, Caller, Id, IdempotencyKey, List, Owner, Result};
 use crate::idempotency::Answer;
 use crate::orders::model::Order;
 use crate::seller_orders;
@@ -26,7 +26,7 @@ use crate::state::State;
 #[post("/seller/orders/{id}/shipments")]
 pub async fn ship(
     state: web::Data<State>,
-    shop: Shopkeeper,
+    shop: Owner,
     id: Id<OrderId>,
     key: IdempotencyKey,
     body: Body<NewShipment>,
@@ -41,7 +41,7 @@ pub async fn ship(
     responses((status = 200, description = "All of it", body = List<Shipment>))
 )]
 #[get("/seller/orders/{id}/shipments")]
-pub async fn list(state: web::Data<State>, shop: Shopkeeper, id: Id<OrderId>) -> Result<List<Shipment>> {
+pub async fn list(state: web::Data<State>, shop: Owner, id: Id<OrderId>) -> Result<List<Shipment>> {
     let order = seller_orders::get(&state.db, shop.seller, id.0).await?;
     Ok(List::whole(order.shipments))
 }
@@ -59,7 +59,7 @@ pub async fn list(state: web::Data<State>, shop: Shopkeeper, id: Id<OrderId>) ->
 #[patch("/seller/shipments/{id}")]
 pub async fn change(
     state: web::Data<State>,
-    shop: Shopkeeper,
+    shop: Owner,
     id: Id<ShipmentId>,
     body: Body<ShipmentChange>,
 ) -> Result<web::Json<Shipment>> {

@@ -25,7 +25,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::commerce::Commerce;
-use crate::http::{Result, Shopkeeper};
+use crate::http::{Owner, Result};
 use crate::idempotency::{self, Answer};
 use crate::notifications::{self, News};
 use crate::orders::model::{Locked, Order};
@@ -41,7 +41,7 @@ use store::Changed;
 /// `not_enough_left`, `invalid_body`, `conflict` when the carrier's number is another parcel's.
 pub async fn ship(
     state: &State,
-    shop: &Shopkeeper,
+    shop: &Owner,
     order: OrderId,
     key: RequestId,
     new: &NewShipment,
@@ -63,7 +63,7 @@ pub async fn ship(
 async fn ship_in(
     conn: &mut PgConnection,
     settings: &Commerce,
-    shop: &Shopkeeper,
+    shop: &Owner,
     id: OrderId,
     new: &NewShipment,
 ) -> Result<Shipment> {
@@ -134,7 +134,7 @@ pub async fn of_orders(
 /// # Errors
 /// `not_found`, `wrong_state` once it has arrived, `conflict` when the number is another
 /// parcel's.
-pub async fn change(db: &PgPool, shop: &Shopkeeper, id: ShipmentId, change: &ShipmentChange) -> Result<Shipment> {
+pub async fn change(db: &PgPool, shop: &Owner, id: ShipmentId, change: &ShipmentChange) -> Result<Shipment> {
     let mut tx = db.begin().await?;
     let known = get(&mut tx, id, shop.seller).await?;
     // Word of its arrival comes under the same lock, and means the number of then.

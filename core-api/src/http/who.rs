@@ -45,7 +45,7 @@ pub struct Shopkeeper {
 }
 
 /// The owner of a shop that is approved or was, and is suspended: for what stops a show and
-/// what keeps order in it until then.
+/// what keeps order in it until then, and for what buyers are owed of what was sold.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner {
     /// The account.

@@ -57,7 +57,7 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
         |s, n| async move { refunds::reconcile(&s.till, n).await },
     );
     jobs.work("lapse returns", |s, n| async move {
-        returns::lapse(&s.db, &s.config.commerce, n).await
+        returns::lapse(&s.db, &s.bus, &s.config.commerce, n).await
     });
     jobs.work("work off webhooks", |s, n| async move {
         webhooks::work(&s.till, &s.config.commerce, n).await

@@ -231,6 +231,21 @@ impl Written {
                 "A shop has answered your return",
                 format!("{shop} has answered what you want to send back of {order}."),
             ),
+            NotificationKind::ReturnSent => (
+                "A return is on its way to your shop",
+                format!("What the buyer of {order} sends back to {shop} is on its way."),
+            ),
+            NotificationKind::ReturnWaits => (
+                "Somebody of the marketplace decides about a return",
+                format!(
+                    "Goods of {order} are to go back to {shop}, which has not said in time what becomes of it.\n\
+                     Somebody of the marketplace will. Until then nothing that it is about is paid out."
+                ),
+            ),
+            NotificationKind::ReturnLapsed => (
+                "A return is over",
+                format!("Goods of {order} were not sent back to {shop} in time. The return is over."),
+            ),
             NotificationKind::PayoutPaid => (
                 "A payout has arrived",
                 format!("What your shop {shop} had earned was paid out. Which lines it is of is in its statement."),

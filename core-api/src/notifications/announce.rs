@@ -52,6 +52,9 @@ pub(super) fn is_current(kind: NotificationKind, show: Option<StreamStatus>) -> 
         | NotificationKind::RefundPaid
         | NotificationKind::ReturnRequested
         | NotificationKind::ReturnAnswered
+        | NotificationKind::ReturnSent
+        | NotificationKind::ReturnWaits
+        | NotificationKind::ReturnLapsed
         | NotificationKind::PayoutPaid
         | NotificationKind::PayoutFailed => true,
     }

@@ -75,6 +75,8 @@ fn reasons(open: &Obligations) -> Vec<String> {
             "order of a customer is not delivered",
             "orders of customers are not delivered",
         ),
+        some(open.returns, "return is open", "returns are open"),
+        some(open.disputes, "payment is in dispute", "payments are in dispute"),
         some(open.balances, "balance is not paid out", "balances are not paid out"),
         open.last_admin.then(|| "there is no other administrator".to_owned()),
     ]
@@ -94,6 +96,8 @@ mod tests {
             holds: 0,
             shows: 0,
             sold_orders: 0,
+            returns: 0,
+            disputes: 0,
             balances: 0,
             last_admin: false,
         };
@@ -103,10 +107,12 @@ mod tests {
             holds: 2,
             shows: 1,
             sold_orders: 3,
+            returns: 1,
+            disputes: 1,
             balances: 1,
             last_admin: true,
         };
-        assert_eq!(reasons(&all).len(), 6);
+        assert_eq!(reasons(&all).len(), 8);
         assert_eq!(reasons(&all)[3], "3 orders of customers are not delivered");
     }
 }

@@ -58,6 +58,7 @@ pub struct Export {
     pub flash_sale_places: Vec<Value>,
     /// What the person wrote of what they bought.
     pub reviews: Vec<Value>,
-    /// Orders with their items, payments and where each was sent.
+    /// Orders with their items, payments, refunds, returns (and why the person asked for them)
+    /// and where each was sent.
     pub orders: Vec<Value>,
 }

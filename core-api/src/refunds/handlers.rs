@@ -5,7 +5,7 @@ use shared::ids::{OrderId, OrderItemId, RefundId};
 
 use super::model::{CalledOff, Filter, NewCancellation, NewRefund, OutsideSettlement, Refund};
 use super::{acts, anew};
-use crate::http::{Admin, Body, Caller, Id, IdempotencyKey, List, Page, Result, Shopkeeper};
+use crate::http::{Admin, Body, Caller, Id, IdempotencyKey, List, Owner, Page, Result};
 use crate::idempotency::Answer;
 use crate::orders::{self, Who};
 use crate::state::State;
@@ -51,7 +51,7 @@ pub async fn cancel_item(
 #[post("/seller/orders/{id}/items/{item}/cancel")]
 pub async fn cancel_sold_item(
     state: web::Data<State>,
-    shop: Shopkeeper,
+    shop: Owner,
     ids: Id<(OrderId, OrderItemId)>,
     key: IdempotencyKey,
     body: Body<NewCancellation>,

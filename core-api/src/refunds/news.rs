@@ -88,6 +88,29 @@ pub async fn return_answered(
     notifications::tell(conn, order.1, &news).await
 }
 
+/// Step: of a return its shop hears that it is on its way; that it waits for an admin, or has
+/// lapsed, both sides do.
+///
+/// # Errors
+/// When the database fails.
+pub async fn return_moved(
+    conn: &mut PgConnection,
+    kind: NotificationKind,
+    (order, seller): (OrderId, SellerId),
+    buyer: Option<UserId>,
+) -> Result<()> {
+    let mut people = orders::owners(conn, &[seller]).await?;
+    people.extend(buyer.map(|buyer| (seller, buyer)));
+    // Accounts are locked in the order of their ids.
+    people.sort_unstable_by_key(|&(_, person)| person);
+    // A return may wait twice: of each time it is told.
+    let subject = Uuid::now_v7();
+    for (seller, person) in people {
+        notifications::tell(conn, person, &about(kind, subject, seller, order, "")).await?;
+    }
+    Ok(())
+}
+
 fn about(kind: NotificationKind, subject: Uuid, seller: SellerId, order: OrderId, reason: &str) -> News<'_> {
     let end = reason.char_indices().nth(REASON_CHARS);
     News {

@@ -1,7 +1,13 @@
 //! Returns: a buyer asks to send units back that have arrived, the shop says whether it takes
 //! them, and when it has them it says so: that decides the refund, and what of the units is on
 //! sale again. While a return is open, what its line has earned is not paid out; so one that
-//! is approved and never comes lapses.
+//! is approved and never sent lapses.
+//!
+//! A shop that does not answer in time, or does not say that it has what was sent, decides
+//! nothing by its silence: the return waits for an admin, who may do all that the shop may.
+//! Taken by itself it would leave the buyer without an address to send it to, and refunded by
+//! itself it would take goods from a shop that was ill for a week; until somebody decides, the
+//! buyer's money is where it cannot be paid out.
 
 pub mod handlers;
 pub mod model;
@@ -10,20 +16,30 @@ mod store;
 use shared::bus::SharedBus;
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{OrderId, RefundId, RequestId, ReturnId, SellerId, UserId};
+use shared::notification::NotificationKind;
 use shared::outbox;
 use shared::status::ReturnStatus;
 use sqlx::{PgConnection, PgPool};
 
 use crate::commerce::Commerce;
-use crate::http::{List, Page, Result, Shopkeeper};
+use crate::http::{List, Page, Result};
 use crate::idempotency::{self, Answer};
 use crate::payments::Till;
 use crate::refunds::model::{Back, RefundKind};
 use crate::refunds::{self, Decision, Purchase, news};
 use crate::stock::{self, Units};
 use crate::{audit, orders};
-use model::{Filter, NewReturn, Return, ReturnReceipt};
-use store::Whose;
+use model::{AdminFilter, Filter, NewReturn, Return, ReturnParcel, ReturnReceipt};
+pub use store::Whose;
+
+/// Who answers a return and takes it in: its shop's owner, or an admin.
+#[derive(Clone, Copy, Debug)]
+pub struct Taker {
+    /// The account.
+    pub user: UserId,
+    /// Which returns are theirs.
+    pub whose: Whose,
+}
 
 /// Asks to send units of an order of `buyer`'s back.
 ///
@@ -52,7 +68,11 @@ pub async fn request(
         }
         let id = ReturnId::new();
         store::insert(conn, id, order, line.seller, new).await?;
-        audit::record(conn, buyer, "return.requested", id.0, serde_json::json!({})).await?;
+        let detail = serde_json::json!({
+            "before": null, "after": ReturnStatus::Requested, "order": order, "item": new.order_item_id,
+            "quantity": new.quantity,
+        });
+        audit::record(conn, buyer, "return.requested", id.0, detail).await?;
         news::return_requested(conn, id, order, line.seller, new.reason.trim()).await?;
         get(conn, id, Whose::Buyer(buyer, order)).await
     })
@@ -93,29 +113,60 @@ pub async fn withdraw(db: &PgPool, buyer: UserId, order: OrderId, id: ReturnId) 
     Ok(now)
 }
 
+/// The buyer has sent it. Doing it twice is no error.
+///
+/// # Errors
+/// `not_found`, `wrong_state` unless it is approved and was not sent in another parcel.
+pub async fn send(
+    (db, bus): (&PgPool, &SharedBus),
+    buyer: UserId,
+    order: OrderId,
+    id: ReturnId,
+    parcel: &ReturnParcel,
+) -> Result<Return> {
+    let whose = Whose::Buyer(buyer, order);
+    let (carrier, tracking) = (parcel.carrier.trim(), parcel.tracking.trim());
+    let mut tx = db.begin().await?;
+    let before = get(&mut tx, id, whose).await?;
+    if !store::send(&mut tx, id, carrier, tracking).await? {
+        let is_it = before.sent_at.is_some() && (before.carrier.as_str(), before.tracking.as_str()) == (carrier, tracking);
+        if is_it {
+            return Ok(before);
+        }
+        let detail = format!("the return is {}, or on its way", before.status);
+        return Err(Refusal::new(ErrorCode::WrongState, detail).into());
+    }
+    let detail = serde_json::json!({"before": {"sent_at": null}, "after": parcel});
+    audit::record(&mut tx, buyer, "return.sent", id.0, detail).await?;
+    let sent = get(&mut tx, id, whose).await?;
+    news::return_moved(&mut tx, NotificationKind::ReturnSent, (order, sent.seller_id), None).await?;
+    tx.commit().await?;
+    outbox::hint_notifications(bus.as_ref()).await;
+    Ok(sent)
+}
+
 /// The shop takes it back. Doing it twice is no error.
 ///
 /// # Errors
 /// `not_found`, `wrong_state`.
-pub async fn approve(till: &Till, shop: &Shopkeeper, id: ReturnId, text: &str) -> Result<Return> {
-    answer(till, shop, id, ReturnStatus::Approved, text.trim()).await
+pub async fn approve(till: &Till, by: Taker, id: ReturnId, text: &str) -> Result<Return> {
+    answer(till, by, id, ReturnStatus::Approved, text.trim()).await
 }
 
 /// The shop does not take it back. Doing it twice is no error.
 ///
 /// # Errors
 /// `not_found`, `wrong_state`.
-pub async fn reject(till: &Till, shop: &Shopkeeper, id: ReturnId, text: &str) -> Result<Return> {
-    answer(till, shop, id, ReturnStatus::Rejected, text.trim()).await
+pub async fn reject(till: &Till, by: Taker, id: ReturnId, text: &str) -> Result<Return> {
+    answer(till, by, id, ReturnStatus::Rejected, text.trim()).await
 }
 
-async fn answer(till: &Till, shop: &Shopkeeper, id: ReturnId, to: ReturnStatus, text: &str) -> Result<Return> {
+async fn answer(till: &Till, by: Taker, id: ReturnId, to: ReturnStatus, text: &str) -> Result<Return> {
     let mut tx = till.db.begin().await?;
-    let whose = Whose::Shop(shop.seller);
-    let (now, is_new) = step(&mut tx, whose, id, (to, Some(text)), shop.user).await?;
+    let (now, is_new) = step(&mut tx, by.whose, id, (to, Some(text)), by.user).await?;
     if is_new {
         let buyer = store::buyer_of(&mut tx, id).await?;
-        news::return_answered(&mut tx, id, (now.order_id, buyer), shop.seller, text).await?;
+        news::return_answered(&mut tx, id, (now.order_id, buyer), now.seller_id, text).await?;
         tx.commit().await?;
         outbox::hint_notifications(till.bus.as_ref()).await;
     }
@@ -143,7 +194,7 @@ async fn step(
         ReturnStatus::Rejected => "return.rejected",
         _ => "return.withdrawn",
     };
-    let detail = serde_json::json!({"before": before.status, "answer": answer});
+    let detail = serde_json::json!({"before": before.status, "after": to, "answer": answer});
     audit::record(conn, by, action, id.0, detail).await?;
     Ok((get(conn, id, whose).await?, true))
 }
@@ -158,6 +209,15 @@ pub async fn of_shop(db: &PgPool, seller: SellerId, filter: Filter, page: &Page)
     Ok(List::of(rows, page, |row| row.id.0))
 }
 
+/// The returns to all shops, newest first; with `overdue` those that wait for an admin.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_all(db: &PgPool, filter: AdminFilter, page: &Page) -> Result<List<Return>> {
+    let rows = store::of_all(&mut *db.acquire().await?, filter.status, filter.overdue, page).await?;
+    Ok(List::of(rows, page, |row| row.id.0))
+}
+
 /// The shop has it: its money goes back, and what of it can be sold again is on sale.
 ///
 /// # Errors
@@ -165,14 +225,13 @@ pub async fn of_shop(db: &PgPool, seller: SellerId, filter: Filter, page: &Page)
 /// approved, `refund_too_large` where the payment is disputed.
 pub async fn receive(
     till: &Till,
-    shop: &Shopkeeper,
+    by: Taker,
     id: ReturnId,
     key: RequestId,
     receipt: &ReturnReceipt,
 ) -> Result<Answer<Return>> {
-    let (db, user) = (&till.db, shop.user);
+    let (db, Taker { user, whose }) = (&till.db, by);
     let answer = idempotency::once(db, user, key, "return.receive", &(id, receipt), 200, async |conn| {
-        let whose = Whose::Shop(shop.seller);
         let asked = get(conn, id, whose).await?;
         if receipt.restocked > asked.quantity {
             let detail = format!("{} come back", asked.quantity);
@@ -221,7 +280,9 @@ async fn take_in(
         // All of its money has gone back before.
         None => drop(store::step(conn, asked.id, ReturnStatus::Refunded, None).await?),
     }
-    let detail = serde_json::json!({"restocked": receipt.restocked, "refund": refund});
+    let detail = serde_json::json!({
+        "before": asked.status, "after": ReturnStatus::Received, "restocked": receipt.restocked, "refund": refund,
+    });
     audit::record(conn, by, "return.received", asked.id.0, detail).await
 }
 
@@ -265,16 +326,40 @@ pub async fn refunded(conn: &mut PgConnection, refund: RefundId) -> Result<()> {
     Ok(())
 }
 
-/// Withdraws a batch of returns that were approved and not received in time. How many.
+/// Moves a batch of returns on whose time is over: one that was approved and not sent lapses,
+/// and one that its shop is silent about waits for an admin from now on. Both sides hear of it.
+/// On any number of processes at once, each return once. How many.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lapse(db: &PgPool, settings: &Commerce, limit: u32) -> Result<u64> {
+pub async fn lapse(db: &PgPool, bus: &SharedBus, settings: &Commerce, limit: u32) -> Result<u64> {
+    let (answer, transit) = (settings.return_answer_time, settings.return_transit_time);
     let mut tx = db.begin().await?;
-    let lapsed = store::withdraw_overdue(&mut tx, settings.return_transit_time, limit.into()).await?;
-    for id in &lapsed {
-        audit::record(&mut tx, None, "return.lapsed", id.0, serde_json::json!({})).await?;
+    let lapsed = store::withdraw_overdue(&mut tx, transit, limit.into()).await?;
+    for moved in &lapsed {
+        let detail = serde_json::json!({"before": ReturnStatus::Approved, "after": moved.status});
+        tell_moved(&mut tx, moved, "return.lapsed", detail, NotificationKind::ReturnLapsed).await?;
+    }
+    let waiting = store::escalate(&mut tx, (answer, transit), limit.into()).await?;
+    for moved in &waiting {
+        let detail = serde_json::json!({"status": moved.status});
+        tell_moved(&mut tx, moved, "return.escalated", detail, NotificationKind::ReturnWaits).await?;
     }
     tx.commit().await?;
-    Ok(lapsed.len() as u64)
+    let count = lapsed.len().max(waiting.len());
+    if count > 0 {
+        outbox::hint_notifications(bus.as_ref()).await;
+    }
+    Ok(count as u64)
+}
+
+async fn tell_moved(
+    conn: &mut PgConnection,
+    moved: &store::Moved,
+    action: &'static str,
+    detail: serde_json::Value,
+    kind: NotificationKind,
+) -> Result<()> {
+    audit::record(conn, None, action, moved.id.0, detail).await?;
+    news::return_moved(conn, kind, (moved.order, moved.seller), Some(moved.buyer)).await
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use shared::ids::{OrderId, OrderItemId, RefundId, ReturnId};
+use shared::ids::{OrderId, OrderItemId, RefundId, ReturnId, SellerId};
 use shared::status::ReturnStatus;
 use utoipa::{IntoParams, ToSchema};
 
@@ -58,6 +58,18 @@ pub struct ReturnReceipt {
     pub shipping: bool,
 }
 
+/// How units of a return were sent.
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[schema(example = json!({"carrier": "DHL", "tracking": "JD014600005SE"}))]
+pub struct ReturnParcel {
+    /// Who carries it.
+    #[garde(custom(shown(1, 60)))]
+    pub carrier: String,
+    /// The parcel's number there.
+    #[garde(custom(shown(1, 100)))]
+    pub tracking: String,
+}
+
 /// Which returns.
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -66,17 +78,33 @@ pub struct Filter {
     pub status: Option<ReturnStatus>,
 }
 
+/// Which returns of all shops.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AdminFilter {
+    /// Those that are so far.
+    pub status: Option<ReturnStatus>,
+    /// Of these only those that wait for an admin, because their shop has had its time: to
+    /// answer, or to say that it has what was sent.
+    #[serde(default)]
+    pub overdue: bool,
+}
+
 /// Units of a line that go back to their shop.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({
-    "id": "0191e2a4-d000-7000-8000-000000000011", "order_id": "0191e2a4-0005-7000-8000-000000000005",
+    "id": "0191e2a4-d000-7000-8000-000000000011", "seller_id": "0191e2a4-0004-7000-8000-000000000004",
+    "order_id": "0191e2a4-0005-7000-8000-000000000005",
     "order_item_id": "0191e2a4-0007-7000-8000-000000000007", "title": "Bowl", "quantity": 1, "status": "requested",
     "reason": "Too small", "answer": "", "restocked": 0, "refund_id": null,
-    "created_at": "2026-11-23T18:00:03Z", "answered_at": null, "received_at": null
+    "created_at": "2026-11-23T18:00:03Z", "answered_at": null, "sent_at": null, "carrier": "", "tracking": "",
+    "received_at": null
 }))]
 pub struct Return {
     /// Its id.
     pub id: ReturnId,
+    /// The shop that it goes back to.
+    pub seller_id: SellerId,
     /// The order.
     pub order_id: OrderId,
     /// The line.
@@ -99,6 +127,12 @@ pub struct Return {
     pub created_at: DateTime<Utc>,
     /// When the shop answered.
     pub answered_at: Option<DateTime<Utc>>,
+    /// When the buyer said that it was sent.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// Who carries it back; empty: it was not sent.
+    pub carrier: String,
+    /// The parcel's number there.
+    pub tracking: String,
     /// When the shop had it.
     pub received_at: Option<DateTime<Utc>>,
 }

@@ -9,9 +9,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::model::{NewReturn, Return};
+use crate::http::Page;
 
 struct Row {
     id: ReturnId,
+    seller_id: SellerId,
     order_id: OrderId,
     order_item_id: OrderItemId,
     title: String,
@@ -23,6 +25,9 @@ struct Row {
     refund_id: Option<RefundId>,
     created_at: Timestamp,
     answered_at: Option<Timestamp>,
+    sent_at: Option<Timestamp>,
+    carrier: String,
+    tracking: String,
     received_at: Option<Timestamp>,
 }
 
@@ -30,6 +35,7 @@ impl From<Row> for Return {
     fn from(row: Row) -> Self {
         Self {
             id: row.id,
+            seller_id: row.seller_id,
             order_id: row.order_id,
             order_item_id: row.order_item_id,
             title: row.title,
@@ -41,6 +47,9 @@ impl From<Row> for Return {
             refund_id: row.refund_id,
             created_at: row.created_at,
             answered_at: row.answered_at,
+            sent_at: row.sent_at,
+            carrier: row.carrier,
+            tracking: row.tracking,
             received_at: row.received_at,
         }
     }
@@ -108,6 +117,8 @@ pub enum Whose {
     Buyer(UserId, OrderId),
     /// The shop that it goes back to.
     Shop(SellerId),
+    /// An admin.
+    Anybodys,
 }
 
 impl Whose {
@@ -115,6 +126,7 @@ impl Whose {
         match self {
             Self::Buyer(user, order) => (Some(user.0), Some(order.0), None),
             Self::Shop(seller) => (None, None, Some(seller.0)),
+            Self::Anybodys => (None, None, None),
         }
     }
 }
@@ -124,9 +136,11 @@ pub async fn get(conn: &mut PgConnection, id: ReturnId, whose: Whose) -> sqlx::R
     let (buyer, order, seller) = whose.columns();
     let row = sqlx::query_as!(
         Row,
-        r#"select r.id as "id: ReturnId", r.order_id as "order_id: OrderId", r.order_item_id as "order_item_id: OrderItemId",
-                  i.title, r.quantity, r.status as "status: ReturnStatus", r.reason, r.answer, r.restocked,
-                  r.refund_id as "refund_id: RefundId", r.created_at, r.answered_at, r.received_at
+        r#"select r.id as "id: ReturnId", r.seller_id as "seller_id: SellerId", r.order_id as "order_id: OrderId",
+                  r.order_item_id as "order_item_id: OrderItemId", i.title, r.quantity,
+                  r.status as "status: ReturnStatus", r.reason, r.answer, r.restocked,
+                  r.refund_id as "refund_id: RefundId", r.created_at, r.answered_at, r.sent_at, r.carrier, r.tracking,
+                  r.received_at
              from returns r join orders o on o.id = r.order_id join order_items i on i.id = r.order_item_id
             where r.id = $1 and ($2::uuid is null or o.user_id = $2) and ($3::uuid is null or o.id = $3)
               and ($4::uuid is null or r.seller_id = $4)"#,
@@ -144,9 +158,11 @@ pub async fn get(conn: &mut PgConnection, id: ReturnId, whose: Whose) -> sqlx::R
 pub async fn of_order(conn: &mut PgConnection, order: OrderId, buyer: UserId) -> sqlx::Result<Vec<Return>> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select r.id as "id: ReturnId", r.order_id as "order_id: OrderId", r.order_item_id as "order_item_id: OrderItemId",
-                  i.title, r.quantity, r.status as "status: ReturnStatus", r.reason, r.answer, r.restocked,
-                  r.refund_id as "refund_id: RefundId", r.created_at, r.answered_at, r.received_at
+        r#"select r.id as "id: ReturnId", r.seller_id as "seller_id: SellerId", r.order_id as "order_id: OrderId",
+                  r.order_item_id as "order_item_id: OrderItemId", i.title, r.quantity,
+                  r.status as "status: ReturnStatus", r.reason, r.answer, r.restocked,
+                  r.refund_id as "refund_id: RefundId", r.created_at, r.answered_at, r.sent_at, r.carrier, r.tracking,
+                  r.received_at
              from returns r join orders o on o.id = r.order_id join order_items i on i.id = r.order_item_id
             where r.order_id = $1 and o.user_id = $2 order by r.id"#,
         order.0,
@@ -167,9 +183,11 @@ pub async fn of_shop(
 ) -> sqlx::Result<Vec<Return>> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select r.id as "id: ReturnId", r.order_id as "order_id: OrderId", r.order_item_id as "order_item_id: OrderItemId",
-                  i.title, r.quantity, r.status as "status: ReturnStatus", r.reason, r.answer, r.restocked,
-                  r.refund_id as "refund_id: RefundId", r.created_at, r.answered_at, r.received_at
+        r#"select r.id as "id: ReturnId", r.seller_id as "seller_id: SellerId", r.order_id as "order_id: OrderId",
+                  r.order_item_id as "order_item_id: OrderItemId", i.title, r.quantity,
+                  r.status as "status: ReturnStatus", r.reason, r.answer, r.restocked,
+                  r.refund_id as "refund_id: RefundId", r.created_at, r.answered_at, r.sent_at, r.carrier, r.tracking,
+                  r.received_at
              from returns r join order_items i on i.id = r.order_item_id
             where r.seller_id = $1 and ($2::text is null or r.status = $2) and ($3::uuid is null or r.id < $3)
             order by r.id desc limit $4"#,
@@ -183,12 +201,55 @@ pub async fn of_shop(
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
+/// The returns of all shops, newest first; with `overdue` those that wait for an admin.
+pub async fn of_all(
+    conn: &mut PgConnection,
+    status: Option<ReturnStatus>,
+    overdue: bool,
+    page: &Page,
+) -> sqlx::Result<Vec<Return>> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select r.id as "id: ReturnId", r.seller_id as "seller_id: SellerId", r.order_id as "order_id: OrderId",
+                  r.order_item_id as "order_item_id: OrderItemId", i.title, r.quantity,
+                  r.status as "status: ReturnStatus", r.reason, r.answer, r.restocked,
+                  r.refund_id as "refund_id: RefundId", r.created_at, r.answered_at, r.sent_at, r.carrier, r.tracking,
+                  r.received_at
+             from returns r join order_items i on i.id = r.order_item_id
+            where ($1::text is null or r.status = $1) and ($2::uuid is null or r.id < $2)
+              and (not $4 or r.escalated_at is not null and r.status in ('requested', 'approved'))
+            order by r.id desc limit $3"#,
+        status.map(Machine::as_str),
+        page.cursor,
+        page.rows(),
+        overdue
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// Its buyer has sent it; `false`: it is not to be sent, or another parcel was named before.
+pub async fn send(conn: &mut PgConnection, id: ReturnId, carrier: &str, tracking: &str) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update returns set sent_at = clock_timestamp(), carrier = $2, tracking = $3
+          where id = $1 and status = 'approved' and sent_at is null",
+        id.0,
+        carrier,
+        tracking
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// One step of a return; `false`: its status does not allow it.
 pub async fn step(conn: &mut PgConnection, id: ReturnId, to: ReturnStatus, answer: Option<&str>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "update returns
             set status = $2, answer = coalesce($4, answer),
-                answered_at = case when $2 in ('approved', 'rejected') then clock_timestamp() else answered_at end
+                answered_at = case when $2 in ('approved', 'rejected') then clock_timestamp() else answered_at end,
+                escalated_at = null
           where id = $1 and status = any($3)",
         id.0,
         to.as_str(),
@@ -244,15 +305,60 @@ pub async fn refunded(conn: &mut PgConnection, refund: RefundId) -> sqlx::Result
     .await
 }
 
-/// Withdraws returns that were approved so long ago and never received. Which.
-pub async fn withdraw_overdue(conn: &mut PgConnection, after: Duration, limit: i64) -> sqlx::Result<Vec<ReturnId>> {
-    sqlx::query_scalar!(
-        r#"update returns set status = 'withdrawn' where id in (
+/// A return that time has moved on, and who hears of it.
+pub struct Moved {
+    pub id: ReturnId,
+    pub status: ReturnStatus,
+    pub order: OrderId,
+    pub seller: SellerId,
+    pub buyer: UserId,
+}
+
+/// Withdraws returns that were approved so long ago and never sent.
+pub async fn withdraw_overdue(conn: &mut PgConnection, after: Duration, limit: i64) -> sqlx::Result<Vec<Moved>> {
+    sqlx::query_as!(
+        Moved,
+        r#"update returns r set status = 'withdrawn' from orders o
+            where o.id = r.order_id and r.id in (
                select id from returns
-                where status = 'approved' and answered_at < clock_timestamp() - make_interval(secs => $1)
+                where status = 'approved' and sent_at is null
+                  and answered_at < clock_timestamp() - make_interval(secs => $1)
                 order by answered_at limit $2 for no key update skip locked)
-           returning id as "id: ReturnId""#,
+           returning r.id as "id: ReturnId", r.status as "status: ReturnStatus", r.order_id as "order: OrderId",
+                     r.seller_id as "seller: SellerId", o.user_id as "buyer: UserId""#,
         after.as_secs_f64(),
+        limit
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Gives returns to the admins whose shop has had its time: to answer, or to say that it has
+/// what was sent.
+pub async fn escalate(
+    conn: &mut PgConnection,
+    (answer, transit): (Duration, Duration),
+    limit: i64,
+) -> sqlx::Result<Vec<Moved>> {
+    sqlx::query_as!(
+        Moved,
+        r#"with silent as materialized (
+               select id from returns
+                where status = 'requested' and escalated_at is null
+                  and created_at < clock_timestamp() - make_interval(secs => $1)
+                order by created_at limit $3 for no key update skip locked
+           ), underway as materialized (
+               select id from returns
+                where status = 'approved' and sent_at is not null and escalated_at is null
+                  and sent_at < clock_timestamp() - make_interval(secs => $2)
+                order by sent_at limit $3 for no key update skip locked
+           )
+           update returns r set escalated_at = clock_timestamp() from orders o
+            where o.id = r.order_id and r.id in (select id from silent union all select id from underway)
+           returning r.id as "id: ReturnId", r.status as "status: ReturnStatus", r.order_id as "order: OrderId",
+                     r.seller_id as "seller: SellerId", o.user_id as "buyer: UserId""#,
+        answer.as_secs_f64(),
+        transit.as_secs_f64(),
         limit
     )
     .fetch_all(conn)

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt as _;
 use shared::ids::OrderId;
 
 use super::model::{Filter, SellerOrder};
-use crate::http::{Id, List, Page, Result, Shopkeeper};
+use crate::http::{Id, List, Owner, Page, Result};
 use crate::seller_orders;
 use crate::state::State;
 
@@ -20,7 +20,7 @@ use crate::state::State;
 #[get("/seller/orders")]
 pub async fn list(
     state: web::Data<State>,
-    shop: Shopkeeper,
+    shop: Owner,
     filter: web::Query<Filter>,
     page: Page,
 ) -> Result<List<SellerOrder>> {
@@ -34,7 +34,7 @@ pub async fn list(
     responses((status = 200, description = "As it is now", body = SellerOrder))
 )]
 #[get("/seller/orders/{id}")]
-pub async fn get(state: web::Data<State>, shop: Shopkeeper, id: Id<OrderId>) -> Result<web::Json<SellerOrder>> {
+pub async fn get(state: web::Data<State>, shop: Owner, id: Id<OrderId>) -> Result<web::Json<SellerOrder>> {
     Ok(web::Json(seller_orders::get(&state.db, shop.seller, id.0).await?))
 }
 
@@ -47,7 +47,7 @@ pub async fn get(state: web::Data<State>, shop: Shopkeeper, id: Id<OrderId>) -> 
     responses((status = 200, description = "One line a line of an order", body = String, content_type = "text/csv"))
 )]
 #[get("/seller/orders/export")]
-pub async fn export(state: web::Data<State>, shop: Shopkeeper, filter: web::Query<Filter>) -> Result<HttpResponse> {
+pub async fn export(state: web::Data<State>, shop: Owner, filter: web::Query<Filter>) -> Result<HttpResponse> {
     let table = seller_orders::export::export(&state.db, shop.seller, filter.status);
     let table = table.map_err(|error| {
         // The head is sent: all that is left is to break off, which the client notices.

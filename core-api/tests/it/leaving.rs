@@ -9,6 +9,7 @@ use testkit::fixtures;
 use uuid::Uuid;
 
 use crate::harness::{App, PASSWORD, Reply, Session};
+use crate::market::{Buyer, Market};
 use crate::privacy::{run, somebody};
 
 async fn leave(who: &Session, password: &str) -> Reply {
@@ -206,6 +207,44 @@ async fn who_sold_something_stays_until_it_is_delivered_and_paid_out() {
         "{owed}"
     );
     leave(&buyer, PASSWORD).await.gone();
+}
+
+#[tokio::test]
+async fn nobody_leaves_an_open_return_or_dispute_behind_and_why_it_was_asked_for_goes_with_them() {
+    let market = Market::open(10, 1_000).await;
+    let app = &market.app;
+    let (buyer, owner) = (app.register("Buyer").await, app.register("Shop Owner").await);
+    let give = "update sellers set user_id = $1";
+    market.sql(give, owner.id.0).await;
+    let order = Buyer {
+        address: fixtures::address(&app.db.pool, buyer.id).await,
+        session: buyer.clone(),
+    }
+    .paid(&market, 1, "test_success")
+    .await;
+    let open = "insert into returns (id, order_id, order_item_id, seller_id, quantity, reason)
+                select gen_random_uuid(), order_id, id, seller_id, 1, 'It smells of Fayencen'
+                  from order_items where order_id = $1";
+    market.sql(open, order.id.0).await;
+    let open = "insert into disputes (id, payment_id, provider_ref, amount_minor, currency)
+                select gen_random_uuid(), id, 'dp_1', amount_minor, currency from payments where order_id = $1";
+    market.sql(open, order.id.0).await;
+    let export: Value = buyer.get("/auth/export").await.ok();
+    assert_eq!(export["orders"][0]["returns"][0]["reason"], "It smells of Fayencen");
+    for who in [&buyer, &owner] {
+        let problem = leave(who, PASSWORD).await.refused(409, "obligations_open");
+        let detail = problem["detail"].as_str().expect("words");
+        assert!(
+            detail.contains("1 return is open; 1 payment is in dispute"),
+            "{detail}"
+        );
+    }
+    market.sql("update returns set status = 'rejected' where order_id = $1", order.id.0).await;
+    let won = "update disputes set status = 'won', closed_at = now()
+                where payment_id = (select id from payments where order_id = $1)";
+    market.sql(won, order.id.0).await;
+    leave(&buyer, PASSWORD).await.gone();
+    assert!(places(app, "Fayencen").await.is_empty());
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! Reading `notifications`.
 
 use shared::Timestamp;
-use shared::ids::{NotificationId, ProductId, SellerId, StreamId, UserId};
+use shared::ids::{NotificationId, OrderId, ProductId, SellerId, StreamId, UserId};
 use shared::notification::NotificationKind;
-use shared::protocol::{Notification, NotifiedProduct, NotifiedSeller, NotifiedStream};
+use shared::protocol::{Notification, NotifiedOrder, NotifiedProduct, NotifiedSeller, NotifiedStream};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -79,11 +79,13 @@ pub(super) async fn whole(look: &mut PgConnection, ids: &[NotificationId]) -> Re
         r#"select n.id as "id: NotificationId", n.user_id as "user: UserId", n.kind as "kind: NotificationKind",
                   n.created_at, n.reason, n.seller_id as "seller_id: SellerId", s.shop_name as "shop_name?",
                   n.stream_id as "stream_id: StreamId", t.title as "stream_title?", t.scheduled_at as "scheduled_at?",
-                  n.product_id as "product_id: ProductId", p.title as "product_title?"
+                  n.product_id as "product_id: ProductId", p.title as "product_title?",
+                  n.order_id as "order_id: OrderId", o.number as "order_number?"
              from notifications n
              left join sellers s on s.id = n.seller_id
              left join streams t on t.id = n.stream_id
              left join products p on p.id = n.product_id
+             left join orders o on o.id = n.order_id
             where n.id = any($1) order by n.id"#,
         &ids
     )
@@ -92,6 +94,7 @@ pub(super) async fn whole(look: &mut PgConnection, ids: &[NotificationId]) -> Re
     let whole = rows.into_iter().map(|row| {
         let seller = row.seller_id.zip(row.shop_name);
         let product = row.product_id.zip(row.product_title);
+        let order = row.order_id.zip(row.order_number);
         let stream = row.stream_id.zip(row.stream_title).zip(row.scheduled_at);
         let notification = Notification {
             notification: row.id,
@@ -104,6 +107,7 @@ pub(super) async fn whole(look: &mut PgConnection, ids: &[NotificationId]) -> Re
                 scheduled_at: at.timestamp_millis(),
             }),
             product: product.map(|(id, title)| NotifiedProduct { id, title }),
+            order: order.map(|(id, number)| NotifiedOrder { id, number }),
             reason: row.reason,
         };
         Notified {

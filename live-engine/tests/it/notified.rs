@@ -98,6 +98,44 @@ async fn what_commits_late_is_told_and_what_was_told_is_not_told_again() {
     world.engine.stop().await;
 }
 
+#[tokio::test]
+async fn of_an_order_a_connection_is_told_which() {
+    let world = World::start().await;
+    let mut buyer = world.joined("Buyer").await;
+    let mut conn = world.db.pool.acquire().await.expect("a connection");
+    let number: i64 = sqlx::query_scalar(
+        "with address as (
+             insert into addresses (id, user_id, recipient, line1, city, postal_code, country)
+             values (gen_random_uuid(), $1, 'Test Buyer', '1 Quay Street', 'Hamburg', '20457', 'DE') returning id),
+         checkout as (
+             insert into checkouts (id, user_id, address_id, currency, items_minor, shipping_minor, total_minor,
+                                    expires_at)
+             select gen_random_uuid(), $1, id, 'EUR', 0, 0, 0, now() from address returning id),
+         placed as (
+             insert into orders (id, user_id, checkout_id, currency, items_minor, shipping_minor, total_minor,
+                                 address, expires_at)
+             select $2, $1, id, 'EUR', 0, 0, 0, '{}', now() from checkout returning number)
+         select number from placed",
+    )
+    .bind(id_of(&buyer).0)
+    .bind(ORDER)
+    .fetch_one(&mut *conn)
+    .await
+    .expect("placed");
+    let insert = "insert into notifications (id, user_id, kind, subject_id, seller_id, order_id)
+                  values ($1, $2, 'order_shipped', $1, $3, $4)";
+    let insert = sqlx::query(insert).bind(NotificationId::new().0).bind(id_of(&buyer).0);
+    let insert = insert.bind(world.shop.seller.0).bind(ORDER);
+    insert.execute(&mut *conn).await.expect("told");
+    outbox::hint_notifications(world.bus.as_ref()).await;
+    let heard = notification(&mut buyer).await;
+    let order = heard.order.map(|order| (order.id.0, order.number));
+    assert_eq!((heard.kind, order), (NotificationKind::OrderShipped, Some((ORDER, number))));
+    world.engine.stop().await;
+}
+
+const ORDER: uuid::Uuid = uuid::Uuid::from_u128(0x0191_e2a4_0005_7000_8000_0000_0000_0005);
+
 async fn end(redis: &Redis) -> SharedBus {
     let config = RedisConfig::new(&Secret::new(redis.url()), "test".into()).expect("an address");
     let bus = RedisBus::start(config).expect("a thread");

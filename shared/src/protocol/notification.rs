@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Millis;
-use crate::ids::{NotificationId, ProductId, SellerId, StreamId};
+use crate::ids::{NotificationId, OrderId, ProductId, SellerId, StreamId};
 use crate::notification::NotificationKind;
 
 /// Something new in a person's list of notifications.
@@ -24,6 +24,9 @@ pub struct Notification {
     /// The product.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product: Option<NotifiedProduct>,
+    /// The order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<NotifiedOrder>,
     /// Why, where somebody has decided something.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
@@ -56,4 +59,13 @@ pub struct NotifiedProduct {
     pub id: ProductId,
     /// Its title now.
     pub title: String,
+}
+
+/// The order that a notification is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NotifiedOrder {
+    /// Its id.
+    pub id: OrderId,
+    /// Its number, for people.
+    pub number: i64,
 }

@@ -39,6 +39,12 @@ function words({ kind, seller, stream, product }) {
       return `A buyer wants to send goods of ${shop} back.`;
     case 'return_answered':
       return `${shop} has answered what you want to send back.`;
+    case 'return_sent':
+      return `What goes back to ${shop} is on its way.`;
+    case 'return_waits':
+      return `Goods of ${shop} are to go back, and ${shop} has not said in time what becomes of it. Somebody of the marketplace decides.`;
+    case 'return_lapsed':
+      return `Goods of ${shop} were not sent back in time. The return is over.`;
     case 'shop_approved':
       return 'Your shop is open.';
     case 'shop_rejected':

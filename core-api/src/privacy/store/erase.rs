@@ -17,6 +17,8 @@ pub(in crate::privacy) struct Obligations {
     pub holds: i64,
     pub shows: i64,
     pub sold_orders: i64,
+    pub returns: i64,
+    pub disputes: i64,
     pub balances: i64,
     pub last_admin: bool,
 }
@@ -34,6 +36,14 @@ pub(in crate::privacy) async fn obligations(tx: &mut PgConnection, user: UserId)
                 join sellers o on o.id = i.seller_id join orders r on r.id = i.order_id
                where o.user_id = $1
                  and r.status in ('pending_payment', 'paid', 'partially_shipped', 'shipped')) as "sold_orders!",
+             (select count(*) from returns r join orders o on o.id = r.order_id join sellers s on s.id = r.seller_id
+               where $1 in (o.user_id, s.user_id) and r.status in ('requested', 'approved', 'received')) as "returns!",
+             (select count(*) from disputes d
+                join payments p on p.id = d.payment_id join orders o on o.id = p.order_id
+               where d.status = 'open'
+                 and (o.user_id = $1
+                      or exists (select from order_items i join sellers s on s.id = i.seller_id
+                                  where i.order_id = o.id and s.user_id = $1))) as "disputes!",
              (select count(*) from (
                   select 1 from ledger_entries e
                     join ledger_accounts a on a.id = e.account_id and a.kind = 'seller_payable'
@@ -115,8 +125,8 @@ pub(in crate::privacy) async fn delete_rows(tx: &mut PgConnection, user: UserId)
     Ok(())
 }
 
-/// What only moderators have seen: held messages that nobody let pass, and what the person
-/// wrote in reports. A message that waits is rejected by its author's leaving.
+/// What only moderators have seen, or the shop that it was for: held messages that nobody let
+/// pass, what the person wrote in reports, and why they called something off or sent it back. A message that waits is rejected by its author's leaving.
 pub(in crate::privacy) async fn mask_words(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update chat_reviews
@@ -129,6 +139,19 @@ pub(in crate::privacy) async fn mask_words(tx: &mut PgConnection, user: UserId) 
     .await?;
     sqlx::query!(
         "update chat_reports set note = '' where reporter_id = $1 and note <> ''",
+        user.0
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update returns r set reason = '-' from orders o where o.id = r.order_id and o.user_id = $1",
+        user.0
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "update refunds r set reason = '' from orders o
+          where o.id = r.order_id and o.user_id = $1 and r.requested_by = $1",
         user.0
     )
     .execute(tx)

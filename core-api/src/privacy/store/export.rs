@@ -137,7 +137,7 @@ sections! {
     Orders = "orders":
         r#"select o.id, to_jsonb(o) - 'user_id' - 'holds_until' || jsonb_build_object(
                   'items', (select coalesce(jsonb_agg(jsonb_build_object(
-                                'title', i.title, 'sku', i.sku, 'options', i.options, 'quantity', i.quantity,
+                                'id', i.id, 'title', i.title, 'sku', i.sku, 'options', i.options, 'quantity', i.quantity,
                                 'unit_price_minor', i.unit_price_minor, 'shipping_minor', i.shipping_minor)
                                 order by i.id), '[]')
                               from order_items i where i.order_id = o.id),
@@ -145,6 +145,17 @@ sections! {
                                 'carrier', s.carrier, 'tracking', s.tracking, 'shipped_at', s.shipped_at,
                                 'delivered_at', s.delivered_at) order by s.id), '[]')
                               from shipments s where s.order_id = o.id),
+                  'returns', (select coalesce(jsonb_agg(jsonb_build_object(
+                                'order_item_id', t.order_item_id, 'quantity', t.quantity, 'status', t.status,
+                                'reason', t.reason, 'answer', t.answer, 'carrier', t.carrier, 'tracking', t.tracking,
+                                'created_at', t.created_at, 'answered_at', t.answered_at, 'sent_at', t.sent_at,
+                                'received_at', t.received_at) order by t.id), '[]')
+                              from returns t where t.order_id = o.id),
+                  'refunds', (select coalesce(jsonb_agg(jsonb_build_object(
+                                'kind', f.kind, 'status', f.status, 'amount_minor', f.amount_minor,
+                                'currency', f.currency, 'reason', f.reason, 'created_at', f.created_at,
+                                'settled_at', f.settled_at) order by f.id), '[]')
+                              from refunds f where f.order_id = o.id),
                   'payments', (select coalesce(jsonb_agg(jsonb_build_object(
                                 'provider', p.provider, 'status', p.status, 'amount_minor', p.amount_minor,
                                 'currency', p.currency, 'created_at', p.created_at, 'captured_at', p.captured_at)

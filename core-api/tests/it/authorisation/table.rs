@@ -153,13 +153,18 @@ POST   /orders/$order/cancel                    401 200 404 404 404 404 404
 POST   /orders/$arrived/returns                 401 201 404 404 404 404 404  {"order_item_id": "$arrived_item", "quantity": 1, "reason": "Too small"}
 GET    /orders/$arrived/returns                 401 200 404 404 404 404 404
 POST   /orders/$arrived/returns/$return/withdraw 401 200 404 404 404 404 404
-GET    /seller/returns                          401 403 403 own 200 403 403  shows $return
-POST   /seller/returns/$return/approve          401 403 403 200 404 403 403  {"answer": "Please send it to 1 Quay Street, Hamburg"}
-POST   /seller/returns/$return/reject           401 403 403 200 404 403 403  {"answer": "Made to order"}
-POST   /seller/returns/$approved/receive        401 403 403 200 404 403 403  {"restocked": 1}
+POST   /orders/$arrived/returns/$approved/sent  401 200 404 404 404 404 404  {"carrier": "DHL", "tracking": "JD014600005SE"}
+GET    /seller/returns                          401 403 403 own 200 own 403  shows $return
+POST   /seller/returns/$return/approve          401 403 403 200 404 200 403  {"answer": "Please send it to 1 Quay Street, Hamburg"}
+POST   /seller/returns/$return/reject           401 403 403 200 404 200 403  {"answer": "Made to order"}
+POST   /seller/returns/$approved/receive        401 403 403 200 404 200 403  {"restocked": 1}
+GET    /admin/returns                           401 403 403 403 403 403 own  shows $return
+POST   /admin/returns/$return/approve           401 403 403 403 403 403 200  {"answer": "Please send it to 1 Quay Street, Hamburg"}
+POST   /admin/returns/$return/reject            401 403 403 403 403 403 200  {"answer": "Made to order"}
+POST   /admin/returns/$approved/receive         401 403 403 403 403 403 200  {"restocked": 0}
 POST   /orders/$paid/cancel                     401 200 404 404 404 404 404
 POST   /orders/$paid/items/$paid_item/cancel    401 200 404 404 404 404 404  {"quantity": 1, "reason": "Ordered twice"}
-POST   /seller/orders/$paid/items/$paid_item/cancel 401 403 403 200 404 403 403  {"quantity": 1, "reason": "Broken on its way out of the kiln"}
+POST   /seller/orders/$paid/items/$paid_item/cancel 401 403 403 200 404 200 403  {"quantity": 1, "reason": "Broken on its way out of the kiln"}
 POST   /admin/orders/$paid/refunds              401 403 403 403 403 403 201  {"items": [{"order_item_id": "$paid_item", "quantity": 1}], "reason": "Arrived with a crack"}
 GET    /admin/refunds                           401 403 403 403 403 403 200
 GET    /admin/refunds/$refund                   401 403 403 403 403 403 200
@@ -171,13 +176,14 @@ GET    /orders/$order/payments/$payment         401 200 404 404 404 404 404
 POST   /orders/$order/payments/$payment/confirm 401 200 404 404 404 404 404
 POST   /orders/$order/payments/$payment/cancel  401 200 404 404 404 404 404
 
-# What was bought goes to its buyer. A shop sees what is its own, once it is paid.
-GET    /seller/orders                           401 403 403 own 200 403 403  shows $paid
-GET    /seller/orders/export                    401 403 403 own 200 403 403  shows $paid
-GET    /seller/orders/$paid                     401 403 403 200 404 403 403
-POST   /seller/orders/$paid/shipments           401 403 403 201 404 403 403  {"carrier": "dhl", "tracking": "JD014600003SE"}
-GET    /seller/orders/$sent/shipments           401 403 403 200 404 403 403
-PATCH  /seller/shipments/$parcel                401 403 403 200 404 403 403  {"tracking": "JD014600004SE"}
+# What was bought goes to its buyer. A shop sees what is its own, once it is paid, and one that
+# is suspended still owes it.
+GET    /seller/orders                           401 403 403 own 200 own 403  shows $paid
+GET    /seller/orders/export                    401 403 403 own 200 own 403  shows $paid
+GET    /seller/orders/$paid                     401 403 403 200 404 200 403
+POST   /seller/orders/$paid/shipments           401 403 403 201 404 201 403  {"carrier": "dhl", "tracking": "JD014600003SE"}
+GET    /seller/orders/$sent/shipments           401 403 403 200 404 200 403
+PATCH  /seller/shipments/$parcel                401 403 403 200 404 200 403  {"tracking": "JD014600004SE"}
 POST   /orders/$sent/confirm                    401 200 404 404 404 404 404
 POST   /orders/$sent/shipments/$parcel/confirm  401 200 404 404 404 404 404
 

@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use core_api::commerce::Commerce;
+use core_api::fulfilment;
 use core_api::http::List;
+use core_api::notifications::model::Notification;
 use core_api::orders::model::Order;
 use core_api::refunds::model::{Refund, RefundKind};
 use core_api::returns::model::Return;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::ids::ReturnId;
+use shared::ids::{OrderId, ReturnId};
+use shared::notification::NotificationKind;
 use shared::status::{RefundStatus, ReturnStatus};
 use uuid::Uuid;
 
 use super::only_refund;
-use crate::harness::Reply;
+use crate::harness::{Reply, Session};
 use crate::market::{Buyer, Market};
 
 /// Everything of an order has arrived, so long ago.
@@ -57,6 +60,14 @@ impl Buyer {
 }
 
 impl Market {
+    /// Moves returns on whose time is over, on so many processes at once; how many.
+    async fn lapse(&self, processes: usize) -> u64 {
+        let settings = Commerce::default();
+        let (db, bus) = (&self.app.db.pool, &self.app.bus);
+        let jobs = join_all((0..processes).map(|_| core_api::returns::lapse(db, bus, &settings, 100))).await;
+        jobs.into_iter().map(|moved| moved.expect("looked")).sum()
+    }
+
     /// The shop's owner does something about a return.
     async fn answer(&self, id: ReturnId, act: &str, body: &Value) -> Reply {
         let path = format!("/seller/returns/{id}/{act}");
@@ -172,20 +183,115 @@ async fn after_a_while_nothing_is_sent_back_and_what_never_came_is_given_up() {
     arrives(&market, &order, days(settings.return_time) - 0.1).await;
     let asked: Return = buyer.try_return(&order, 1).await.created();
     market.answer(asked.id, "approve", &json!({})).await.ok::<Return>();
-    let lapse = async || {
-        core_api::returns::lapse(&market.app.db.pool, &settings, 100)
-            .await
-            .expect("looked")
-    };
-    assert_eq!(lapse().await, 0);
-    let long_ago = "update returns set answered_at = now() - interval '1 year' where id = $1";
-    market.sql(long_ago, asked.id.0).await;
-    assert_eq!(lapse().await, 1);
+    assert_eq!(market.lapse(1).await, 0);
+    market.sql("update order_items set release_after = now() where order_id = $1", order.id.0).await;
+    let release = async || fulfilment::release::release(&market.app.db.pool, 100).await.expect("looked");
+    assert_eq!(release().await, 0, "a return is open");
+    market.sql(LONG_AGO, asked.id.0).await;
+    assert_eq!(market.lapse(4).await, 1, "once, by however many");
     assert_eq!(buyer.return_now(&order, asked.id).await.status, ReturnStatus::Withdrawn);
     market
         .answer(asked.id, "receive", &json!({"restocked": 1}))
         .await
         .refused(409, "wrong_state");
+    assert_eq!(release().await, 1);
+    for side in [&buyer.session, &market.owner()] {
+        assert_eq!(told(side, NotificationKind::ReturnLapsed).await, [order.id]);
+    }
+    market.verified().await;
+}
+
+/// Everything of a return happened so long ago.
+const LONG_AGO: &str = "update returns set created_at = now() - interval '1 year', answered_at = answered_at - interval '1 year',
+                               sent_at = sent_at - interval '1 year' where id = $1";
+
+/// Of which orders somebody was told so.
+async fn told(session: &Session, kind: NotificationKind) -> Vec<OrderId> {
+    let list: List<Notification> = session.get("/notifications").await.ok();
+    let of_kind = list.items.into_iter().filter(|news| news.kind == kind);
+    of_kind.filter_map(|news| news.order.map(|order| order.id)).collect()
+}
+
+#[tokio::test]
+async fn what_was_sent_back_does_not_lapse_by_a_shops_silence_an_admin_decides() {
+    let market = Market::open(10, 1_000).await;
+    let (buyer, admin) = (market.buyer().await, market.app.admin().await);
+    let order = buyer.paid(&market, 2, "test_success").await;
+    arrives(&market, &order, 1.0).await;
+    let asked: Return = buyer.try_return(&order, 2).await.created();
+    let parcel = json!({"carrier": "DHL", "tracking": "A1"});
+    let path = format!("/orders/{}/returns/{}/sent", order.id, asked.id);
+    buyer.session.post(&path, &parcel).await.refused(409, "wrong_state");
+    market.answer(asked.id, "approve", &json!({})).await.ok::<Return>();
+    for _ in 0..2 {
+        let sent: Return = buyer.session.post(&path, &parcel).await.ok();
+        assert!(sent.sent_at.is_some() && sent.tracking == "A1", "{sent:?}");
+    }
+    let other = json!({"carrier": "DHL", "tracking": "A2"});
+    buyer.session.post(&path, &other).await.refused(409, "wrong_state");
+    assert_eq!(told(&market.owner(), NotificationKind::ReturnSent).await, [order.id]);
+    assert_eq!(market.lapse(1).await, 0);
+    let waiting = async || admin.get("/admin/returns?overdue=true").await.ok::<List<Return>>().items;
+    assert_eq!(waiting().await, []);
+
+    market.sql(LONG_AGO, asked.id.0).await;
+    assert_eq!(market.lapse(4).await, 1, "once, by however many");
+    assert_eq!(market.lapse(1).await, 0);
+    let [waits] = &waiting().await[..] else {
+        panic!("one waits");
+    };
+    assert_eq!((waits.id, waits.status), (asked.id, ReturnStatus::Approved));
+    for side in [&buyer.session, &market.owner()] {
+        assert_eq!(told(side, NotificationKind::ReturnWaits).await, [order.id]);
+    }
+    let path = format!("/admin/returns/{}/receive", asked.id);
+    let (key, body) = (Uuid::now_v7(), json!({"restocked": 0}));
+    for _ in 0..2 {
+        admin.post_once(&path, key, &body).await.ok::<Return>();
+    }
+    assert_eq!(only_refund(&buyer.order_now(order.id).await).amount.minor, 2_000);
+    assert_eq!(waiting().await, []);
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_return_that_its_shop_does_not_answer_waits_for_an_admin() {
+    let market = Market::open(10, 1_000).await;
+    let (buyer, admin) = (market.buyer().await, market.app.admin().await);
+    let order = buyer.paid(&market, 3, "test_success").await;
+    arrives(&market, &order, 1.0).await;
+    let mut asked: Vec<Return> = Vec::new();
+    for _ in 0..3 {
+        asked.push(buyer.try_return(&order, 1).await.created());
+    }
+    for one in &asked[..2] {
+        market.sql(LONG_AGO, one.id.0).await;
+    }
+    assert_eq!(market.lapse(4).await, 2);
+    let waiting = async || {
+        let list: List<Return> = admin.get("/admin/returns?status=requested&overdue=true").await.ok();
+        list.items.iter().map(|one| one.id).collect::<Vec<_>>()
+    };
+    assert_eq!(waiting().await, [asked[1].id, asked[0].id]);
+    let all: List<Return> = admin.get("/admin/returns?limit=2").await.ok();
+    assert!(all.items.len() == 2 && all.next_cursor.is_some(), "{all:?}");
+    let act = async |id: ReturnId, act: &str| {
+        let path = format!("/admin/returns/{id}/{act}");
+        admin.post(&path, &json!({"answer": "To the marketplace"})).await
+    };
+    for _ in 0..2 {
+        act(asked[0].id, "approve").await.ok::<Return>();
+    }
+    // The shop may still answer what waits.
+    market.answer(asked[1].id, "approve", &json!({})).await.ok::<Return>();
+    act(asked[1].id, "reject").await.refused(409, "wrong_state");
+    act(asked[2].id, "reject").await.ok::<Return>();
+    assert_eq!(waiting().await, []);
+    let now = buyer.return_now(&order, asked[0].id).await;
+    assert_eq!((now.status, now.answer.as_str()), (ReturnStatus::Approved, "To the marketplace"));
+    let by_admin = "select count(*) from audit_log a join users u on u.id = a.actor_id and u.role = 'admin'
+                     where a.action in ('return.approved', 'return.rejected') and a.detail ->> 'before' = 'requested'";
+    assert_eq!(market.number(by_admin).await, 2);
     market.verified().await;
 }
 
