@@ -11,8 +11,10 @@ create table commission_rules (
     check (seller_id is null or category_id is null)
 );
 create index commission_rules_lookup_idx on commission_rules (seller_id, category_id, valid_from desc);
+create trigger commission_rules_append_only before update or delete on commission_rules
+    for each row execute function refuse_change();
 comment on table commission_rules is
-    'Basis points of an item''s base. The seller''s newest rule wins, else that of the nearest category above the
+    'Append-only. Basis points of an item''s base. The seller''s newest rule wins, else that of the nearest category above the
      product, else the newest of neither.';
 
 create table checkouts (

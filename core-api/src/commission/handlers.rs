@@ -4,7 +4,8 @@ use actix_web::{get, post, web};
 
 use super::model::{CommissionRule, NewCommissionRule, RuleFilter};
 use crate::commission;
-use crate::http::{Admin, Body, Created, List, Page, Result};
+use crate::http::{Admin, Body, IdempotencyKey, List, Page, Result};
+use crate::idempotency::Answer;
 use crate::state::State;
 
 /// What the platform keeps of lines, newest first.
@@ -28,6 +29,7 @@ pub async fn list(
 /// the nearest category's, and that before everybody's.
 #[utoipa::path(
     tag = "admin",
+    params(IdempotencyKey),
     request_body = NewCommissionRule,
     security(("bearer" = [])),
     responses(
@@ -39,7 +41,8 @@ pub async fn list(
 pub async fn add(
     state: web::Data<State>,
     who: Admin,
+    key: IdempotencyKey,
     body: Body<NewCommissionRule>,
-) -> Result<Created<CommissionRule>> {
-    Ok(Created(commission::add(&state.db, who.id, &body.0).await?))
+) -> Result<Answer<CommissionRule>> {
+    commission::add(&state.db, who.id, key.0, &body.0).await
 }

@@ -9,13 +9,14 @@ mod store;
 use chrono::Utc;
 use serde_json::json;
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::UserId;
+use shared::ids::{RequestId, UserId};
 use sqlx::PgPool;
 
 use model::{CommissionRule, NewCommissionRule, RuleFilter};
 
 use crate::audit;
 use crate::http::{List, Page, Result};
+use crate::idempotency::{self, Answer};
 
 /// Rules, newest first.
 ///
@@ -26,24 +27,31 @@ pub(crate) async fn list(db: &PgPool, filter: RuleFilter, page: &Page) -> Result
     Ok(List::of(rows, page, |rule| rule.id))
 }
 
-/// Adds a rule.
+/// Adds a rule, once for each key.
 ///
 /// # Errors
 /// `InvalidBody` for a rule of a shop and a category at once, or one that begins in the past;
 /// `NotFound` when there is no such shop or category.
-pub(crate) async fn add(db: &PgPool, admin: UserId, new: &NewCommissionRule) -> Result<CommissionRule> {
+pub(crate) async fn add(
+    db: &PgPool,
+    admin: UserId,
+    key: RequestId,
+    new: &NewCommissionRule,
+) -> Result<Answer<CommissionRule>> {
     let refused = |field: &'static str, detail: &'static str| Refusal::new(ErrorCode::InvalidBody, detail).at(field);
     if new.seller_id.is_some() && new.category_id.is_some() {
         return Err(refused("category_id", "a rule is of a shop or of a category").into());
     }
-    if new.valid_from.is_some_and(|from| from < Utc::now()) {
-        return Err(refused("valid_from", "must not be in the past: placed orders keep their rates").into());
-    }
-    let mut tx = db.begin().await?;
-    let before = store::current(&mut tx, new).await?;
-    let rule = store::insert(&mut tx, admin, new).await?.ok_or(ErrorCode::NotFound)?;
-    let detail = json!({"before_bps": before, "after": rule});
-    audit::record(&mut tx, admin, "commission_rule.added", rule.id, detail).await?;
-    tx.commit().await?;
-    Ok(rule)
+    idempotency::once(db, admin, key, "commission_rule.add", new, 201, async |conn| {
+        // Within: a request that is sent again may come when its time has begun.
+        if new.valid_from.is_some_and(|from| from < Utc::now()) {
+            return Err(refused("valid_from", "must not be in the past: placed orders keep their rates").into());
+        }
+        let before = store::current(conn, new).await?;
+        let rule = store::insert(conn, admin, new).await?.ok_or(ErrorCode::NotFound)?;
+        let detail = json!({"before_bps": before, "after": rule});
+        audit::record(conn, admin, "commission_rule.added", rule.id, detail).await?;
+        Ok(rule)
+    })
+    .await
 }

@@ -8,11 +8,7 @@ use super::model::{DeadLetter, DeadLetterKind};
 use crate::http::Page;
 
 /// Dead letters, the youngest first.
-pub async fn list(
-    conn: &mut PgConnection,
-    kind: Option<DeadLetterKind>,
-    page: &Page,
-) -> sqlx::Result<Vec<DeadLetter>> {
+pub async fn list(conn: &mut PgConnection, kind: Option<DeadLetterKind>, page: &Page) -> sqlx::Result<Vec<DeadLetter>> {
     sqlx::query_as!(
         DeadLetter,
         r#"select id as "id!", kind as "kind!: DeadLetterKind", source as "source!", what as "what!",

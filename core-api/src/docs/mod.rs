@@ -40,7 +40,7 @@ type Schemas = BTreeMap<String, RefOr<Schema>>;
             stock takes an `Idempotency-Key`, a UUID: sent again with the same body it gets the same answer; with \
             another body 422; while the first is under way 409.\n\n\
             Requests are counted by account, or by address without one, in five kinds: `read`, `write`, `money` \
-            for what holds, orders or pays, `media` for pictures, and `webhook`. Each answer says in `RateLimit-Policy` how many \
+            for what holds, orders, pays or decides about money, `media` for pictures, and `webhook`. Each answer says in `RateLimit-Policy` how many \
             a minute there are and in `RateLimit` how many are left; beyond that it is 429 with `Retry-After`. Each \
             answer has an `X-Request-Id`, which problem details repeat as `request_id`: name it when you ask about an \
             answer."

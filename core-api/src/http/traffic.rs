@@ -36,7 +36,7 @@ pub fn is_counted(path: &str) -> bool {
 enum Class {
     Read,
     Write,
-    /// Holds stock for somebody, orders, pays.
+    /// Holds stock for somebody, orders, pays, moves money or decides about it.
     Money,
     /// Reads a picture: a page has many, and a browser asks for them without a session.
     Media,
@@ -46,14 +46,27 @@ enum Class {
 
 impl Class {
     fn of(method: &Method, path: &str) -> Self {
-        let first = path.split('/').nth(1).unwrap_or_default();
+        let mut segments = path.split('/').skip(1);
+        let first = segments.next().unwrap_or_default();
         match *method {
             Method::GET | Method::HEAD if first == "media" => Self::Media,
             Method::GET | Method::HEAD | Method::OPTIONS => Self::Read,
             _ if first == "webhooks" => Self::Webhook,
             _ if matches!(first, "orders" | "flash-sales") => Self::Money,
+            _ if moves_money(first, segments.next(), segments.last()) => Self::Money,
             _ => Self::Write,
         }
+    }
+}
+
+/// What sellers and admins do about money. Sending parcels is none of it: a shop may have
+/// hundreds to send.
+fn moves_money(first: &str, second: Option<&str>, last: Option<&str>) -> bool {
+    match (first, second.unwrap_or_default(), last.unwrap_or_default()) {
+        ("seller", "payouts" | "payout-accounts" | "returns", _) | ("seller", "orders", "cancel") => true,
+        ("admin", "payouts" | "orders" | "refunds" | "returns" | "commission-rules" | "dead-letters", _) => true,
+        ("admin", "sellers", "payout-hold" | "write-offs") => true,
+        _ => false,
     }
 }
 
@@ -215,6 +228,30 @@ mod tests {
         assert_eq!(class(&Method::GET, "/media/1-small.jpg"), Class::Media);
         assert_eq!(class(&Method::GET, "/mediators"), Class::Read);
         assert_eq!(class(&Method::PATCH, "/seller/products/1"), Class::Write);
+        for path in [
+            "/seller/payouts",
+            "/seller/payouts/1/cancel",
+            "/seller/orders/1/items/2/cancel",
+            "/seller/returns/1/approve",
+            "/admin/orders/1/refunds",
+            "/admin/refunds/1/retry",
+            "/admin/payouts/1/retry",
+            "/admin/sellers/1/payout-hold",
+            "/admin/sellers/1/write-offs",
+            "/admin/commission-rules",
+            "/admin/dead-letters/1/retry",
+        ] {
+            assert_eq!(class(&Method::POST, path), Class::Money, "{path}");
+        }
+        assert_eq!(class(&Method::DELETE, "/admin/sellers/1/payout-hold"), Class::Money);
+        for path in [
+            "/seller/orders/1/shipments",
+            "/admin/sellers/1/approve",
+            "/admin/users/1/suspend",
+        ] {
+            assert_eq!(class(&Method::POST, path), Class::Write, "{path}");
+        }
+        assert_eq!(class(&Method::GET, "/seller/payouts"), Class::Read);
         assert_eq!(class(&Method::POST, "/webhooks/carrier"), Class::Webhook);
         // What nobody has heard of changes something, until it is known better.
         assert_eq!(class(&Method::TRACE, "/products"), Class::Write);

@@ -15,8 +15,8 @@ use crate::catalog::{files, pages, search};
 use crate::http::Result;
 use crate::state::State;
 use crate::{
-    checkout, dead_letters, flash, fulfilment, history, media, moderation, notifications, orders, payments, payouts, refunds,
-    returns, streams, webhooks,
+    checkout, dead_letters, flash, fulfilment, history, media, moderation, notifications, orders, payments, payouts,
+    refunds, returns, streams, webhooks,
 };
 
 /// Rows of one transaction at most.
@@ -120,7 +120,10 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
         interval: PRUNE_EVERY,
         batch: 1,
     };
-    jobs.run(dead, |s, _| async move { dead_letters::measure(&s.db).await.map(|()| 0) });
+    jobs.run(
+        dead,
+        |s, _| async move { dead_letters::measure(&s.db).await.map(|()| 0) },
+    );
     let imports = Job {
         name: "prune imports",
         interval: PRUNE_EVERY,

@@ -109,7 +109,8 @@ impl Mailer {
             Way::Here { folder, log_links } => {
                 if let Some(folder) = folder {
                     let dropped = drop_off(folder, &message.formatted()).await;
-                    dropped.map_err(|error| Unsent::Later(format!("the folder of letters: {}", cause(error.as_ref()))))?;
+                    dropped
+                        .map_err(|error| Unsent::Later(format!("the folder of letters: {}", cause(error.as_ref()))))?;
                 }
                 if *log_links && let Some(link) = &written.link {
                     tracing::info!(letter = written.kind, %link, "a link was mailed");
@@ -174,9 +175,14 @@ fn enhanced(said: &str) -> Option<&str> {
 
 /// What the machine said, by its kind alone: a path or an address may be in the rest.
 fn cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    let io = { chain }.find_map(|error| error.downcast_ref::<std::io::Error>());
-    io.map_or_else(|| "for no reason given".to_owned(), |io| io.kind().to_string())
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return io.kind().to_string();
+        }
+        next = error.source();
+    }
+    "for no reason given".to_owned()
 }
 
 /// Text as it is. The library would encode it for lines of more than 76 characters, and a

@@ -129,7 +129,8 @@ pub async fn send(
     let mut tx = db.begin().await?;
     let before = get(&mut tx, id, whose).await?;
     if !store::send(&mut tx, id, carrier, tracking).await? {
-        let is_it = before.sent_at.is_some() && (before.carrier.as_str(), before.tracking.as_str()) == (carrier, tracking);
+        let is_it =
+            before.sent_at.is_some() && (before.carrier.as_str(), before.tracking.as_str()) == (carrier, tracking);
         if is_it {
             return Ok(before);
         }
@@ -343,7 +344,14 @@ pub async fn lapse(db: &PgPool, bus: &SharedBus, settings: &Commerce, limit: u32
     let waiting = store::escalate(&mut tx, (answer, transit), limit.into()).await?;
     for moved in &waiting {
         let detail = serde_json::json!({"status": moved.status});
-        tell_moved(&mut tx, moved, "return.escalated", detail, NotificationKind::ReturnWaits).await?;
+        tell_moved(
+            &mut tx,
+            moved,
+            "return.escalated",
+            detail,
+            NotificationKind::ReturnWaits,
+        )
+        .await?;
     }
     tx.commit().await?;
     let count = lapsed.len().max(waiting.len());

@@ -251,17 +251,30 @@ async fn a_report_that_is_dead_is_worked_off_once_an_admin_says_so_and_one_that_
         tell(&market, &report(id, tracking)).await;
     }
     let last = "update webhook_inbox set attempts = 19";
-    sqlx::query(last).execute(&market.app.db.pool).await.expect("nearly over");
+    sqlx::query(last)
+        .execute(&market.app.db.pool)
+        .await
+        .expect("nearly over");
     assert_eq!(work(&market, 1).await, 2);
     let dead: List<DeadLetter> = admin.get("/admin/dead-letters?kind=webhook").await.ok();
     let [never, late] = &dead.items[..] else {
         panic!("{dead:?}");
     };
     assert_eq!(
-        (late.source.as_str(), late.what.as_str(), late.attempts, late.last_error.as_str()),
+        (
+            late.source.as_str(),
+            late.what.as_str(),
+            late.attempts,
+            late.last_error.as_str()
+        ),
         ("carrier", "delivered", 20, "no parcel has this number")
     );
-    assert_eq!(market.number("select count(*) from webhook_inbox where processed_at is not null").await, 0);
+    assert_eq!(
+        market
+            .number("select count(*) from webhook_inbox where processed_at is not null")
+            .await,
+        0
+    );
 
     let body = json!({"carrier": "dhl", "tracking": "A1"});
     try_ship(&owner, order.id, &body).await.created::<Shipment>();

@@ -68,15 +68,32 @@ async fn a_letter_that_was_tried_for_a_day_is_dead_until_an_admin_has_it_sent() 
     server.heard(2).await;
     app.wait_for("select count(*) = 1 from outbox where attempts = 1 and last_error is not null")
         .await;
-    run(&app, "update outbox set attempts = 32, not_before = now() where delivered_at is null").await;
-    app.wait_for("select count(*) = 1 from outbox where dead_at is not null").await;
+    run(
+        &app,
+        "update outbox set attempts = 32, not_before = now() where delivered_at is null",
+    )
+    .await;
+    app.wait_for("select count(*) = 1 from outbox where dead_at is not null")
+        .await;
     let list = dead(&admin, "").await;
     let [letter] = &list.items[..] else {
         panic!("{list:?}");
     };
     assert_eq!(
-        (letter.kind, letter.source.as_str(), letter.what.as_str(), letter.attempts, letter.last_error.as_str()),
-        (DeadLetterKind::Outbox, "mail", "confirm_email", 33, "the server said 451 4.7.0")
+        (
+            letter.kind,
+            letter.source.as_str(),
+            letter.what.as_str(),
+            letter.attempts,
+            letter.last_error.as_str()
+        ),
+        (
+            DeadLetterKind::Outbox,
+            "mail",
+            "confirm_email",
+            33,
+            "the server said 451 4.7.0"
+        )
     );
 
     // It is in nobody's way, and nobody takes it.
@@ -102,7 +119,10 @@ async fn a_letter_that_was_tried_for_a_day_is_dead_until_an_admin_has_it_sent() 
     let [entry] = &entries[..] else {
         panic!("{entries:?}");
     };
-    assert_eq!((entry.action.as_str(), entry.actor_id), ("dead_letter.retried", Some(admin.id)));
+    assert_eq!(
+        (entry.action.as_str(), entry.actor_id),
+        ("dead_letter.retried", Some(admin.id))
+    );
     assert_eq!(entry.detail["before"]["attempts"], 33);
     assert_eq!(entry.detail["after"]["attempts"], 0);
 }
@@ -132,11 +152,15 @@ async fn what_nobody_here_can_take_is_dead_at_once_and_in_nobodys_way() {
         .execute(&app.db.pool)
         .await
         .expect("queued");
-    app.wait_for("select count(*) = 5 from outbox where dead_at is not null").await;
+    app.wait_for("select count(*) = 5 from outbox where dead_at is not null")
+        .await;
     assert!(app.letters("viewer@example.com").is_empty());
     let list = dead(&admin, "?kind=outbox").await;
     let why: Vec<_> = list.items.iter().rev().map(|dead| dead.last_error.as_str()).collect();
-    let (kind, topic) = ("a letter of a kind that is not known here", "nobody here takes this topic");
+    let (kind, topic) = (
+        "a letter of a kind that is not known here",
+        "nobody here takes this topic",
+    );
     assert_eq!(why, [kind, kind, topic, topic, "whoever took it did not come back"]);
     let viewer = app.register_unconfirmed("Viewer").await;
     app.letter(&viewer.email, "Confirm").await;
@@ -161,7 +185,11 @@ async fn dead_letters_come_a_page_at_a_time_and_never_say_what_they_say() {
     let (mut seen, mut query) = (Vec::new(), "?limit=4".to_owned());
     loop {
         let reply = admin.get(&format!("/admin/dead-letters{query}")).await;
-        assert!(!reply.text.contains("example.com") && !reply.text.contains("A1"), "{}", reply.text);
+        assert!(
+            !reply.text.contains("example.com") && !reply.text.contains("A1"),
+            "{}",
+            reply.text
+        );
         let page: List<DeadLetter> = reply.ok();
         seen.extend(page.items.iter().map(|dead| dead.id));
         let Some(cursor) = page.next_cursor else { break };
@@ -178,7 +206,11 @@ async fn dead_letters_come_a_page_at_a_time_and_never_say_what_they_say() {
     core_api::dead_letters::measure(&app.db.pool).await.expect("measured");
 
     // They stay however old they are.
-    run(&app, "update outbox set created_at = now() - interval '1 year', dead_at = now() - interval '1 year'").await;
+    run(
+        &app,
+        "update outbox set created_at = now() - interval '1 year', dead_at = now() - interval '1 year'",
+    )
+    .await;
     run(&app, "update webhook_inbox set received_at = now() - interval '1 year'").await;
     core_api::jobs::prune_outbox(&app.db.pool, 100).await.expect("pruned");
     core_api::webhooks::prune(&app.db.pool, 100).await.expect("pruned");
@@ -200,13 +232,21 @@ async fn what_an_admin_discards_is_gone_and_on_record() {
         let was: DeadLetter = act(&admin, id, "discard", key).await.ok();
         assert_eq!((was.id, was.what.as_str()), (id, "email_changed"));
     }
-    assert_eq!(count(&app, "select count(*) from outbox where payload <> '{}'").await, 0);
-    act(&admin, id, "discard", Uuid::now_v7()).await.refused(404, "not_found");
+    assert_eq!(
+        count(&app, "select count(*) from outbox where payload <> '{}'").await,
+        0
+    );
+    act(&admin, id, "discard", Uuid::now_v7())
+        .await
+        .refused(404, "not_found");
     act(&admin, Uuid::now_v7(), "retry", Uuid::now_v7())
         .await
         .refused(404, "not_found");
     let entries = audited(&admin, id).await;
-    assert_eq!((entries.len(), entries[0].action.as_str()), (1, "dead_letter.discarded"));
+    assert_eq!(
+        (entries.len(), entries[0].action.as_str()),
+        (1, "dead_letter.discarded")
+    );
     assert_eq!(entries[0].detail["reason"], "nobody waits for it");
     assert_eq!(entries[0].detail["before"]["what"], "email_changed");
 }
@@ -239,9 +279,13 @@ async fn rows_of_rooms_are_none_of_the_relays() {
         .await
         .expect("pushed");
     let admin = app.admin().await;
-    act(&admin, id, "discard", Uuid::now_v7()).await.refused(404, "not_found");
+    act(&admin, id, "discard", Uuid::now_v7())
+        .await
+        .refused(404, "not_found");
     let buried = sqlx::query("update outbox set dead_at = now() where id = $1").bind(id);
     let refused = buried.execute(&app.db.pool).await.expect_err("it is a room's");
-    let constraint = refused.as_database_error().and_then(|error| error.constraint().map(ToOwned::to_owned));
+    let constraint = refused
+        .as_database_error()
+        .and_then(|error| error.constraint().map(ToOwned::to_owned));
     assert_eq!(constraint.as_deref(), Some("outbox_dead_rows_are_the_relays"));
 }

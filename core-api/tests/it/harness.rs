@@ -230,8 +230,10 @@ impl App {
 
     /// Waits until every letter that was queued is sent or given up.
     pub async fn mail_is_done(&self) {
-        self.wait_for("select count(*) = 0 from outbox where topic = 'mail' and delivered_at is null and dead_at is null")
-            .await;
+        self.wait_for(
+            "select count(*) = 0 from outbox where topic = 'mail' and delivered_at is null and dead_at is null",
+        )
+        .await;
     }
 
     /// Waits until the database says so.

@@ -54,7 +54,7 @@ async fn an_order_is_a_snapshot_of_what_was_agreed() {
         .await;
     market
         .sql(
-            "update commission_rules set rate_bps = 10000 where id <> $1",
+            "insert into commission_rules (id, rate_bps) values ($1, 10000)",
             Uuid::now_v7(),
         )
         .await;

@@ -6,6 +6,7 @@ use core_api::commission::model::CommissionRule;
 use core_api::orders::admin::{AdminOrder, AdminOrderView};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::harness::Session;
 use crate::market::Market;
@@ -22,7 +23,21 @@ async fn a_commission_rule_counts_for_what_is_placed_from_then_on() {
     let shop = market.shop.seller;
     let before = buyer.order(market.shop.variant, 1).await;
     let body = json!({"seller_id": shop, "rate_bps": 500});
-    let rule: CommissionRule = admin.post("/admin/commission-rules", &body).await.created();
+    let key = Uuid::now_v7();
+    let add = async |key: Uuid, body: &Value| admin.post_once("/admin/commission-rules", key, body).await;
+    let rule: CommissionRule = add(key, &body).await.created();
+    for _ in 0..2 {
+        let again = add(key, &body).await;
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        assert_eq!(again.created::<CommissionRule>(), rule);
+    }
+    add(key, &json!({"seller_id": shop, "rate_bps": 501}))
+        .await
+        .refused(422, "request_id_reused");
+    admin
+        .post("/admin/commission-rules", &body)
+        .await
+        .refused(400, "idempotency_key_missing");
     assert_eq!((rule.seller_id, rule.rate_bps), (Some(shop), 500));
     let after = market.buyer().await.order(market.shop.variant, 1).await;
     for (order, bps) in [(before.id, 1_000), (after.id, 500)] {
@@ -37,8 +52,8 @@ async fn a_commission_rule_counts_for_what_is_placed_from_then_on() {
     }
     let rules: Vec<CommissionRule> = items(&admin, &format!("/admin/commission-rules?seller_id={shop}")).await;
     assert_eq!(rules, [rule]);
-    let add = async |body: Value| admin.post("/admin/commission-rules", &body).await;
-    let category = uuid::Uuid::now_v7();
+    let add = async |body: Value| add(Uuid::now_v7(), &body).await;
+    let category = Uuid::now_v7();
     add(json!({"seller_id": shop, "category_id": category, "rate_bps": 1}))
         .await
         .refused(422, "invalid_body");
@@ -49,6 +64,14 @@ async fn a_commission_rule_counts_for_what_is_placed_from_then_on() {
     add(json!({"category_id": category, "rate_bps": 1}))
         .await
         .refused(404, "not_found");
+    for change in [
+        "update commission_rules set rate_bps = 0",
+        "update commission_rules set valid_from = now()",
+        "delete from commission_rules",
+    ] {
+        let refused = sqlx::query(change).execute(&market.app.db.pool).await;
+        assert!(refused.is_err(), "{change}");
+    }
     market.verified().await;
 }
 

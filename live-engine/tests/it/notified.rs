@@ -130,7 +130,10 @@ async fn of_an_order_a_connection_is_told_which() {
     outbox::hint_notifications(world.bus.as_ref()).await;
     let heard = notification(&mut buyer).await;
     let order = heard.order.map(|order| (order.id.0, order.number));
-    assert_eq!((heard.kind, order), (NotificationKind::OrderShipped, Some((ORDER, number))));
+    assert_eq!(
+        (heard.kind, order),
+        (NotificationKind::OrderShipped, Some((ORDER, number)))
+    );
     world.engine.stop().await;
 }
 

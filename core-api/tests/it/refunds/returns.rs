@@ -184,8 +184,17 @@ async fn after_a_while_nothing_is_sent_back_and_what_never_came_is_given_up() {
     let asked: Return = buyer.try_return(&order, 1).await.created();
     market.answer(asked.id, "approve", &json!({})).await.ok::<Return>();
     assert_eq!(market.lapse(1).await, 0);
-    market.sql("update order_items set release_after = now() where order_id = $1", order.id.0).await;
-    let release = async || fulfilment::release::release(&market.app.db.pool, 100).await.expect("looked");
+    market
+        .sql(
+            "update order_items set release_after = now() where order_id = $1",
+            order.id.0,
+        )
+        .await;
+    let release = async || {
+        fulfilment::release::release(&market.app.db.pool, 100)
+            .await
+            .expect("looked")
+    };
     assert_eq!(release().await, 0, "a return is open");
     market.sql(LONG_AGO, asked.id.0).await;
     assert_eq!(market.lapse(4).await, 1, "once, by however many");
@@ -202,7 +211,8 @@ async fn after_a_while_nothing_is_sent_back_and_what_never_came_is_given_up() {
 }
 
 /// Everything of a return happened so long ago.
-const LONG_AGO: &str = "update returns set created_at = now() - interval '1 year', answered_at = answered_at - interval '1 year',
+const LONG_AGO: &str =
+    "update returns set created_at = now() - interval '1 year', answered_at = answered_at - interval '1 year',
                                sent_at = sent_at - interval '1 year' where id = $1";
 
 /// Of which orders somebody was told so.
@@ -231,7 +241,13 @@ async fn what_was_sent_back_does_not_lapse_by_a_shops_silence_an_admin_decides()
     buyer.session.post(&path, &other).await.refused(409, "wrong_state");
     assert_eq!(told(&market.owner(), NotificationKind::ReturnSent).await, [order.id]);
     assert_eq!(market.lapse(1).await, 0);
-    let waiting = async || admin.get("/admin/returns?overdue=true").await.ok::<List<Return>>().items;
+    let waiting = async || {
+        admin
+            .get("/admin/returns?overdue=true")
+            .await
+            .ok::<List<Return>>()
+            .items
+    };
     assert_eq!(waiting().await, []);
 
     market.sql(LONG_AGO, asked.id.0).await;
@@ -288,7 +304,10 @@ async fn a_return_that_its_shop_does_not_answer_waits_for_an_admin() {
     act(asked[2].id, "reject").await.ok::<Return>();
     assert_eq!(waiting().await, []);
     let now = buyer.return_now(&order, asked[0].id).await;
-    assert_eq!((now.status, now.answer.as_str()), (ReturnStatus::Approved, "To the marketplace"));
+    assert_eq!(
+        (now.status, now.answer.as_str()),
+        (ReturnStatus::Approved, "To the marketplace")
+    );
     let by_admin = "select count(*) from audit_log a join users u on u.id = a.actor_id and u.role = 'admin'
                      where a.action in ('return.approved', 'return.rejected') and a.detail ->> 'before' = 'requested'";
     assert_eq!(market.number(by_admin).await, 2);
