@@ -96,6 +96,7 @@ create table orders (
 create unique index orders_checkout_key on orders (checkout_id);
 create unique index orders_number_key on orders (number);
 create index orders_user_idx on orders (user_id, id desc);
+create index orders_status_idx on orders (status, id desc);
 create index orders_expiry_idx on orders (expires_at) where status = 'pending_payment';
 create index orders_unpaid_idx on orders (user_id) where status = 'pending_payment';
 create index orders_holds_expiry_idx on orders (holds_until) where status = 'pending_payment' and holds_until is not null;
@@ -270,7 +271,8 @@ create table ledger_entries (
     created_at     timestamptz not null default now()
 );
 create index ledger_entries_transaction_idx on ledger_entries (transaction_id);
-create index ledger_entries_account_idx on ledger_entries (account_id, id);
+-- With the amount: an account's balance is read from the index alone.
+create index ledger_entries_account_idx on ledger_entries (account_id, id) include (amount_minor);
 comment on column ledger_entries.amount_minor is 'Debits are positive, credits negative.';
 create trigger ledger_entries_append_only before update or delete on ledger_entries
     for each row execute function refuse_change();
@@ -300,7 +302,10 @@ select s.id as stream_id,
        o.paid_orders,
        o.sold_units,
        (select coalesce(jsonb_object_agg(c.currency, c.minor), '{}')
-          from (select p.currency, sum(i.gross_minor - i.seller_discount_minor - i.platform_discount_minor) as minor
+          from (select p.currency,
+                       sum(i.gross_minor - i.seller_discount_minor - i.platform_discount_minor
+                           - round((i.gross_minor - i.seller_discount_minor - i.platform_discount_minor)::numeric
+                                   * i.cancelled / i.quantity))::bigint as minor
                   from orders p join order_items i on i.order_id = p.id
                  where p.stream_id = s.id and p.paid_at is not null and i.seller_id = s.seller_id
                  group by p.currency) c) as revenue_minor
@@ -310,12 +315,13 @@ select s.id as stream_id,
          from flash_sales f join reservations r on r.sale_id = f.id where f.stream_id = s.id) h
  cross join lateral (
        select count(distinct p.id) as orders,
-              count(distinct p.id) filter (where p.paid_at is not null) as paid_orders,
-              coalesce(sum(i.quantity) filter (where p.paid_at is not null), 0) as sold_units
+              count(distinct p.id) filter (where p.paid_at is not null and i.cancelled < i.quantity) as paid_orders,
+              coalesce(sum(i.quantity - i.cancelled) filter (where p.paid_at is not null), 0) as sold_units
          from orders p join order_items i on i.order_id = p.id
         where p.stream_id = s.id and i.seller_id = s.seller_id) o;
 comment on view stream_commerce is
-    'What a show has sold of its own shop''s goods, as the rows are now. Without shipping; discounts are taken off.';
+    'What a show has sold of its own shop''s goods, as the rows are now. Without shipping; discounts and what was '
+    'called off are taken off.';
 
 -- One place says what has arrived, for whoever depends on it.
 create function order_item_is_delivered(p_item uuid) returns boolean language sql stable as $$

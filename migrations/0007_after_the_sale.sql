@@ -90,12 +90,45 @@ returns text language sql immutable as $$
                 else 'paid' end
 $$;
 
-create view order_parts as
-select seller_id, order_id,
-       units_status(sum(quantity - cancelled), sum(shipped), sum(delivered),
-                    bool_and(released_at is not null or quantity = cancelled)) as status
-  from order_items group by seller_id, order_id;
-comment on view order_parts is 'What a shop has in an order, and how far that is once the order is paid.';
+-- A row for each shop in a paid order, so that a shop's list by how far its parts are reads no
+-- more than it shows, whatever the shop has sold. Kept where units are, so that no path can
+-- forget it: whoever moves units has the order's lock.
+create table order_parts (
+    order_id  uuid not null references orders,
+    seller_id uuid not null references sellers,
+    status    text not null
+        check (status in ('paid', 'partially_shipped', 'shipped', 'delivered', 'completed', 'cancelled')),
+    primary key (order_id, seller_id)
+);
+create index order_parts_seller_idx on order_parts (seller_id, order_id desc);
+create index order_parts_status_idx on order_parts (seller_id, status, order_id desc);
+comment on table order_parts is 'What a shop has in a paid order, and how far that is: as its lines'' units say.';
+
+create function order_parts_begin() returns trigger language plpgsql as $$
+begin
+    insert into order_parts (order_id, seller_id, status)
+    select order_id, seller_id,
+           units_status(sum(quantity - cancelled), sum(shipped), sum(delivered),
+                        bool_and(released_at is not null or quantity = cancelled))
+      from order_items where order_id = new.id group by order_id, seller_id
+        on conflict do nothing;
+    return null;
+end $$;
+create trigger order_parts_begin after update of paid_at on orders
+    for each row when (old.paid_at is null and new.paid_at is not null) execute function order_parts_begin();
+
+create function order_parts_follow() returns trigger language plpgsql as $$
+begin
+    update order_parts p set status = n.status
+      from (select order_id, seller_id,
+                   units_status(sum(quantity - cancelled), sum(shipped), sum(delivered),
+                                bool_and(released_at is not null or quantity = cancelled)) as status
+              from order_items where order_id in (select order_id from moved) group by order_id, seller_id) n
+     where p.order_id = n.order_id and p.seller_id = n.seller_id and p.status <> n.status;
+    return null;
+end $$;
+create trigger order_parts_follow after update on order_items
+    referencing new table as moved for each statement execute function order_parts_follow();
 
 create table refunds (
     id           uuid primary key,
@@ -280,6 +313,61 @@ create table seller_payout_items (
 );
 -- An earning is in one payout, unless that came to nothing.
 create unique index seller_payout_items_earning_key on seller_payout_items (seller_earning_id) where released_at is null;
+
+-- What no payout that counts has taken yet: what a shop's balance and a claim are made of, so
+-- that neither reads all that the shop has ever earned. Kept where earnings are appended and
+-- taken, so that no path can forget it; whoever takes them has the lock of what the books owe.
+create table unclaimed_earnings (
+    earning_id    uuid primary key references seller_earnings,
+    seller_id     uuid not null references sellers,
+    currency      text not null,
+    order_item_id uuid references order_items,
+    amount_minor  bigint not null
+);
+create index unclaimed_earnings_seller_idx on unclaimed_earnings (seller_id, currency);
+comment on table unclaimed_earnings is
+    'Earnings that are in no payout, or only in such as came to nothing. What it says of them never changes.';
+
+create function unclaimed_earnings_begin() returns trigger language plpgsql as $$
+begin
+    insert into unclaimed_earnings (earning_id, seller_id, currency, order_item_id, amount_minor)
+    select id, seller_id, currency, order_item_id, amount_minor from earned;
+    return null;
+end $$;
+create trigger unclaimed_earnings_begin after insert on seller_earnings
+    referencing new table as earned for each statement execute function unclaimed_earnings_begin();
+create function unclaimed_earnings_take() returns trigger language plpgsql as $$
+begin
+    delete from unclaimed_earnings u using taken t where u.earning_id = t.seller_earning_id and t.released_at is null;
+    return null;
+end $$;
+create trigger unclaimed_earnings_take after insert on seller_payout_items
+    referencing new table as taken for each statement execute function unclaimed_earnings_take();
+create function unclaimed_earnings_again() returns trigger language plpgsql as $$
+begin
+    delete from unclaimed_earnings u using given g where u.earning_id = g.seller_earning_id and g.released_at is null;
+    insert into unclaimed_earnings (earning_id, seller_id, currency, order_item_id, amount_minor)
+    select e.id, e.seller_id, e.currency, e.order_item_id, e.amount_minor
+      from given g join seller_earnings e on e.id = g.seller_earning_id
+     where g.released_at is not null
+       and not exists (select from seller_payout_items t
+                        where t.seller_earning_id = g.seller_earning_id and t.released_at is null)
+        on conflict do nothing;
+    return null;
+end $$;
+create trigger unclaimed_earnings_again after update on seller_payout_items
+    referencing new table as given for each statement execute function unclaimed_earnings_again();
+
+-- Where what nobody has taken is. For a shop's balance and for claims; the view below says the
+-- same of all earnings.
+create view unclaimed_states as
+select u.earning_id as id, u.seller_id, u.currency, u.amount_minor,
+       case when u.order_item_id is null then 'available'
+            when i.released_at is null then 'held'
+            when exists (select from payments m join disputes d on d.payment_id = m.id
+                          where m.order_id = i.order_id and d.status = 'open') then 'disputed'
+            else 'available' end as state
+  from unclaimed_earnings u left join order_items i on i.id = u.order_item_id;
 
 -- Where each earning is on its way to its shop. One place says so, for what is paid out, for
 -- the shop's balance and for its statement.

@@ -75,6 +75,8 @@ pub struct Limits {
     pub mails_per_hour: NonZeroU32,
     /// Exports an hour of one account.
     pub exports_per_hour: NonZeroU32,
+    /// Files of orders of one shop.
+    pub order_exports_per_hour: NonZeroU32,
     /// Files of products an hour of one shop.
     pub imports_per_hour: NonZeroU32,
     /// Renewals of sessions a minute from one address.
@@ -118,6 +120,7 @@ impl Default for Limits {
             login_per_email_per_minute: at_least_one(10),
             mails_per_hour: at_least_one(5),
             exports_per_hour: at_least_one(3),
+            order_exports_per_hour: at_least_one(30),
             imports_per_hour: at_least_one(60),
             refresh_per_minute: at_least_one(60),
             renewals_per_hour: at_least_one(300),
@@ -252,6 +255,7 @@ impl Limits {
         let email = settings.or("limit_login_per_email_per_minute", default.login_per_email_per_minute);
         let mails = settings.or("limit_mails_per_hour", default.mails_per_hour);
         let exports = settings.or("limit_exports_per_hour", default.exports_per_hour);
+        let order_exports = settings.or("limit_order_exports_per_hour", default.order_exports_per_hour);
         let imports = settings.or("limit_imports_per_hour", default.imports_per_hour);
         let refresh = settings.or("limit_refresh_per_minute", default.refresh_per_minute);
         let renewals = settings.or("limit_renewals_per_hour", default.renewals_per_hour);
@@ -273,6 +277,7 @@ impl Limits {
             login_per_email_per_minute: email?,
             mails_per_hour: mails?,
             exports_per_hour: exports?,
+            order_exports_per_hour: order_exports?,
             imports_per_hour: imports?,
             refresh_per_minute: refresh?,
             renewals_per_hour: renewals?,

@@ -84,6 +84,8 @@ pub struct Rates {
     pub mails_by: RateLimit<UserId>,
     /// Exports by account.
     pub exports: RateLimit<UserId>,
+    /// Files of orders by shop.
+    pub order_exports: RateLimit<SellerId>,
     /// Files of products by shop.
     pub imports: RateLimit<SellerId>,
     /// Uploads by account.
@@ -115,6 +117,7 @@ impl Rates {
             resets_to: RateLimit::per_hour(limits.mails_per_hour),
             mails_by: RateLimit::per_hour(limits.mails_per_hour),
             exports: RateLimit::per_hour(limits.exports_per_hour),
+            order_exports: RateLimit::per_hour(limits.order_exports_per_hour),
             imports: RateLimit::per_hour(limits.imports_per_hour),
             uploads: RateLimit::per_hour(media.uploads_per_hour),
             uploads_from: AddressLimit::per_hour(media.uploads_per_hour.saturating_mul(UPLOADERS_OF_AN_ADDRESS)),
@@ -139,6 +142,7 @@ impl Rates {
         self.resets_to.tidy();
         self.mails_by.tidy();
         self.exports.tidy();
+        self.order_exports.tidy();
         self.imports.tidy();
         self.uploads.tidy();
         self.uploads_from.tidy();

@@ -161,7 +161,8 @@ pub struct CurrencyBalance {
     pub on_its_way_minor: i64,
     /// What the shop has got.
     pub paid_out_minor: i64,
-    /// What the books owe the shop: held, disputed and available.
+    /// What the books owe the shop: held, disputed and available. `hawker verify` holds it against
+    /// the ledger.
     pub owed_minor: i64,
 }
 

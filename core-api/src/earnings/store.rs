@@ -1,5 +1,5 @@
-//! SQL of earnings as their shops read them: `seller_earnings` and the view
-//! `earning_states`, which says where each is.
+//! SQL of earnings as their shops read them: `seller_earnings` and the views
+//! `earning_states` and `unclaimed_states`, which say where each is.
 
 use chrono::{DateTime, Utc};
 use shared::ids::{EarningId, OrderId, OrderItemId, PayoutId, SellerId};
@@ -123,17 +123,18 @@ pub async fn balances(conn: &mut PgConnection, seller: SellerId) -> sqlx::Result
     let rows = sqlx::query!(
         r#"with sums as (
                select currency, state, sum(amount_minor)::bigint as amount
-                 from earning_states where seller_id = $1 group by 1, 2)
+                 from unclaimed_states where seller_id = $1 group by 1, 2
+               union all
+               select currency, case status when 'paid' then 'paid_out' else 'on_its_way' end, sum(amount_minor)::bigint
+                 from seller_payouts where seller_id = $1 and status in ('creating', 'processing', 'paid')
+                group by 1, 2)
            select currency as "currency!",
                   coalesce(sum(amount) filter (where state = 'held'), 0)::bigint as "held!",
                   coalesce(sum(amount) filter (where state = 'disputed'), 0)::bigint as "disputed!",
                   coalesce(sum(amount) filter (where state = 'available'), 0)::bigint as "available!",
                   coalesce(sum(amount) filter (where state = 'on_its_way'), 0)::bigint as "on_its_way!",
                   coalesce(sum(amount) filter (where state = 'paid_out'), 0)::bigint as "paid_out!",
-                  coalesce((select -sum(e.amount_minor) from ledger_accounts a
-                              join ledger_entries e on e.account_id = a.id
-                             where a.kind = 'seller_payable' and a.seller_id = $1 and a.currency = sums.currency),
-                           0)::bigint as "owed!"
+                  coalesce(sum(amount) filter (where state in ('held', 'disputed', 'available')), 0)::bigint as "owed!"
              from sums group by currency order by currency"#,
         seller.0
     )

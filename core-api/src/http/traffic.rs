@@ -62,12 +62,17 @@ impl Class {
 /// What sellers and admins do about money. Sending parcels is none of it: a shop may have
 /// hundreds to send.
 fn moves_money(first: &str, second: Option<&str>, last: Option<&str>) -> bool {
-    match (first, second.unwrap_or_default(), last.unwrap_or_default()) {
-        ("seller", "payouts" | "payout-accounts" | "returns", _) | ("seller", "orders", "cancel") => true,
-        ("admin", "payouts" | "orders" | "refunds" | "returns" | "commission-rules" | "dead-letters", _) => true,
-        ("admin", "sellers", "payout-hold" | "write-offs") => true,
-        _ => false,
-    }
+    matches!(
+        (first, second.unwrap_or_default(), last.unwrap_or_default()),
+        ("seller", "payouts" | "payout-accounts" | "returns", _)
+            | ("seller", "orders", "cancel")
+            | (
+                "admin",
+                "payouts" | "orders" | "refunds" | "returns" | "commission-rules" | "dead-letters",
+                _
+            )
+            | ("admin", "sellers", "payout-hold" | "write-offs")
+    )
 }
 
 /// Who asks. A token of ours is enough to count for its account: it cannot be made up, and

@@ -24,7 +24,7 @@ pub async fn list(
     filter: web::Query<Filter>,
     page: Page,
 ) -> Result<List<SellerOrder>> {
-    seller_orders::list(&state.db, shop.seller, filter.status, &page).await
+    seller_orders::list(&state.db, shop.seller, filter.status()?, &page).await
 }
 
 /// The shop's part of a paid order.
@@ -48,7 +48,9 @@ pub async fn get(state: web::Data<State>, shop: Owner, id: Id<OrderId>) -> Resul
 )]
 #[get("/seller/orders/export")]
 pub async fn export(state: web::Data<State>, shop: Owner, filter: web::Query<Filter>) -> Result<HttpResponse> {
-    let table = seller_orders::export::export(&state.db, shop.seller, filter.status);
+    let status = filter.status()?;
+    state.rates.order_exports.check(&shop.seller)?;
+    let table = seller_orders::export::export(&state.db, shop.seller, status);
     let table = table.map_err(|error| {
         // The head is sent: all that is left is to break off, which the client notices.
         tracing::error!(%error, "an export broke off");

@@ -2,12 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use shared::error::{ErrorCode, Refusal};
 use shared::ids::{OrderId, StreamId};
 use shared::status::OrderStatus;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::checkout::model::PostalAddress;
 use crate::fulfilment::model::Shipment;
+use crate::http::Result;
 use crate::orders::model::OrderItem;
 
 /// A paid order, as far as it is of this shop's goods.
@@ -39,4 +41,18 @@ pub struct SellerOrder {
 pub struct Filter {
     /// Only those whose part of the shop is so far.
     pub status: Option<OrderStatus>,
+}
+
+impl Filter {
+    /// How far they are to be.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for what no paid order is.
+    pub fn status(self) -> Result<Option<OrderStatus>> {
+        if matches!(self.status, Some(OrderStatus::PendingPayment | OrderStatus::Expired)) {
+            let refusal = Refusal::new(ErrorCode::InvalidParameter, "a shop sees what is paid");
+            return Err(refusal.at("status").into());
+        }
+        Ok(self.status)
+    }
 }

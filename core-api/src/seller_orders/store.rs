@@ -20,7 +20,21 @@ pub struct Head {
     pub paid_at: Timestamp,
 }
 
-/// Paid orders with goods of the shop, newest first.
+/// Reads heads that a condition chooses.
+macro_rules! heads {
+    ($which:literal, $($value:expr),+) => {
+        sqlx::query_as!(
+            Head,
+            r#"select o.id as "id: OrderId", o.number, p.status as "status: OrderStatus",
+                      o.address as "address: Json<PostalAddress>", o.stream_id as "stream: StreamId", o.created_at,
+                      o.paid_at as "paid_at!"
+                 from order_parts p join orders o on o.id = p.order_id where "# + $which,
+            $($value),+
+        )
+    };
+}
+
+/// Paid orders with goods of the shop, newest first. Each of the two has its own index.
 pub async fn heads(
     conn: &mut PgConnection,
     seller: SellerId,
@@ -28,17 +42,21 @@ pub async fn heads(
     before: Option<Uuid>,
     limit: i64,
 ) -> sqlx::Result<Vec<Head>> {
-    sqlx::query_as!(
-        Head,
-        r#"select o.id as "id: OrderId", o.number, p.status as "status!: OrderStatus",
-                  o.address as "address: Json<PostalAddress>", o.stream_id as "stream: StreamId", o.created_at,
-                  o.paid_at as "paid_at!"
-             from order_parts p join orders o on o.id = p.order_id
-            where p.seller_id = $1 and o.paid_at is not null and ($2::text is null or p.status = $2)
-              and ($3::uuid is null or p.order_id < $3)
-            order by p.order_id desc limit $4"#,
+    let Some(status) = status else {
+        return heads!(
+            "p.seller_id = $1 and ($2::uuid is null or p.order_id < $2) order by p.order_id desc limit $3",
+            seller.0,
+            before,
+            limit
+        )
+        .fetch_all(conn)
+        .await;
+    };
+    heads!(
+        "p.seller_id = $1 and p.status = $2 and ($3::uuid is null or p.order_id < $3)
+          order by p.order_id desc limit $4",
         seller.0,
-        status.map(OrderStatus::as_str),
+        status.as_str(),
         before,
         limit
     )
@@ -48,16 +66,7 @@ pub async fn heads(
 
 /// A paid order with goods of the shop.
 pub async fn head(conn: &mut PgConnection, seller: SellerId, id: OrderId) -> sqlx::Result<Option<Head>> {
-    sqlx::query_as!(
-        Head,
-        r#"select o.id as "id: OrderId", o.number, p.status as "status!: OrderStatus",
-                  o.address as "address: Json<PostalAddress>", o.stream_id as "stream: StreamId", o.created_at,
-                  o.paid_at as "paid_at!"
-             from order_parts p join orders o on o.id = p.order_id
-            where p.seller_id = $1 and p.order_id = $2 and o.paid_at is not null"#,
-        seller.0,
-        id.0
-    )
-    .fetch_optional(conn)
-    .await
+    heads!("p.seller_id = $1 and p.order_id = $2", seller.0, id.0)
+        .fetch_optional(conn)
+        .await
 }

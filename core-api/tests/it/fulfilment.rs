@@ -1,5 +1,6 @@
 //! From a paid order to its arrival: what a shop sees and sends, and what its buyer says.
 
+use core_api::checkout::model::Checkout;
 use core_api::fulfilment::model::{DeliveredBy, Shipment};
 use core_api::http::List;
 use core_api::orders::model::Order;
@@ -184,10 +185,10 @@ async fn a_shops_orders_come_newest_first_by_how_far_they_are_and_as_a_file() {
     assert_eq!(first, [orders[2], orders[1]]);
     let cursor = cursor.expect("more");
     assert_eq!(ids(&format!("?limit=2&cursor={cursor}")).await, (vec![orders[0]], None));
-    owner
-        .get("/seller/orders?status=lost")
-        .await
-        .refused(400, "invalid_parameter");
+    for none in ["lost", "expired", "pending_payment"] {
+        let path = format!("/seller/orders?status={none}");
+        owner.get(&path).await.refused(400, "invalid_parameter");
+    }
 
     let file = owner.get("/seller/orders/export?status=paid").await;
     assert_eq!(file.header("content-type"), "text/csv; charset=utf-8");
@@ -201,6 +202,54 @@ async fn a_shops_orders_come_newest_first_by_how_far_they_are_and_as_a_file() {
         lines[1]
     );
     assert!(lines[1].contains("\"Ham,burg\""));
+}
+
+#[tokio::test]
+async fn files_of_orders_are_counted_by_shop() {
+    let one = |config: &mut core_api::Config| config.limits.order_exports_per_hour = 1.try_into().expect("one");
+    let market = Market::open_with(10, 1_000, one).await;
+    let owner = market.owner();
+    assert_eq!(owner.get("/seller/orders/export").await.status, 200);
+    let limited = owner.get("/seller/orders/export").await;
+    limited.refused(429, "rate_limited");
+    assert!(!limited.header("retry-after").is_empty());
+}
+
+#[tokio::test]
+async fn each_shops_part_of_an_order_is_as_far_as_its_own_units() {
+    let market = Market::open(10, 1_000).await;
+    let (buyer, owner) = (market.buyer().await, market.owner());
+    let other = fixtures::shop(&market.app.db.pool, 10, 1_000).await;
+    let other_owner = market.app.session_of(other.owner);
+    let basket = buyer.basket(&[(market.shop.variant, 2), (other.variant, 1)], &[]);
+    let checkout: Checkout = buyer.try_checkout(&basket).await.created();
+    let order: Order = buyer.try_place(checkout.id).await.created();
+    let far = async |owner: &Session, status: &str| {
+        let list: List<SellerOrder> = owner.get(&format!("/seller/orders?status={status}")).await.ok();
+        list.items.len()
+    };
+    assert_eq!(
+        market.number("select count(*) from order_parts").await,
+        0,
+        "it is not paid"
+    );
+    buyer.pay(order.id, "test_success").await;
+    assert_eq!((far(&owner, "paid").await, far(&other_owner, "paid").await), (1, 1));
+    market.ships(order.id).await;
+    let item = order
+        .items
+        .iter()
+        .find(|item| item.seller.id == other.seller)
+        .expect("theirs");
+    let path = format!("/seller/orders/{}/items/{}/cancel", order.id, item.id);
+    let body = json!({"quantity": 1, "reason": "broken"});
+    other_owner.post_once(&path, Uuid::now_v7(), &body).await.ok::<Value>();
+    assert_eq!(
+        (far(&owner, "shipped").await, far(&other_owner, "cancelled").await),
+        (1, 1)
+    );
+    assert_eq!((far(&owner, "paid").await, far(&other_owner, "paid").await), (0, 0));
+    market.verified().await;
 }
 
 #[tokio::test]

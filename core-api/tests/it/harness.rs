@@ -70,6 +70,7 @@ fn lift(config: &mut Config) {
     limits.tickets_per_minute = plenty;
     limits.mails_per_hour = plenty;
     limits.exports_per_hour = plenty;
+    limits.order_exports_per_hour = plenty;
     limits.imports_per_hour = plenty;
     limits.media_per_minute = plenty;
     limits.webhooks_per_minute = plenty;

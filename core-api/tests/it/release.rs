@@ -141,7 +141,7 @@ async fn verify_notices_what_is_wrong_about_parcels_statuses_and_releases() {
     assert_eq!(released(&market).await, 1);
     let return_of_it = "insert into returns (id, order_id, order_item_id, seller_id, quantity, reason, created_at)
         select order_id, order_id, id, seller_id, 1, 'too small', now() - interval '1 hour' from order_items";
-    let cases: [(&str, &'static str, &'static str); 9] = [
+    let cases: [(&str, &'static str, &'static str); 10] = [
         (
             "parcels_match_lines",
             "update shipment_items set quantity = 1",
@@ -179,6 +179,11 @@ async fn verify_notices_what_is_wrong_about_parcels_statuses_and_releases() {
             "update order_items set release_after = now() - interval '1 day'",
         ),
         ("released_in_time", return_of_it, "delete from returns"),
+        (
+            "parts_follow_their_units",
+            "update order_parts set status = 'shipped'",
+            "update order_items set shipped = shipped",
+        ),
         (
             "released_in_time",
             "update order_items set release_after = null",

@@ -34,6 +34,17 @@ pub(super) const CHECKS: &[Invariant] = &[
                where o.paid_at is not null group by o.id",
     },
     Invariant {
+        name: "parts_follow_their_units",
+        proves: "a shop's part of a paid order is as far as its units are, and of an order that is not paid there is none",
+        sql: "select i.order_id || ' shop ' || i.seller_id as subject,
+                     p.status is distinct from case when o.paid_at is not null then units_status(
+                         sum(i.quantity - i.cancelled), sum(i.shipped), sum(i.delivered),
+                         bool_and(i.released_at is not null or i.quantity = i.cancelled)) end as broken
+                from orders o join order_items i on i.order_id = o.id
+                left join order_parts p on p.order_id = i.order_id and p.seller_id = i.seller_id
+               group by i.order_id, i.seller_id, o.paid_at, p.status",
+    },
+    Invariant {
         name: "release_is_known",
         proves: "a line of which something was sent has a time of release exactly while nothing of it is left to be sent",
         sql: "select id::text as subject,

@@ -23,6 +23,17 @@ pub const CHECKS: &[Invariant] = &[
                             where a.kind = 'seller_payable' group by 1, 2) l using (seller_id, currency)",
     },
     Invariant {
+        name: "unclaimed_earnings_are_known",
+        proves: "what may still be taken into a payout is what no payout that counts has taken",
+        sql: "select e.id::text as subject,
+                     (u.earning_id is not null) = exists (select from seller_payout_items t
+                                                           where t.seller_earning_id = e.id and t.released_at is null)
+                     or u.earning_id is not null
+                        and (u.seller_id, u.currency, u.order_item_id, u.amount_minor)
+                            is distinct from (e.seller_id, e.currency, e.order_item_id, e.amount_minor) as broken
+                from seller_earnings e left join unclaimed_earnings u on u.earning_id = e.id",
+    },
+    Invariant {
         name: "payout_sums",
         proves: "a payout is the sum of its lines, and those are earnings of its shop in its currency",
         sql: "select p.id::text as subject,

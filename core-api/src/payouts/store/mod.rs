@@ -120,7 +120,7 @@ pub async fn take(
     sqlx::query_as!(
         Taken,
         r#"with taken as materialized (
-               select id, amount_minor from earning_states
+               select id, amount_minor from unclaimed_states
                 where seller_id = $2 and currency = $4 and state = 'available'),
            total as (select coalesce(sum(amount_minor), 0)::bigint as amount from taken),
            payout as (
@@ -158,8 +158,7 @@ pub async fn standing(conn: &mut PgConnection, seller: SellerId, currency: Curre
         Standing,
         r#"select coalesce(sum(amount_minor) filter (where state = 'available'), 0)::bigint as "available!",
                   coalesce(sum(amount_minor), 0)::bigint as "owed!"
-             from earning_states
-            where seller_id = $1 and currency = $2 and state in ('available', 'held', 'disputed')"#,
+             from unclaimed_states where seller_id = $1 and currency = $2"#,
         seller.0,
         currency.code()
     )

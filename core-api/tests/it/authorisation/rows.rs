@@ -102,6 +102,7 @@ impl<'a> Rows<'a> {
             }
             "new_email" => format!("{}@test.hawker.example", Uuid::now_v7().simple()),
             "shop_slug" => self.text("select slug from sellers where id = $1", shop.seller.0).await,
+            "parcel_number" => format!("JD{}", Uuid::now_v7().simple()),
             "new_code" => format!("CODE-{}", &Uuid::now_v7().simple().to_string()[12..]),
             "slug" => format!("bowls-{}", Uuid::now_v7().simple()),
             "external_key" => {

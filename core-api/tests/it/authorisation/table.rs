@@ -181,9 +181,9 @@ POST   /orders/$order/payments/$payment/cancel  401 200 404 404 404 404 404
 GET    /seller/orders                           401 403 403 own 200 own 403  shows $paid
 GET    /seller/orders/export                    401 403 403 own 200 own 403  shows $paid
 GET    /seller/orders/$paid                     401 403 403 200 404 200 403
-POST   /seller/orders/$paid/shipments           401 403 403 201 404 201 403  {"carrier": "dhl", "tracking": "JD014600003SE"}
+POST   /seller/orders/$paid/shipments           401 403 403 201 404 201 403  {"carrier": "dhl", "tracking": "$parcel_number"}
 GET    /seller/orders/$sent/shipments           401 403 403 200 404 200 403
-PATCH  /seller/shipments/$parcel                401 403 403 200 404 200 403  {"tracking": "JD014600004SE"}
+PATCH  /seller/shipments/$parcel                401 403 403 200 404 200 403  {"tracking": "$parcel_number"}
 POST   /orders/$sent/confirm                    401 200 404 404 404 404 404
 POST   /orders/$sent/shipments/$parcel/confirm  401 200 404 404 404 404 404
 

@@ -85,6 +85,14 @@ async fn verify_notices_every_way_in_which_a_payout_can_be_wrong() {
             "update seller_payout_items set amount_minor = amount_minor - 1 where seller_payout_id = $1",
         ),
         (
+            "unclaimed_earnings_are_known",
+            "insert into unclaimed_earnings (earning_id, seller_id, currency, order_item_id, amount_minor)
+             select e.id, e.seller_id, e.currency, e.order_item_id, e.amount_minor
+               from seller_payout_items t join seller_earnings e on e.id = t.seller_earning_id
+              where t.seller_payout_id = $1",
+            "delete from unclaimed_earnings where $1::uuid is not null",
+        ),
+        (
             "earnings_are_paid_once",
             "update seller_payout_items set released_at = now() where seller_payout_id = $1",
             "update seller_payout_items set released_at = null where seller_payout_id = $1",
