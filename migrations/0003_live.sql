@@ -512,6 +512,9 @@ create view notification_kinds (kind, in_app, email, has_email) as values
     ('return_sent',     true, false, true),
     ('return_waits',    true, true,  true),
     ('return_lapsed',   true, true,  true),
+    ('claim_opened',    true, true,  true),
+    ('claim_answered',  true, true,  true),
+    ('claim_decided',   true, true,  true),
     ('payout_paid',     true, true,  true),
     ('payout_failed',   true, true,  true);
 
@@ -522,6 +525,7 @@ create table notifications (
         'show_scheduled', 'show_started', 'shop_approved', 'shop_rejected', 'shop_suspended', 'shop_reinstated',
         'waitlist_offer', 'review_answered', 'order_paid', 'order_shipped', 'order_delivered', 'order_cancelled',
         'refund_paid', 'return_requested', 'return_answered', 'return_sent', 'return_waits', 'return_lapsed',
+        'claim_opened', 'claim_answered', 'claim_decided',
         'payout_paid', 'payout_failed')),
     subject_id uuid        not null,
     seller_id  uuid references sellers,
@@ -551,6 +555,9 @@ create table notifications (
             when 'return_sent'     then num_nulls(seller_id, order_id) = 0
             when 'return_waits'    then num_nulls(seller_id, order_id) = 0
             when 'return_lapsed'   then num_nulls(seller_id, order_id) = 0
+            when 'claim_opened' then num_nulls(seller_id, order_id) = 0
+            when 'claim_answered' then num_nulls(seller_id, order_id) = 0
+            when 'claim_decided' then num_nulls(seller_id, order_id) = 0
             else seller_id is not null
         end)
 );

@@ -134,7 +134,7 @@ create table refunds (
     id           uuid primary key,
     order_id     uuid        not null references orders,
     payment_id   uuid references payments,
-    kind         text        not null check (kind in ('cancellation', 'return', 'goodwill', 'late_payment')),
+    kind         text        not null check (kind in ('cancellation', 'return', 'not_received', 'goodwill', 'late_payment')),
     status       text        not null default 'pending' check (status in ('pending', 'submitted', 'succeeded', 'failed')),
     amount_minor bigint      not null check (amount_minor >= 0),
     currency     text        not null check (currency ~ '^[A-Z]{3}$'),
@@ -229,6 +229,31 @@ comment on column returns.escalated_at is
 comment on column returns.sent_at is
     'When its buyer said that it was sent, with the parcel''s number: from then on it does not lapse by itself.';
 create unique index returns_refund_key on returns (refund_id) where refund_id is not null;
+
+create table claims (
+    id            uuid primary key,
+    order_id      uuid        not null references orders,
+    order_item_id uuid        not null references order_items,
+    seller_id     uuid        not null references sellers,
+    quantity      int         not null check (quantity > 0),
+    status        text        not null default 'open'
+        check (status in ('open', 'answered', 'withdrawn', 'rejected', 'upheld')),
+    reason        text        not null check (length(reason) between 1 and 1000),
+    answer        text        not null default '' check (length(answer) <= 1000),
+    decision      text        not null default '' check (length(decision) <= 1000),
+    refund_id     uuid references refunds,
+    created_at    timestamptz not null default clock_timestamp(),
+    answered_at   timestamptz,
+    decided_at    timestamptz,
+    check (refund_id is null or status = 'upheld'),
+    check ((status in ('withdrawn', 'rejected', 'upheld')) = (decided_at is not null))
+);
+create index claims_order_idx on claims (order_id, id);
+create index claims_item_idx on claims (order_item_id);
+create index claims_seller_idx on claims (seller_id, id desc);
+create index claims_status_idx on claims (status, id desc);
+create unique index claims_refund_key on claims (refund_id) where refund_id is not null;
+comment on table claims is 'What buyers say did not come of what was sent. While one is open, its line is not released.';
 
 create table disputes (
     id           uuid primary key,
@@ -392,6 +417,8 @@ select e.id, e.seller_id, e.kind as because, e.source_id, i.order_id, o.number a
        case when s.state <> 'held' then null
             when exists (select from returns r where r.order_item_id = i.id
                             and r.status in ('requested', 'approved', 'received')) then 'return_open'
+            when exists (select from claims c where c.order_item_id = i.id
+                            and c.status in ('open', 'answered')) then 'not_received'
             when i.release_after is null then 'not_delivered'
             else 'not_due' end as held_because,
        i.release_after, i.released_at, s.payout_id, e.created_at
@@ -484,6 +511,9 @@ create trigger account_is_there before insert on cart_items
 create function has_open_return(p_item uuid) returns boolean language sql stable as $$
     select exists (select from returns
                     where order_item_id = p_item and status in ('requested', 'approved', 'received'))
+$$;
+create function has_open_claim(p_item uuid) returns boolean language sql stable as $$
+    select exists (select from claims where order_item_id = p_item and status in ('open', 'answered'))
 $$;
 create function earnings_are_disputed(p_order uuid) returns boolean language sql stable as $$
     select exists (select from payments p join disputes d on d.payment_id = p.id

@@ -14,6 +14,7 @@ pub mod cart;
 pub mod catalog;
 pub mod chat;
 pub mod checkout;
+pub mod claims;
 pub mod commerce;
 pub mod commission;
 pub mod config;

@@ -16,6 +16,7 @@ use crate::catalog::search::handlers as search;
 use crate::catalog::shipping::handlers as shipping;
 use crate::chat::handlers as chat;
 use crate::checkout::handlers as checkout;
+use crate::claims::handlers as claims;
 use crate::commission::handlers as commission;
 use crate::dead_letters::handlers as dead_letters;
 use crate::discounts::handlers as discounts;
@@ -212,6 +213,14 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(orders::cancel) // POST /orders/{id}/cancel
         .service(refunds::cancel_item) // POST /orders/{id}/items/{item}/cancel
         .service(refunds::cancel_sold_item) // POST /seller/orders/{id}/items/{item}/cancel
+        .service(claims::open) // POST /orders/{id}/claims
+        .service(claims::list) // GET /orders/{id}/claims
+        .service(claims::withdraw) // POST /orders/{id}/claims/{claim}/withdraw
+        .service(claims::list_of_shop) // GET /seller/claims
+        .service(claims::answer) // POST /seller/claims/{id}/answer
+        .service(claims::list_of_all) // GET /admin/claims
+        .service(claims::reject) // POST /admin/claims/{id}/reject
+        .service(claims::uphold) // POST /admin/claims/{id}/uphold
         .service(returns::request) // POST /orders/{id}/returns
         .service(returns::list) // GET /orders/{id}/returns
         .service(returns::withdraw) // POST /orders/{id}/returns/{return}/withdraw

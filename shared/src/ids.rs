@@ -143,6 +143,8 @@ ids! {
     ShipmentId,
     /// Units of a line that their buyer sends back.
     ReturnId,
+    /// What a buyer says did not come.
+    ClaimId,
     /// Money on its way back to a buyer.
     RefundId,
     /// A capture that the buyer's bank has called into question.

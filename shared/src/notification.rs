@@ -67,6 +67,12 @@ kinds! {
     ReturnWaits = "return_waits",
     /// A return was not sent in time, and is over. Both sides are told.
     ReturnLapsed = "return_lapsed",
+    /// The buyer says that something of one's shop did not come.
+    ClaimOpened = "claim_opened",
+    /// A shop has said what it knows of something that did not come.
+    ClaimAnswered = "claim_answered",
+    /// An admin has decided about something that did not come.
+    ClaimDecided = "claim_decided",
     /// Money of one's shop has arrived at its bank.
     PayoutPaid = "payout_paid",
     /// Money of one's shop did not arrive, or came back.

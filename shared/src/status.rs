@@ -233,6 +233,22 @@ machine! {
 }
 
 machine! {
+    /// Units that a shop has sent and their buyer says did not come.
+    ClaimStatus {
+        /// Said by the buyer; what the line earned is held from now on.
+        Open = "open" => [Answered, Withdrawn, Rejected, Upheld],
+        /// The shop has said what proves the delivery.
+        Answered = "answered" => [Withdrawn, Rejected, Upheld],
+        /// They have come after all.
+        Withdrawn = "withdrawn" => [],
+        /// An admin has decided for the shop.
+        Rejected = "rejected" => [],
+        /// An admin has decided for the buyer: the money goes back.
+        Upheld = "upheld" => [],
+    }
+}
+
+machine! {
     /// A capture that the buyer's bank has called into question.
     DisputeStatus {
         /// The bank holds the money, and what was earned by it is frozen.
@@ -290,6 +306,7 @@ mod tests {
         names_agree::<PaymentStatus>();
         names_agree::<RefundStatus>();
         names_agree::<ReturnStatus>();
+        names_agree::<ClaimStatus>();
         names_agree::<DisputeStatus>();
         names_agree::<PayoutStatus>();
     }

@@ -64,6 +64,8 @@ pub enum HeldBecause {
     NotDelivered,
     /// The buyer wants to send some of it back.
     ReturnOpen,
+    /// The buyer says that some of it did not come.
+    NotReceived,
     /// It is released at `release_after`.
     NotDue,
 }

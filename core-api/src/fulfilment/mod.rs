@@ -30,7 +30,7 @@ use crate::idempotency::{self, Answer};
 use crate::notifications::{self, News};
 use crate::orders::model::{Locked, Order};
 use crate::state::State;
-use crate::{audit, orders};
+use crate::{audit, claims, orders};
 use model::{DeliveredBy, NewShipment, Shipment, ShipmentChange};
 use store::Changed;
 
@@ -168,6 +168,7 @@ pub async fn confirm(state: &State, buyer: UserId, id: OrderId, parcel: Option<S
         });
     }
     arrive(&mut tx, &state.config.commerce, &order, parcel, DeliveredBy::Buyer).await?;
+    claims::arrived(&mut tx, id, buyer).await?;
     let confirmed = orders::view(&mut tx, buyer, id).await?;
     tx.commit().await?;
     tell(state).await;

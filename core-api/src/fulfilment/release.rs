@@ -1,5 +1,5 @@
 //! Releasing what was earned: from then on it may be paid out. A line's time is known once
-//! nothing of it is left to be sent; when it has come, and no return of the line and no
+//! nothing of it is left to be sent; when it has come, and no return or claim of the line and no
 //! dispute of its order's payment is open, a job releases it.
 
 use sqlx::PgPool;

@@ -251,7 +251,7 @@ pub async fn releasable(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec
     sqlx::query_scalar!(
         "select i.order_id from order_items i
           where i.released_at is null and i.release_after <= clock_timestamp()
-            and not earnings_are_disputed(i.order_id) and not has_open_return(i.id)
+            and not earnings_are_disputed(i.order_id) and not has_open_return(i.id) and not has_open_claim(i.id)
           group by i.order_id order by min(i.release_after) limit $1",
         limit
     )
@@ -272,7 +272,8 @@ pub async fn lock_releasable(
             where o.id in (select i.order_id from order_items i
                             where i.released_at is null and i.release_after <= clock_timestamp()
                               and ($2::uuid is null or i.order_id = $2)
-                              and not earnings_are_disputed(i.order_id) and not has_open_return(i.id)
+                              and not earnings_are_disputed(i.order_id)
+                              and not has_open_return(i.id) and not has_open_claim(i.id)
                             order by i.release_after limit $1)
             order by o.id for no key update of o skip locked"#,
         limit,
@@ -284,12 +285,12 @@ pub async fn lock_releasable(
 }
 
 /// Releases what lines of locked orders earned, where it is time and nothing is open. A
-/// return or dispute may have been opened before the lock was ours: so it is asked again.
+/// return, claim or dispute may have been opened before the lock was ours: so it is asked again.
 pub async fn release(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result<Vec<OrderItemId>> {
     sqlx::query_scalar!(
         r#"update order_items i set released_at = clock_timestamp()
             where i.order_id = any($1) and i.released_at is null and i.release_after <= clock_timestamp()
-              and not earnings_are_disputed(i.order_id) and not has_open_return(i.id)
+              and not earnings_are_disputed(i.order_id) and not has_open_return(i.id) and not has_open_claim(i.id)
            returning i.id as "id: OrderItemId""#,
         orders
     )

@@ -246,6 +246,20 @@ impl Written {
                 "A return is over",
                 format!("Goods of {order} were not sent back to {shop} in time. The return is over."),
             ),
+            NotificationKind::ClaimOpened => (
+                "A buyer says that something did not come",
+                format!(
+                    "The buyer of {order} says that goods which {shop} has sent did not come. Say what you know of it."
+                ),
+            ),
+            NotificationKind::ClaimAnswered => (
+                "A shop has answered about what did not come",
+                format!("{shop} has said what it knows of goods of {order} that did not come."),
+            ),
+            NotificationKind::ClaimDecided => (
+                "It is decided about what did not come",
+                format!("It is decided about goods of {order} that {shop} has sent and that did not come."),
+            ),
             NotificationKind::PayoutPaid => (
                 "A payout has arrived",
                 format!("What your shop {shop} had earned was paid out. Which lines it is of is in its statement."),

@@ -55,6 +55,9 @@ pub(super) fn is_current(kind: NotificationKind, show: Option<StreamStatus>) -> 
         | NotificationKind::ReturnSent
         | NotificationKind::ReturnWaits
         | NotificationKind::ReturnLapsed
+        | NotificationKind::ClaimOpened
+        | NotificationKind::ClaimAnswered
+        | NotificationKind::ClaimDecided
         | NotificationKind::PayoutPaid
         | NotificationKind::PayoutFailed => true,
     }

@@ -75,7 +75,7 @@ fn reasons(open: &Obligations) -> Vec<String> {
             "order of a customer is not delivered",
             "orders of customers are not delivered",
         ),
-        some(open.returns, "return is open", "returns are open"),
+        some(open.returns, "return or claim is open", "returns or claims are open"),
         some(open.disputes, "payment is in dispute", "payments are in dispute"),
         some(open.balances, "balance is not paid out", "balances are not paid out"),
         open.last_admin.then(|| "there is no other administrator".to_owned()),

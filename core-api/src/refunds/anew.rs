@@ -34,7 +34,7 @@ pub async fn retry(till: &Till, admin: UserId, id: RefundId, key: RequestId) -> 
         } else {
             again_as_goodwill(conn, admin, &failed, &purchase).await?
         };
-        store::replace_in_returns(conn, id, anew).await?;
+        store::hand_over(conn, id, anew).await?;
         get(conn, anew).await
     })
     .await?;
@@ -65,7 +65,7 @@ pub async fn settle_outside(
         let order = Some(failed.order_id);
         let paid = Transaction::moving(Kind::RefundPaid, anew.0, order, currency, accounts, minor);
         ledger::post(conn, &paid).await?;
-        store::replace_in_returns(conn, id, anew).await?;
+        store::hand_over(conn, id, anew).await?;
         returns::refunded(conn, anew).await?;
         news::paid(conn, anew, &purchase.order).await?;
         get(conn, anew).await

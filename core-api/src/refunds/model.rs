@@ -22,6 +22,8 @@ pub enum RefundKind {
     Cancellation,
     /// Units were sent back.
     Return,
+    /// Units were sent and never came.
+    NotReceived,
     /// An admin has decided so.
     Goodwill,
     /// The payment came after its order had ended: all of it.
@@ -35,6 +37,7 @@ impl RefundKind {
         match self {
             Self::Cancellation => "cancellation",
             Self::Return => "return",
+            Self::NotReceived => "not_received",
             Self::Goodwill => "goodwill",
             Self::LatePayment => "late_payment",
         }

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::store;
+use crate::claims::model::Claim;
 use crate::http::Result;
 use crate::notifications::{self, News};
 use crate::orders;
@@ -109,6 +110,22 @@ pub async fn return_moved(
         notifications::tell(conn, person, &about(kind, subject, seller, order, "")).await?;
     }
     Ok(())
+}
+
+/// Step: somebody is told of what a buyer says did not come: that it is said, answered or
+/// decided.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_claim(
+    conn: &mut PgConnection,
+    person: UserId,
+    kind: NotificationKind,
+    claim: &Claim,
+    said: &str,
+) -> Result<()> {
+    let news = about(kind, claim.id.0, claim.seller_id, claim.order_id, said);
+    notifications::tell(conn, person, &news).await
 }
 
 fn about(kind: NotificationKind, subject: Uuid, seller: SellerId, order: OrderId, reason: &str) -> News<'_> {

@@ -294,11 +294,14 @@ pub async fn step(
 }
 
 /// Whether what a refund is for may be taken from its buyer again: of its lines nothing was
-/// called off, and nothing came back. Its order is locked.
+/// called off or was lost, and nothing came back. Its order is locked.
 pub async fn may_be_undone(conn: &mut PgConnection, id: RefundId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select not exists (select from refund_items n join order_items i on i.id = n.order_item_id
-                               where n.refund_id = $1 and (i.cancelled > 0 or i.returned > 0)) as "may!""#,
+                               where n.refund_id = $1
+                                 and (i.cancelled > 0 or i.returned > 0
+                                      or exists (select from claims c
+                                                  where c.order_item_id = i.id and c.status = 'upheld'))) as "may!""#,
         id.0
     )
     .fetch_one(conn)
@@ -422,10 +425,11 @@ pub async fn take_unsettled(
     .await
 }
 
-/// The return that a refund was for waits for the new one.
-pub async fn replace_in_returns(conn: &mut PgConnection, failed: RefundId, anew: RefundId) -> sqlx::Result<()> {
+/// The return or claim that a refund was for waits for the new one.
+pub async fn hand_over(conn: &mut PgConnection, failed: RefundId, anew: RefundId) -> sqlx::Result<()> {
     sqlx::query!(
-        "update returns set refund_id = $2 where refund_id = $1",
+        "with claimed as (update claims set refund_id = $2 where refund_id = $1)
+         update returns set refund_id = $2 where refund_id = $1",
         failed.0,
         anew.0
     )

@@ -75,7 +75,11 @@ pub async fn returnable(
         r#"select i.seller_id as "seller: SellerId",
                   (i.delivered - coalesce((select sum(r.quantity) from returns r
                                             where r.order_item_id = i.id
-                                              and r.status not in ('rejected', 'withdrawn')), 0))::int as "units!",
+                                              and r.status not in ('rejected', 'withdrawn')), 0)
+                   -- What was paid back as lost, and has come after all.
+                   - greatest(coalesce((select sum(c.quantity) from claims c
+                                         where c.order_item_id = i.id and c.status = 'upheld'), 0)
+                              - (i.shipped - i.delivered), 0))::int as "units!",
                   coalesce((select max(s.delivered_at) from shipment_items u join shipments s on s.id = u.shipment_id
                              where u.order_item_id = i.id)
                            < clock_timestamp() - make_interval(secs => $3), true) as "is_late!"

@@ -11,6 +11,7 @@ mod catalog;
 mod categories;
 mod chat;
 mod checkout;
+mod claims;
 mod database;
 mod dead_letters;
 mod description;

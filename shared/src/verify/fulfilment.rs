@@ -53,12 +53,15 @@ pub(super) const CHECKS: &[Invariant] = &[
     },
     Invariant {
         name: "released_in_time",
-        proves: "no line's earnings were released before their time, or while a return of it was open",
+        proves: "no line's earnings were released before their time, or while a return or a claim of it was open",
         sql: "select i.id::text as subject,
                      i.release_after is null or i.released_at < i.release_after or i.shipped + i.cancelled < i.quantity
                      or exists (select from returns r
                                  where r.order_item_id = i.id and r.created_at < i.released_at
-                                   and r.status in ('requested', 'approved', 'received')) as broken
+                                   and r.status in ('requested', 'approved', 'received'))
+                     or exists (select from claims c
+                                 where c.order_item_id = i.id and c.created_at < i.released_at
+                                   and c.status in ('open', 'answered')) as broken
                 from order_items i where i.released_at is not null",
     },
 ];

@@ -138,19 +138,36 @@ pub const CHECKS: &[Invariant] = &[
     },
     Invariant {
         name: "units_refunded",
-        proves: "units that were called off or came back are refunded, and as such no more than those",
+        proves: "units that were called off, came back or never came are refunded, and as such no more than those",
         sql: "select l.id::text as subject,
-                     l.cancelled + l.returned > coalesce(b.units, 0)
-                     or coalesce(b.called_off, 0) > l.cancelled or coalesce(b.returned, 0) > l.returned as broken
+                     l.cancelled + l.returned + c.lost > coalesce(b.units, 0)
+                     or coalesce(b.called_off, 0) > l.cancelled or coalesce(b.returned, 0) > l.returned
+                     or coalesce(b.lost, 0) > c.lost as broken
                 from order_items l
                 join orders o on o.id = l.order_id and o.paid_at is not null
+               cross join lateral (select coalesce(sum(quantity), 0) as lost from claims
+                                    where order_item_id = l.id and status = 'upheld') c
                 left join (select i.order_item_id, sum(i.quantity) as units,
                                   sum(i.quantity) filter (where r.kind = 'cancellation') as called_off,
-                                  sum(i.quantity) filter (where r.kind = 'return') as returned
+                                  sum(i.quantity) filter (where r.kind = 'return') as returned,
+                                  sum(i.quantity) filter (where r.kind = 'not_received') as lost
                              from refund_items i join refunds r on r.id = i.refund_id
                              left join refunds n on n.replaces = r.id
                             where r.status <> 'failed' or (not r.undone and n.id is null)
                             group by 1) b on b.order_item_id = l.id",
+    },
+    Invariant {
+        name: "claims_are_of_what_was_sent",
+        proves: "units that were paid back as lost were sent, and did not come back as well; their refund says so",
+        sql: "select l.id::text as subject,
+                     c.lost + coalesce((select sum(quantity) from returns
+                                         where order_item_id = l.id and status not in ('rejected', 'withdrawn')), 0)
+                     > l.shipped or c.astray as broken
+                from order_items l
+                join (select c.order_item_id, sum(c.quantity) filter (where c.status = 'upheld') as lost,
+                             bool_or(coalesce(r.kind <> 'not_received' or r.order_id <> c.order_id, false)) as astray
+                        from claims c left join refunds r on r.id = c.refund_id group by 1) c
+                  on c.order_item_id = l.id",
     },
     Invariant {
         name: "late_payments_go_back",

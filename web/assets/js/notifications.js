@@ -45,6 +45,12 @@ function words({ kind, seller, stream, product }) {
       return `Goods of ${shop} are to go back, and ${shop} has not said in time what becomes of it. Somebody of the marketplace decides.`;
     case 'return_lapsed':
       return `Goods of ${shop} were not sent back in time. The return is over.`;
+    case 'claim_opened':
+      return `A buyer says that goods of ${shop} did not come.`;
+    case 'claim_answered':
+      return `${shop} has said what it knows of what did not come.`;
+    case 'claim_decided':
+      return `It is decided about goods of ${shop} that did not come.`;
     case 'shop_approved':
       return 'Your shop is open.';
     case 'shop_rejected':

@@ -37,7 +37,9 @@ pub(in crate::privacy) async fn obligations(tx: &mut PgConnection, user: UserId)
                where o.user_id = $1
                  and r.status in ('pending_payment', 'paid', 'partially_shipped', 'shipped')) as "sold_orders!",
              (select count(*) from returns r join orders o on o.id = r.order_id join sellers s on s.id = r.seller_id
-               where $1 in (o.user_id, s.user_id) and r.status in ('requested', 'approved', 'received')) as "returns!",
+               where $1 in (o.user_id, s.user_id) and r.status in ('requested', 'approved', 'received'))
+             + (select count(*) from claims c join orders o on o.id = c.order_id join sellers s on s.id = c.seller_id
+                 where $1 in (o.user_id, s.user_id) and c.status in ('open', 'answered')) as "returns!",
              (select count(*) from disputes d
                 join payments p on p.id = d.payment_id join orders o on o.id = p.order_id
                where d.status = 'open'

@@ -151,6 +151,12 @@ sections! {
                                 'created_at', t.created_at, 'answered_at', t.answered_at, 'sent_at', t.sent_at,
                                 'received_at', t.received_at) order by t.id), '[]')
                               from returns t where t.order_id = o.id),
+                  'claims', (select coalesce(jsonb_agg(jsonb_build_object(
+                                'order_item_id', c.order_item_id, 'quantity', c.quantity, 'status', c.status,
+                                'reason', c.reason, 'answer', c.answer, 'decision', c.decision,
+                                'created_at', c.created_at, 'answered_at', c.answered_at, 'decided_at', c.decided_at)
+                                order by c.id), '[]')
+                              from claims c where c.order_id = o.id),
                   'refunds', (select coalesce(jsonb_agg(jsonb_build_object(
                                 'kind', f.kind, 'status', f.status, 'amount_minor', f.amount_minor,
                                 'currency', f.currency, 'reason', f.reason, 'created_at', f.created_at,

@@ -128,8 +128,8 @@ impl<'a> Rows<'a> {
                 shop.seller.0.to_string()
             }
             "address" => fixtures::address(&self.app.db.pool, self.buyer.id).await.to_string(),
-            "checkout" | "order" | "sent" | "parcel" | "delivered" | "payment" | "item" | "review" | "sale"
-            | "hold" | "line" => self.bought(name).await,
+            "checkout" | "order" | "sent" | "sent_item" | "claim" | "parcel" | "delivered" | "payment" | "item"
+            | "review" | "sale" | "hold" | "line" => self.bought(name).await,
             "paid" | "paid_item" | "refund" => self.paid(name).await,
             "arrived" | "arrived_item" | "return" | "approved" => self.arrived(name).await,
             _ => self.inserted(name).await,
@@ -199,6 +199,20 @@ impl<'a> Rows<'a> {
                     .await;
                 sent.created::<Value>();
                 order
+            }
+            "sent_item" => {
+                let item = "select id::text from order_items where order_id = $1";
+                self.text(item, self.made["sent"].parse().expect("an id")).await
+            }
+            "claim" => {
+                let order = match self.made.get("sent") {
+                    Some(order) => order.clone(),
+                    None => Box::pin(self.bought("sent")).await,
+                };
+                let item = "select id::text from order_items where order_id = $1";
+                let item = self.text(item, order.parse().expect("an id")).await;
+                let body = json!({"order_item_id": item, "quantity": 1, "reason": "Nothing came"});
+                self.post(&format!("/orders/{order}/claims"), &body).await
             }
             "parcel" => {
                 let order = match self.made.get("sent") {

@@ -162,6 +162,14 @@ GET    /admin/returns                           401 403 403 403 403 403 own  sho
 POST   /admin/returns/$return/approve           401 403 403 403 403 403 200  {"answer": "Please send it to 1 Quay Street, Hamburg"}
 POST   /admin/returns/$return/reject            401 403 403 403 403 403 200  {"answer": "Made to order"}
 POST   /admin/returns/$approved/receive         401 403 403 403 403 403 200  {"restocked": 0}
+POST   /orders/$sent/claims                     401 201 404 404 404 404 404  {"order_item_id": "$sent_item", "quantity": 1, "reason": "Nothing came in three weeks"}
+GET    /orders/$sent/claims                     401 200 404 404 404 404 404
+POST   /orders/$sent/claims/$claim/withdraw     401 200 404 404 404 404 404
+GET    /seller/claims                           401 403 403 own 200 own 403  shows $claim
+POST   /seller/claims/$claim/answer             401 403 403 200 404 200 403  {"answer": "DHL, JD014600006SE: signed for"}
+GET    /admin/claims                            401 403 403 403 403 403 200
+POST   /admin/claims/$claim/reject              401 403 403 403 403 403 200  {"answer": "It was signed for"}
+POST   /admin/claims/$claim/uphold              401 403 403 403 403 403 200  {"answer": "The carrier knows of no such parcel"}
 POST   /orders/$paid/cancel                     401 200 404 404 404 404 404
 POST   /orders/$paid/items/$paid_item/cancel    401 200 404 404 404 404 404  {"quantity": 1, "reason": "Ordered twice"}
 POST   /seller/orders/$paid/items/$paid_item/cancel 401 403 403 200 404 200 403  {"quantity": 1, "reason": "Broken on its way out of the kiln"}
