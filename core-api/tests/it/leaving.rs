@@ -234,7 +234,10 @@ async fn nobody_leaves_an_open_return_or_dispute_behind_and_why_it_was_asked_for
     for who in [&buyer, &owner] {
         let problem = leave(who, PASSWORD).await.refused(409, "obligations_open");
         let detail = problem["detail"].as_str().expect("words");
-        assert!(detail.contains("1 return is open; 1 payment is in dispute"), "{detail}");
+        assert!(
+            detail.contains("1 return or claim is open; 1 payment is in dispute"),
+            "{detail}"
+        );
     }
     market
         .sql("update returns set status = 'rejected' where order_id = $1", order.id.0)
