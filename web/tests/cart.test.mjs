@@ -96,6 +96,13 @@ test('what a guest has put into the cart is the account\'s after signing in, onc
   assert.deepEqual(asked, ['merge', 'get']);
 });
 
+test('who has chosen nothing before signing in merges nothing', async () => {
+  const { keeper, asked, lines, signIn } = keeperOf();
+  lines.set(id(1), 2);
+  await signIn({ id: 'u1' });
+  assert.deepEqual([asked, keeper.count()], [['get'], 2]);
+});
+
 test('adding is to what the account has by now, also from elsewhere', async () => {
   const { keeper, asked, lines } = keeperOf({ user: { id: 'u1' } });
   lines.set(id(1), 4);

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { redirectOf, rememberPaying, takePaying } from '../assets/js/buying/away.js';
-import { lateWords, mayCallOff, mayCancel, mayReturn, mayWithdraw, onTheWay, outcome, refundWords, returnWords, statusWords, unitsWords } from '../assets/js/orders/standing.js';
+import { lateWords, mayCallOff, mayCancel, mayName, mayReturn, mayWithdraw, onTheWay, outcome, refundWords, returnWords, statusWords, unitsWords } from '../assets/js/orders/standing.js';
 
 const eur = (minor) => ({ minor, currency: 'EUR' });
 const line = (extra = {}) => ({ id: 'i1', title: 'Mug', quantity: 3, cancelled: 0, shipped: 0, delivered: 0, returned: 0, ...extra });
@@ -69,6 +69,10 @@ test('what has arrived may be sent back once', () => {
   assert.equal(mayReturn(order('cancelled'), here, []), 0);
   for (const status of ['requested', 'approved', 'rejected', 'received', 'refunded', 'withdrawn']) assert.doesNotMatch(returnWords(returned(status)), new RegExp(status));
   assert.ok(mayWithdraw(returned('approved')) && !mayWithdraw(returned('received')));
+  const [unsent, sent] = [null, '2026-01-01T00:00:00Z'].map((at) => ({ ...returned('approved'), sent_at: at }));
+  assert.ok(mayName(unsent) && !mayName(sent) && !mayName(returned('approved')));
+  assert.ok(!mayWithdraw(sent));
+  assert.match(returnWords(sent), /on its way to the shop/);
 });
 
 test('a parcel is on its way until it was heard to have arrived', () => {

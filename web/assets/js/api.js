@@ -91,6 +91,7 @@ export function createApi(session) {
     confirmParcel: (order, shipment) => post(`/orders/${order}/shipments/${shipment}/confirm`),
     returns: (order) => get(`/orders/${order}/returns`),
     askForReturn: (order, body, key) => post(`/orders/${order}/returns`, body, key),
+    sendReturn: (order, id, parcel) => post(`/orders/${order}/returns/${id}/sent`, parcel),
     withdrawReturn: (order, id) => post(`/orders/${order}/returns/${id}/withdraw`),
     pay: (order, means, key) => post(`/orders/${order}/payments`, means, key),
     confirmPayment: (order, payment, key) => post(`/orders/${order}/payments/${payment}/confirm`, {}, key),

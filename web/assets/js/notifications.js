@@ -69,7 +69,7 @@ function words({ kind, seller, stream, product }) {
 }
 
 // What is told to a shop is of an order that is another's.
-const TO_SHOPS = ['order_paid', 'return_requested'];
+const TO_SHOPS = ['order_paid', 'return_requested', 'return_sent', 'claim_opened'];
 
 /** The buyer's own order that a notification of the list is about; null: none. */
 export const orderOf = ({ kind, order }) => (order && !TO_SHOPS.includes(kind) ? order : null);

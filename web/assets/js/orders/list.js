@@ -7,7 +7,7 @@ import { words } from '../errors.js';
 import { formatMoney } from '../money.js';
 import { h } from '../ui/dom.js';
 import { askAboutOrder } from './page.js';
-import { askToCallOff, askToCancel, askToSendBack } from './questions.js';
+import { askForParcel, askToCallOff, askToCancel, askToSendBack } from './questions.js';
 import { lateWords, statusWords } from './standing.js';
 
 function row(order, done) {
@@ -76,6 +76,9 @@ function deeds({ sheet, api }, order, keys) {
         return api.askForReturn(order.id, body, keys.key(body));
       };
       return (await askToSendBack(sheet, item, most, send)) && 'The shop has been asked.';
+    },
+    async sent({ one }) {
+      return (await askForParcel(sheet, one, (parcel) => api.sendReturn(order.id, one.id, parcel))) && 'The shop knows that it is on its way.';
     },
     async keep({ one }) {
       sheet.busy('One moment');

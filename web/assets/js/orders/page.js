@@ -6,7 +6,7 @@ import { addressLines } from '../buying/address.js';
 import { bill } from '../buying/bill.js';
 import { formatMoney } from '../money.js';
 import { h, icon } from '../ui/dom.js';
-import { lateWords, mayCallOff, mayCancel, mayReturn, mayWithdraw, onTheWay, outcome, refundWords, returnWords, statusWords, unitsWords } from './standing.js';
+import { lateWords, mayCallOff, mayCancel, mayName, mayReturn, mayWithdraw, onTheWay, outcome, refundWords, returnWords, statusWords, unitsWords } from './standing.js';
 
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
 const on = (time) => day.format(new Date(time));
@@ -61,6 +61,7 @@ function sentBack(returns, done) {
       {},
       h('p', {}, returnWords(one)),
       one.answer && h('p', { class: 'fine' }, `The shop says: ${one.answer}`),
+      mayName(one) && link('I have sent it', () => done({ act: 'sent', one }), { 'aria-label': `I have sent ${one.title} back` }),
       mayWithdraw(one) && link('Keep it after all', () => done({ act: 'keep', one }), { 'aria-label': `Keep ${one.title} after all` }),
     );
   return part('Going back', h('ul', { class: 'told' }, returns.map(row)));

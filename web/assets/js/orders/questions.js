@@ -54,6 +54,24 @@ function askForUnits(sheet, { title, item, most, label, note, mustSayWhy, send }
 export const askToCallOff = (sheet, item, most, send) =>
   askForUnits(sheet, { title: 'Call it off?', item, most, send, label: 'Call it off', note: 'It will not be sent, and its money goes back to you.', mustSayWhy: false });
 
+/** In which parcel something goes back. @param {(what: {carrier: string, tracking: string}) => Promise<object>} send refused in the form */
+export const askForParcel = (sheet, one, send) =>
+  sheet.ask({
+    title: 'Sent it?',
+    trail: one.title,
+    build: (done) =>
+      form({
+        fields: [
+          field('Carrier', { name: 'carrier', maxlength: '60', required: true, autofocus: true }),
+          field('Number of the parcel', { name: 'tracking', maxlength: '100', required: true }, 'With it the return does not lapse.'),
+        ],
+        label: 'It is on its way',
+        submit: async (values) => (await send(values)) ?? true,
+        done,
+        foot: h('button', { class: 'second', type: 'button', onclick: () => done(null) }, 'Not yet'),
+      }),
+  });
+
 /** @param {(what: {quantity: number, reason: string}) => Promise<object>} send refused in the form */
 export const askToSendBack = (sheet, item, most, send) =>
   askForUnits(sheet, { title: 'Send it back?', item, most, send, label: 'Ask the shop', note: 'The shop says whether and where to send it. Your money goes back when it has arrived there.', mustSayWhy: true });

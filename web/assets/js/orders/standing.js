@@ -55,7 +55,10 @@ const RETURN = {
 };
 
 /** A return, and how far it is. */
-export const returnWords = (one) => `${one.quantity} × ${one.title}. ${RETURN[one.status] ?? one.status}.`;
+export function returnWords(one) {
+  const far = one.status === 'approved' && one.sent_at ? 'It is on its way to the shop' : RETURN[one.status];
+  return `${one.quantity} × ${one.title}. ${far ?? one.status}.`;
+}
 
 /** Units of a line that were neither sent nor called off. */
 export const unsent = (item) => item.quantity - item.cancelled - item.shipped;
@@ -85,4 +88,7 @@ export function mayReturn(order, item, returns) {
 }
 
 /** A return that its buyer may still think better of. */
-export const mayWithdraw = (one) => ['requested', 'approved'].includes(one.status);
+export const mayWithdraw = (one) => ['requested', 'approved'].includes(one.status) && !one.sent_at;
+
+/** A return whose parcel its buyer has not named yet. A server that asks for none has no such field. */
+export const mayName = (one) => one.status === 'approved' && one.sent_at === null;
