@@ -23,6 +23,7 @@ create table discount_codes (
     currency           text check (currency ~ '^[A-Z]{3}$'),
     min_items_minor    bigint      not null default 0 check (min_items_minor >= 0),
     uses_max           int check (uses_max > 0),
+    uses               int         not null default 0 check (uses >= 0),
     uses_per_buyer_max int check (uses_per_buyer_max > 0),
     starts_at          timestamptz not null default now(),
     ends_at            timestamptz,
@@ -32,21 +33,58 @@ create table discount_codes (
     check ((percent_bps is null) <> (amount_minor is null)),
     -- An amount, and the least that must be bought, are of a currency.
     check (currency is not null or (amount_minor is null and min_items_minor = 0)),
-    check (ends_at > starts_at)
+    check (ends_at > starts_at),
+    constraint discount_codes_limit_check check (uses <= coalesce(uses_max, 0))
 );
-create unique index discount_codes_code_key on discount_codes (code);
+-- Whoever funds a code names it: others learn nothing of it, and take no name from them.
+create unique index discount_codes_platform_key on discount_codes (code) where seller_id is null;
+create unique index discount_codes_seller_key on discount_codes (code, seller_id) where seller_id is not null;
 create index discount_codes_seller_idx on discount_codes (seller_id, id desc);
 comment on column discount_codes.seller_id is
     'Whose goods it is good for, who also bears it; null: the platform bears it, and it is good for all.';
+comment on column discount_codes.uses is
+    'Orders that stand and use it, where there is a limit to them. Of a code without one nothing is counted here, so '
+    'that its orders do not wait for each other.';
 
 create table discount_uses (
     order_id uuid primary key references orders,
-    code_id  uuid not null references discount_codes,
-    user_id  uuid not null references users
+    code_id  uuid    not null references discount_codes,
+    user_id  uuid    not null references users,
+    stands   boolean not null default true
 );
-create index discount_uses_code_idx on discount_uses (code_id, user_id);
+create index discount_uses_standing_idx on discount_uses (code_id, user_id) where stands;
+create index discount_uses_user_idx on discount_uses (user_id);
 comment on table discount_uses is
-    'Counts against a code''s limits as long as its order is neither cancelled nor expired.';
+    'Counts against a code''s limits as long as it stands: as long as its order is neither cancelled nor expired.';
+
+create function discount_use_counts() returns trigger language plpgsql as $$
+begin
+    -- Who sets a limit counts what there is: they wait for us, or we for them.
+    perform from discount_codes where id = new.code_id for key share;
+    update discount_codes set uses = uses + case when new.stands then 1 else -1 end
+     where id = new.code_id and uses_max is not null;
+    return null;
+end $$;
+create trigger discount_uses_begin after insert on discount_uses
+    for each row when (new.stands) execute function discount_use_counts();
+create trigger discount_uses_turn after update of stands on discount_uses
+    for each row when (old.stands <> new.stands) execute function discount_use_counts();
+
+-- Whoever ends an order, or takes it up again.
+create function discount_use_follows() returns trigger language plpgsql as $$
+begin
+    update discount_uses set stands = new.status not in ('cancelled', 'expired') where order_id = new.id;
+    return null;
+end $$;
+create trigger orders_discount_use after update of status on orders
+    for each row when (new.discount_code is not null
+                       and (old.status in ('cancelled', 'expired')) <> (new.status in ('cancelled', 'expired')))
+    execute function discount_use_follows();
+
+-- The name alone may be another funder's, too.
+alter table checkouts
+    add discount_code_id uuid references discount_codes,
+    add constraint checkouts_discount_code_check check ((discount_code is null) = (discount_code_id is null));
 
 -- A shop's part of an order travels on its own, in as many parcels as it takes.
 create table shipments (

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use shared::ids::{AddressId, CheckoutId, ProductId, ReservationId, SellerId, StreamId, VariantId};
+use shared::ids::{AddressId, CheckoutId, DiscountCodeId, ProductId, ReservationId, SellerId, StreamId, VariantId};
 use shared::money::{BasisPoints, Currency, Money};
 use shared::status::CheckoutStatus;
 use sqlx::types::Json;
@@ -380,6 +380,8 @@ pub struct Head {
     pub currency: Currency,
     /// The discount code.
     pub discount_code: Option<String>,
+    /// Which of that name it is.
+    pub discount: Option<DiscountCodeId>,
     /// It is of the buyer's cart.
     pub from_cart: bool,
     /// What it comes to.

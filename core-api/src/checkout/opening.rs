@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{AddressId, CheckoutId, ReservationId, StreamId, UserId, VariantId};
+use shared::ids::{AddressId, CheckoutId, DiscountCodeId, ReservationId, SellerId, StreamId, UserId, VariantId};
 use shared::money::Money;
 use shared::status::CheckoutStatus;
 use sqlx::PgConnection;
@@ -43,9 +43,10 @@ pub(super) async fn price_and_hold(
     let currency = first.unit_price.currency;
     let (address_id, address) = destination(conn, buyer, new, known).await?;
     ships_to(&address.country, &lines)?;
-    if let Some(code) = &new.discount_code {
-        take_off(conn, buyer, code, &mut lines).await?;
-    }
+    let discount = match &new.discount_code {
+        Some(code) => Some(take_off(conn, buyer, code, &mut lines).await?),
+        None => None,
+    };
     let show = show::charges(conn, buyer, stream, &address, &lines).await?;
     let price = pricing::price(
         currency,
@@ -64,6 +65,7 @@ pub(super) async fn price_and_hold(
         stream,
         currency,
         discount_code: new.discount_code.as_deref().map(discounts::model::canonical),
+        discount,
         from_cart: new.cart,
         sums: Sums::from(&price),
         life: terms.commerce.checkout_life,
@@ -75,6 +77,7 @@ pub(super) async fn price_and_hold(
         status: CheckoutStatus::Open,
         currency,
         discount_code: row.discount_code,
+        discount: row.discount,
         from_cart: row.from_cart,
         sums: row.sums,
         stream,
@@ -161,8 +164,9 @@ fn of_address(error: Error) -> Error {
 }
 
 /// Takes a code's discount off the lines that it is good for.
-async fn take_off(conn: &mut PgConnection, buyer: UserId, code: &str, lines: &mut [Line]) -> Result<()> {
-    let discount = discounts::look_up(conn, buyer, code).await?;
+async fn take_off(conn: &mut PgConnection, buyer: UserId, code: &str, lines: &mut [Line]) -> Result<DiscountCodeId> {
+    let sellers: Vec<SellerId> = lines.iter().map(|line| line.offer.seller).collect();
+    let (id, discount) = discounts::look_up(conn, buyer, code, &sellers).await?;
     let goods: Vec<Goods> = lines
         .iter()
         .map(|line| Goods {
@@ -175,7 +179,7 @@ async fn take_off(conn: &mut PgConnection, buyer: UserId, code: &str, lines: &mu
     for (line, share) in lines.iter_mut().zip(shares) {
         line.discount = share;
     }
-    Ok(())
+    Ok(id)
 }
 
 /// Every line's shop ships to the country.

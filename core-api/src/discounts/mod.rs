@@ -1,8 +1,13 @@
 //! Discount codes: a shop's, which is for its own goods and which it bears, and the
 //! platform's, which is for all goods and which the platform pays for.
 //!
-//! A use is an order's: it counts as long as the order is neither cancelled nor expired,
-//! and is counted under the code's row lock. In the order of locks a code comes after the
+//! Who funds a code names it, so that names may be several funders': a purchase uses one that
+//! is good for its goods, and the platform's before a shop's.
+//!
+//! A use is an order's: it counts as long as the order is neither cancelled nor expired, which
+//! the database sees to, whoever ends the order. All uses of a code are counted under its row
+//! lock where they are limited, and a buyer's under a lock of theirs where those are; orders
+//! with a code without limits wait for nobody. In the order of locks a code comes after the
 //! checkout, payment and order, and before sales, holds and variants.
 
 pub mod handlers;
@@ -80,7 +85,10 @@ pub(crate) async fn create(db: &PgPool, funder: Funder, by: UserId, new: NewDisc
         new: &new,
     };
     if !store::insert(&mut tx, &row).await? {
-        let refusal = Refusal::new(ErrorCode::Conflict, "There is such a code already");
+        let refusal = Refusal::new(
+            ErrorCode::Conflict,
+            "There is such a code already, or the platform has one",
+        );
         return Err(refusal.at("code").into());
     }
     let created = store::get(&mut tx, seller, id).await?.ok_or(ErrorCode::NotFound)?;
@@ -191,33 +199,54 @@ impl Found {
     }
 }
 
-/// Step: what `code` does, if `buyer` may use it as things are. Nothing is kept for them:
-/// [`claim`] decides.
+/// Step: which code is meant by `code` for the goods of `sellers`, and what it does, if `buyer`
+/// may use it as things are. Nothing is kept for them: [`claim`] decides.
 ///
 /// # Errors
 /// `discount_unknown`, `discount_over`, `discount_used_up`.
-pub async fn look_up(conn: &mut PgConnection, buyer: UserId, code: &str) -> Result<Discount> {
-    let found = store::find(conn, buyer, &canonical(code)).await?;
+pub async fn look_up(
+    conn: &mut PgConnection,
+    buyer: UserId,
+    code: &str,
+    sellers: &[SellerId],
+) -> Result<(DiscountCodeId, Discount)> {
+    let found = match store::named(conn, &canonical(code), sellers).await? {
+        Some(id) => store::find(conn, buyer, id).await?,
+        None => None,
+    };
     let found = found.ok_or_else(|| Refusal::from(ErrorCode::DiscountUnknown).at("discount_code"))?;
     found.check()?;
-    Ok(found.discount)
+    Ok((found.id, found.discount))
 }
 
-/// Step: locks `code` and makes sure that `buyer` may use it once more. Until the
-/// transaction ends nobody else uses it.
+/// Step: makes sure that `buyer` may use a code once more. Until the transaction ends nobody
+/// else uses what its limits leave.
 ///
 /// # Errors
 /// `discount_over`, `discount_used_up`.
-pub async fn claim(conn: &mut PgConnection, buyer: UserId, code: &str) -> Result<DiscountCodeId> {
-    // Two statements: what another has used while this one waited is counted by the second.
-    store::lock_code(conn, code).await?;
-    let found = store::find(conn, buyer, code).await?;
-    let found = found.ok_or(ErrorCode::DiscountUnknown)?;
-    found.check()?;
-    Ok(found.id)
+pub async fn claim(conn: &mut PgConnection, buyer: UserId, code: DiscountCodeId) -> Result<()> {
+    let found = under_its_limits(conn, buyer, code).await?;
+    Ok(found.ok_or(ErrorCode::DiscountUnknown)?.check()?)
 }
 
-/// Step: a locked code is used by an order.
+/// Two statements: what another has used while this one waited is counted by the second.
+async fn under_its_limits(conn: &mut PgConnection, buyer: UserId, code: DiscountCodeId) -> Result<Option<Found>> {
+    store::lock_limits(conn, code, buyer).await?;
+    Ok(store::find(conn, buyer, code).await?)
+}
+
+/// Step: what the limits of an order's code count is locked, before variants are.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_of(conn: &mut PgConnection, order: OrderId, buyer: UserId) -> Result<()> {
+    if let Some(code) = store::code_of(conn, order).await? {
+        store::lock_limits(conn, code, buyer).await?;
+    }
+    Ok(())
+}
+
+/// Step: a code that was claimed is used by an order.
 ///
 /// # Errors
 /// When the database fails, or the order has one.
@@ -235,8 +264,7 @@ pub async fn retake(conn: &mut PgConnection, order: OrderId, buyer: UserId) -> R
     let Some(code) = store::code_of(conn, order).await? else {
         return Ok(true);
     };
-    store::lock_code(conn, &code).await?;
-    let Some(mut found) = store::find(conn, buyer, &code).await? else {
+    let Some(mut found) = under_its_limits(conn, buyer, code).await? else {
         return Ok(false);
     };
     found.is_on = true;

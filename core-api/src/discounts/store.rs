@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use shared::ids::{DiscountCodeId, OrderId, SellerId, UserId};
 use shared::money::{BasisPoints, Currency};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::model::{Cut, Discount, DiscountCode, DiscountCodeChange, NewDiscountCode};
 use super::{Found, money};
@@ -61,8 +62,9 @@ pub(super) async fn list(
         r#"select c.id as "id: DiscountCodeId", c.code, c.seller_id as "seller: SellerId", c.percent_bps,
                   c.amount_minor, c.currency, c.min_items_minor, c.uses_max, c.uses_per_buyer_max, c.starts_at,
                   c.ends_at, c.disabled_at is not null as "disabled!",
-                  (select count(*) from discount_uses u join orders o on o.id = u.order_id
-                    where u.code_id = c.id and o.status not in ('cancelled', 'expired')) as "uses!"
+                  case when c.uses_max is null
+                       then (select count(*) from discount_uses u where u.code_id = c.id and u.stands)
+                       else c.uses end as "uses!"
              from discount_codes c
             where (c.seller_id = $1 or ($1::uuid is null and c.seller_id is null))
               and ($2::uuid is null or c.id < $2)
@@ -87,8 +89,9 @@ pub(super) async fn get(
         r#"select c.id as "id: DiscountCodeId", c.code, c.seller_id as "seller: SellerId", c.percent_bps,
                   c.amount_minor, c.currency, c.min_items_minor, c.uses_max, c.uses_per_buyer_max, c.starts_at,
                   c.ends_at, c.disabled_at is not null as "disabled!",
-                  (select count(*) from discount_uses u join orders o on o.id = u.order_id
-                    where u.code_id = c.id and o.status not in ('cancelled', 'expired')) as "uses!"
+                  case when c.uses_max is null
+                       then (select count(*) from discount_uses u where u.code_id = c.id and u.stands)
+                       else c.uses end as "uses!"
              from discount_codes c where c.id = $2 and c.seller_id is not distinct from $1"#,
         seller.map(|s| s.0),
         id.0
@@ -130,14 +133,16 @@ pub(super) struct NewRow<'a> {
     pub new: &'a NewDiscountCode,
 }
 
-/// `false`: the code is taken.
+/// `false`: the funder has such a code, or the platform does, whose go before a shop's.
 pub(super) async fn insert(conn: &mut PgConnection, row: &NewRow<'_>) -> sqlx::Result<bool> {
     let new = row.new;
     let done = sqlx::query!(
         "insert into discount_codes (id, code, seller_id, percent_bps, amount_minor, currency, min_items_minor,
                                      uses_max, uses_per_buyer_max, starts_at, ends_at, created_by)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-         on conflict (code) do nothing",
+         select $1::uuid, $2::text, $3::uuid, $4::int, $5::bigint, $6::text, $7::bigint, $8::int, $9::int,
+                $10::timestamptz, $11::timestamptz, $12::uuid
+          where not exists (select from discount_codes where code = $2 and seller_id is null)
+         on conflict do nothing",
         row.id.0,
         row.code,
         row.seller.map(|s| s.0),
@@ -156,10 +161,10 @@ pub(super) async fn insert(conn: &mut PgConnection, row: &NewRow<'_>) -> sqlx::R
     Ok(done.rows_affected() == 1)
 }
 
-/// Locks a funder's code; `false`: there is none.
+/// Locks a funder's code against all who use it; `false`: there is none.
 pub(super) async fn lock(conn: &mut PgConnection, seller: Option<SellerId>, id: DiscountCodeId) -> sqlx::Result<bool> {
     let found = sqlx::query_scalar!(
-        "select id from discount_codes where id = $1 and seller_id is not distinct from $2 for no key update",
+        "select id from discount_codes where id = $1 and seller_id is not distinct from $2 for update",
         id.0,
         seller.map(|s| s.0)
     )
@@ -172,8 +177,7 @@ pub(super) async fn lock(conn: &mut PgConnection, seller: Option<SellerId>, id: 
 pub(super) async fn most_of_one_buyer(conn: &mut PgConnection, id: DiscountCodeId) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select coalesce(max(uses), 0) as "most!"
-             from (select count(*) as uses from discount_uses u join orders o on o.id = u.order_id
-                    where u.code_id = $1 and o.status not in ('cancelled', 'expired') group by u.user_id) of_buyers"#,
+             from (select count(*) as uses from discount_uses where code_id = $1 and stands group by user_id) of_buyers"#,
         id.0
     )
     .fetch_one(conn)
@@ -192,6 +196,8 @@ pub(super) async fn update(
                 starts_at = coalesce($3, starts_at),
                 ends_at = case when $4 then $5 else ends_at end,
                 uses_max = case when $6 then $7 else uses_max end,
+                uses = case when not $6 then uses when $7::int is null then 0
+                            else (select count(*) from discount_uses u where u.code_id = $1 and u.stands) end,
                 uses_per_buyer_max = case when $8 then $9 else uses_per_buyer_max end
           where id = $1",
         id.0,
@@ -209,30 +215,60 @@ pub(super) async fn update(
     Ok(())
 }
 
-/// Locks the code of this name, if there is one, until the transaction ends.
-pub(super) async fn lock_code(conn: &mut PgConnection, code: &str) -> sqlx::Result<()> {
-    sqlx::query_scalar!("select id from discount_codes where code = $1 for no key update", code)
-        .fetch_optional(conn)
-        .await?;
+/// Locks what a code's limits count, until the transaction ends: the code, where all its uses
+/// are limited, and a buyer's own uses of it, where those are.
+pub(super) async fn lock_limits(conn: &mut PgConnection, id: DiscountCodeId, buyer: UserId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with of_buyer as materialized (
+             select pg_advisory_xact_lock(hashtextextended('discount use ' || $1::uuid::text || ' ' || $2::uuid::text, 0))
+               from discount_codes where id = $1 and uses_per_buyer_max is not null
+         ), of_all as materialized (
+             select id from discount_codes where id = $1 and uses_max is not null for no key update
+         )
+         select (select count(*) from of_buyer) as buyers, (select count(*) from of_all) as codes",
+        id.0,
+        buyer.0
+    )
+    .fetch_one(conn)
+    .await?;
     Ok(())
 }
 
+/// The code of this name that is good for the goods of these shops: rather one that is on,
+/// rather the platform's, rather the oldest. Where none is, one that is not.
+pub(super) async fn named(
+    conn: &mut PgConnection,
+    code: &str,
+    sellers: &[SellerId],
+) -> sqlx::Result<Option<DiscountCodeId>> {
+    let sellers: Vec<Uuid> = sellers.iter().map(|seller| seller.0).collect();
+    sqlx::query_scalar!(
+        r#"select id as "id: DiscountCodeId" from discount_codes
+            where code = $1
+            order by coalesce(seller_id = any($2), true) desc,
+                     disabled_at is null and starts_at <= clock_timestamp()
+                         and (ends_at is null or ends_at > clock_timestamp()) desc,
+                     seller_id is not null, id
+            limit 1"#,
+        code,
+        &sellers
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// A code, and how often it is used as far as a limit asks.
-pub(super) async fn find(conn: &mut PgConnection, buyer: UserId, code: &str) -> sqlx::Result<Option<Found>> {
+pub(super) async fn find(conn: &mut PgConnection, buyer: UserId, id: DiscountCodeId) -> sqlx::Result<Option<Found>> {
     let row = sqlx::query!(
         r#"select c.id as "id: DiscountCodeId", c.seller_id as "seller: SellerId", c.percent_bps, c.amount_minor,
                   c.currency, c.min_items_minor, c.uses_max, c.uses_per_buyer_max,
                   c.disabled_at is null and c.starts_at <= clock_timestamp()
-                  and (c.ends_at is null or c.ends_at > clock_timestamp()) as "is_on!",
-                  case when c.uses_max is null then 0 else
-                      (select count(*) from discount_uses u join orders o on o.id = u.order_id
-                        where u.code_id = c.id and o.status not in ('cancelled', 'expired')) end as "uses!",
+                  and (c.ends_at is null or c.ends_at > clock_timestamp()) as "is_on!", c.uses::bigint as "uses!",
                   case when c.uses_per_buyer_max is null then 0 else
-                      (select count(*) from discount_uses u join orders o on o.id = u.order_id
-                        where u.code_id = c.id and u.user_id = $2
-                          and o.status not in ('cancelled', 'expired')) end as "own_uses!"
-             from discount_codes c where c.code = $1"#,
-        code,
+                      (select count(*) from discount_uses u
+                        where u.code_id = c.id and u.user_id = $2 and u.stands) end as "own_uses!"
+             from discount_codes c where c.id = $1"#,
+        id.0,
         buyer.0
     )
     .fetch_optional(conn)
@@ -281,9 +317,9 @@ pub(super) async fn insert_use(
 }
 
 /// The code that an order uses.
-pub(super) async fn code_of(conn: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<String>> {
+pub(super) async fn code_of(conn: &mut PgConnection, order: OrderId) -> sqlx::Result<Option<DiscountCodeId>> {
     sqlx::query_scalar!(
-        "select c.code from discount_uses u join discount_codes c on c.id = u.code_id where u.order_id = $1",
+        r#"select code_id as "code_id: DiscountCodeId" from discount_uses where order_id = $1"#,
         order.0
     )
     .fetch_optional(conn)

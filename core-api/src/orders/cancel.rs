@@ -16,6 +16,7 @@ use super::store::{self, cancel::Unsent};
 use super::{follow_units, release, tell_room, view};
 use crate::audit;
 use crate::commerce::Commerce;
+use crate::discounts;
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
 use crate::payments::{self, Till};
@@ -164,6 +165,9 @@ pub async fn call_off(
     call: &CallOff<'_>,
 ) -> Result<Option<RefundId>> {
     let order = &purchase.order;
+    // Should the order end by it, its discount code may be used again: a code is locked before
+    // variants.
+    discounts::lock_of(conn, order.id, order.buyer).await?;
     let mut lines = store::cancel::unsent(conn, order.id).await?;
     for &(item, units) in call.units {
         let of_shop = |line: &&mut Unsent| call.seller.is_none_or(|seller| seller == line.seller);

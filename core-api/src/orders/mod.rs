@@ -74,10 +74,9 @@ async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, c
     let (agreed, lines) = checkout::claim(conn, buyer, checkout).await?;
     let holds: Vec<ReservationId> = lines.iter().filter_map(|l| l.reservation).collect();
     // In the order of locks: after the checkout, before sales and holds.
-    let code = match &agreed.discount_code {
-        Some(code) => Some(discounts::claim(conn, buyer, code).await?),
-        None => None,
-    };
+    if let Some(code) = agreed.discount {
+        discounts::claim(conn, buyer, code).await?;
+    }
     if agreed.total().minor == 0 {
         // Paid at once, below: sales are locked before holds.
         flash::lock(conn, &holds).await?;
@@ -100,7 +99,7 @@ async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, c
     };
     let (number, created_at, expires_at) = store::insert(conn, &row).await?;
     let id = row.id;
-    if let Some(code) = code {
+    if let Some(code) = agreed.discount {
         discounts::record_use(conn, code, id, buyer).await?;
     }
     if agreed.from_cart {

@@ -280,6 +280,88 @@ async fn codes_are_the_funders_own_and_every_change_is_written_down() {
 }
 
 #[tokio::test]
+async fn a_limit_that_comes_later_counts_what_was_used_before_it() {
+    let market = Market::open(100, 1_000).await;
+    let made = code(&market, &json!({"code": "FREE", "percent_bps": 1_000})).await;
+    let one = format!("/seller/discount-codes/{}", made.id);
+    let buyers = [market.buyer().await, market.buyer().await, market.buyer().await];
+    let first = order(&market, &buyers[0], "FREE").await;
+    order(&market, &buyers[1], "FREE").await;
+    let limited: DiscountCode = market.owner().patch(&one, &json!({"uses_max": 2})).await.ok();
+    assert_eq!(limited.uses, 2);
+    let basket = with_code(buyers[2].basket(&[(market.shop.variant, 1)], &[]), "FREE");
+    buyers[2].try_checkout(&basket).await.refused(409, "discount_used_up");
+    // Paid and then called off, it counts no more; and what the limit leaves is taken again.
+    buyers[0].pay(first.id, "test_success").await;
+    let cancel = format!("/orders/{}/cancel", first.id);
+    buyers[0].session.post(&cancel, &json!({})).await.ok::<Order>();
+    order(&market, &buyers[2], "FREE").await;
+    market.verified().await;
+    let free: DiscountCode = market.owner().patch(&one, &json!({"uses_max": null})).await.ok();
+    assert_eq!((free.uses, free.uses_max), (2, None));
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn orders_with_a_code_without_a_limit_do_not_wait_for_each_other() {
+    let market = Market::open(100, 1_000).await;
+    code(&market, &json!({"code": "OPEN", "percent_bps": 1_000})).await;
+    let (a, b) = (market.buyer().await, market.buyer().await);
+    let [mine, other] = [
+        checkout(&market, &a, 1, "OPEN").await,
+        checkout(&market, &b, 1, "OPEN").await,
+    ];
+    // Who places an order has the code's row shared at most, so that others may share it, too.
+    let mut tx = market.app.db.pool.begin().await.expect("a transaction");
+    let shared = sqlx::query("select from discount_codes for share")
+        .execute(&mut *tx)
+        .await;
+    shared.expect("it is there");
+    let placing = [a.try_place(mine.id), b.try_place(other.id)];
+    let placed = tokio::time::timeout(std::time::Duration::from_secs(20), join_all(placing)).await;
+    for reply in placed.expect("nobody waits") {
+        reply.created::<Order>();
+    }
+    tx.rollback().await.expect("rolled back");
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_code_is_named_by_who_funds_it_and_the_platforms_goes_before() {
+    let market = Market::open(100, 1_000).await;
+    let other = fixtures::shop(&market.app.db.pool, 50, 1_000).await;
+    let buyer = market.buyer().await;
+    let sale = json!({"code": "SALE", "percent_bps": 1_000});
+    code(&market, &sale).await;
+    let others = market.app.session_of(other.owner);
+    // Another shop learns nothing of it, and may have one of that name.
+    let theirs = json!({"code": "SALE", "percent_bps": 2_000});
+    others
+        .post("/seller/discount-codes", &theirs)
+        .await
+        .created::<DiscountCode>();
+    let off = async |variant| {
+        let basket = with_code(buyer.basket(&[(variant, 1)], &[]), "SALE");
+        let checkout: Checkout = buyer.try_checkout(&basket).await.created();
+        checkout.discount_total.minor
+    };
+    assert_eq!([off(market.shop.variant).await, off(other.variant).await], [100, 200]);
+    // What was priced by one code is placed by it, whatever other has come meanwhile.
+    let priced = checkout(&market, &buyer, 1, "SALE").await;
+    platform_code(&market, &json!({"code": "SALE", "percent_bps": 5_000})).await;
+    buyer.try_place(priced.id).await.created::<Order>();
+    assert_eq!([off(market.shop.variant).await, off(other.variant).await], [500, 500]);
+    let late = json!({"code": "SALE", "percent_bps": 3_000});
+    let third = fixtures::shop(&market.app.db.pool, 5, 1_000).await;
+    let third = market.app.session_of(third.owner);
+    third
+        .post("/seller/discount-codes", &late)
+        .await
+        .refused(409, "conflict");
+    market.verified().await;
+}
+
+#[tokio::test]
 async fn discounts_and_tax_that_are_not_right_are_noticed() {
     let taxed = |config: &mut core_api::Config| {
         let rules = "DE:1900:included:goods+shipping:platform";
@@ -288,7 +370,7 @@ async fn discounts_and_tax_that_are_not_right_are_noticed() {
     let market = Market::open_with(100, 1_000, taxed).await;
     code(
         &market,
-        &json!({"code": "HALF", "percent_bps": 5_000, "uses_max": 1, "uses_per_buyer_max": 1}),
+        &json!({"code": "HALF", "percent_bps": 5_000, "uses_max": 2, "uses_per_buyer_max": 1}),
     )
     .await;
     let buyer = market.buyer().await;
@@ -307,7 +389,7 @@ async fn discounts_and_tax_that_are_not_right_are_noticed() {
             "order_sums",
         ),
         (
-            "with o as (select $1::uuid) update discount_codes set uses_max = 1, amount_minor = null, min_items_minor = 2000",
+            "with o as (select $1::uuid) update discount_codes set min_items_minor = 2000",
             "with o as (select $1::uuid) update discount_codes set min_items_minor = 0",
             "discounts_are_their_codes",
         ),
@@ -316,6 +398,11 @@ async fn discounts_and_tax_that_are_not_right_are_noticed() {
             "update orders set discount_code = 'HALF' where id = $1",
             "discount_uses_are_orders",
         ),
+        (
+            "with o as (select $1::uuid) update discount_codes set uses = 0",
+            "with o as (select $1::uuid) update discount_codes set uses = 1",
+            "discount_uses_count",
+        ),
     ] {
         market.sql(breaking, order.id.0).await;
         assert!(market.broken().await.contains(&name), "{name}");
@@ -323,7 +410,7 @@ async fn discounts_and_tax_that_are_not_right_are_noticed() {
         market.verified().await;
     }
     let again = buyer.order(market.shop.variant, 1).await;
-    let use_it = "insert into discount_uses select $1, id, (select user_id from orders limit 1) from discount_codes";
+    let use_it = "insert into discount_uses (order_id, code_id, user_id) select $1, id, (select user_id from orders limit 1) from discount_codes";
     market.sql(use_it, again.id.0).await;
     assert!(market.broken().await.contains(&"discount_limits"));
 }

@@ -38,7 +38,8 @@ pub const CHECKS: &[Invariant] = &[
                                                         else least(c.amount_minor, g.goods) end
                                or g.goods < c.min_items_minor or g.astray end as broken
                 from orders o
-                left join discount_codes c on c.code = o.discount_code
+                left join discount_uses u on u.order_id = o.id
+                left join discount_codes c on c.id = u.code_id
                cross join lateral (
                      select coalesce(sum(i.gross_minor) filter (where l.is_good), 0) as goods,
                             coalesce(bool_or(i.seller_discount_minor > 0 and not (l.is_good and c.seller_id is not null)
@@ -58,6 +59,18 @@ pub const CHECKS: &[Invariant] = &[
                 from (select * from orders where discount_code is not null) o
                 full join discount_uses u on u.order_id = o.id
                 left join discount_codes c on c.id = u.code_id",
+    },
+    Invariant {
+        name: "discount_uses_count",
+        proves: "a use of a discount code counts exactly as long as its order is neither cancelled nor expired, and a code \
+                 with a limit has counted its uses",
+        sql: "select c.id::text as subject,
+                     c.uses <> case when c.uses_max is null then 0 else count(u.order_id) filter (where u.stands) end
+                     or coalesce(bool_or(u.stands <> (o.status not in ('cancelled', 'expired'))), false) as broken
+                from discount_codes c
+                left join discount_uses u on u.code_id = c.id
+                left join orders o on o.id = u.order_id
+               group by c.id",
     },
     Invariant {
         name: "discount_limits",

@@ -6,7 +6,7 @@ mod read;
 use std::time::Duration;
 
 use shared::Timestamp;
-use shared::ids::{AddressId, CheckoutId, ProductId, SellerId, StreamId, UserId, VariantId};
+use shared::ids::{AddressId, CheckoutId, DiscountCodeId, ProductId, SellerId, StreamId, UserId, VariantId};
 use shared::money::Currency;
 use shared::status::{CheckoutStatus, Machine};
 use sqlx::PgConnection;
@@ -103,6 +103,7 @@ pub struct NewRow<'a> {
     pub stream: Option<StreamId>,
     pub currency: Currency,
     pub discount_code: Option<String>,
+    pub discount: Option<DiscountCodeId>,
     pub from_cart: bool,
     pub sums: Sums,
     pub life: Duration,
@@ -146,9 +147,10 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> sqlx::Result<T
         "with checkout as (
              insert into checkouts (id, user_id, address_id, stream_id, currency, discount_code, items_minor,
                                     discount_minor, shipping_minor, tax_minor, tax_included, tax_remitted_by,
-                                    total_minor, expires_at, from_cart, address)
+                                    total_minor, expires_at, from_cart, address,
+                                    discount_code_id)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, case when $12 then 'seller' else 'platform' end,
-                     $13, clock_timestamp() + make_interval(secs => $14), $26, $27)
+                     $13, clock_timestamp() + make_interval(secs => $14), $26, $27, $28)
              returning id, expires_at
          ), lines as (
              insert into checkout_items (id, checkout_id, variant_id, reservation_id, quantity, unit_price_minor,
@@ -189,7 +191,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>) -> sqlx::Result<T
         &costs.taxes,
         &costs.shipping_taxes,
         new.from_cart,
-        Json(new.address) as _
+        Json(new.address) as _,
+        new.discount.map(|id| id.0)
     )
     .fetch_one(conn)
     .await
@@ -200,6 +203,7 @@ struct HeadRow {
     status: CheckoutStatus,
     currency: String,
     discount_code: Option<String>,
+    discount: Option<DiscountCodeId>,
     from_cart: bool,
     items_minor: i64,
     discount_minor: i64,
@@ -219,6 +223,7 @@ impl HeadRow {
             status: self.status,
             currency: currency(&self.currency)?,
             discount_code: self.discount_code,
+            discount: self.discount,
             from_cart: self.from_cart,
             sums: Sums {
                 items_minor: self.items_minor,
@@ -241,7 +246,7 @@ impl HeadRow {
 pub async fn head(conn: &mut PgConnection, id: CheckoutId, buyer: UserId) -> sqlx::Result<Option<Head>> {
     sqlx::query_as!(
         HeadRow,
-        r#"select c.id as "id: CheckoutId", c.status as "status: CheckoutStatus", c.currency, c.discount_code, c.from_cart,
+        r#"select c.id as "id: CheckoutId", c.status as "status: CheckoutStatus", c.currency, c.discount_code, c.discount_code_id as "discount: DiscountCodeId", c.from_cart,
                   c.items_minor, c.discount_minor, c.shipping_minor, c.tax_minor, c.tax_included,
                   c.tax_remitted_by = 'seller' as "seller_remits!", c.stream_id as "stream: StreamId", c.expires_at,
                   c.address as "address: Json<PostalAddress>"
@@ -283,7 +288,7 @@ pub async fn step(
                   and ($3 <> 'placed' or expires_at > clock_timestamp())
                returning *
            )
-           select c.id as "id: CheckoutId", c.status as "status: CheckoutStatus", c.currency, c.discount_code, c.from_cart,
+           select c.id as "id: CheckoutId", c.status as "status: CheckoutStatus", c.currency, c.discount_code, c.discount_code_id as "discount: DiscountCodeId", c.from_cart,
                   c.items_minor, c.discount_minor, c.shipping_minor, c.tax_minor, c.tax_included,
                   c.tax_remitted_by = 'seller' as "seller_remits!", c.stream_id as "stream: StreamId", c.expires_at,
                   c.address as "address: Json<PostalAddress>"
