@@ -223,7 +223,8 @@ async fn settle_in(
     let settled = store::settle(tx, user, seller, stream, id).await?;
     let settled = settled.ok_or(ErrorCode::NotFound)?;
     if settled.by_this {
-        audit::record(tx, user, "report.settle", id.0, json!({})).await?;
+        let detail = json!({"before": {"settled": false}, "after": {"settled": true}});
+        audit::record(tx, user, "report.settle", id.0, detail).await?;
     }
     Ok(Settled {
         id,

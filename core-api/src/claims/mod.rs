@@ -61,7 +61,8 @@ pub async fn open(
         store::insert(conn, id, order, line.seller, new).await?;
         let claim = one(conn, id, Look::default()).await?;
         tell(conn, &claim, NotificationKind::ClaimOpened, &claim.reason).await?;
-        let detail = json!({"order": order, "item": new.order_item_id, "quantity": new.quantity});
+        let after = json!({"order": order, "item": new.order_item_id, "quantity": new.quantity});
+        let detail = json!({"before": null, "after": after});
         audit::record(conn, buyer, "claim.opened", id.0, detail).await?;
         Ok(claim)
     })

@@ -49,7 +49,7 @@ pub(crate) async fn add(
         }
         let before = store::current(conn, new).await?;
         let rule = store::insert(conn, admin, new).await?.ok_or(ErrorCode::NotFound)?;
-        let detail = json!({"before_bps": before, "after": rule});
+        let detail = json!({"before": {"rate_bps": before}, "after": rule});
         audit::record(conn, admin, "commission_rule.added", rule.id, detail).await?;
         Ok(rule)
     })

@@ -92,7 +92,14 @@ pub(crate) async fn create(db: &PgPool, funder: Funder, by: UserId, new: NewDisc
         return Err(refusal.at("code").into());
     }
     let created = store::get(&mut tx, seller, id).await?.ok_or(ErrorCode::NotFound)?;
-    audit::record(&mut tx, by, "discount_code.create", id.0, json!({"after": created})).await?;
+    audit::record(
+        &mut tx,
+        by,
+        "discount_code.create",
+        id.0,
+        json!({"before": null, "after": created}),
+    )
+    .await?;
     tx.commit().await?;
     Ok(created)
 }

@@ -85,7 +85,7 @@ async fn ship_in(
         return Err(taken().into());
     }
     orders::follow_units(conn, settings, &order, Some(shop.user)).await?;
-    let detail = json!({"order": id, "items": items});
+    let detail = json!({"before": null, "after": {"order": id, "items": items}});
     audit::record(conn, shop.user, "shipment.create", row.id.0, detail).await?;
     let news = news(NotificationKind::OrderShipped, row.id.0, shop.seller, id);
     notifications::tell(conn, order.buyer, &news).await?;
@@ -146,9 +146,10 @@ pub async fn change(db: &PgPool, shop: &Owner, id: ShipmentId, change: &Shipment
         Changed::Closed => return Err(Refusal::new(ErrorCode::WrongState, "the parcel has arrived").into()),
         Changed::Taken => return Err(taken().into()),
     }
-    let detail = json!({"carrier": carrier, "tracking": tracking});
-    audit::record(&mut tx, shop.user, "shipment.change", id.0, detail).await?;
     let changed = get(&mut tx, id, shop.seller).await?;
+    let called = |parcel: &Shipment| json!({"carrier": parcel.carrier, "tracking": parcel.tracking});
+    let detail = json!({"before": called(&known), "after": called(&changed)});
+    audit::record(&mut tx, shop.user, "shipment.change", id.0, detail).await?;
     tx.commit().await?;
     Ok(changed)
 }
@@ -191,7 +192,7 @@ async fn arrive(
     let actor = (by == DeliveredBy::Buyer).then_some(order.buyer);
     orders::follow_units(conn, settings, order, actor).await?;
     for parcel in arrived {
-        let detail = json!({"order": order.id, "by": by});
+        let detail = json!({"before": {"delivered_by": null}, "after": {"delivered_by": by}, "order": order.id});
         audit::record(conn, actor, "shipment.deliver", parcel.id.0, detail).await?;
         let news = news(NotificationKind::OrderDelivered, parcel.id.0, parcel.seller, order.id);
         notifications::tell(conn, parcel.owner, &news).await?;

@@ -64,11 +64,11 @@ impl Class {
 fn moves_money(first: &str, second: Option<&str>, last: Option<&str>) -> bool {
     matches!(
         (first, second.unwrap_or_default(), last.unwrap_or_default()),
-        ("seller", "payouts" | "payout-accounts" | "returns", _)
+        ("seller", "payouts" | "payout-accounts" | "returns" | "claims", _)
             | ("seller", "orders", "cancel")
             | (
                 "admin",
-                "payouts" | "orders" | "refunds" | "returns" | "commission-rules" | "dead-letters",
+                "payouts" | "orders" | "refunds" | "returns" | "claims" | "commission-rules" | "dead-letters",
                 _
             )
             | ("admin", "sellers", "payout-hold" | "write-offs")

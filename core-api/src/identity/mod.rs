@@ -141,7 +141,10 @@ pub(crate) async fn suspend(
     let mut shop = None;
     if changed {
         let action = if suspended { "user.suspend" } else { "user.reinstate" };
-        audit::record(&mut tx, admin, action, user.0, json!({"reason": reason})).await?;
+        let detail = json!({
+            "before": {"suspended": !suspended}, "after": {"suspended": suspended}, "reason": reason,
+        });
+        audit::record(&mut tx, admin, action, user.0, detail).await?;
         if suspended {
             shop = sellers::suspend_with_owner(&mut tx, admin, user, reason).await?;
         }
@@ -168,7 +171,10 @@ pub(crate) async fn vouch(state: &State, admin: UserId, user: UserId, reason: &s
     let mut connection = state.db.acquire().await?;
     let mut tx = connection.begin().await?;
     if store::links::confirm(&mut tx, user).await? {
-        audit::record(&mut tx, admin, "user.confirm_email", user.0, json!({"reason": reason})).await?;
+        let detail = json!({
+            "before": {"email_verified": false}, "after": {"email_verified": true}, "reason": reason,
+        });
+        audit::record(&mut tx, admin, "user.confirm_email", user.0, detail).await?;
     }
     let account = store::account(&mut tx, user).await?.ok_or(ErrorCode::NotFound)?;
     tx.commit().await?;

@@ -81,6 +81,8 @@ async fn cancel_unpaid(conn: &mut PgConnection, order: &Locked) -> Result<()> {
         return Err(ErrorCode::WrongState.into());
     }
     release(conn, &[order.id.0]).await?;
+    let detail = serde_json::json!({"before": order.status, "after": to});
+    audit::record(conn, order.buyer, "order.cancelled", order.id.0, detail).await?;
     tell_room(conn, order, to).await
 }
 
@@ -191,9 +193,11 @@ pub async fn call_off(
         by: Some(call.by),
     };
     let refund = refunds::decide(conn, purchase, &what, &decision).await?;
-    let detail = serde_json::json!({"units": units, "reason": call.reason, "refund": refund});
-    audit::record(conn, call.by, "order.called_off", order.id.0, detail).await?;
     let status = follow_units(conn, settings, order, Some(call.by)).await?;
+    let detail = serde_json::json!({
+        "before": order.status, "after": status, "units": units, "reason": call.reason, "refund": refund,
+    });
+    audit::record(conn, call.by, "order.called_off", order.id.0, detail).await?;
     if status != order.status {
         tell_room(conn, order, status).await?;
     }

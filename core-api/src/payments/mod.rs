@@ -192,7 +192,8 @@ async fn intend(conn: &mut PgConnection, till: &Till, buyer: UserId, order: Orde
     let id = store::insert(conn, order.id, till.provider.name(), order.total, token)
         .await?
         .ok_or(ErrorCode::PaymentInProgress)?;
-    audit::record(conn, buyer, "payment.created", id.0, serde_json::json!({})).await?;
+    let detail = serde_json::json!({"before": null, "after": {"order": order.id, "amount": order.total}});
+    audit::record(conn, buyer, "payment.created", id.0, detail).await?;
     Ok(id)
 }
 

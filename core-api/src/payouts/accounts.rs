@@ -53,7 +53,7 @@ pub(crate) async fn add(
         let detail = format!("Money in {currency} has an account already: take that away first");
         Refusal::new(ErrorCode::Conflict, detail)
     })?;
-    let detail = json!({"seller": shop.seller, "after": account});
+    let detail = json!({"seller": shop.seller, "before": null, "after": account});
     audit::record(&mut tx, shop.user, "payout_account.added", account.id.0, detail).await?;
     tx.commit().await?;
     Ok(account)
@@ -71,9 +71,13 @@ pub(crate) async fn change(
 ) -> Result<PayoutAccount> {
     let next = change.schedule.period(Utc::now()).map(|period| period.next);
     let mut tx = db.begin().await?;
+    let before = store::list(&mut tx, shop.seller)
+        .await?
+        .into_iter()
+        .find(|known| known.id == id);
     let changed = store::reschedule(&mut tx, shop.seller, id, (change.schedule, next)).await?;
     let account = changed.ok_or(ErrorCode::NotFound)?;
-    let detail = json!({"after": account.schedule});
+    let detail = json!({"before": before.map(|before| before.schedule), "after": account.schedule});
     audit::record(&mut tx, shop.user, "payout_account.changed", id.0, detail).await?;
     tx.commit().await?;
     Ok(account)
@@ -88,7 +92,8 @@ pub(crate) async fn disable(db: &PgPool, shop: &Shopkeeper, id: PayoutAccountId)
     if !store::disable(&mut tx, shop.seller, id).await? {
         return Err(ErrorCode::NotFound.into());
     }
-    audit::record(&mut tx, shop.user, "payout_account.disabled", id.0, json!({})).await?;
+    let detail = json!({"before": {"disabled": false}, "after": {"disabled": true}});
+    audit::record(&mut tx, shop.user, "payout_account.disabled", id.0, detail).await?;
     tx.commit().await?;
     Ok(())
 }

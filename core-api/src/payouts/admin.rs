@@ -29,7 +29,8 @@ pub(crate) async fn hold(db: &PgPool, admin: UserId, seller: SellerId, reason: &
     }
     let held = store::insert_hold(&mut tx, seller, admin, reason).await?;
     let hold = held.ok_or_else(|| Refusal::new(ErrorCode::WrongState, "Its payouts are held already"))?;
-    audit::record(&mut tx, admin, "payouts.held", seller.0, json!({"reason": reason})).await?;
+    let detail = json!({"before": null, "after": {"reason": reason}});
+    audit::record(&mut tx, admin, "payouts.held", seller.0, detail).await?;
     tx.commit().await?;
     Ok(hold)
 }
@@ -41,7 +42,7 @@ pub(crate) async fn hold(db: &PgPool, admin: UserId, seller: SellerId, reason: &
 pub(crate) async fn release(db: &PgPool, admin: UserId, seller: SellerId) -> Result<()> {
     let mut tx = db.begin().await?;
     let reason = store::release_hold(&mut tx, seller, admin).await?;
-    let detail = json!({"before": reason.ok_or(ErrorCode::NotFound)?});
+    let detail = json!({"before": {"reason": reason.ok_or(ErrorCode::NotFound)?}, "after": null});
     audit::record(&mut tx, admin, "payouts.released", seller.0, detail).await?;
     tx.commit().await?;
     Ok(())
@@ -123,7 +124,7 @@ async fn write_off_once(
     let (id, amount) = (Uuid::now_v7(), Money::new(lost, currency));
     ledger::write_off(conn, id, seller, amount).await?;
     let detail = json!({
-        "write_off": id, "currency": currency, "before_minor": available, "after_minor": available + lost,
+        "write_off": id, "currency": currency, "before": available, "after": available + lost,
         "reason": new.reason.trim(),
     });
     audit::record(conn, admin, "seller.written_off", seller.0, detail).await?;

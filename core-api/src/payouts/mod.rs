@@ -129,7 +129,8 @@ pub async fn claim(conn: &mut PgConnection, what: &Claim<'_>) -> Result<PayoutId
     let accounts = (Account::PayoutsPayable, Account::SellerPayable(seller));
     let booked = Transaction::moving(Kind::Payout, id.0, None, currency, accounts, taken.amount);
     ledger::post(conn, &booked).await?;
-    let detail = json!({"seller": seller, "amount_minor": taken.amount, "currency": currency, "period": what.period});
+    let after = json!({"seller": seller, "amount_minor": taken.amount, "currency": currency, "period": what.period});
+    let detail = json!({"before": null, "after": after});
     audit::record(conn, what.by, "payout.created", id.0, detail).await?;
     Ok(id)
 }
@@ -190,7 +191,7 @@ pub(crate) async fn cancel(db: &PgPool, shop: &Shopkeeper, id: PayoutId) -> Resu
         shop.user,
         "payout.cancelled",
         id.0,
-        json!({"before": "creating"}),
+        json!({"before": PayoutStatus::Creating, "after": PayoutStatus::Cancelled}),
     )
     .await?;
     tx.commit().await?;

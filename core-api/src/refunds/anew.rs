@@ -117,7 +117,8 @@ async fn again(conn: &mut PgConnection, admin: UserId, failed: &Refund, outside:
         None => "refund.decided",
     };
     let detail = json!({
-        "order": failed.order_id, "kind": failed.kind, "amount": failed.amount, "replaces": failed.id,
+        "before": {"refund": failed.id, "status": failed.status},
+        "after": {"order": failed.order_id, "kind": failed.kind, "amount": failed.amount, "replaces": failed.id},
         "reason": outside,
     });
     audit::record(conn, admin, action, id.0, detail).await?;

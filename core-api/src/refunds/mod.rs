@@ -157,7 +157,9 @@ async fn write(
         by: decision.by,
     };
     store::insert(conn, &row, portions).await?;
-    let detail = serde_json::json!({"order": order, "kind": decision.kind, "amount": amount});
+    let detail = serde_json::json!({
+        "before": null, "after": {"order": order, "kind": decision.kind, "amount": amount},
+    });
     audit::record(conn, decision.by, "refund.decided", id.0, detail).await
 }
 

@@ -124,16 +124,17 @@ pub(crate) async fn decide(
     if to == SellerStatus::Approved && !owner_is_good {
         return Err(Refusal::new(ErrorCode::WrongState, "Its owner's account is suspended or deleted").into());
     }
+    let before = store::lock_status(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
     let decided = store::decide(&mut tx, id, &decision.sources(), to, admin, reason).await?;
     let Some(decided) = decided else {
-        let status = store::status(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
-        return Err(Refusal::new(ErrorCode::WrongState, format!("The shop is {status}")).into());
+        return Err(Refusal::new(ErrorCode::WrongState, format!("The shop is {before}")).into());
     };
     streams::shop_changed(&mut tx, id).await?;
     if to == SellerStatus::Suspended {
         stop(&mut tx, id).await?;
     }
-    audit::record(&mut tx, admin, decision.action(), id.0, json!({"reason": reason})).await?;
+    let detail = json!({"before": before, "after": to, "reason": reason});
+    audit::record(&mut tx, admin, decision.action(), id.0, detail).await?;
     tell_owner(&mut tx, decided.user_id, id, decision, reason).await?;
     tx.commit().await?;
     // Before the answer: no page of the shop is shown from here as it was.
@@ -162,7 +163,9 @@ pub(crate) async fn suspend_with_owner(
     };
     streams::shop_changed(tx, id).await?;
     stop(tx, id).await?;
-    let detail = json!({"reason": reason, "with_account": owner});
+    let detail = json!({
+        "before": SellerStatus::Approved, "after": SellerStatus::Suspended, "reason": reason, "with_account": owner,
+    });
     audit::record(tx, admin, Decision::Suspend.action(), id.0, detail).await?;
     // Why is the account's matter: this is read when it is reinstated.
     tell_owner(tx, owner, id, Decision::Suspend, "").await?;

@@ -161,12 +161,13 @@ pub(super) async fn followed(
     .await
 }
 
-pub(super) async fn status(conn: &mut PgConnection, id: SellerId) -> Result<Option<SellerStatus>, sqlx::Error> {
+/// A shop's status, which stays so until the transaction ends.
+pub(super) async fn lock_status(tx: &mut PgConnection, id: SellerId) -> Result<Option<SellerStatus>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select status as "status: SellerStatus" from sellers where id = $1"#,
+        r#"select status as "status: SellerStatus" from sellers where id = $1 for no key update"#,
         id.0
     )
-    .fetch_optional(conn)
+    .fetch_optional(tx)
     .await
 }
 

@@ -57,8 +57,9 @@ pub(crate) async fn create(db: &PgPool, admin: UserId, new: NewCategory) -> Resu
     if !store::insert(&mut tx, id, &new).await? {
         return Err(slug_taken());
     }
-    audit::record(&mut tx, admin, "category.create", id.0, json!({"slug": new.slug})).await?;
     let row = store::get(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
+    let detail = json!({"before": null, "after": row});
+    audit::record(&mut tx, admin, "category.create", id.0, detail).await?;
     tx.commit().await?;
     Ok(row)
 }
@@ -95,8 +96,9 @@ pub(crate) async fn change(db: &PgPool, admin: UserId, id: CategoryId, change: &
         (true, false) => store::take_back(&mut tx, id).await?,
         _ => {}
     }
-    audit::record(&mut tx, admin, "category.change", id.0, json!(change)).await?;
     let row = store::get(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
+    let detail = json!({"before": before, "after": row});
+    audit::record(&mut tx, admin, "category.change", id.0, detail).await?;
     tx.commit().await?;
     Ok(row)
 }
@@ -114,7 +116,8 @@ pub(crate) async fn delete(db: &PgPool, admin: UserId, id: CategoryId) -> Result
         let detail = "Products stand in it, or categories below it: retire it instead";
         return Err(Refusal::new(ErrorCode::InUse, detail).into());
     }
-    audit::record(&mut tx, admin, "category.delete", id.0, json!({"slug": row.slug})).await?;
+    let detail = json!({"before": row, "after": null});
+    audit::record(&mut tx, admin, "category.delete", id.0, detail).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -161,7 +161,8 @@ pub(crate) async fn hide(state: &State, admin: UserId, id: ReviewId, hidden: boo
     let mut tx = connection.begin().await?;
     if store::hide(&mut tx, id, hidden).await? {
         let action = if hidden { "review.hide" } else { "review.show" };
-        audit::record(&mut tx, admin, action, id.0, json!({})).await?;
+        let detail = json!({"before": {"hidden": !hidden}, "after": {"hidden": hidden}});
+        audit::record(&mut tx, admin, action, id.0, detail).await?;
     }
     let review = store::get(&mut tx, id).await?.ok_or(ErrorCode::NotFound)?;
     tx.commit().await?;

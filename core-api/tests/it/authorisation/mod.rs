@@ -18,6 +18,35 @@ use self::table::TABLE;
 use self::world::{ACTORS, Grounds, World, name_of};
 use crate::harness::Reply;
 
+/// What only admins do, and what moves money or says what becomes of it: whoever changes
+/// something below these is in the audit log, with what was before and what is after.
+const AUDITED: &[&str] = &[
+    "/admin/",
+    "/orders",
+    "/seller/claims",
+    "/seller/discount-codes",
+    "/seller/orders",
+    "/seller/payout-accounts",
+    "/seller/payouts",
+    "/seller/returns",
+    "/seller/shipments",
+];
+
+/// But for these, and why.
+const UNAUDITED: &[(&str, &str)] = &[
+    ("POST /orders/checkout", "prices and holds; nothing is owed yet"),
+    ("DELETE /orders/checkout/{}", "gives back what is held"),
+    ("POST /orders", "the order itself, and its history, say who and what"),
+    (
+        "POST /orders/{}/payments/{}/confirm",
+        "the outcome is the provider's, and audited without a person",
+    ),
+    (
+        "POST /orders/{}/payments/{}/cancel",
+        "the outcome is the provider's, and audited without a person",
+    ),
+];
+
 /// Lines that are tried at once.
 const AT_ONCE: usize = 4;
 
@@ -94,6 +123,14 @@ impl Line {
         named(self.method.as_str(), self.path)
     }
 
+    /// Whether whoever does it is to be found in the audit log.
+    fn is_audited(&self) -> bool {
+        let operation = self.operation();
+        self.method != Method::GET
+            && AUDITED.iter().any(|below| self.path.starts_with(below))
+            && UNAUDITED.iter().all(|(name, _)| *name != operation)
+    }
+
     /// The rows that it is about.
     fn names(&self) -> Vec<&'static str> {
         let texts = [self.path, self.body, self.shows.unwrap_or_default()];
@@ -117,7 +154,14 @@ impl Line {
             if turn > 0 {
                 world = World::make(grounds, &self.names()).await;
             }
+            let audited = world.audited(grounds, actor).await;
             let (reply, difference) = self.difference(grounds, &world, actor).await;
+            if self.is_audited() && world.audited(grounds, actor).await == audited {
+                let (who, what) = (ACTORS[actor], self.operation());
+                differences.push(format!(
+                    "{what} by {who} is not in the audit log with `before` and `after`; see UNAUDITED"
+                ));
+            }
             if turn == 0 && difference.is_none() {
                 examples.note(self.operation(), self.body, &world.fill(self.body, actor), &reply);
             }
@@ -208,6 +252,17 @@ fn demands_token(security: &Value) -> bool {
             .all(|one| one.as_object().is_some_and(|o| !o.is_empty()))
 }
 
+#[test]
+fn what_is_not_audited_is_an_operation_that_would_be() {
+    let operations = described();
+    for (name, why) in UNAUDITED {
+        assert!(operations.contains_key(*name) && !why.is_empty(), "{name}");
+        let path = name.split_once(' ').expect("a method and a path").1;
+        assert!(AUDITED.iter().any(|below| path.starts_with(below)), "{name}");
+    }
+}
+
+/// Also: what admins do, and what is done about money, is in the audit log.
 #[tokio::test]
 async fn every_operation_answers_everybody_as_the_matrix_says() {
     let grounds = Grounds::open().await;

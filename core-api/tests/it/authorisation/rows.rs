@@ -92,6 +92,24 @@ impl<'a> Rows<'a> {
             }
             "stream" => shop.stream.to_string(),
             "user" => self.user("Viewer").await.to_string(),
+            "unproven" => {
+                let user = self.user("Viewer").await;
+                let forget = "update users set email_verified_at = null where id = $1";
+                run(&self.app.db.pool, forget, &[user.0]).await;
+                user.to_string()
+            }
+            "shut_out" => {
+                let user = self.user("Viewer").await;
+                let suspend = "update users set suspended_at = now() where id = $1";
+                run(&self.app.db.pool, suspend, &[user.0]).await;
+                user.to_string()
+            }
+            "hidden" => {
+                let review = self.bought("review").await;
+                let hide = "update product_reviews set hidden_at = now() where id = $1";
+                run(&self.app.db.pool, hide, &[review.parse().expect("an id")]).await;
+                review
+            }
             "email" => {
                 self.text("select email from users where id = $1", self.buyer.id.0)
                     .await

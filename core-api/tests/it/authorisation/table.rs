@@ -56,8 +56,8 @@ POST   /notifications/$notification/read        401 204 404 404 404 404 404
 GET    /admin/users                             401 403 403 403 403 403 200
 GET    /admin/users/$user                       401 403 403 403 403 403 200
 POST   /admin/users/$user/suspend               401 403 403 403 403 403 200  {}
-POST   /admin/users/$user/reinstate             401 403 403 403 403 403 200  {}
-POST   /admin/users/$user/confirm-email         401 403 403 403 403 403 200  {}
+POST   /admin/users/$shut_out/reinstate         401 403 403 403 403 403 200  {}
+POST   /admin/users/$unproven/confirm-email     401 403 403 403 403 403 200  {}
 
 # Shops
 POST   /sellers/apply                           401 201 201 409 409 409 201  {"shop_name": "New Shop", "country": "DE", "currency": "EUR"}
@@ -128,7 +128,7 @@ PUT    /seller/reviews/$review/answer           401 403 403 200 404 403 403  {"t
 DELETE /seller/reviews/$review/answer           401 403 403 200 404 403 403
 GET    /admin/reviews                           401 403 403 403 403 403 200
 POST   /admin/reviews/$review/hide              401 403 403 403 403 403 200
-POST   /admin/reviews/$review/show              401 403 403 403 403 403 200
+POST   /admin/reviews/$hidden/show              401 403 403 403 403 403 200
 
 # Everybody's own cart
 GET    /cart                                    401 own 200 200 200 200 200  shows $in_cart

@@ -146,6 +146,16 @@ impl World {
         filled
     }
 
+    /// How many entries of the audit log are an actor's and say what was before and after.
+    pub async fn audited(&self, grounds: &Grounds, actor: usize) -> i64 {
+        let Some(session) = &self.people[actor] else {
+            return 0;
+        };
+        let entries = "select count(*) from audit_log where actor_id = $1 and detail ?& '{before,after}'";
+        let entries = sqlx::query_scalar(entries).bind(session.id.0);
+        entries.fetch_one(&grounds.app.db.pool).await.expect("a count")
+    }
+
     /// An actor's token; nobody has none.
     pub fn token(&self, actor: usize) -> Option<&str> {
         self.people[actor].as_ref().map(|session| session.token.as_str())

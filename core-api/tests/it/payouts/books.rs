@@ -30,10 +30,7 @@ async fn what_a_shop_owes_and_will_not_pay_is_given_up_to_the_cent() {
         .fetch_one(&market.app.db.pool)
         .await
         .expect("audited");
-    assert_eq!(
-        (&detail["before_minor"], &detail["after_minor"]),
-        (&json!(-4_500), &json!(0))
-    );
+    assert_eq!((&detail["before"], &detail["after"]), (&json!(-4_500), &json!(0)));
     market.verified().await;
 }
 
