@@ -22,7 +22,7 @@ use crate::{audit, ledger};
 ///
 /// # Errors
 /// `NotFound`, `WrongState` when they are held.
-pub(crate) async fn hold(db: &PgPool, admin: UserId, seller: SellerId, reason: &str) -> Result<PayoutHold> {
+pub async fn hold(db: &PgPool, admin: UserId, seller: SellerId, reason: &str) -> Result<PayoutHold> {
     let mut tx = db.begin().await?;
     if !store::lock_shop_to_hold(&mut tx, seller).await? {
         return Err(ErrorCode::NotFound.into());
@@ -39,7 +39,7 @@ pub(crate) async fn hold(db: &PgPool, admin: UserId, seller: SellerId, reason: &
 ///
 /// # Errors
 /// `NotFound` when they are not held.
-pub(crate) async fn release(db: &PgPool, admin: UserId, seller: SellerId) -> Result<()> {
+pub async fn release(db: &PgPool, admin: UserId, seller: SellerId) -> Result<()> {
     let mut tx = db.begin().await?;
     let reason = store::release_hold(&mut tx, seller, admin).await?;
     let detail = json!({"before": {"reason": reason.ok_or(ErrorCode::NotFound)?}, "after": null});
@@ -53,7 +53,7 @@ pub(crate) async fn release(db: &PgPool, admin: UserId, seller: SellerId) -> Res
 ///
 /// # Errors
 /// `NotFound`, `WrongState`, and those of a claim.
-pub(crate) async fn retry(
+pub async fn retry(
     till: &Till,
     minimum_minor: i64,
     admin: UserId,
@@ -80,7 +80,7 @@ pub(crate) async fn retry(
 /// # Errors
 /// `NotFound`, `WrongState` when it owes nothing, what is held covers it, or a refund of its
 /// goods is without an outcome.
-pub(crate) async fn write_off(
+pub async fn write_off(
     db: &PgPool,
     admin: UserId,
     seller: SellerId,

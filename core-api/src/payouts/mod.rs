@@ -177,7 +177,7 @@ pub(crate) async fn get(db: &PgPool, seller: Option<SellerId>, id: PayoutId) -> 
 ///
 /// # Errors
 /// `NotFound`, `WrongState`.
-pub(crate) async fn cancel(db: &PgPool, shop: &Shopkeeper, id: PayoutId) -> Result<Payout> {
+pub async fn cancel(db: &PgPool, shop: &Shopkeeper, id: PayoutId) -> Result<Payout> {
     let mut tx = db.begin().await?;
     let ended = store::step(&mut tx, id, Some(shop.seller), PayoutStatus::Cancelled, None, None).await?;
     let Some(payout) = ended else {

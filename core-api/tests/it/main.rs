@@ -31,6 +31,7 @@ mod leaving;
 mod limits;
 mod mail;
 mod market;
+mod model;
 mod moderation;
 mod notifications;
 mod orders;
