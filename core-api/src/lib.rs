@@ -22,6 +22,7 @@ pub mod dead_letters;
 pub mod discounts;
 mod docs;
 pub mod earnings;
+pub mod faults;
 pub mod flash;
 pub mod fulfilment;
 pub mod history;

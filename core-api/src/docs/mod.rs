@@ -8,7 +8,7 @@ mod links;
 mod names;
 mod refusals;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use actix_web::{App, web};
 use anyhow::Context as _;
@@ -136,7 +136,9 @@ fn demands_a_field(schema: &RefOr<Schema>, schemas: &Schemas) -> bool {
 fn leave_out_unused(api: &mut OpenApi) -> anyhow::Result<()> {
     loop {
         let text = serde_json::to_string(api).context("writing the description")?;
-        let is_used = |kind: &str, name: &str| text.contains(&format!("\"#/components/{kind}/{name}\""));
+        let after_marks = text.split('#').filter_map(|rest| rest.strip_prefix("/components/"));
+        let used: HashSet<&str> = after_marks.filter_map(|rest| rest.split('"').next()).collect();
+        let is_used = |kind: &str, name: &str| used.contains(format!("{kind}/{name}").as_str());
         let components = api.components.get_or_insert_default();
         let before = components.schemas.len();
         components.schemas.retain(|name, _| is_used("schemas", name));

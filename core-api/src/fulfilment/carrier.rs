@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::model::{DeliveredBy, carrier_name, tracking_number};
 use super::{arrive, store};
 use crate::commerce::Commerce;
+use crate::faults::{self, Step};
 use crate::http::Result;
 use crate::http::rules::shown;
 use crate::orders;
@@ -79,7 +80,7 @@ pub async fn report(
         return Ok(Outcome::Never("the number was written down after the report"));
     }
     arrive(&mut tx, settings, &order, Some(parcel.id), DeliveredBy::Carrier).await?;
-    tx.commit().await?;
+    faults::around(Step::DeliveryRecord, tx.commit()).await?;
     outbox::hint_notifications(bus.as_ref()).await;
     Ok(Outcome::Done)
 }

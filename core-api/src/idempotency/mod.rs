@@ -16,6 +16,7 @@ use shared::idempotency::{IN_FLIGHT_RETRY_MS, body_hash, lock_key};
 use shared::ids::{RequestId, UserId};
 use sqlx::{Connection, PgConnection, PgPool};
 
+use crate::faults::{self, Step};
 use crate::http::{Error, Result};
 
 /// Answers forgotten in one transaction at most.
@@ -72,7 +73,7 @@ where
     let done = attempt(&mut tx, user, key, operation, &hash, status, work).await;
     match done {
         Ok(answer) => {
-            tx.commit().await?;
+            faults::around_act(operation, tx.commit()).await?;
             Ok(answer)
         }
         Err(error) => {
@@ -155,7 +156,8 @@ where
     let mut conn = db.acquire().await?;
     let before = serde_json::to_value(before).map_err(anyhow::Error::new)?;
     let after = serde_json::to_value(after).map_err(anyhow::Error::new)?;
-    if store::replace(&mut conn, user, key, &before, &after).await? {
+    let replacing = store::replace(&mut conn, user, key, &before, &after);
+    if faults::around(Step::AnswerKeep, replacing).await? {
         return Ok(serde_json::from_value(after).map_err(anyhow::Error::new)?);
     }
     let kept = store::kept(&mut conn, user, key).await?;

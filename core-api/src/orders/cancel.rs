@@ -17,6 +17,7 @@ use super::{follow_units, release, tell_room, view};
 use crate::audit;
 use crate::commerce::Commerce;
 use crate::discounts;
+use crate::faults::{self, Step};
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
 use crate::payments::{self, Till};
@@ -58,7 +59,7 @@ pub async fn cancel(till: &Till, settings: &Commerce, buyer: UserId, id: OrderId
         OrderStatus::Expired => return Err(ErrorCode::OrderExpired.into()),
         _ => return Err(Refusal::new(ErrorCode::WrongState, "some of it was sent").into()),
     };
-    tx.commit().await?;
+    faults::around(Step::OrderCancel, tx.commit()).await?;
     tell(till).await;
     if let Some(refund) = refund {
         refunds::submit_decided(till, refund).await;

@@ -33,6 +33,7 @@ use crate::checkout;
 use crate::checkout::model::Line;
 use crate::commerce::Commerce;
 use crate::discounts;
+use crate::faults::{self, Step};
 use crate::flash;
 use crate::fulfilment;
 use crate::http::{List, Page, Result};
@@ -322,7 +323,7 @@ async fn expire_some(db: &PgPool, bus: &SharedBus, only: Option<Uuid>, limit: u3
             outbox::push(&mut tx, stream, &notice).await?;
         }
     }
-    tx.commit().await?;
+    faults::around(Step::OrderExpire, tx.commit()).await?;
     outbox::hint(bus.as_ref()).await;
     Ok(expired.len() as u64)
 }

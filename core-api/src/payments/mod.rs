@@ -31,6 +31,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::commerce::Commerce;
+use crate::faults::{self, Step};
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
 use crate::payouts::provider::PayoutProvider;
@@ -212,7 +213,8 @@ async fn charge(till: &Till, id: PaymentId) -> Result<Payment> {
     if !matches!(attempt.view.status, PaymentStatus::Created | PaymentStatus::Processing) {
         return Ok(attempt.view);
     }
-    let told = till.ask(till.provider.charge(&charge_of(&attempt))).await;
+    let charge = charge_of(&attempt);
+    let told = faults::around(Step::PaymentCharge, till.ask(till.provider.charge(&charge))).await;
     outcome(till, id, told).await
 }
 
@@ -221,7 +223,7 @@ async fn second_step(till: &Till, id: PaymentId) -> Result<Payment> {
     if attempt.view.status.is_final() {
         return Ok(attempt.view);
     }
-    let told = till.ask(till.provider.confirm(id)).await;
+    let told = faults::around(Step::PaymentSecondStep, till.ask(till.provider.confirm(id))).await;
     outcome(till, id, told).await
 }
 
@@ -243,7 +245,7 @@ pub async fn cancel(till: &Till, buyer: UserId, order: OrderId, id: PaymentId) -
     if payment.status.is_final() {
         return Ok(payment);
     }
-    let told = till.ask(till.provider.cancel(&charge_of(&attempt))).await;
+    let told = call_off(till, &charge_of(&attempt)).await;
     outcome(till, id, told).await
 }
 
@@ -299,12 +301,12 @@ async fn reconcile_one(till: &Till, id: PaymentId) -> Result<()> {
     let give_up = attempt.order_overdue || (attempt.hold_overdue && waits_for_buyer);
     let charge = charge_of(&attempt);
     let told = if give_up {
-        till.ask(till.provider.cancel(&charge)).await
+        call_off(till, &charge).await
     } else {
-        match till.ask(till.provider.find(id)).await {
+        match faults::around(Step::PaymentFind, till.ask(till.provider.find(id))).await {
             Ok(Some(intent)) => Ok(intent),
             // It was written and never got there. Nobody waits for it any more.
-            Ok(None) => till.ask(till.provider.cancel(&charge)).await,
+            Ok(None) => call_off(till, &charge).await,
             Err(error) => Err(error),
         }
     };
@@ -325,7 +327,7 @@ pub async fn heed(till: &Till, id: PaymentId) -> Result<Outcome> {
         Some(status) if status.is_final() => return Ok(Outcome::Done),
         Some(_) => {}
     }
-    match till.ask(till.provider.find(id)).await {
+    match faults::around(Step::PaymentFind, till.ask(till.provider.find(id))).await {
         Ok(Some(intent)) => {
             settle::record(till, id, &intent).await?;
             Ok(Outcome::Done)
@@ -336,6 +338,10 @@ pub async fn heed(till: &Till, id: PaymentId) -> Result<Outcome> {
             Ok(Outcome::Later("the provider does not answer"))
         }
     }
+}
+
+async fn call_off(till: &Till, charge: &Charge) -> std::result::Result<Intent, ProviderError> {
+    faults::around(Step::PaymentCancel, till.ask(till.provider.cancel(charge))).await
 }
 
 /// Step: the payments of these orders, oldest first.

@@ -10,6 +10,7 @@ use sqlx::{Connection, PgConnection};
 use super::model::Payment;
 use super::provider::{Intent, IntentState};
 use super::{Till, store};
+use crate::faults::{self, Step};
 use crate::http::Result;
 use crate::orders::{self, Fulfilled};
 use crate::{audit, flash, refunds};
@@ -60,7 +61,7 @@ async fn record_once(till: &Till, id: PaymentId, intent: &Intent) -> Result<Reco
             None,
         ),
     };
-    tx.commit().await?;
+    faults::around(Step::PaymentRecord, tx.commit()).await?;
     outbox::hint(till.bus.as_ref()).await;
     Ok(recorded)
 }
@@ -151,6 +152,6 @@ pub async fn unknown(till: &Till, id: PaymentId) -> Result<Payment> {
     if payment.status.may_become(PaymentStatus::Processing) {
         payment = advance(&mut tx, id, PaymentStatus::Processing, None, None).await?;
     }
-    tx.commit().await?;
+    faults::around(Step::PaymentUnknown, tx.commit()).await?;
     Ok(payment)
 }

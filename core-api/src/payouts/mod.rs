@@ -68,7 +68,8 @@ pub async fn ask(
 }
 
 /// Claims once under a key, has the provider pay, and keeps what it said as the answer. A
-/// retry that finds the payout not sent yet sends it.
+/// retry that finds the payout not sent yet sends it, and one that finds it without an
+/// outcome asks for that.
 pub(super) async fn claim_once(
     till: &Till,
     user: UserId,
@@ -85,8 +86,13 @@ pub(super) async fn claim_once(
     if kept.body.status != PayoutStatus::Creating {
         return Ok(kept);
     }
-    settle::submit_claimed(till, kept.body.id).await;
-    let now = found(&mut *till.db.acquire().await?, Some(what.seller), kept.body.id).await?;
+    let id = kept.body.id;
+    settle::submit_claimed(till, id).await;
+    let mut now = found(&mut *till.db.acquire().await?, Some(what.seller), id).await?;
+    if kept.replayed && now.status == PayoutStatus::Processing {
+        settle::ask_again(till, id).await;
+        now = found(&mut *till.db.acquire().await?, Some(what.seller), id).await?;
+    }
     let body = idempotency::replace(&till.db, user, key, &kept.body, &now).await?;
     Ok(Answer { body, ..kept })
 }

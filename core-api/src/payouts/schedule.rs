@@ -5,6 +5,7 @@ use shared::ids::{PayoutAccountId, PayoutId};
 
 use super::store::accounts::{self, Due};
 use super::{Claim, settle};
+use crate::faults::{self, Step};
 use crate::http::{Error, Result};
 use crate::payments::Till;
 
@@ -27,7 +28,7 @@ pub async fn pay_due(till: &Till, minimum_minor: i64, now: DateTime<Utc>, limit:
         // One whose payout fails must not keep the others from theirs.
         match pay_one(&mut tx, &due, minimum_minor, now).await {
             Ok(claimed) => {
-                tx.commit().await?;
+                faults::around(Step::PayoutSchedule, tx.commit()).await?;
                 if let Some(id) = claimed {
                     settle::submit_claimed(till, id).await;
                 }

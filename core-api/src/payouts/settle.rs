@@ -14,6 +14,7 @@ use sqlx::{PgConnection, Postgres};
 
 use super::provider::PayoutOrder;
 use super::store::{self, NeverSent, Outgoing};
+use crate::faults::{self, Step};
 use crate::http::Result;
 use crate::ledger::model::{Account, Kind, Transaction};
 use crate::notifications::{self, News};
@@ -34,7 +35,7 @@ pub async fn submit(till: &Till, id: PayoutId) -> Result<()> {
     let Some(order) = start(till, id).await? else {
         return Ok(());
     };
-    let told = till.ask(till.payer.pay_out(&order)).await;
+    let told = send(till, &order).await;
     outcome(till, id, told).await
 }
 
@@ -53,7 +54,7 @@ async fn start(till: &Till, id: PayoutId) -> Result<Option<PayoutOrder>> {
     if started.is_some() {
         audit::record(&mut tx, None, "payout.processing", id.0, json!({"before": "creating"})).await?;
     }
-    tx.commit().await?;
+    faults::around(Step::PayoutStart, tx.commit()).await?;
     Ok(started)
 }
 
@@ -78,16 +79,24 @@ pub async fn reconcile(till: &Till, limit: u32) -> Result<u64> {
     Ok(found)
 }
 
+/// Asks the provider about a payout that is with it, or may be: what fails is logged, and the
+/// reconciler carries it on.
+pub async fn ask_again(till: &Till, id: PayoutId) {
+    if let Err(error) = reconcile_one(till, id, PayoutStatus::Processing).await {
+        tracing::warn!(payout = %id, %error, "a payout's outcome is yet to be heard of");
+    }
+}
+
 async fn reconcile_one(till: &Till, id: PayoutId, status: PayoutStatus) -> Result<()> {
     if status == PayoutStatus::Creating {
         return submit(till, id).await;
     }
-    let told = match till.ask(till.payer.find_payout(id)).await {
+    let told = match faults::around(Step::PayoutFind, till.ask(till.payer.find_payout(id))).await {
         Ok(Some(transfer)) => Ok(transfer),
         // It was about to be asked, and never was: much may have happened since.
         Ok(None) if status == PayoutStatus::Processing => {
             match store::never_sent(&mut *till.db.acquire().await?, id).await? {
-                NeverSent::Send(order) => till.ask(till.payer.pay_out(&order)).await,
+                NeverSent::Send(order) => send(till, &order).await,
                 NeverSent::Wait => return Ok(()),
                 NeverSent::GiveUp => return give_up(till, id).await,
             }
@@ -109,7 +118,7 @@ pub async fn heed(till: &Till, id: PayoutId) -> Result<Verdict> {
         Some(status) if status.is_final() => return Ok(Verdict::Done),
         Some(_) => {}
     }
-    match till.ask(till.payer.find_payout(id)).await {
+    match faults::around(Step::PayoutFind, till.ask(till.payer.find_payout(id))).await {
         Ok(Some(transfer)) => {
             record(till, id, &transfer).await?;
             Ok(Verdict::Done)
@@ -120,6 +129,10 @@ pub async fn heed(till: &Till, id: PayoutId) -> Result<Verdict> {
             Ok(Verdict::Later("the provider does not answer"))
         }
     }
+}
+
+async fn send(till: &Till, order: &PayoutOrder) -> std::result::Result<Transfer, ProviderError> {
+    faults::around(Step::PayoutSend, till.ask(till.payer.pay_out(order))).await
 }
 
 async fn outcome(till: &Till, id: PayoutId, told: std::result::Result<Transfer, ProviderError>) -> Result<()> {
@@ -182,7 +195,7 @@ async fn end(
     let detail = json!({"before": payout.status, "after": to, "failure_code": code});
     audit::record(&mut tx, None, action(to), id.0, detail).await?;
     tell(&mut tx, &ended, to, code).await?;
-    tx.commit().await?;
+    faults::around(Step::PayoutRecord, tx.commit()).await?;
     outbox::hint_notifications(till.bus.as_ref()).await;
     Ok(())
 }

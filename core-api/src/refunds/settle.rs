@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 
 use super::model::{Outgoing, RefundKind};
 use super::{lines, news, store};
+use crate::faults::{self, Step};
 use crate::http::Result;
 use crate::ledger::model::{Account, EarningKind, Kind, Share, Transaction, Way};
 use crate::ledger::parts::Terms;
@@ -35,7 +36,7 @@ pub async fn submit(till: &Till, id: RefundId) -> Result<()> {
     let Some(refund) = outgoing.filter(|refund| !refund.status.is_final()) else {
         return Ok(());
     };
-    let told = till.ask(till.provider.refund(&order_of(&refund))).await;
+    let told = send(till, &order_of(&refund)).await;
     outcome(till, &refund, told).await
 }
 
@@ -76,10 +77,10 @@ async fn reconcile_one(till: &Till, id: RefundId) -> Result<()> {
         return Ok(());
     };
     let order = order_of(&refund);
-    let told = match till.ask(till.provider.find_refund(&order)).await {
+    let told = match faults::around(Step::RefundFind, till.ask(till.provider.find_refund(&order))).await {
         Ok(Some(transfer)) => Ok(transfer),
         Ok(None) if refund.is_old => return fail(till, &refund, None, NEVER_SENT).await,
-        Ok(None) => till.ask(till.provider.refund(&order)).await,
+        Ok(None) => send(till, &order).await,
         Err(error) => Err(error),
     };
     outcome(till, &refund, told).await
@@ -96,7 +97,8 @@ pub async fn heed(till: &Till, id: RefundId) -> Result<Verdict> {
     if refund.status.is_final() {
         return Ok(Verdict::Done);
     }
-    let told = till.ask(till.provider.find_refund(&order_of(&refund))).await;
+    let order = order_of(&refund);
+    let told = faults::around(Step::RefundFind, till.ask(till.provider.find_refund(&order))).await;
     match told {
         Ok(Some(transfer)) => {
             outcome(till, &refund, Ok(transfer)).await?;
@@ -108,6 +110,10 @@ pub async fn heed(till: &Till, id: RefundId) -> Result<Verdict> {
             Ok(Verdict::Later("the provider does not answer"))
         }
     }
+}
+
+async fn send(till: &Till, order: &RefundOrder) -> std::result::Result<Transfer, ProviderError> {
+    faults::around(Step::RefundSend, till.ask(till.provider.refund(order))).await
 }
 
 fn order_of(refund: &Outgoing) -> RefundOrder {
@@ -145,7 +151,7 @@ async fn submitted(till: &Till, refund: &Outgoing, reference: Option<&str>) -> R
     if store::step(&mut tx, refund.id, RefundStatus::Submitted, reference, None).await? {
         let detail = serde_json::json!({ "before": RefundStatus::Pending });
         audit::record(&mut tx, None, "refund.submitted", refund.id.0, detail).await?;
-        tx.commit().await?;
+        faults::around(Step::RefundSubmitted, tx.commit()).await?;
     }
     Ok(())
 }
@@ -177,7 +183,7 @@ async fn succeed(till: &Till, refund: &Outgoing, reference: Option<&str>) -> Res
     let detail = serde_json::json!({ "before": refund.status });
     audit::record(&mut tx, None, "refund.succeeded", refund.id.0, detail).await?;
     news::paid(&mut tx, refund.id, &order).await?;
-    tx.commit().await?;
+    faults::around(Step::RefundSucceed, tx.commit()).await?;
     outbox::hint_notifications(till.bus.as_ref()).await;
     Ok(())
 }
@@ -198,7 +204,7 @@ async fn fail(till: &Till, refund: &Outgoing, reference: Option<&str>, code: &st
     }
     let detail = serde_json::json!({ "before": refund.status, "failure_code": code, "owed": !is_undone });
     audit::record(&mut tx, None, "refund.failed", refund.id.0, detail).await?;
-    tx.commit().await?;
+    faults::around(Step::RefundFail, tx.commit()).await?;
     tracing::warn!(refund = %refund.id, order = %refund.order, code, is_owed = !is_undone, "a refund has failed");
     Ok(())
 }

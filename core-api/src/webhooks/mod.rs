@@ -20,6 +20,7 @@ use shared::error::{ErrorCode, Refusal};
 use sqlx::PgPool;
 
 use crate::commerce::Commerce;
+use crate::faults::{self, Step};
 use crate::fulfilment::carrier;
 use crate::http::{Error, Result};
 use crate::payments::event::{About, Unbelieved};
@@ -83,7 +84,8 @@ pub async fn keep(
 ) -> Result<()> {
     let payload = serde_json::to_value(message).context("a message is JSON")?;
     let mut conn = db.acquire().await?;
-    let is_new = store::insert(&mut conn, provider, event, kind, &payload).await?;
+    let keeping = store::insert(&mut conn, provider, event, kind, &payload);
+    let is_new = faults::around(Step::WebhookKeep, keeping).await?;
     count(if is_new { "kept" } else { "known" });
     Ok(())
 }
@@ -157,7 +159,7 @@ async fn record(db: &PgPool, due: &store::Due, outcome: Result<Outcome>) -> Resu
     match why {
         None => {
             count("done");
-            store::finish(&mut conn, due.id).await?;
+            faults::around(Step::WebhookFinish, store::finish(&mut conn, due.id)).await?;
         }
         Some(why) if attempts_left > 0 => {
             count("delayed");

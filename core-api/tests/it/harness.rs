@@ -44,7 +44,8 @@ pub struct Letter {
     pub text: String,
 }
 
-fn client() -> reqwest::Client {
+/// A client that knows nobody yet.
+pub fn client() -> reqwest::Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -279,19 +280,7 @@ impl App {
 
     /// A session of an account that [`testkit::fixtures`] made, which has no password.
     pub fn session_of(&self, user: UserId) -> Session {
-        let access = shared::token::Access {
-            sub: user,
-            sid: Uuid::now_v7(),
-        };
-        let now = chrono::Utc::now().timestamp();
-        Session {
-            origin: self.origin(),
-            client: self.client.clone(),
-            id: user,
-            email: String::new(),
-            token: testkit::token_key().sign(access, now).expect("signed"),
-            refresh: String::new(),
-        }
+        Session::of(user, self.origin(), self.client.clone())
     }
 
     /// Waits until somebody in the test's database waits for a lock.
@@ -330,6 +319,25 @@ impl App {
         let approve = format!("/admin/sellers/{id}/approve");
         self.admin().await.post(&approve, &json!({})).await.ok::<Value>();
         (owner, id.parse().expect("an id"))
+    }
+}
+
+impl Session {
+    /// A session of an account that [`testkit::fixtures`] made, with whoever answers there.
+    pub fn of(user: UserId, origin: String, client: reqwest::Client) -> Self {
+        let access = shared::token::Access {
+            sub: user,
+            sid: Uuid::now_v7(),
+        };
+        let now = chrono::Utc::now().timestamp();
+        Self {
+            origin,
+            client,
+            id: user,
+            email: String::new(),
+            token: testkit::token_key().sign(access, now).expect("signed"),
+            refresh: String::new(),
+        }
     }
 }
 

@@ -21,6 +21,31 @@ use uuid::Uuid;
 
 use crate::harness::{App, Reply, Session};
 
+/// Where our books and the test provider's say different things.
+const DISAGREEMENTS: &str = "
+    select 'payment ' || coalesce(p.id, i.payment_id)
+      from payments p full join test_provider_intents i on i.payment_id = p.id
+     where (p.status = 'captured') is distinct from (i.status = 'succeeded')
+           and not (i.id is null and p.status in ('created', 'cancelled'))
+        or p.status = 'captured' and (p.amount_minor, p.currency) is distinct from (i.amount_minor, i.currency)
+    union all
+    select 'refund ' || coalesce(r.id, t.our_id)
+      from refunds r full join (select * from test_provider_transfers where kind = 'refund') t on t.our_id = r.id
+     where r.payment_id is not null
+       and (r.status, r.amount_minor, r.currency) is distinct from (t.status, t.amount_minor, t.currency)
+        or r.id is null
+    union all
+    select 'payout ' || coalesce(p.id, t.our_id)
+      from seller_payouts p full join (select * from test_provider_transfers where kind = 'payout') t on t.our_id = p.id
+     where (case p.status when 'paid' then 'succeeded' else p.status end, p.amount_minor, p.currency)
+           is distinct from (t.status, t.amount_minor, t.currency)";
+
+/// Which payments, refunds and payouts stand otherwise in the provider's books than in ours.
+pub async fn disagreements(db: &sqlx::PgPool) -> Vec<String> {
+    let differ = sqlx::query_scalar(DISAGREEMENTS).fetch_all(db).await;
+    differ.expect("the query is right")
+}
+
 /// A shop on air and the service that sells for it.
 pub struct Market {
     pub app: App,
@@ -208,6 +233,11 @@ impl Market {
         rows.into_iter()
             .map(|row| serde_json::from_value(row).expect("a notice"))
             .collect()
+    }
+
+    /// Which payments, refunds and payouts stand otherwise in the provider's books than in ours.
+    pub async fn disagreements(&self) -> Vec<String> {
+        disagreements(&self.app.db.pool).await
     }
 
     /// The names of the invariants that do not hold.

@@ -13,6 +13,11 @@ use crate::description;
 pub struct Call(pub(super) reqwest::RequestBuilder);
 
 impl Call {
+    /// Of whatever is asked for.
+    pub const fn of(request: reqwest::RequestBuilder) -> Self {
+        Self(request)
+    }
+
     /// Signed in as somebody.
     pub fn by(self, session: &Session) -> Self {
         Self(self.0.bearer_auth(&session.token))
@@ -40,15 +45,20 @@ impl Call {
 
     /// Sends it and reads the whole answer.
     pub async fn send(self) -> Reply {
+        self.try_send().await.expect("the service answers")
+    }
+
+    /// The same, of a service that may be gone before it has answered.
+    pub async fn try_send(self) -> reqwest::Result<Reply> {
         let (client, request) = self.0.build_split();
         let request = request.expect("a request");
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
-        let response = client.execute(request).await.expect("the service answers");
+        let response = client.execute(request).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.expect("a whole answer");
+        let text = response.text().await?;
         let reply = Reply { status, headers, text };
         description::hold(&method, &path, &reply);
-        reply
+        Ok(reply)
     }
 
     /// Sends it and reads the whole answer as it is.
