@@ -171,11 +171,14 @@ create table payments (
     amount_minor bigint      not null check (amount_minor > 0),
     currency     text        not null check (currency ~ '^[A-Z]{3}$'),
     method_token text        not null,
+    return_url   text,
+    next_action_url text,
     failure_code text,
     captured_at  timestamptz,
     created_at   timestamptz not null default now(),
     updated_at   timestamptz not null default now(),
-    check ((status = 'captured') = (captured_at is not null))
+    check ((status = 'captured') = (captured_at is not null)),
+    check (next_action_url is null or status = 'requires_action')
 );
 create index payments_order_idx on payments (order_id, id);
 create index payments_unsettled_idx on payments (updated_at)
@@ -184,6 +187,8 @@ create index payments_unsettled_idx on payments (updated_at)
 create unique index payments_one_attempt_key on payments (order_id)
     where status in ('created', 'processing', 'requires_action', 'captured');
 comment on column payments.id is 'Also the idempotency key with which the provider is called.';
+comment on column payments.return_url is 'Where the buyer comes back to from a second step: checked when it was taken.';
+comment on column payments.next_action_url is 'Where the buyer is to be sent, while the second step is owed.';
 comment on column payments.method_token is 'The provider''s single-use token for the means of payment; no card data.';
 
 create table test_provider_intents (
@@ -192,6 +197,7 @@ create table test_provider_intents (
     amount_minor bigint      not null,
     currency     text        not null,
     token        text        not null,
+    return_url   text,
     status       text        not null
         check (status in ('processing', 'requires_action', 'succeeded', 'declined', 'cancelled')),
     created_at   timestamptz not null default now(),

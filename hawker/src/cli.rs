@@ -28,6 +28,7 @@ Examples:
   hawker --database-url postgres://me@db/shop   with your own Postgres
   hawker demo --viewers 500 --seconds 60        a whole show, measured and checked
   hawker verify                                 prove what the database says
+  HAWKER_PAYMENT_PROVIDER=stripe hawker         real payments; says which keys it needs
 
 Settings also come from the environment (HAWKER_ and the name in capitals, such as
 HAWKER_HTTP) and from a TOML file given with --config. The command line wins over the

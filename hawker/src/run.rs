@@ -147,6 +147,7 @@ impl Running {
             private: self.services.admin.addr(),
             data_dir: self.database.is_private().then_some(self.plan.place.data_dir.as_path()),
             password: self.password.as_deref().filter(|_| self.plan.is_private()),
+            payments: self.plan.api.payments.in_words(),
             show: self.plan.show,
         };
         banner.to_string()

@@ -28,6 +28,18 @@ pub struct MailConfig {
     pub public_url: String,
 }
 
+impl MailConfig {
+    /// The origin of pages that links lead to: of an address, what comes before its path.
+    #[must_use]
+    pub fn public_origin(&self) -> &str {
+        let host = self.public_url.find("://").map_or(0, |at| at + 3);
+        let end = self.public_url[host..]
+            .find('/')
+            .map_or(self.public_url.len(), |at| host + at);
+        &self.public_url[..end]
+    }
+}
+
 impl Default for MailConfig {
     fn default() -> Self {
         Self {

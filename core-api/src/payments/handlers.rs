@@ -25,7 +25,8 @@ pub async fn pay(
     key: IdempotencyKey,
     body: Body<NewPayment>,
 ) -> Result<Answer<Payment>> {
-    super::pay(&state.till, caller.id, order.0, key.0, &body.0.token).await
+    let means = body.0.means(state.config.page_origins())?;
+    super::pay(&state.till, caller.id, order.0, key.0, means).await
 }
 
 /// Goes on with a payment whose second step the buyer has taken.

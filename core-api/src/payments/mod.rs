@@ -9,12 +9,15 @@
 //! every item still can be had; else it is recorded as captured, the order stays ended,
 //! and a refund of all of it follows by itself.
 
+mod config;
 pub mod event;
 pub mod handlers;
 pub mod model;
 pub mod provider;
+pub mod return_url;
 mod settle;
 mod store;
+mod stripe;
 mod test_provider;
 
 use std::collections::HashMap;
@@ -31,16 +34,19 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::commerce::Commerce;
+use crate::config::Config;
 use crate::faults::{self, Step};
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
 use crate::payouts::provider::PayoutProvider;
 use crate::webhooks::Outcome;
 use crate::{audit, flash, orders};
-use model::{Attempt, Kept, Open, Payment};
-use provider::{Charge, Intent, Provider, ProviderError};
+use model::{Attempt, Kept, Means, Open, Payment};
+use provider::{Intent, Provider, ProviderError};
 
-pub use test_provider::TestProvider;
+pub use config::Providers;
+pub use stripe::{Stripe, StripeConfig};
+pub use test_provider::{TestProvider, pages};
 
 /// Of how many payments, refunds or payouts a reconciler asks the provider at once: one that
 /// hangs keeps few waiting, and each holds a database connection only while it writes.
@@ -53,10 +59,12 @@ pub struct Till {
     pub db: PgPool,
     /// For hints to rooms.
     pub bus: SharedBus,
-    /// Who moves the money.
+    /// Who moves the money of payments that begin now.
     pub provider: Arc<dyn Provider>,
-    /// Who moves it on to shops.
+    /// Who moves it on to shops whose accounts are added now.
     pub payer: Arc<dyn PayoutProvider>,
+    /// Who did so before, and may not be through with it: each row names its own.
+    pub others: Vec<(Arc<dyn Provider>, Arc<dyn PayoutProvider>)>,
     /// The built-in provider, where it is the one: what happens there happens through us.
     pub built_in: Option<TestProvider>,
     /// How long the provider may take to answer.
@@ -79,12 +87,78 @@ impl Till {
         Self {
             provider: Arc::new(provider.clone()),
             payer: Arc::new(provider.clone()),
+            others: Vec::new(),
             built_in: Some(provider),
             db,
             bus,
             timeout: settings.provider_timeout,
             reconcile_after: settings.reconcile_after,
         }
+    }
+
+    /// The till of a service that runs as configured.
+    ///
+    /// # Errors
+    /// When a provider cannot be asked at all.
+    pub fn open(db: PgPool, bus: SharedBus, config: &Config) -> anyhow::Result<Self> {
+        let settings = &config.commerce;
+        let test = TestProvider::new(db.clone(), settings.test_provider_delay);
+        let stripe = |config: &StripeConfig| Stripe::new(config, settings.provider_timeout).map(Arc::new);
+        match &config.payments {
+            Providers::Test { former } => {
+                let test = test
+                    .telling(config.webhooks.test.clone())
+                    .with_pages_at(&config.mail.public_url);
+                let mut till = Self::of(db, bus, settings, test);
+                if let Some(former) = former {
+                    let former = stripe(former)?;
+                    till.others.push((former.clone(), former));
+                }
+                Ok(till)
+            }
+            Providers::Stripe(chosen) => {
+                let chosen = stripe(chosen)?;
+                let test = Arc::new(test);
+                Ok(Self {
+                    provider: chosen.clone(),
+                    payer: chosen,
+                    others: vec![(test.clone(), test)],
+                    built_in: None,
+                    db,
+                    bus,
+                    timeout: settings.provider_timeout,
+                    reconcile_after: settings.reconcile_after,
+                })
+            }
+        }
+    }
+
+    /// Whoever has a row's money.
+    ///
+    /// # Errors
+    /// When it is not configured any more: then nothing is known of its rows.
+    pub fn provider_of(&self, name: &str) -> std::result::Result<&dyn Provider, ProviderError> {
+        let others = self.others.iter().map(|(provider, _)| provider);
+        let found = std::iter::once(&self.provider)
+            .chain(others)
+            .find(|provider| provider.name() == name);
+        found
+            .map(AsRef::as_ref)
+            .ok_or_else(|| ProviderError::NotConfigured(name.to_owned()))
+    }
+
+    /// The same of a payout's.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn payer_of(&self, name: &str) -> std::result::Result<&dyn PayoutProvider, ProviderError> {
+        let others = self.others.iter().map(|(_, payer)| payer);
+        let found = std::iter::once(&self.payer)
+            .chain(others)
+            .find(|payer| payer.provider() == name);
+        found
+            .map(AsRef::as_ref)
+            .ok_or_else(|| ProviderError::NotConfigured(name.to_owned()))
     }
 
     /// Waits for the provider, but not for ever.
@@ -103,15 +177,22 @@ impl Till {
 /// # Errors
 /// `not_found`, `invalid_body`, `order_expired`, `already_paid`, `payment_in_progress`,
 /// `hold_expired`, `wrong_state`.
-pub async fn pay(till: &Till, buyer: UserId, order: OrderId, key: RequestId, token: &str) -> Result<Answer<Payment>> {
-    if !till.provider.knows(token) {
+pub async fn pay(
+    till: &Till,
+    buyer: UserId,
+    order: OrderId,
+    key: RequestId,
+    means: impl Into<Means>,
+) -> Result<Answer<Payment>> {
+    let means = means.into();
+    if !till.provider.knows(&means.token) {
         return Err(Refusal::new(ErrorCode::InvalidBody, "no such means of payment")
             .at("token")
             .into());
     }
-    let act = (order, token);
+    let act = (order, &means.token, &means.return_url);
     let kept = idempotency::once(&till.db, buyer, key, "payment.create", &act, 201, async |conn| {
-        intend(conn, till, buyer, order, token).await.map(Kept::Intended)
+        intend(conn, till, buyer, order, &means).await.map(Kept::Intended)
     })
     .await?;
     if !kept.replayed {
@@ -175,7 +256,13 @@ async fn answer(
 }
 
 /// Writes the intention: the payment, and its order's flash holds are being paid.
-async fn intend(conn: &mut PgConnection, till: &Till, buyer: UserId, order: OrderId, token: &str) -> Result<PaymentId> {
+async fn intend(
+    conn: &mut PgConnection,
+    till: &Till,
+    buyer: UserId,
+    order: OrderId,
+    means: &Means,
+) -> Result<PaymentId> {
     let order = orders::lock_payable(conn, order, buyer).await?;
     let holds = orders::holds(conn, order.id).await?;
     // A look first: the insert would wait for an attempt that is just being settled,
@@ -190,20 +277,12 @@ async fn intend(conn: &mut PgConnection, till: &Till, buyer: UserId, order: Orde
         orders::extend(conn, order.id).await?;
         flash::tell_owner(conn, buyer, &holds).await?;
     }
-    let id = store::insert(conn, order.id, till.provider.name(), order.total, token)
+    let id = store::insert(conn, order.id, till.provider.name(), order.total, means)
         .await?
         .ok_or(ErrorCode::PaymentInProgress)?;
     let detail = serde_json::json!({"before": null, "after": {"order": order.id, "amount": order.total}});
     audit::record(conn, buyer, "payment.created", id.0, detail).await?;
     Ok(id)
-}
-
-fn charge_of(attempt: &Attempt) -> Charge {
-    Charge {
-        payment: attempt.view.id,
-        amount: attempt.view.amount,
-        token: attempt.token.clone(),
-    }
 }
 
 /// Asks the provider for the money, and again after a crash: under the payment's id it
@@ -213,8 +292,7 @@ async fn charge(till: &Till, id: PaymentId) -> Result<Payment> {
     if !matches!(attempt.view.status, PaymentStatus::Created | PaymentStatus::Processing) {
         return Ok(attempt.view);
     }
-    let charge = charge_of(&attempt);
-    let told = faults::around(Step::PaymentCharge, till.ask(till.provider.charge(&charge))).await;
+    let told = send(till, &attempt).await;
     outcome(till, id, told).await
 }
 
@@ -223,7 +301,7 @@ async fn second_step(till: &Till, id: PaymentId) -> Result<Payment> {
     if attempt.view.status.is_final() {
         return Ok(attempt.view);
     }
-    let told = faults::around(Step::PaymentSecondStep, till.ask(till.provider.confirm(id))).await;
+    let told = confirmed(till, &attempt).await;
     outcome(till, id, told).await
 }
 
@@ -245,7 +323,7 @@ pub async fn cancel(till: &Till, buyer: UserId, order: OrderId, id: PaymentId) -
     if payment.status.is_final() {
         return Ok(payment);
     }
-    let told = call_off(till, &charge_of(&attempt)).await;
+    let told = call_off(till, &attempt).await;
     outcome(till, id, told).await
 }
 
@@ -299,14 +377,13 @@ async fn reconcile_one(till: &Till, id: PaymentId) -> Result<()> {
     }
     let waits_for_buyer = status == PaymentStatus::RequiresAction;
     let give_up = attempt.order_overdue || (attempt.hold_overdue && waits_for_buyer);
-    let charge = charge_of(&attempt);
     let told = if give_up {
-        call_off(till, &charge).await
+        call_off(till, &attempt).await
     } else {
-        match faults::around(Step::PaymentFind, till.ask(till.provider.find(id))).await {
+        match find(till, &attempt).await {
             Ok(Some(intent)) => Ok(intent),
             // It was written and never got there. Nobody waits for it any more.
-            Ok(None) => call_off(till, &charge).await,
+            Ok(None) => call_off(till, &attempt).await,
             Err(error) => Err(error),
         }
     };
@@ -327,7 +404,8 @@ pub async fn heed(till: &Till, id: PaymentId) -> Result<Outcome> {
         Some(status) if status.is_final() => return Ok(Outcome::Done),
         Some(_) => {}
     }
-    match faults::around(Step::PaymentFind, till.ask(till.provider.find(id))).await {
+    let attempt = store::attempt(&mut *till.db.acquire().await?, id).await?;
+    match find(till, &attempt).await {
         Ok(Some(intent)) => {
             settle::record(till, id, &intent).await?;
             Ok(Outcome::Done)
@@ -340,8 +418,26 @@ pub async fn heed(till: &Till, id: PaymentId) -> Result<Outcome> {
     }
 }
 
-async fn call_off(till: &Till, charge: &Charge) -> std::result::Result<Intent, ProviderError> {
-    faults::around(Step::PaymentCancel, till.ask(till.provider.cancel(charge))).await
+type Told<T> = std::result::Result<T, ProviderError>;
+
+async fn send(till: &Till, attempt: &Attempt) -> Told<Intent> {
+    let provider = till.provider_of(&attempt.provider)?;
+    faults::around(Step::PaymentCharge, till.ask(provider.charge(&attempt.charge))).await
+}
+
+async fn confirmed(till: &Till, attempt: &Attempt) -> Told<Intent> {
+    let provider = till.provider_of(&attempt.provider)?;
+    faults::around(Step::PaymentSecondStep, till.ask(provider.confirm(&attempt.charge))).await
+}
+
+async fn find(till: &Till, attempt: &Attempt) -> Told<Option<Intent>> {
+    let provider = till.provider_of(&attempt.provider)?;
+    faults::around(Step::PaymentFind, till.ask(provider.find(&attempt.charge))).await
+}
+
+async fn call_off(till: &Till, attempt: &Attempt) -> Told<Intent> {
+    let provider = till.provider_of(&attempt.provider)?;
+    faults::around(Step::PaymentCancel, till.ask(provider.cancel(&attempt.charge))).await
 }
 
 /// Step: the payments of these orders, oldest first.

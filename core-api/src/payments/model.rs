@@ -3,10 +3,15 @@
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use shared::error::{ErrorCode, Refusal};
 use shared::ids::{OrderId, PaymentId};
 use shared::money::Money;
 use shared::status::PaymentStatus;
 use utoipa::ToSchema;
+
+use super::provider::Charge;
+use super::return_url::{ReturnUrl, URL_MAX};
+use crate::http::Result;
 
 /// Pays an order.
 #[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
@@ -19,6 +24,60 @@ pub struct NewPayment {
     /// answers are lost. Refunds of all others succeed at once.
     #[garde(length(min = 1, max = 255))]
     pub token: String,
+    /// Where the buyer comes back to from a second step at the bank, with `payment=` and the
+    /// payment's id in its query: a page of an origin that this server knows, over HTTPS
+    /// unless it is on this machine. What became of the payment is for the app to ask here,
+    /// whatever else stands in the address. Without it a payment that needs a second step has
+    /// no `next_action`.
+    #[garde(length(max = URL_MAX))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub return_url: Option<String>,
+}
+
+impl NewPayment {
+    /// What the order is to be paid with. `origins` are those of pages to come back to.
+    ///
+    /// # Errors
+    /// `InvalidBody` when the page to come back to is not of one of them.
+    pub fn means<'a>(&self, origins: impl Iterator<Item = &'a str>) -> Result<Means> {
+        let checked = self.return_url.as_deref().map(|url| ReturnUrl::parse(url, origins));
+        let return_url = checked
+            .transpose()
+            .map_err(|why| Refusal::new(ErrorCode::InvalidBody, format!("return_url {why}")).at("return_url"))?;
+        let token = self.token.clone();
+        Ok(Means { token, return_url })
+    }
+}
+
+/// What an order is to be paid with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Means {
+    /// The provider's token.
+    pub token: String,
+    /// Where the buyer comes back to from a second step.
+    pub return_url: Option<ReturnUrl>,
+}
+
+impl From<&str> for Means {
+    /// A token, and nowhere to come back to.
+    fn from(token: &str) -> Self {
+        Self {
+            token: token.to_owned(),
+            return_url: None,
+        }
+    }
+}
+
+/// What the buyer is to do now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum NextAction {
+    /// The app sends the buyer to a page of the bank's, which sends them back to its
+    /// `return_url`.
+    Redirect {
+        /// That page.
+        url: String,
+    },
 }
 
 /// An attempt to pay an order.
@@ -33,6 +92,9 @@ pub struct Payment {
     pub status: PaymentStatus,
     /// How much.
     pub amount: Money,
+    /// What the buyer is to do, while it `requires_action`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_action: Option<NextAction>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_code: Option<String>,
@@ -45,8 +107,10 @@ pub struct Payment {
 pub struct Attempt {
     /// What its owner sees.
     pub view: Payment,
-    /// The provider's token.
-    pub token: String,
+    /// Who moves its money.
+    pub provider: String,
+    /// What the provider is asked for.
+    pub charge: Charge,
     /// The order's time to be paid is over.
     pub order_overdue: bool,
     /// The time of one of its flash holds is over.

@@ -13,6 +13,8 @@ use shared::status::DisputeStatus;
 
 use super::event::{Event, Unbelieved};
 
+use super::return_url::ReturnUrl;
+
 /// What is to be paid.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Charge {
@@ -22,6 +24,12 @@ pub struct Charge {
     pub amount: Money,
     /// The means of payment.
     pub token: String,
+    /// Where the buyer comes back to from a second step.
+    pub return_url: Option<ReturnUrl>,
+    /// The provider's own name for it, once it has told it.
+    pub reference: Option<String>,
+    /// The provider may have forgotten our name for it: it is not asked for again, only about.
+    pub is_old: bool,
 }
 
 /// What the provider has of a payment.
@@ -37,13 +45,29 @@ pub struct Intent {
     pub fee: Option<Money>,
 }
 
+impl Intent {
+    /// Where the buyer is to be sent to take the second step.
+    #[must_use]
+    pub fn redirect(&self) -> Option<&str> {
+        match &self.state {
+            IntentState::RequiresAction { redirect } => redirect.as_deref(),
+            IntentState::Processing | IntentState::Succeeded | IntentState::Declined(_) | IntentState::Cancelled => {
+                None
+            }
+        }
+    }
+}
+
 /// How far a payment is at the provider.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum IntentState {
     /// The outcome is to come.
     Processing,
     /// The buyer owes a second step.
-    RequiresAction,
+    RequiresAction {
+        /// Where the buyer is to be sent to take it; `None`: apps take it by other means.
+        redirect: Option<String>,
+    },
     /// The money is ours.
     Succeeded,
     /// Refused, with the reason.
@@ -113,6 +137,9 @@ pub enum ProviderError {
     /// It failed.
     #[error("the payment provider failed: {0}")]
     Failed(String),
+    /// It is not among the configured ones any more.
+    #[error("the payment provider {0:?} is not configured")]
+    NotConfigured(String),
 }
 
 /// A payment provider.
@@ -128,11 +155,11 @@ pub trait Provider: Send + Sync + 'static {
     /// what became of it.
     async fn charge(&self, charge: &Charge) -> Result<Intent, ProviderError>;
 
-    /// The buyer has taken the second step.
-    async fn confirm(&self, payment: PaymentId) -> Result<Intent, ProviderError>;
+    /// The app says that the buyer has taken the second step.
+    async fn confirm(&self, charge: &Charge) -> Result<Intent, ProviderError>;
 
     /// What became of a payment; `None`: it has never heard of it.
-    async fn find(&self, payment: PaymentId) -> Result<Option<Intent>, ProviderError>;
+    async fn find(&self, charge: &Charge) -> Result<Option<Intent>, ProviderError>;
 
     /// Calls a payment off if no money has moved. One that it has never heard of is
     /// remembered as cancelled, so that a charge still on its way moves nothing. Answers

@@ -42,18 +42,18 @@ async fn record_once(till: &Till, id: PaymentId, intent: &Intent) -> Result<Reco
         let theirs = intent.amount;
         return Err(anyhow::anyhow!("payment {id} is of {}, the provider has {theirs}", payment.amount).into());
     }
-    let recorded = match intent.state {
+    let recorded = match &intent.state {
         IntentState::Processing => (
             step(&mut tx, payment, PaymentStatus::Processing, intent, None).await?,
             None,
         ),
-        IntentState::RequiresAction => (
+        IntentState::RequiresAction { .. } => (
             step(&mut tx, payment, PaymentStatus::RequiresAction, intent, None).await?,
             None,
         ),
         IntentState::Succeeded => capture(&mut tx, payment, intent).await?,
         IntentState::Declined(code) => (
-            fail(&mut tx, payment, PaymentStatus::Failed, intent, Some(code)).await?,
+            fail(&mut tx, payment, PaymentStatus::Failed, intent, Some(*code)).await?,
             None,
         ),
         IntentState::Cancelled => (
@@ -77,21 +77,24 @@ async fn step(
     if payment.status == to {
         return Ok(payment);
     }
-    let reference = Some(intent.reference.as_str());
     if !payment.status.may_become(to) {
-        advance(conn, payment.id, PaymentStatus::Processing, reference, None).await?;
+        advance(conn, payment.id, PaymentStatus::Processing, Some(intent), None).await?;
     }
-    advance(conn, payment.id, to, reference, code).await
+    advance(conn, payment.id, to, Some(intent), code).await
 }
 
 async fn advance(
     conn: &mut PgConnection,
     id: PaymentId,
     to: PaymentStatus,
-    reference: Option<&str>,
+    intent: Option<&Intent>,
     code: Option<&str>,
 ) -> Result<Payment> {
-    let Some(payment) = store::step(conn, id, to, reference, code).await? else {
+    let reference = intent.map(|intent| intent.reference.as_str());
+    let redirect = intent
+        .filter(|_| to == PaymentStatus::RequiresAction)
+        .and_then(Intent::redirect);
+    let Some(payment) = store::step(conn, id, to, reference, code, redirect).await? else {
         return Err(anyhow::anyhow!("payment {id} cannot become {to} under its lock").into());
     };
     let action = match to {

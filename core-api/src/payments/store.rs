@@ -9,7 +9,9 @@ use shared::status::{Machine, PaymentStatus};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{Attempt, Open, Payment};
+use super::model::{Attempt, Means, NextAction, Open, Payment};
+use super::provider::Charge;
+use super::return_url::ReturnUrl;
 
 struct Row {
     id: PaymentId,
@@ -17,6 +19,7 @@ struct Row {
     status: PaymentStatus,
     amount_minor: i64,
     currency: String,
+    next_action_url: Option<String>,
     failure_code: Option<String>,
     created_at: Timestamp,
 }
@@ -29,6 +32,7 @@ impl Row {
             order_id: self.order_id,
             status: self.status,
             amount: Money::new(self.amount_minor, currency),
+            next_action: self.next_action_url.map(|url| NextAction::Redirect { url }),
             failure_code: self.failure_code,
             created_at: self.created_at,
         })
@@ -41,11 +45,11 @@ pub async fn insert(
     order: OrderId,
     provider: &str,
     amount: Money,
-    token: &str,
+    means: &Means,
 ) -> sqlx::Result<Option<PaymentId>> {
     sqlx::query_scalar!(
-        r#"insert into payments (id, order_id, provider, amount_minor, currency, method_token)
-           values ($1, $2, $3, $4, $5, $6)
+        r#"insert into payments (id, order_id, provider, amount_minor, currency, method_token, return_url)
+           values ($1, $2, $3, $4, $5, $6, $7)
            on conflict (order_id) where status in ('created', 'processing', 'requires_action', 'captured') do nothing
            returning id as "id: PaymentId""#,
         PaymentId::new().0,
@@ -53,7 +57,8 @@ pub async fn insert(
         provider,
         amount.minor,
         amount.currency.code(),
-        token
+        means.token,
+        means.return_url.as_ref().map(ReturnUrl::as_str)
     )
     .fetch_optional(conn)
     .await
@@ -69,7 +74,7 @@ pub async fn of_buyer(
     sqlx::query_as!(
         Row,
         r#"select p.id as "id: PaymentId", p.order_id as "order_id: OrderId", p.status as "status: PaymentStatus",
-                  p.amount_minor, p.currency, p.failure_code, p.created_at
+                  p.amount_minor, p.currency, p.next_action_url, p.failure_code, p.created_at
              from payments p join orders o on o.id = p.order_id
             where p.id = $1 and p.order_id = $2 and o.user_id = $3"#,
         id.0,
@@ -87,7 +92,7 @@ pub async fn of_orders(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result
     sqlx::query_as!(
         Row,
         r#"select id as "id: PaymentId", order_id as "order_id: OrderId", status as "status: PaymentStatus",
-                  amount_minor, currency, failure_code, created_at
+                  amount_minor, currency, next_action_url, failure_code, created_at
              from payments where order_id = any($1) order by id"#,
         orders
     )
@@ -113,7 +118,9 @@ pub async fn is_under_way(conn: &mut PgConnection, order: OrderId) -> sqlx::Resu
 pub async fn attempt(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Attempt> {
     let row = sqlx::query!(
         r#"select p.id as "id: PaymentId", p.order_id as "order_id: OrderId", p.status as "status: PaymentStatus",
-                  p.amount_minor, p.currency, p.failure_code, p.created_at, p.method_token,
+                  p.amount_minor, p.currency, p.next_action_url, p.failure_code, p.created_at, p.method_token,
+                  p.provider, p.provider_ref, p.return_url,
+                  p.created_at < clock_timestamp() - interval '23 hours' as "is_old!",
                   o.expires_at <= clock_timestamp() as "order_overdue!",
                   exists (select 1 from order_items i join reservations r on r.id = i.reservation_id
                            where i.order_id = o.id and r.status = 'paying'
@@ -129,12 +136,22 @@ pub async fn attempt(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Att
         status: row.status,
         amount_minor: row.amount_minor,
         currency: row.currency,
+        next_action_url: row.next_action_url,
         failure_code: row.failure_code,
         created_at: row.created_at,
     };
+    let view = view.view()?;
     Ok(Attempt {
-        view: view.view()?,
-        token: row.method_token,
+        provider: row.provider,
+        charge: Charge {
+            payment: view.id,
+            amount: view.amount,
+            token: row.method_token,
+            return_url: row.return_url.map(ReturnUrl::kept),
+            reference: row.provider_ref,
+            is_old: row.is_old,
+        },
+        view,
         order_overdue: row.order_overdue,
         hold_overdue: row.hold_overdue,
     })
@@ -155,7 +172,7 @@ pub async fn lock(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Paymen
     sqlx::query_as!(
         Row,
         r#"select id as "id: PaymentId", order_id as "order_id: OrderId", status as "status: PaymentStatus",
-                  amount_minor, currency, failure_code, created_at
+                  amount_minor, currency, next_action_url, failure_code, created_at
              from payments where id = $1 for no key update"#,
         id.0
     )
@@ -164,28 +181,31 @@ pub async fn lock(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Paymen
     .view()
 }
 
-/// One step of a payment; `None`: its status does not allow it.
+/// One step of a payment; `None`: its status does not allow it. Where the buyer is to be sent
+/// is forgotten with the step that ends the waiting.
 pub async fn step(
     conn: &mut PgConnection,
     id: PaymentId,
     to: PaymentStatus,
     reference: Option<&str>,
     failure_code: Option<&str>,
+    next_action_url: Option<&str>,
 ) -> sqlx::Result<Option<Payment>> {
     sqlx::query_as!(
         Row,
         r#"update payments
               set status = $2, provider_ref = coalesce($4, provider_ref),
-                  failure_code = coalesce($5, failure_code), updated_at = clock_timestamp(),
+                  failure_code = coalesce($5, failure_code), next_action_url = $6, updated_at = clock_timestamp(),
                   captured_at = case when $2 = 'captured' then clock_timestamp() end
             where id = $1 and status = any($3)
            returning id as "id: PaymentId", order_id as "order_id: OrderId", status as "status: PaymentStatus",
-                     amount_minor, currency, failure_code, created_at"#,
+                     amount_minor, currency, next_action_url, failure_code, created_at"#,
         id.0,
         to.as_str(),
         &PaymentStatus::sources_of(to),
         reference,
-        failure_code
+        failure_code,
+        next_action_url
     )
     .fetch_optional(conn)
     .await?

@@ -17,6 +17,10 @@ pub struct PayoutOrder {
     pub destination: String,
     /// How much; never nothing.
     pub amount: Money,
+    /// Who pays it.
+    pub provider: String,
+    /// The provider may have forgotten its id: it is not asked for again, only about.
+    pub is_old: bool,
 }
 
 /// Pays shops.
@@ -33,5 +37,5 @@ pub trait PayoutProvider: Send + Sync + 'static {
 
     /// What became of a payout; `None`: it has never heard of it. One that had succeeded and
     /// has failed since was sent back by the shop's bank.
-    async fn find_payout(&self, payout: PayoutId) -> Result<Option<Transfer>, ProviderError>;
+    async fn find_payout(&self, order: &PayoutOrder) -> Result<Option<Transfer>, ProviderError>;
 }

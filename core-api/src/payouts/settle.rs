@@ -13,7 +13,7 @@ use shared::status::{Machine as _, PayoutStatus};
 use sqlx::{PgConnection, Postgres};
 
 use super::provider::PayoutOrder;
-use super::store::{self, NeverSent, Outgoing};
+use super::store::{self, Outgoing};
 use crate::faults::{self, Step};
 use crate::http::Result;
 use crate::ledger::model::{Account, Kind, Transaction};
@@ -35,8 +35,23 @@ pub async fn submit(till: &Till, id: PayoutId) -> Result<()> {
     let Some(order) = start(till, id).await? else {
         return Ok(());
     };
-    let told = send(till, &order).await;
-    outcome(till, id, told).await
+    outcome(till, id, pay_out(till, &order).await).await
+}
+
+type Told = std::result::Result<Transfer, ProviderError>;
+
+/// Only who pays shops now is given anything to pay: an account of a former one is to be added
+/// anew.
+async fn pay_out(till: &Till, order: &PayoutOrder) -> Told {
+    if order.provider != till.payer.provider() {
+        return Ok(unsent(order, "account_of_another_provider"));
+    }
+    faults::around(Step::PayoutSend, till.ask(till.payer.pay_out(order))).await
+}
+
+async fn find(till: &Till, order: &PayoutOrder) -> std::result::Result<Option<Transfer>, ProviderError> {
+    let payer = till.payer_of(&order.provider)?;
+    faults::around(Step::PayoutFind, till.ask(payer.find_payout(order))).await
 }
 
 /// As [`submit`], for a payout that was just claimed: what fails is logged, and the reconciler
@@ -91,15 +106,18 @@ async fn reconcile_one(till: &Till, id: PayoutId, status: PayoutStatus) -> Resul
     if status == PayoutStatus::Creating {
         return submit(till, id).await;
     }
-    let told = match faults::around(Step::PayoutFind, till.ask(till.payer.find_payout(id))).await {
+    let order = store::order(&mut *till.db.acquire().await?, id).await?;
+    let told = match find(till, &order).await {
         Ok(Some(transfer)) => Ok(transfer),
         // It was about to be asked, and never was: much may have happened since.
         Ok(None) if status == PayoutStatus::Processing => {
-            match store::never_sent(&mut *till.db.acquire().await?, id).await? {
-                NeverSent::Send(order) => send(till, &order).await,
-                NeverSent::Wait => return Ok(()),
-                NeverSent::GiveUp => return give_up(till, id).await,
+            if order.is_old {
+                return give_up(till, id).await;
             }
+            if !store::may_be_sent(&mut *till.db.acquire().await?, id).await? {
+                return Ok(());
+            }
+            pay_out(till, &order).await
         }
         Ok(None) => Err(ProviderError::Failed("it knows nothing of it any more".into())),
         Err(error) => Err(error),
@@ -118,7 +136,8 @@ pub async fn heed(till: &Till, id: PayoutId) -> Result<Verdict> {
         Some(status) if status.is_final() => return Ok(Verdict::Done),
         Some(_) => {}
     }
-    match faults::around(Step::PayoutFind, till.ask(till.payer.find_payout(id))).await {
+    let order = store::order(&mut *till.db.acquire().await?, id).await?;
+    match find(till, &order).await {
         Ok(Some(transfer)) => {
             record(till, id, &transfer).await?;
             Ok(Verdict::Done)
@@ -131,11 +150,17 @@ pub async fn heed(till: &Till, id: PayoutId) -> Result<Verdict> {
     }
 }
 
-async fn send(till: &Till, order: &PayoutOrder) -> std::result::Result<Transfer, ProviderError> {
-    faults::around(Step::PayoutSend, till.ask(till.payer.pay_out(order))).await
+/// It is at no provider and never will be, for a reason of ours.
+fn unsent(order: &PayoutOrder, why: &str) -> Transfer {
+    Transfer {
+        reference: order.payout.to_string(),
+        amount: order.amount,
+        state: TransferState::Failed(why.to_owned()),
+        fee: None,
+    }
 }
 
-async fn outcome(till: &Till, id: PayoutId, told: std::result::Result<Transfer, ProviderError>) -> Result<()> {
+async fn outcome(till: &Till, id: PayoutId, told: Told) -> Result<()> {
     match told {
         Ok(transfer) => record(till, id, &transfer).await,
         Err(error) => {

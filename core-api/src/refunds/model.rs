@@ -261,6 +261,8 @@ pub struct Outgoing {
     pub order: OrderId,
     /// The payment.
     pub payment: PaymentId,
+    /// Who has the payment's money.
+    pub provider: String,
     /// The provider's name for the payment.
     pub payment_reference: String,
     /// How far it is.

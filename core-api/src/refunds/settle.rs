@@ -36,7 +36,7 @@ pub async fn submit(till: &Till, id: RefundId) -> Result<()> {
     let Some(refund) = outgoing.filter(|refund| !refund.status.is_final()) else {
         return Ok(());
     };
-    let told = send(till, &order_of(&refund)).await;
+    let told = send(till, &refund).await;
     outcome(till, &refund, told).await
 }
 
@@ -76,11 +76,10 @@ async fn reconcile_one(till: &Till, id: RefundId) -> Result<()> {
     let Some(refund) = outgoing.filter(|refund| !refund.status.is_final()) else {
         return Ok(());
     };
-    let order = order_of(&refund);
-    let told = match faults::around(Step::RefundFind, till.ask(till.provider.find_refund(&order))).await {
+    let told = match find(till, &refund).await {
         Ok(Some(transfer)) => Ok(transfer),
         Ok(None) if refund.is_old => return fail(till, &refund, None, NEVER_SENT).await,
-        Ok(None) => send(till, &order).await,
+        Ok(None) => send(till, &refund).await,
         Err(error) => Err(error),
     };
     outcome(till, &refund, told).await
@@ -97,9 +96,7 @@ pub async fn heed(till: &Till, id: RefundId) -> Result<Verdict> {
     if refund.status.is_final() {
         return Ok(Verdict::Done);
     }
-    let order = order_of(&refund);
-    let told = faults::around(Step::RefundFind, till.ask(till.provider.find_refund(&order))).await;
-    match told {
+    match find(till, &refund).await {
         Ok(Some(transfer)) => {
             outcome(till, &refund, Ok(transfer)).await?;
             Ok(Verdict::Done)
@@ -112,8 +109,16 @@ pub async fn heed(till: &Till, id: RefundId) -> Result<Verdict> {
     }
 }
 
-async fn send(till: &Till, order: &RefundOrder) -> std::result::Result<Transfer, ProviderError> {
-    faults::around(Step::RefundSend, till.ask(till.provider.refund(order))).await
+type Told<T> = std::result::Result<T, ProviderError>;
+
+async fn send(till: &Till, refund: &Outgoing) -> Told<Transfer> {
+    let provider = till.provider_of(&refund.provider)?;
+    faults::around(Step::RefundSend, till.ask(provider.refund(&order_of(refund)))).await
+}
+
+async fn find(till: &Till, refund: &Outgoing) -> Told<Option<Transfer>> {
+    let provider = till.provider_of(&refund.provider)?;
+    faults::around(Step::RefundFind, till.ask(provider.find_refund(&order_of(refund)))).await
 }
 
 fn order_of(refund: &Outgoing) -> RefundOrder {
@@ -125,7 +130,7 @@ fn order_of(refund: &Outgoing) -> RefundOrder {
     }
 }
 
-async fn outcome(till: &Till, refund: &Outgoing, told: std::result::Result<Transfer, ProviderError>) -> Result<()> {
+async fn outcome(till: &Till, refund: &Outgoing, told: Told<Transfer>) -> Result<()> {
     let transfer = match told {
         Ok(transfer) => transfer,
         Err(error) => {

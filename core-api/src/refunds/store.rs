@@ -245,7 +245,7 @@ pub async fn list(
 pub async fn outgoing(conn: &mut PgConnection, id: RefundId) -> sqlx::Result<Option<Outgoing>> {
     let row = sqlx::query!(
         r#"select r.id as "id: RefundId", r.order_id as "order: OrderId", p.id as "payment: PaymentId",
-                  coalesce(p.provider_ref, '') as "reference!", r.status as "status: RefundStatus", r.amount_minor,
+                  p.provider, coalesce(p.provider_ref, '') as "reference!", r.status as "status: RefundStatus", r.amount_minor,
                   r.currency, r.kind as "kind: RefundKind",
                   r.created_at < clock_timestamp() - interval '23 hours' as "is_old!"
              from refunds r join payments p on p.id = r.payment_id where r.id = $1"#,
@@ -258,6 +258,7 @@ pub async fn outgoing(conn: &mut PgConnection, id: RefundId) -> sqlx::Result<Opt
             id: row.id,
             order: row.order,
             payment: row.payment,
+            provider: row.provider,
             payment_reference: row.reference,
             status: row.status,
             amount: Money::new(row.amount_minor, currency(&row.currency)?),

@@ -32,7 +32,7 @@ pub async fn carrier(state: web::Data<State>, request: HttpRequest, body: RawBod
     Ok(web::Json(Received { received: true }))
 }
 
-/// What a payment provider tells of: `test`. It is believed by the provider's own signature,
+/// What a payment provider tells of: `test` or `stripe`. It is believed by the provider's own signature,
 /// kept once by its own name, and answered at once, whatever it is about; what it says is not
 /// taken for a fact: soon after, the provider is asked.
 #[utoipa::path(
@@ -41,6 +41,8 @@ pub async fn carrier(state: web::Data<State>, request: HttpRequest, body: RawBod
         ("provider" = String, Path, description = "The payment provider's name", example = "test"),
         ("Hawker-Signature" = Option<String>, Header, description = "Of the test provider: `t=<Unix time>,v1=<hex>`, as of a \
             carrier's report, with `test_webhook_secret`; good for 300 seconds"),
+        ("Stripe-Signature" = Option<String>, Header, description = "Of Stripe: the same form, with \
+            `stripe_webhook_secret`"),
     ),
     request_body(content = serde_json::Value, description = "As the provider writes it"),
     responses(

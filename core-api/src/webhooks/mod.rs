@@ -24,6 +24,7 @@ use crate::faults::{self, Step};
 use crate::fulfilment::carrier;
 use crate::http::{Error, Result};
 use crate::payments::event::{About, Unbelieved};
+use crate::payments::provider::Provider as _;
 use crate::payments::{TestProvider, Till};
 use crate::{payments, payouts, refunds};
 pub use model::Outcome;
@@ -60,10 +61,8 @@ fn unsigned(header: &'static str, why: Unsigned) -> Refusal {
 /// # Errors
 /// `not_found` unless it is ours and has a secret; `signature_invalid`, `malformed`.
 pub async fn receive(till: &Till, provider: &str, headers: &HeaderMap, body: &[u8]) -> Result<()> {
-    if provider != till.provider.name() {
-        return Err(ErrorCode::NotFound.into());
-    }
-    let event = till.provider.event(headers, body).map_err(|why| match why {
+    let sender = till.provider_of(provider).map_err(|_| ErrorCode::NotFound)?;
+    let event = sender.event(headers, body).map_err(|why| match why {
         Unbelieved::NobodyListens => ErrorCode::NotFound.into(),
         Unbelieved::Unsigned { header, why } => unsigned(header, why),
         Unbelieved::Unreadable => Refusal::new(ErrorCode::Malformed, "it is no event"),
@@ -103,7 +102,7 @@ pub async fn send_own(till: &Till, limit: u32) -> Result<u64> {
     let events = provider.outgoing(limit).await.context("the test provider's events")?;
     let count = events.len() as u64;
     for event in events {
-        receive(till, till.provider.name(), &event.headers, &event.body).await?;
+        receive(till, provider.name(), &event.headers, &event.body).await?;
         provider.sent(event.id).await.context("the test provider's events")?;
     }
     Ok(count)
@@ -130,7 +129,7 @@ async fn handle(till: &Till, settings: &Commerce, due: &store::Due) -> Result<Ou
         let event = serde_json::from_value(payload).context("reading a carrier's report")?;
         return carrier::report(&till.db, &till.bus, settings, &event, due.received_at).await;
     }
-    if due.provider != till.provider.name() {
+    if till.provider_of(&due.provider).is_err() {
         return Ok(Outcome::Later("no such provider is known here"));
     }
     match serde_json::from_value(payload).context("reading what an event is about")? {

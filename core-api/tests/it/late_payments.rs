@@ -10,7 +10,7 @@ use core_api::payments::model::Payment;
 use core_api::payments::provider::{Charge, DisputeFound, Intent, Provider, ProviderError, RefundOrder, Transfer};
 use core_api::payments::{self, Till};
 use core_api::refunds::model::RefundKind;
-use shared::ids::{PaymentId, RequestId};
+use shared::ids::RequestId;
 use shared::status::{OrderStatus, PaymentStatus, RefundStatus};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -71,7 +71,7 @@ async fn what_is_too_late_is_called_off_before_the_stock_is_free() {
     let late = market
         .till()
         .provider
-        .find(payment.id)
+        .find(&crate::payments::charge(&payment))
         .await
         .expect("answers")
         .expect("knows it");
@@ -184,11 +184,11 @@ impl Provider for Silent {
         std::future::pending().await
     }
 
-    async fn confirm(&self, _: PaymentId) -> Result<Intent, ProviderError> {
+    async fn confirm(&self, _: &Charge) -> Result<Intent, ProviderError> {
         std::future::pending().await
     }
 
-    async fn find(&self, _: PaymentId) -> Result<Option<Intent>, ProviderError> {
+    async fn find(&self, _: &Charge) -> Result<Option<Intent>, ProviderError> {
         std::future::pending().await
     }
 
@@ -277,9 +277,8 @@ async fn a_payment_that_never_reached_the_provider_is_called_off_for_good() {
     let payment: Payment = buyer.pay_once(order.id, "test_success", key).await.created();
     assert_eq!(payment.status, PaymentStatus::Cancelled);
     let charge = Charge {
-        payment: payment.id,
-        amount: payment.amount,
         token: "test_success".into(),
+        ..crate::payments::charge(&payment)
     };
     let late = market.till().provider.charge(&charge).await.expect("answers");
     assert_eq!(late.state, payments::provider::IntentState::Cancelled);

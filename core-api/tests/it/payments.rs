@@ -3,6 +3,7 @@
 use core_api::checkout::model::Checkout;
 use core_api::orders::model::{Order, Receipt};
 use core_api::payments::model::Payment;
+use core_api::payments::provider::Charge;
 use serde_json::json;
 use shared::live::RoomNotice;
 use shared::status::{OrderStatus, PaymentStatus};
@@ -252,6 +253,18 @@ async fn an_order_whose_payment_was_called_off_can_be_called_off() {
     market.verified().await;
 }
 
+/// A payment as its provider is asked about it.
+pub fn charge(payment: &Payment) -> Charge {
+    Charge {
+        payment: payment.id,
+        amount: payment.amount,
+        token: "test_second_step".to_owned(),
+        return_url: None,
+        reference: None,
+        is_old: false,
+    }
+}
+
 #[tokio::test]
 async fn a_success_that_came_first_wins_over_calling_off() {
     let market = Market::open(10, 1_000).await;
@@ -259,8 +272,12 @@ async fn a_success_that_came_first_wins_over_calling_off() {
     let order = buyer.order(market.shop.variant, 1).await;
     let payment = buyer.pay(order.id, "test_second_step").await;
     // The bank has its yes, and nobody has told us.
-    let till = market.till();
-    till.provider.confirm(payment.id).await.expect("the provider answers");
+    market
+        .till()
+        .provider
+        .confirm(&charge(&payment))
+        .await
+        .expect("the provider answers");
     assert_eq!(call_off(&buyer, &payment).await.status, PaymentStatus::Captured);
     assert_eq!(buyer.order_now(order.id).await.status, OrderStatus::Paid);
     market.verified().await;

@@ -6,6 +6,7 @@
 //! to is in its token.
 
 mod events;
+mod page;
 mod payouts;
 mod store;
 
@@ -24,6 +25,8 @@ use super::provider::{
     Charge, DisputeFound, Intent, IntentState, Provider, ProviderError, RefundOrder, Transfer, TransferState,
 };
 use store::{Row, TransferRow};
+
+pub use page::pages;
 
 /// A token and what it comes to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,14 +82,27 @@ pub struct TestProvider {
     delay: Duration,
     /// What its events are signed with; without one it sends none.
     secret: Option<Secret>,
+    /// Where the pages of its second step are, without a slash at the end; none: nowhere.
+    pages_at: Option<String>,
 }
 
 impl TestProvider {
     /// With its books in `db`; what succeeds late takes `delay`.
     #[must_use]
     pub const fn new(db: PgPool, delay: Duration) -> Self {
-        let secret = None;
-        Self { db, delay, secret }
+        Self {
+            db,
+            delay,
+            secret: None,
+            pages_at: None,
+        }
+    }
+
+    /// The same, whose second step has a page at this server: `https://shop.example`.
+    #[must_use]
+    pub fn with_pages_at(self, origin: &str) -> Self {
+        let pages_at = Some(origin.to_owned());
+        Self { pages_at, ..self }
     }
 
     /// The same, which tells of what happens by events that are signed with `secret`.
@@ -106,7 +122,7 @@ impl TestProvider {
             .await
             .map_err(failed)?;
         let row = store::find(&mut conn, payment).await.map_err(failed)?;
-        row.map(|row| intent(&row)).transpose()
+        row.map(|row| intent(&row, self.pages_at.as_deref())).transpose()
     }
 
     async fn look_at_transfer(&self, our_id: Uuid) -> Result<Option<Transfer>, ProviderError> {
@@ -116,6 +132,20 @@ impl TestProvider {
             .map_err(failed)?;
         let row = store::find_transfer(&mut conn, our_id).await.map_err(failed)?;
         row.map(|row| transfer(&row)).transpose()
+    }
+
+    /// A second step by the provider's own name for the payment; `None`: there is none.
+    async fn second_step(&self, reference: Uuid) -> Result<Option<store::Step>, ProviderError> {
+        let mut conn = self.db.acquire().await.map_err(failed)?;
+        store::second_step(&mut conn, reference).await.map_err(failed)
+    }
+
+    /// The buyer approves of a payment at the bank, or refuses it; too late, it is no matter.
+    async fn take_second_step(&self, payment: PaymentId, approves: bool) -> Result<(), ProviderError> {
+        let to = if approves { "succeeded" } else { "declined" };
+        let mut conn = self.db.acquire().await.map_err(failed)?;
+        let stepped = store::step(&mut conn, payment, &["requires_action"], to, self.tells()).await;
+        stepped.map_err(failed)
     }
 
     async fn known(&self, payment: PaymentId) -> Result<Intent, ProviderError> {
@@ -130,11 +160,17 @@ fn failed(error: sqlx::Error) -> ProviderError {
     ProviderError::Failed(error.to_string())
 }
 
-fn intent(row: &Row) -> Result<Intent, ProviderError> {
+fn intent(row: &Row, pages_at: Option<&str>) -> Result<Intent, ProviderError> {
+    // Whoever has nowhere to come back to is sent nowhere.
+    let origin = pages_at.filter(|_| row.return_url.is_some());
+    let redirect = origin.map(|origin| format!("{origin}{}/{}", page::PATH, row.id));
     let state = match row.status.as_str() {
         "processing" => IntentState::Processing,
-        "requires_action" => IntentState::RequiresAction,
+        "requires_action" => IntentState::RequiresAction { redirect },
         "succeeded" => IntentState::Succeeded,
+        "declined" if Token::read(&row.token) == Some(Token::SecondStep) => {
+            IntentState::Declined("authentication_failed")
+        }
         "declined" => IntentState::Declined("card_declined"),
         "cancelled" => IntentState::Cancelled,
         other => return Err(ProviderError::Failed(format!("status {other:?}"))),
@@ -188,17 +224,23 @@ impl Provider for TestProvider {
         self.known(charge.payment).await
     }
 
-    async fn confirm(&self, payment: PaymentId) -> Result<Intent, ProviderError> {
+    async fn confirm(&self, charge: &Charge) -> Result<Intent, ProviderError> {
         let mut conn = self.db.acquire().await.map_err(failed)?;
-        store::step(&mut conn, payment, &["requires_action"], "succeeded", self.tells())
-            .await
-            .map_err(failed)?;
+        store::step(
+            &mut conn,
+            charge.payment,
+            &["requires_action"],
+            "succeeded",
+            self.tells(),
+        )
+        .await
+        .map_err(failed)?;
         drop(conn);
-        self.known(payment).await
+        self.known(charge.payment).await
     }
 
-    async fn find(&self, payment: PaymentId) -> Result<Option<Intent>, ProviderError> {
-        self.look(payment).await
+    async fn find(&self, charge: &Charge) -> Result<Option<Intent>, ProviderError> {
+        self.look(charge.payment).await
     }
 
     async fn cancel(&self, charge: &Charge) -> Result<Intent, ProviderError> {

@@ -1,12 +1,10 @@
 //! Payouts of the test provider, with its books of them: the rows of kind `payout` in
 //! `test_provider_transfers`, and nothing else. What a payout comes to is in its destination.
 
-use async_trait::async_trait;
-use shared::ids::PayoutId;
-
 use super::{TestProvider, failed, store};
 use crate::payments::provider::{ProviderError, Transfer};
 use crate::payouts::provider::{PayoutOrder, PayoutProvider};
+use async_trait::async_trait;
 
 /// A destination and what becomes of money that is sent there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,11 +65,11 @@ impl PayoutProvider for TestProvider {
         if bank == Bank::Timeout {
             return Err(ProviderError::Timeout);
         }
-        let found = self.find_payout(order.payout).await?;
+        let found = self.find_payout(order).await?;
         found.ok_or_else(|| ProviderError::Failed(format!("no payout {}", order.payout)))
     }
 
-    async fn find_payout(&self, payout: PayoutId) -> Result<Option<Transfer>, ProviderError> {
-        self.look_at_transfer(payout.0).await
+    async fn find_payout(&self, order: &PayoutOrder) -> Result<Option<Transfer>, ProviderError> {
+        self.look_at_transfer(order.payout.0).await
     }
 }

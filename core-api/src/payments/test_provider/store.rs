@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use shared::ids::PaymentId;
+use shared::money::{Currency, Money};
 use shared::status::DisputeStatus;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -18,14 +19,16 @@ pub struct Row {
     pub amount_minor: i64,
     pub currency: String,
     pub status: String,
+    pub token: String,
+    pub return_url: Option<String>,
 }
 
 /// Opens a payment once, however often it is asked for.
 pub async fn open(conn: &mut PgConnection, charge: &Charge, status: &str, tells: bool) -> sqlx::Result<()> {
     sqlx::query!(
         "with opened as (
-             insert into test_provider_intents (id, payment_id, amount_minor, currency, token, status)
-             values ($1, $2, $3, $4, $5, $6) on conflict (payment_id) do nothing returning payment_id, status)
+             insert into test_provider_intents (id, payment_id, amount_minor, currency, token, status, return_url)
+             values ($1, $2, $3, $4, $5, $6, $8) on conflict (payment_id) do nothing returning payment_id, status)
          insert into test_provider_events (kind, subject)
          select 'payment.' || status, payment_id from opened where $7",
         Uuid::now_v7(),
@@ -34,7 +37,8 @@ pub async fn open(conn: &mut PgConnection, charge: &Charge, status: &str, tells:
         charge.amount.currency.code(),
         charge.token,
         status,
-        tells
+        tells,
+        charge.return_url.as_ref().map(|page| page.of(charge.payment))
     )
     .execute(conn)
     .await?;
@@ -102,11 +106,44 @@ pub async fn succeed_late(
 pub async fn find(conn: &mut PgConnection, payment: PaymentId) -> sqlx::Result<Option<Row>> {
     sqlx::query_as!(
         Row,
-        "select id, amount_minor, currency, status from test_provider_intents where payment_id = $1",
+        "select id, amount_minor, currency, status, token, return_url
+           from test_provider_intents where payment_id = $1",
         payment.0
     )
     .fetch_optional(conn)
     .await
+}
+
+/// A payment whose second step has a page.
+pub struct Step {
+    pub payment: PaymentId,
+    pub amount: Money,
+    /// It was not taken yet, and still may be.
+    pub is_owed: bool,
+    /// Where the buyer goes from the page.
+    pub return_url: String,
+}
+
+/// A second step by the books' own name for the payment.
+pub async fn second_step(conn: &mut PgConnection, reference: Uuid) -> sqlx::Result<Option<Step>> {
+    let row = sqlx::query!(
+        r#"select payment_id as "payment: PaymentId", amount_minor, currency, status = 'requires_action' as "is_owed!",
+                  return_url as "return_url!"
+             from test_provider_intents where id = $1 and return_url is not null and token = 'test_second_step'"#,
+        reference
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        let currency = Currency::parse(&row.currency).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        Ok(Step {
+            payment: row.payment,
+            amount: Money::new(row.amount_minor, currency),
+            is_owed: row.is_owed,
+            return_url: row.return_url,
+        })
+    })
+    .transpose()
 }
 
 /// A capture, and what went back of it.

@@ -362,6 +362,8 @@ struct OrderRow {
     destination: String,
     amount_minor: i64,
     currency: String,
+    provider: String,
+    is_old: bool,
 }
 
 impl OrderRow {
@@ -370,6 +372,8 @@ impl OrderRow {
             payout: self.id,
             destination: self.destination,
             amount: Money::new(self.amount_minor, currency(&self.currency)?),
+            provider: self.provider,
+            is_old: self.is_old,
         })
     }
 }
@@ -385,7 +389,8 @@ pub async fn start(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<Option
             where p.id = $1 and p.status = 'creating' and a.id = p.payout_account_id and s.id = p.seller_id
               and s.status = 'approved'
               and not exists (select from payout_holds h where h.seller_id = s.id and h.released_at is null)
-           returning p.id as "id: PayoutId", a.provider_ref as destination, p.amount_minor, p.currency"#,
+           returning p.id as "id: PayoutId", a.provider_ref as destination, p.amount_minor, p.currency,
+                     a.provider, false as "is_old!""#,
         id.0
     )
     .fetch_optional(conn)
@@ -394,45 +399,31 @@ pub async fn start(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<Option
     .transpose()
 }
 
-/// What is to be done about a payout that the provider was about to be asked for, and has
-/// never heard of.
-#[derive(Clone, Debug)]
-pub enum NeverSent {
-    /// It is asked again.
-    Send(PayoutOrder),
-    /// Not now: its shop is suspended or held.
-    Wait,
-    /// Never again: the provider may have forgotten its id.
-    GiveUp,
-}
-
-/// See [`NeverSent`].
-pub async fn never_sent(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<NeverSent> {
-    let row = sqlx::query!(
-        r#"select a.provider_ref as destination, p.amount_minor, p.currency,
-                  coalesce(p.asked_at, p.created_at) < clock_timestamp() - interval '23 hours' as "is_old!",
-                  s.status = 'approved'
-                  and not exists (select from payout_holds h where h.seller_id = s.id and h.released_at is null)
-                  as "may_be_paid!"
-             from seller_payouts p join payout_accounts a on a.id = p.payout_account_id
-             join sellers s on s.id = p.seller_id where p.id = $1"#,
+/// What the provider is asked for.
+pub async fn order(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<PayoutOrder> {
+    sqlx::query_as!(
+        OrderRow,
+        r#"select p.id as "id: PayoutId", a.provider_ref as destination, p.amount_minor, p.currency, a.provider,
+                  coalesce(p.asked_at, p.created_at) < clock_timestamp() - interval '23 hours' as "is_old!"
+             from seller_payouts p join payout_accounts a on a.id = p.payout_account_id where p.id = $1"#,
         id.0
     )
     .fetch_one(conn)
-    .await?;
-    if row.is_old {
-        return Ok(NeverSent::GiveUp);
-    }
-    if !row.may_be_paid {
-        return Ok(NeverSent::Wait);
-    }
-    let order = OrderRow {
-        id,
-        destination: row.destination,
-        amount_minor: row.amount_minor,
-        currency: row.currency,
-    };
-    Ok(NeverSent::Send(order.order()?))
+    .await?
+    .order()
+}
+
+/// Whether a payout may be sent now: its shop is neither suspended nor held.
+pub async fn may_be_sent(conn: &mut PgConnection, id: PayoutId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select s.status = 'approved'
+                  and not exists (select from payout_holds h where h.seller_id = s.id and h.released_at is null)
+                  as "may!"
+             from seller_payouts p join sellers s on s.id = p.seller_id where p.id = $1"#,
+        id.0
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// What a payout was made of waits again.

@@ -137,7 +137,7 @@ impl PayoutProvider for Silent {
         std::future::pending().await
     }
 
-    async fn find_payout(&self, _: PayoutId) -> Result<Option<Transfer>, ProviderError> {
+    async fn find_payout(&self, _: &PayoutOrder) -> Result<Option<Transfer>, ProviderError> {
         std::future::pending().await
     }
 }
@@ -291,7 +291,7 @@ impl PayoutProvider for Together {
         Err(ProviderError::Timeout)
     }
 
-    async fn find_payout(&self, _: PayoutId) -> Result<Option<Transfer>, ProviderError> {
+    async fn find_payout(&self, _: &PayoutOrder) -> Result<Option<Transfer>, ProviderError> {
         let asked = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(asked, Ordering::SeqCst);
         self.eight.wait().await;

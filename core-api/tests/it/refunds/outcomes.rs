@@ -11,7 +11,7 @@ use core_api::payments::provider::{
     Charge, DisputeFound, Intent, Provider, ProviderError, RefundOrder, Transfer, TransferState,
 };
 use core_api::refunds::model::RefundKind;
-use shared::ids::{PaymentId, RefundId};
+use shared::ids::RefundId;
 use shared::money::Money;
 use shared::status::{OrderStatus, RefundStatus};
 use tokio::sync::Notify;
@@ -249,12 +249,12 @@ impl Provider for Keeps {
         self.inner.charge(charge).await
     }
 
-    async fn confirm(&self, payment: PaymentId) -> Result<Intent, ProviderError> {
-        self.inner.confirm(payment).await
+    async fn confirm(&self, charge: &Charge) -> Result<Intent, ProviderError> {
+        self.inner.confirm(charge).await
     }
 
-    async fn find(&self, payment: PaymentId) -> Result<Option<Intent>, ProviderError> {
-        self.inner.find(payment).await
+    async fn find(&self, charge: &Charge) -> Result<Option<Intent>, ProviderError> {
+        self.inner.find(charge).await
     }
 
     async fn cancel(&self, charge: &Charge) -> Result<Intent, ProviderError> {
