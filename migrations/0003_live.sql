@@ -516,7 +516,10 @@ create view notification_kinds (kind, in_app, email, has_email) as values
     ('claim_answered',  true, true,  true),
     ('claim_decided',   true, true,  true),
     ('payout_paid',     true, true,  true),
-    ('payout_failed',   true, true,  true);
+    ('payout_failed',   true, true,  true),
+    ('dispute_opened',  true, true,  true),
+    ('dispute_won',     true, true,  true),
+    ('dispute_lost',    true, true,  true);
 
 create table notifications (
     id         uuid primary key,
@@ -526,7 +529,7 @@ create table notifications (
         'waitlist_offer', 'review_answered', 'order_paid', 'order_shipped', 'order_delivered', 'order_cancelled',
         'refund_paid', 'return_requested', 'return_answered', 'return_sent', 'return_waits', 'return_lapsed',
         'claim_opened', 'claim_answered', 'claim_decided',
-        'payout_paid', 'payout_failed')),
+        'payout_paid', 'payout_failed', 'dispute_opened', 'dispute_won', 'dispute_lost')),
     subject_id uuid        not null,
     seller_id  uuid references sellers,
     stream_id  uuid references streams,
@@ -558,6 +561,9 @@ create table notifications (
             when 'claim_opened' then num_nulls(seller_id, order_id) = 0
             when 'claim_answered' then num_nulls(seller_id, order_id) = 0
             when 'claim_decided' then num_nulls(seller_id, order_id) = 0
+            when 'dispute_opened' then num_nulls(seller_id, order_id) = 0
+            when 'dispute_won' then num_nulls(seller_id, order_id) = 0
+            when 'dispute_lost' then num_nulls(seller_id, order_id) = 0
             else seller_id is not null
         end)
 );
@@ -568,7 +574,7 @@ create index notifications_age_idx on notifications (created_at);
 comment on table notifications is
     'What a person was told, by id alone: names join when it is read. Kept for 90 days.';
 comment on column notifications.subject_id is
-    'What it tells of, once: the show, the hold, the review, the order, the parcel, the payout, or the decision''s own id.';
+    'What it tells of, once: the show, the hold, the review, the order, the parcel, the payout, the dispute, or the decision''s own id.';
 comment on column notifications.listed is
     'False: it went by mail alone, as the person wants, and is here so that it does so once.';
 comment on column notifications.xid is

@@ -174,6 +174,8 @@ create table payments (
     return_url   text,
     next_action_url text,
     failure_code text,
+    fee_minor    bigint check (fee_minor >= 0),
+    surplus      boolean     not null default false,
     captured_at  timestamptz,
     created_at   timestamptz not null default now(),
     updated_at   timestamptz not null default now(),
@@ -185,7 +187,11 @@ create index payments_unsettled_idx on payments (updated_at)
     where status in ('created', 'processing', 'requires_action');
 -- A new attempt needs the former one terminal, and an order is captured once.
 create unique index payments_one_attempt_key on payments (order_id)
-    where status in ('created', 'processing', 'requires_action', 'captured');
+    where status in ('created', 'processing', 'requires_action', 'captured') and not surplus;
+create index payments_without_fee_idx on payments (updated_at) where status = 'captured' and fee_minor is null;
+comment on column payments.fee_minor is 'What the provider keeps for itself of a capture; null: it has not told yet.';
+comment on column payments.surplus is
+    'It had failed or was cancelled, and was captured all the same: all of it goes back, whatever became of its order.';
 comment on column payments.id is 'Also the idempotency key with which the provider is called.';
 comment on column payments.return_url is 'Where the buyer comes back to from a second step: checked when it was taken.';
 comment on column payments.next_action_url is 'Where the buyer is to be sent, while the second step is owed.';
@@ -196,6 +202,7 @@ create table test_provider_intents (
     payment_id   uuid        not null,
     amount_minor bigint      not null,
     currency     text        not null,
+    fee_minor    bigint      not null default 0 check (fee_minor >= 0),
     token        text        not null,
     return_url   text,
     status       text        not null
@@ -212,7 +219,7 @@ create table seller_earnings (
     id               uuid primary key,
     seller_id        uuid        not null references sellers,
     order_item_id    uuid references order_items,
-    kind             text        not null check (kind in ('sale', 'refund', 'refund_failed', 'dispute', 'write_off')),
+    kind             text        not null check (kind in ('sale', 'refund', 'refund_failed', 'dispute', 'dispute_won', 'write_off')),
     source_id        uuid        not null,
     base_minor       bigint      not null,
     shipping_minor   bigint      not null,

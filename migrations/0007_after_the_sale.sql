@@ -299,15 +299,37 @@ create table disputes (
     provider_ref text        not null,
     status       text        not null default 'open' check (status in ('open', 'won', 'lost')),
     amount_minor bigint      not null check (amount_minor > 0),
+    covered_minor bigint     not null check (covered_minor between 0 and amount_minor),
     currency     text        not null check (currency ~ '^[A-Z]{3}$'),
-    reason       text        not null default '',
+    reason       text        not null default '' check (length(reason) <= 100),
     opened_at    timestamptz not null default now(),
+    asked_at     timestamptz not null default now(),
     closed_at    timestamptz,
     check ((status = 'open') = (closed_at is null))
 );
 create unique index disputes_ref_key on disputes (provider_ref);
 create index disputes_payment_idx on disputes (payment_id);
 create index disputes_status_idx on disputes (status, id desc);
+create index disputes_open_idx on disputes (asked_at) where status = 'open';
+comment on column disputes.covered_minor is
+    'What of the amount the payment still had beside refunds and other disputes: if it is lost, that is taken from the
+     lines, and the rest is the platform''s loss.';
+comment on column disputes.asked_at is 'When the provider was last asked about it, though it had told nothing.';
+
+create table dispute_items (
+    dispute_id              uuid   not null references disputes,
+    order_item_id           uuid   not null references order_items,
+    goods_minor             bigint not null check (goods_minor >= 0),
+    platform_discount_minor bigint not null check (platform_discount_minor >= 0),
+    tax_minor               bigint not null check (tax_minor >= 0),
+    shipping_minor          bigint not null check (shipping_minor >= 0),
+    shipping_tax_minor      bigint not null check (shipping_tax_minor >= 0),
+    commission_minor        bigint not null check (commission_minor >= 0),
+    primary key (dispute_id, order_item_id)
+);
+create index dispute_items_item_idx on dispute_items (order_item_id);
+comment on table dispute_items is
+    'What a dispute took of each line when it was lost. It counts as long as it is; one that is won after all gave it back.';
 
 create table payout_accounts (
     id           uuid primary key,
@@ -452,7 +474,9 @@ create view earning_lines as
 select e.id, e.seller_id, e.kind as because, e.source_id, i.order_id, o.number as order_number, e.order_item_id,
        i.title, i.quantity, e.base_minor, e.shipping_minor, e.tax_minor, e.commission_minor, i.commission_bps,
        e.amount_minor, e.currency, s.state,
-       case when s.state <> 'held' then null
+       case when s.state not in ('held', 'disputed') then null
+            when exists (select from payments m join disputes d on d.payment_id = m.id
+                          where m.order_id = i.order_id and d.status = 'open') then 'dispute_open'
             when exists (select from returns r where r.order_item_id = i.id
                             and r.status in ('requested', 'approved', 'received')) then 'return_open'
             when exists (select from claims c where c.order_item_id = i.id
@@ -525,9 +549,16 @@ create table test_provider_disputes (
     amount_minor bigint      not null check (amount_minor > 0),
     currency     text        not null,
     status       text        not null check (status in ('open', 'won', 'lost')),
+    by_token     boolean     not null default false,
     created_at   timestamptz not null default now(),
     updated_at   timestamptz not null default now()
 );
+create index test_provider_disputes_payment_idx on test_provider_disputes (payment_id);
+create unique index test_provider_disputes_token_key on test_provider_disputes (payment_id) where by_token;
+create index test_provider_disputes_due_idx on test_provider_disputes (created_at) where by_token and status = 'open';
+create index test_provider_intents_disputed_idx on test_provider_intents (created_at)
+    where status = 'succeeded'
+      and token in ('test_success_disputed', 'test_success_dispute_won', 'test_success_dispute_lost');
 
 create table test_provider_events (
     id         uuid primary key     default gen_random_uuid(),
@@ -544,6 +575,11 @@ comment on table test_provider_events is
 
 create trigger account_is_there before insert on cart_items
     for each row execute function refuse_who_has_left('user_id');
+
+-- When an id of version 7 was made, in milliseconds of Unix time.
+create function ms_of_id(p_id uuid) returns bigint language sql immutable as $$
+    select ('x' || lpad(left(replace(p_id::text, '-', ''), 12), 16, '0'))::bit(64)::bigint
+$$;
 
 -- What keeps earnings from being released, in one place.
 create function has_open_return(p_item uuid) returns boolean language sql stable as $$

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use shared::config::Settings;
-use shared::money::BasisPoints;
+use shared::money::{BasisPoints, Money};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -23,6 +23,8 @@ pub struct Commerce {
     pub reconcile_after: Duration,
     /// How long the test provider takes over what succeeds late.
     pub test_provider_delay: Duration,
+    /// What the test provider keeps for itself of each capture.
+    pub test_provider_fee: Fee,
     /// How long after a line's last parcel has arrived its units may be asked to be taken back.
     pub return_time: Duration,
     /// How long a shop has to answer a return before admins are asked to.
@@ -54,6 +56,7 @@ impl Default for Commerce {
             provider_timeout: Duration::from_secs(20),
             reconcile_after: Duration::from_secs(5),
             test_provider_delay: Duration::from_secs(5),
+            test_provider_fee: Fee::NONE,
             return_time: DAY * 30,
             return_answer_time: DAY * 7,
             return_transit_time: DAY * 21,
@@ -81,6 +84,7 @@ impl Commerce {
         let delivery = days(settings, "release_days_after_delivery", default.release_after_delivery);
         let shipping = days(settings, "release_days_after_shipping", default.release_after_shipping);
         let payout = at_least_one(settings, "payout_minimum_minor", default.payout_minimum_minor);
+        let fee = Fee::read(settings);
         let commission = settings
             .or("commission_basis_points", default.commission.get())
             .and_then(|value| {
@@ -97,6 +101,7 @@ impl Commerce {
             provider_timeout: timeout?,
             reconcile_after: reconcile?,
             test_provider_delay: default.test_provider_delay,
+            test_provider_fee: fee?,
             return_time: returns?,
             return_answer_time: answer?,
             return_transit_time: transit?,
@@ -104,6 +109,49 @@ impl Commerce {
             release_after_shipping: shipping?,
             payout_minimum_minor: payout?,
             job_interval: jobs?,
+        })
+    }
+}
+
+/// What a payment provider keeps for itself of a capture: a rate, and so much for each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fee {
+    /// Of the amount.
+    pub rate: BasisPoints,
+    /// Beside it, in minor units.
+    pub fixed_minor: u32,
+}
+
+impl Fee {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        rate: match BasisPoints::new(0) {
+            Some(rate) => rate,
+            None => panic!("nothing is a rate"),
+        },
+        fixed_minor: 0,
+    };
+
+    /// The fee of a capture, rounded half up; never more than it.
+    #[must_use]
+    pub fn of(self, amount: Money) -> Money {
+        let minor = amount.rate(self.rate).minor.saturating_add(self.fixed_minor.into());
+        Money::new(minor.min(amount.minor), amount.currency)
+    }
+
+    fn read(settings: &mut Settings) -> Option<Self> {
+        let rate = settings.or("test_fee_basis_points", 0_u16);
+        let fixed = settings.or("test_fee_minor", 0_u32);
+        let rate = rate.and_then(|value| {
+            let rate = BasisPoints::new(value);
+            if rate.is_none() {
+                settings.fault("test_fee_basis_points", "must be at most 10000");
+            }
+            rate
+        });
+        Some(Self {
+            rate: rate?,
+            fixed_minor: fixed?,
         })
     }
 }

@@ -20,6 +20,7 @@ pub mod commission;
 pub mod config;
 pub mod dead_letters;
 pub mod discounts;
+pub mod disputes;
 mod docs;
 pub mod earnings;
 pub mod faults;

@@ -20,6 +20,7 @@ use crate::claims::handlers as claims;
 use crate::commission::handlers as commission;
 use crate::dead_letters::handlers as dead_letters;
 use crate::discounts::handlers as discounts;
+use crate::disputes::handlers as disputes;
 use crate::earnings::handlers as earnings;
 use crate::flash::handlers as flash;
 use crate::fulfilment::handlers as fulfilment;
@@ -294,6 +295,8 @@ pub fn all(config: &mut ServiceConfig<'_>) {
         .service(returns::approve_any) // POST /admin/returns/{id}/approve
         .service(returns::reject_any) // POST /admin/returns/{id}/reject
         .service(returns::receive_any) // POST /admin/returns/{id}/receive
+        .service(disputes::list) // GET /admin/disputes
+        .service(disputes::get) // GET /admin/disputes/{id}
         .service(categories::list) // GET /admin/categories
         .service(categories::create) // POST /admin/categories
         .service(categories::change) // PATCH /admin/categories/{id}

@@ -116,6 +116,7 @@ error_codes! {
     AlreadyPaid = "already_paid", 409, No, None, "The order is paid";
     PaymentInProgress = "payment_in_progress", 409, Later, None, "Another payment of the order is under way";
     RefundTooLarge = "refund_too_large", 409, No, None, "More than is left to be refunded";
+    PaymentDisputed = "payment_disputed", 409, No, None, "The buyer's bank has called the payment into question";
     PayoutsHeld = "payouts_held", 409, No, None, "Payouts of this shop are held";
     PayoutTooSmall = "payout_too_small", 409, Later, None, "Too little may be paid out";
     TooEarly = "too_early", 409, Later, None, "The doors are not open yet";

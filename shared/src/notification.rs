@@ -77,6 +77,12 @@ kinds! {
     PayoutPaid = "payout_paid",
     /// Money of one's shop did not arrive, or came back.
     PayoutFailed = "payout_failed",
+    /// The bank of an order's buyer has called its payment into question.
+    DisputeOpened = "dispute_opened",
+    /// It was decided for the shop: the money is back.
+    DisputeWon = "dispute_won",
+    /// It was decided for the buyer, who keeps the money.
+    DisputeLost = "dispute_lost",
 }
 
 /// What a shop's followers are told of a show, once each.

@@ -249,14 +249,15 @@ machine! {
 }
 
 machine! {
-    /// A capture that the buyer's bank has called into question.
+    /// A capture that the buyer's bank has called into question. What was decided is sometimes
+    /// decided otherwise later.
     DisputeStatus {
         /// The bank holds the money, and what was earned by it is frozen.
         Open = "open" => [Won, Lost],
         /// The money came back.
-        Won = "won" => [],
+        Won = "won" => [Lost],
         /// The buyer keeps it.
-        Lost = "lost" => [],
+        Lost = "lost" => [Won],
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Because {
     RefundFailed,
     /// A dispute about it was lost.
     Dispute,
+    /// That was decided otherwise later.
+    DisputeWon,
     /// Of no line: the platform gave up what the shop owed.
     WriteOff,
 }
@@ -68,6 +70,8 @@ pub enum HeldBecause {
     NotReceived,
     /// It is released at `release_after`.
     NotDue,
+    /// The buyer's bank has called the payment into question.
+    DisputeOpen,
 }
 
 /// What each line brought or took from its shop.
@@ -112,7 +116,7 @@ pub struct Earning {
     pub amount: Money,
     /// Where it is.
     pub state: EarningState,
-    /// Why it is held; null: it is not.
+    /// Why it is held or disputed; null: it is neither.
     pub held_because: Option<HeldBecause>,
     /// From when on the line may be released; null: not known yet.
     pub release_after: Option<DateTime<Utc>>,

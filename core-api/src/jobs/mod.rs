@@ -15,8 +15,8 @@ use crate::catalog::{files, pages, search};
 use crate::http::Result;
 use crate::state::State;
 use crate::{
-    checkout, dead_letters, flash, fulfilment, history, media, moderation, notifications, orders, payments, payouts,
-    refunds, returns, streams, webhooks,
+    checkout, dead_letters, disputes, flash, fulfilment, history, media, moderation, notifications, orders, payments,
+    payouts, refunds, returns, streams, webhooks,
 };
 
 /// Rows of one transaction at most.
@@ -45,6 +45,9 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
     jobs.work("reconcile payments", |s, n| async move {
         payments::reconcile(&s.till, n).await
     });
+    jobs.work("ask for fees", |s, n| async move {
+        payments::ask_for_fees(&s.till, n).await
+    });
     jobs.work("pay shops", |s, n| async move {
         let minimum = s.config.commerce.payout_minimum_minor;
         payouts::schedule::pay_due(&s.till, minimum, Utc::now(), n).await
@@ -61,6 +64,9 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
     });
     jobs.work("work off webhooks", |s, n| async move {
         webhooks::work(&s.till, &s.config.commerce, n).await
+    });
+    jobs.work("ask about disputes", |s, n| async move {
+        disputes::reconcile(&s.till, n).await
     });
     jobs.work("send the test provider's events", |s, n| async move {
         webhooks::send_own(&s.till, n).await

@@ -260,6 +260,8 @@ pub enum EarningKind {
     RefundFailed,
     /// A dispute about it was lost.
     Dispute,
+    /// That was decided otherwise later.
+    DisputeWon,
 }
 
 impl EarningKind {
@@ -271,6 +273,7 @@ impl EarningKind {
             Self::Refund => "refund",
             Self::RefundFailed => "refund_failed",
             Self::Dispute => "dispute",
+            Self::DisputeWon => "dispute_won",
         }
     }
 
@@ -278,7 +281,7 @@ impl EarningKind {
     #[must_use]
     pub const fn way(self) -> Way {
         match self {
-            Self::Sale | Self::RefundFailed => Way::Shared,
+            Self::Sale | Self::RefundFailed | Self::DisputeWon => Way::Shared,
             Self::Refund | Self::Dispute => Way::TakenBack,
         }
     }

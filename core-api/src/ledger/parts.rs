@@ -148,7 +148,9 @@ impl Parts {
 }
 
 impl Parts {
-    fn at_least_nothing(&self) -> Self {
+    /// Of no component less than nothing.
+    #[must_use]
+    pub fn at_least_nothing(&self) -> Self {
         Self {
             goods: self.goods.max(0),
             platform_discount: self.platform_discount.max(0),

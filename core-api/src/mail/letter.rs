@@ -268,6 +268,25 @@ impl Written {
                 "A payout did not arrive",
                 format!("A payout to your shop {shop} did not arrive, or came back. The money waits for the next one."),
             ),
+            NotificationKind::DisputeOpened => (
+                "A payment is disputed",
+                format!(
+                    "The bank of its buyer has called the payment of {order}, with goods of {shop}, into question. \
+                     Until that is decided nothing of it is paid out or refunded."
+                ),
+            ),
+            NotificationKind::DisputeWon => (
+                "A disputed payment stands",
+                format!(
+                    "The dispute about {order}, with goods of {shop}, was decided for the shop: the payment stands."
+                ),
+            ),
+            NotificationKind::DisputeLost => (
+                "A disputed payment went back",
+                format!(
+                    "The dispute about {order}, with goods of {shop}, was decided for the buyer, whose bank keeps the money."
+                ),
+            ),
         };
         let why = match reason {
             "" => String::new(),

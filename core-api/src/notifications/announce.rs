@@ -59,7 +59,10 @@ pub(super) fn is_current(kind: NotificationKind, show: Option<StreamStatus>) -> 
         | NotificationKind::ClaimAnswered
         | NotificationKind::ClaimDecided
         | NotificationKind::PayoutPaid
-        | NotificationKind::PayoutFailed => true,
+        | NotificationKind::PayoutFailed
+        | NotificationKind::DisputeOpened
+        | NotificationKind::DisputeWon
+        | NotificationKind::DisputeLost => true,
     }
 }
 

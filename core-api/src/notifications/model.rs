@@ -26,8 +26,8 @@ pub struct Notification {
     pub id: NotificationId,
     /// What it tells of. Kinds may be added.
     pub kind: NotificationKind,
-    /// What of it: the show, the hold, the review, the order, the parcel, or the decision's
-    /// own id.
+    /// What of it: the show, the hold, the review, the order, the parcel, the dispute, or the
+    /// decision's own id.
     pub subject_id: Uuid,
     /// The shop that it concerns.
     pub seller: Option<SellerRef>,

@@ -45,7 +45,8 @@ pub struct CallOff<'a> {
 /// goes back. Doing it twice is no error.
 ///
 /// # Errors
-/// `not_found`, `payment_in_progress`, `order_expired`, `wrong_state`, `refund_too_large`.
+/// `not_found`, `payment_in_progress`, `order_expired`, `wrong_state`, `refund_too_large`,
+/// `payment_disputed`.
 pub async fn cancel(till: &Till, settings: &Commerce, buyer: UserId, id: OrderId) -> Result<Order> {
     let mut tx = till.db.begin().await?;
     let purchase = refunds::lock(&mut tx, id, Some(buyer)).await?;
@@ -112,7 +113,8 @@ pub enum Who {
 /// Calls units of a line of a paid order off that were not sent; their money goes back.
 ///
 /// # Errors
-/// `not_found`, `payment_in_progress`, `wrong_state`, `refund_too_large`.
+/// `not_found`, `payment_in_progress`, `wrong_state`, `refund_too_large`,
+/// `payment_disputed`.
 pub async fn cancel_item(
     till: &Till,
     settings: &Commerce,

@@ -63,7 +63,7 @@ pub async fn get(state: web::Data<State>, caller: Caller, id: Id<OrderId>) -> Re
         (status = 200, description = "Cancelled; its stock is free again, and its `refunds` tell how its money \
                                       goes back", body = Order),
         (status = 409, description = "`payment_in_progress`, `order_expired`. `wrong_state`: some of it was sent. \
-                                      `refund_too_large`: the payment is disputed")
+                                      `payment_disputed`. `refund_too_large`: so much is not left of the payment")
     )
 )]
 #[post("/orders/{id}/cancel")]

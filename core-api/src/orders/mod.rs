@@ -284,7 +284,7 @@ pub async fn receipt(db: &PgPool, buyer: UserId, id: OrderId) -> Result<Receipt>
         total: order.total,
         address: order.address,
         paid_at,
-        payment_id: payments::captured(&order.payments),
+        payment_id: payments::captured(&order.payments, &order.refunds),
     })
 }
 
@@ -429,6 +429,14 @@ pub async fn holds_left(conn: &mut PgConnection, id: OrderId) -> Result<Vec<Rese
 /// When the database fails.
 pub async fn sold_lines(conn: &mut PgConnection, id: OrderId) -> Result<Vec<SoldLine>> {
     Ok(store::sold_lines(conn, id).await?)
+}
+
+/// Step: notes beside an order's statuses that something has happened to it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn note(conn: &mut PgConnection, id: OrderId, what: &'static str) -> Result<()> {
+    Ok(store::note(conn, id, what).await?)
 }
 
 /// Step: who owns these shops, in the order of the accounts.

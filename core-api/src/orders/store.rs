@@ -369,6 +369,19 @@ pub async fn step(conn: &mut PgConnection, id: OrderId, to: OrderStatus, actor: 
     Ok(done.rows_affected() == 1)
 }
 
+/// Something that has happened to an order, beside its statuses.
+pub async fn note(conn: &mut PgConnection, id: OrderId, what: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into order_status_history (id, order_id, status) values ($1, $2, $3)",
+        Uuid::now_v7(),
+        id.0,
+        what
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// An order's flash holds last longer now: so does the order, as far as it depends on them.
 pub async fn extend(conn: &mut PgConnection, id: OrderId) -> sqlx::Result<()> {
     sqlx::query!(

@@ -39,6 +39,7 @@ use crate::faults::{self, Step};
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
 use crate::payouts::provider::PayoutProvider;
+use crate::refunds::model::{Refund, RefundKind};
 use crate::webhooks::Outcome;
 use crate::{audit, flash, orders};
 use model::{Attempt, Kept, Means, Open, Payment};
@@ -77,7 +78,7 @@ impl Till {
     /// A till with the built-in test provider, which tells of nothing.
     #[must_use]
     pub fn new(db: PgPool, bus: SharedBus, settings: &Commerce) -> Self {
-        let provider = TestProvider::new(db.clone(), settings.test_provider_delay);
+        let provider = TestProvider::new(db.clone(), settings.test_provider_delay).charging(settings.test_provider_fee);
         Self::of(db, bus, settings, provider)
     }
 
@@ -102,7 +103,7 @@ impl Till {
     /// When a provider cannot be asked at all.
     pub fn open(db: PgPool, bus: SharedBus, config: &Config) -> anyhow::Result<Self> {
         let settings = &config.commerce;
-        let test = TestProvider::new(db.clone(), settings.test_provider_delay);
+        let test = TestProvider::new(db.clone(), settings.test_provider_delay).charging(settings.test_provider_fee);
         let stripe = |config: &StripeConfig| Stripe::new(config, settings.provider_timeout).map(Arc::new);
         match &config.payments {
             Providers::Test { former } => {
@@ -369,6 +370,21 @@ pub async fn reconcile(till: &Till, limit: u32) -> Result<u64> {
     Ok(found)
 }
 
+/// Asks the provider for its fees of captures where it has told none. Returns how many were
+/// asked for.
+///
+/// # Errors
+/// When the database fails.
+pub async fn ask_for_fees(till: &Till, limit: u32) -> Result<u64> {
+    let due = store::take_without_fee(&mut *till.db.acquire().await?, limit.into()).await?;
+    for id in &due {
+        if let Err(error) = heed(till, *id).await {
+            tracing::warn!(payment = %id, %error, "the fee of a payment is not known");
+        }
+    }
+    Ok(due.len() as u64)
+}
+
 async fn reconcile_one(till: &Till, id: PaymentId) -> Result<()> {
     let attempt = store::attempt(&mut *till.db.acquire().await?, id).await?;
     let status = attempt.view.status;
@@ -401,7 +417,7 @@ pub async fn heed(till: &Till, id: PaymentId) -> Result<Outcome> {
     match known {
         // Somebody else's, who has the same provider; or nothing follows any more.
         None => return Ok(Outcome::Ignored),
-        Some(status) if status.is_final() => return Ok(Outcome::Done),
+        Some((PaymentStatus::Captured, true)) => return Ok(Outcome::Done),
         Some(_) => {}
     }
     let attempt = store::attempt(&mut *till.db.acquire().await?, id).await?;
@@ -452,11 +468,16 @@ pub async fn of_orders(conn: &mut PgConnection, orders: &[Uuid]) -> Result<HashM
     Ok(by_order)
 }
 
-/// The one that was captured.
+/// The one that was captured and that its order has kept: not one that went back whole because
+/// it came too late, or beside another.
 #[must_use]
-pub fn captured(payments: &[Payment]) -> Option<PaymentId> {
-    let captured = payments.iter().find(|p| p.status == PaymentStatus::Captured);
-    captured.map(|p| p.id)
+pub fn captured(payments: &[Payment], refunds: &[Refund]) -> Option<PaymentId> {
+    let is_kept = |id: PaymentId| {
+        let mut late = refunds.iter().filter(|refund| refund.kind == RefundKind::LatePayment);
+        !late.any(|refund| refund.payment_id == Some(id))
+    };
+    let mut captured = payments.iter().filter(|p| p.status == PaymentStatus::Captured);
+    captured.find(|p| is_kept(p.id)).map(|p| p.id)
 }
 
 /// Step: whether an attempt to pay the order is under way or has succeeded. Under the
@@ -481,7 +502,6 @@ pub async fn lock_open(conn: &mut PgConnection, order: OrderId) -> Result<Option
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock(conn: &mut PgConnection, id: PaymentId) -> Result<()> {
-    store::lock(conn, id).await?;
-    Ok(())
+pub async fn lock(conn: &mut PgConnection, id: PaymentId) -> Result<Payment> {
+    Ok(store::lock(conn, id).await?)
 }

@@ -21,7 +21,9 @@ pub struct NewPayment {
     /// `test_late_success`; and three that succeed and tell what becomes of refunds:
     /// `test_success_refund_late` takes a while over them, of `test_success_refund_fails`
     /// the first fails and later ones succeed, and of `test_success_refund_timeout` the
-    /// answers are lost. Refunds of all others succeed at once.
+    /// answers are lost. Refunds of all others succeed at once. The buyer's bank disputes what
+    /// is paid with `test_success_disputed` after a while, and `test_success_dispute_won` and
+    /// `test_success_dispute_lost` are decided so after as long again.
     #[garde(length(min = 1, max = 255))]
     pub token: String,
     /// Where the buyer comes back to from a second step at the bank, with `payment=` and the

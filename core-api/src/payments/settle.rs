@@ -12,8 +12,9 @@ use super::provider::{Intent, IntentState};
 use super::{Till, store};
 use crate::faults::{self, Step};
 use crate::http::Result;
+use crate::ledger::model::{Account, Kind, Transaction};
 use crate::orders::{self, Fulfilled};
-use crate::{audit, flash, refunds};
+use crate::{audit, flash, ledger, refunds};
 
 /// What a look at the provider's word came to: the payment as it stands, and the refund
 /// that follows where it was captured and its order could not take it.
@@ -26,7 +27,7 @@ type Recorded = (Payment, Option<RefundId>);
 pub async fn record(till: &Till, id: PaymentId, intent: &Intent) -> Result<Payment> {
     let (payment, refund) = record_once(till, id, intent).await?;
     if let Some(refund) = refund {
-        tracing::warn!(payment = %id, order = %payment.order_id, %refund, "a payment came after its order had ended");
+        tracing::warn!(payment = %id, order = %payment.order_id, %refund, "a payment came that its order cannot take");
         refunds::submit_decided(till, refund).await;
     }
     Ok(payment)
@@ -35,12 +36,18 @@ pub async fn record(till: &Till, id: PaymentId, intent: &Intent) -> Result<Payme
 async fn record_once(till: &Till, id: PaymentId, intent: &Intent) -> Result<Recorded> {
     let mut tx = till.db.begin().await?;
     let payment = store::lock(&mut tx, id).await?;
-    if payment.status.is_final() {
+    let succeeded = intent.state == IntentState::Succeeded;
+    if payment.status.is_final() && !succeeded {
         return Ok((payment, None));
     }
     if intent.amount != payment.amount {
         let theirs = intent.amount;
         return Err(anyhow::anyhow!("payment {id} is of {}, the provider has {theirs}", payment.amount).into());
+    }
+    if payment.status.is_final() {
+        let recorded = succeeded_after_its_end(&mut tx, payment, intent).await?;
+        tx.commit().await?;
+        return Ok(recorded);
     }
     let recorded = match &intent.state {
         IntentState::Processing => (
@@ -119,14 +126,58 @@ async fn capture(conn: &mut PgConnection, payment: Payment, intent: &Intent) -> 
     let fulfilled = orders::fulfil(&mut whole, &order, Some(captured.id)).await?;
     if fulfilled == Fulfilled::Paid {
         whole.commit().await?;
+        book_fee(conn, &captured, intent).await?;
         return Ok((captured, None));
     }
     whole.rollback().await?;
+    book_fee(conn, &captured, intent).await?;
     let holds = orders::holds_left(conn, order.id).await?;
     flash::payment_failed(conn, &holds).await?;
     flash::notify(conn, order.buyer, &holds).await?;
     let refund = refunds::give_back_all(conn, captured.order_id, captured.id, captured.amount).await?;
     Ok((captured, Some(refund)))
+}
+
+/// The provider says of a payment that had ended here that it has succeeded. Of a capture that
+/// may be its fee, which was not known; what had failed or was called off is a capture too
+/// many, whatever became of its order: all of it goes back.
+async fn succeeded_after_its_end(conn: &mut PgConnection, payment: Payment, intent: &Intent) -> Result<Recorded> {
+    if payment.status == PaymentStatus::Captured {
+        book_fee(conn, &payment, intent).await?;
+        return Ok((payment, None));
+    }
+    let order = orders::lock(conn, payment.order_id, None).await?;
+    store::capture_surplus(conn, payment.id, &intent.reference).await?;
+    let detail = serde_json::json!({ "before": payment.status, "surplus": true });
+    audit::record(conn, None, "payment.captured", payment.id.0, detail).await?;
+    let captured = store::lock(conn, payment.id).await?;
+    book_fee(conn, &captured, intent).await?;
+    let refund = refunds::give_back_all(conn, order.id, captured.id, captured.amount).await?;
+    Ok((captured, Some(refund)))
+}
+
+/// Books what the provider keeps for itself of a capture, once it has told.
+async fn book_fee(conn: &mut PgConnection, payment: &Payment, intent: &Intent) -> Result<()> {
+    let Some(fee) = intent.fee else {
+        return Ok(());
+    };
+    if fee.currency != payment.amount.currency || fee.minor < 0 {
+        return Err(anyhow::anyhow!("the provider's fee of payment {} is {fee}", payment.id).into());
+    }
+    if !store::set_fee(conn, payment.id, fee.minor).await? {
+        return Ok(());
+    }
+    let accounts = (Account::ProviderClearing, Account::ProviderFees);
+    let order = Some(payment.order_id);
+    let booked = Transaction::moving(
+        Kind::ProviderFee,
+        payment.id.0,
+        order,
+        fee.currency,
+        accounts,
+        fee.minor,
+    );
+    ledger::post(conn, &booked).await
 }
 
 /// It ended without money: the holds are the buyer's again while they last.

@@ -50,7 +50,8 @@ pub async fn insert(
     sqlx::query_scalar!(
         r#"insert into payments (id, order_id, provider, amount_minor, currency, method_token, return_url)
            values ($1, $2, $3, $4, $5, $6, $7)
-           on conflict (order_id) where status in ('created', 'processing', 'requires_action', 'captured') do nothing
+           on conflict (order_id)
+               where status in ('created', 'processing', 'requires_action', 'captured') and not surplus do nothing
            returning id as "id: PaymentId""#,
         PaymentId::new().0,
         order.0,
@@ -106,7 +107,7 @@ pub async fn of_orders(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result
 /// Whether an attempt to pay the order is under way or has succeeded.
 pub async fn is_under_way(conn: &mut PgConnection, order: OrderId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"select exists (select 1 from payments where order_id = $1
+        r#"select exists (select 1 from payments where order_id = $1 and not surplus
                            and status in ('created', 'processing', 'requires_action', 'captured')) as "e!""#,
         order.0
     )
@@ -157,14 +158,57 @@ pub async fn attempt(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Att
     })
 }
 
-/// How far a payment is; `None`: there is none.
-pub async fn status(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Option<PaymentStatus>> {
-    sqlx::query_scalar!(
-        r#"select status as "status: PaymentStatus" from payments where id = $1"#,
+/// How far a payment is, and whether the provider's fee of it is known; `None`: there is none.
+pub async fn status(conn: &mut PgConnection, id: PaymentId) -> sqlx::Result<Option<(PaymentStatus, bool)>> {
+    let row = sqlx::query!(
+        r#"select status as "status: PaymentStatus", fee_minor is not null as "has_fee!" from payments where id = $1"#,
         id.0
     )
     .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.status, row.has_fee)))
+}
+
+/// The provider has told its fee of a captured payment; `false`: it was known.
+pub async fn set_fee(conn: &mut PgConnection, id: PaymentId, fee_minor: i64) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update payments set fee_minor = $2 where id = $1 and status = 'captured' and fee_minor is null",
+        id.0,
+        fee_minor
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Takes captured payments of a week whose fee has not been asked for for an hour.
+pub async fn take_without_fee(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<PaymentId>> {
+    sqlx::query_scalar!(
+        r#"update payments set updated_at = clock_timestamp()
+            where id in (select id from payments
+                          where status = 'captured' and fee_minor is null
+                            and updated_at <= clock_timestamp() - interval '1 hour'
+                            and captured_at > clock_timestamp() - interval '7 days'
+                          order by updated_at limit $1 for no key update skip locked)
+           returning id as "id: PaymentId""#,
+        limit
+    )
+    .fetch_all(conn)
     .await
+}
+
+/// A payment that had ended without money has money after all, beside whatever its order has.
+pub async fn capture_surplus(conn: &mut PgConnection, id: PaymentId, reference: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update payments set status = 'captured', surplus = true, provider_ref = $2, failure_code = null,
+                captured_at = clock_timestamp(), updated_at = clock_timestamp()
+          where id = $1 and status in ('failed', 'cancelled')",
+        id.0,
+        reference
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Locks a payment: the first lock of its outcome.
@@ -218,7 +262,7 @@ pub async fn lock_open(conn: &mut PgConnection, order: OrderId) -> sqlx::Result<
     let row = sqlx::query!(
         r#"select id as "id: PaymentId", status as "status: PaymentStatus", amount_minor, currency
              from payments
-            where order_id = $1 and status in ('created', 'processing', 'requires_action', 'captured')
+            where order_id = $1 and status in ('created', 'processing', 'requires_action', 'captured') and not surplus
               for no key update"#,
         order.0
     )

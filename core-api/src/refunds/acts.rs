@@ -19,7 +19,8 @@ use crate::payments::Till;
 /// Gives money of a paid order back.
 ///
 /// # Errors
-/// `not_found`, `invalid_body`, `payment_in_progress`, `wrong_state`, `refund_too_large`.
+/// `not_found`, `invalid_body`, `payment_in_progress`, `wrong_state`, `refund_too_large`,
+/// `payment_disputed`.
 pub async fn create(
     till: &Till,
     settings: &Commerce,

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use super::acts::{nothing_left, send};
 use super::model::{Back, OutsideSettlement, Refund};
-use super::{Decision, Purchase, decide, get, lines, lock, news, store};
+use super::{Decision, Purchase, decide, get, lines, lock, news, spoken_for, store};
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
 use crate::ledger::model::{Account, Kind, Transaction};
@@ -24,12 +24,12 @@ use crate::{audit, ledger, returns};
 ///
 /// # Errors
 /// `not_found`, `wrong_state` unless it has failed and nothing has replaced it,
-/// `refund_too_large` where the payment is disputed, or nothing is left.
+/// `payment_disputed`, `refund_too_large` where nothing is left.
 pub async fn retry(till: &Till, admin: UserId, id: RefundId, key: RequestId) -> Result<Answer<Refund>> {
     let answer = idempotency::once(&till.db, admin, key, "refund.retry", &id, 201, async |conn| {
         let (failed, purchase) = lock_failed(conn, id).await?;
         let anew = if failed.owed {
-            require_undisputed(conn, &purchase).await?;
+            require_undisputed(conn, &failed, &purchase).await?;
             again(conn, admin, &failed, None).await?
         } else {
             again_as_goodwill(conn, admin, &failed, &purchase).await?
@@ -94,11 +94,12 @@ async fn lock_failed(conn: &mut PgConnection, id: RefundId) -> Result<(Refund, P
 }
 
 /// What is owed counts as gone already; a dispute may have come for the same money since.
-async fn require_undisputed(conn: &mut PgConnection, purchase: &Purchase) -> Result<()> {
-    let payment = purchase.payment.as_ref().ok_or(ErrorCode::PaymentInProgress)?;
-    if store::spoken_for(conn, payment.id).await? > payment.amount.minor {
-        let detail = "the payment is disputed: its money may go back that way";
-        return Err(Refusal::new(ErrorCode::RefundTooLarge, detail).into());
+async fn require_undisputed(conn: &mut PgConnection, failed: &Refund, purchase: &Purchase) -> Result<()> {
+    let payment = failed.payment_id.ok_or(ErrorCode::PaymentInProgress)?;
+    let spoken_for = spoken_for(conn, payment, None).await?;
+    if spoken_for.refunded + spoken_for.taken > purchase.order.total.minor {
+        let detail = "the buyer's bank has taken money of the payment: what is owed may have gone back that way";
+        return Err(Refusal::new(ErrorCode::PaymentDisputed, detail).into());
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use crate::state::State;
     responses(
         (status = 200, description = "What was called off, with its refund as it was decided", body = CalledOff),
         (status = 409, description = "`payment_in_progress`. `wrong_state`: the order is not paid, or so many are not \
-                                      unsent. `refund_too_large`: the payment is disputed")
+                                      unsent. `payment_disputed`. `refund_too_large`: so much is not left of the payment")
     )
 )]
 #[post("/orders/{id}/items/{item}/cancel")]
@@ -45,7 +45,7 @@ pub async fn cancel_item(
     responses(
         (status = 200, description = "What was called off, with its refund as it was decided", body = CalledOff),
         (status = 409, description = "`payment_in_progress`. `wrong_state`: the order is not paid, or so many are not \
-                                      unsent. `refund_too_large`: the payment is disputed")
+                                      unsent. `payment_disputed`. `refund_too_large`: so much is not left of the payment")
     )
 )]
 #[post("/seller/orders/{id}/items/{item}/cancel")]
@@ -70,7 +70,7 @@ pub async fn cancel_sold_item(
         (status = 201, description = "As it was decided; its status moves on", body = Refund),
         (status = 404, description = "`not_found`: the order, or one of the lines"),
         (status = 409, description = "`payment_in_progress`. `wrong_state`: the order is not paid, or so many are not \
-                                      unsent. `refund_too_large`: so many, or so much, is not left")
+                                      unsent. `payment_disputed`. `refund_too_large`: so many, or so much, is not left")
     )
 )]
 #[post("/admin/orders/{id}/refunds")]
@@ -121,9 +121,8 @@ pub async fn get(state: web::Data<State>, _admin: Admin, id: Id<RefundId>) -> Re
     params(IdempotencyKey),
     responses(
         (status = 201, description = "The new one, as it was decided; its status moves on", body = Refund),
-        (status = 409, description = "`payment_in_progress`. `wrong_state`: it has not failed, or another has replaced \
-                                      it. `refund_too_large`: the payment is disputed, or what was goodwill has gone \
-                                      back otherwise")
+        (status = 409, description = "`payment_in_progress`, `payment_disputed`. `wrong_state`: it has not failed, or another has replaced \
+                                      it. `refund_too_large`: what was goodwill has gone back otherwise")
     )
 )]
 #[post("/admin/refunds/{id}/retry")]

@@ -18,7 +18,7 @@ mod store;
 use std::collections::HashMap;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{OrderId, PaymentId, RefundId, UserId};
+use shared::ids::{DisputeId, OrderId, PaymentId, RefundId, UserId};
 use shared::money::{Currency, Money};
 use shared::status::{PaymentStatus, RefundStatus};
 use sqlx::PgConnection;
@@ -28,7 +28,7 @@ use crate::http::Result;
 use crate::ledger::model::{Account, EarningKind, Kind, Share, Transaction, Way};
 use crate::payments::model::Open;
 use crate::{audit, ledger, orders, payments};
-use model::{Back, Line, Portion, Refund, RefundKind, portions};
+use model::{Back, Line, Portion, Refund, RefundKind, SpokenFor, portions};
 use orders::model::Locked;
 
 pub use settle::{heed, reconcile, submit, submit_decided};
@@ -89,7 +89,8 @@ pub struct Decision<'a> {
 ///
 /// # Errors
 /// `not_found` for lines of another order; `refund_too_large` for more units than are left,
-/// or more money than is left of the payment beside what is refunded and disputed.
+/// or more money than is left of the payment beside what is refunded and what a lost dispute
+/// took; `payment_disputed` for what an open one is about.
 pub async fn decide(
     conn: &mut PgConnection,
     purchase: &Purchase,
@@ -130,12 +131,26 @@ async fn paying(conn: &mut PgConnection, purchase: &Purchase, amount: Money) -> 
         return Ok(None);
     }
     let payment = purchase.payment.as_ref().ok_or(ErrorCode::PaymentInProgress)?;
-    let left = payment.amount.minor - store::spoken_for(conn, payment.id).await?;
+    let spoken_for = spoken_for(conn, payment.id, None).await?;
+    let left = payment.amount.minor - spoken_for.minor();
     if amount.minor > left {
+        if amount.minor <= left + spoken_for.disputed {
+            let detail =
+                "the buyer's bank has called the payment into question: until that is decided it has the money";
+            return Err(Refusal::new(ErrorCode::PaymentDisputed, detail).into());
+        }
         let detail = "so much is not left of the payment, beside what is refunded or disputed";
         return Err(Refusal::new(ErrorCode::RefundTooLarge, detail).into());
     }
     Ok(Some(payment.id))
+}
+
+/// Step: what of a locked payment is spoken for, but for a dispute itself.
+///
+/// # Errors
+/// When the database fails.
+pub async fn spoken_for(conn: &mut PgConnection, payment: PaymentId, but_for: Option<DisputeId>) -> Result<SpokenFor> {
+    Ok(store::spoken_for(conn, payment, but_for).await?)
 }
 
 async fn write(

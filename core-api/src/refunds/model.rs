@@ -193,6 +193,27 @@ pub struct Line {
     pub before: GivenBack,
 }
 
+/// What of a payment is spoken for, in minor units.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SpokenFor {
+    /// Refunded, on its way back, or owed.
+    pub refunded: i64,
+    /// Of open disputes, as far as the payment covers them.
+    pub disputed: i64,
+    /// Of lost ones, likewise.
+    pub lost: i64,
+    /// All that banks have taken by these, covered or not.
+    pub taken: i64,
+}
+
+impl SpokenFor {
+    /// What no refund can be decided of.
+    #[must_use]
+    pub const fn minor(&self) -> i64 {
+        self.refunded + self.disputed + self.lost
+    }
+}
+
 /// What is to go back of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Back {

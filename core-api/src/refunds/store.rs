@@ -4,28 +4,38 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use shared::Timestamp;
-use shared::ids::{OrderId, OrderItemId, PaymentId, RefundId, SellerId, UserId};
+use shared::ids::{DisputeId, OrderId, OrderItemId, PaymentId, RefundId, SellerId, UserId};
 use shared::money::{Currency, Money};
 use shared::status::{Machine, RefundStatus};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::{Outgoing, Portion, Refund, RefundItem, RefundKind};
+use super::model::{Outgoing, Portion, Refund, RefundItem, RefundKind, SpokenFor};
 use crate::ledger::parts::{GivenBack, Parts};
 
 fn currency(code: &str) -> sqlx::Result<Currency> {
     Currency::parse(code).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// What was given back of an order's lines, is on its way, or owed.
+/// What was given back of an order's lines, is on its way, or owed. What a lost dispute took is
+/// of no units: the next that are refunded make up for it.
 pub async fn given_back(conn: &mut PgConnection, order: OrderId) -> sqlx::Result<HashMap<OrderItemId, GivenBack>> {
     let rows = sqlx::query!(
-        r#"select i.order_item_id as "item: OrderItemId", sum(i.quantity)::int as "units!",
+        r#"select i.order_item_id as "item!: OrderItemId", sum(i.quantity)::int as "units!",
                   sum(i.goods_minor)::bigint as "goods!", sum(i.platform_discount_minor)::bigint as "discount!",
                   sum(i.tax_minor)::bigint as "tax!", sum(i.shipping_minor)::bigint as "shipping!",
                   sum(i.shipping_tax_minor)::bigint as "shipping_tax!", sum(i.commission_minor)::bigint as "commission!"
-             from standing_refunds r join refund_items i on i.refund_id = r.id
-            where r.order_id = $1 group by i.order_item_id"#,
+             from (select i.order_item_id, i.quantity, i.goods_minor, i.platform_discount_minor, i.tax_minor,
+                          i.shipping_minor, i.shipping_tax_minor, i.commission_minor
+                     from standing_refunds r join refund_items i on i.refund_id = r.id
+                    where r.order_id = $1
+                   union all
+                   select i.order_item_id, 0, i.goods_minor, i.platform_discount_minor, i.tax_minor,
+                          i.shipping_minor, i.shipping_tax_minor, i.commission_minor
+                     from payments p join disputes d on d.payment_id = p.id and d.status = 'lost'
+                     join dispute_items i on i.dispute_id = d.id
+                    where p.order_id = $1) i
+            group by i.order_item_id"#,
         order.0
     )
     .fetch_all(conn)
@@ -50,13 +60,22 @@ pub async fn given_back(conn: &mut PgConnection, order: OrderId) -> sqlx::Result
     Ok(given.collect())
 }
 
-/// What of a payment is spoken for: refunded, on its way back, owed, or disputed and not won.
-pub async fn spoken_for(conn: &mut PgConnection, payment: PaymentId) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"select (coalesce((select sum(amount_minor) from standing_refunds where payment_id = $1), 0)
-                   + coalesce((select sum(amount_minor) from disputes where payment_id = $1 and status <> 'won'), 0))::bigint
-                  as "minor!""#,
-        payment.0
+/// What of a payment is spoken for, but for one dispute.
+pub async fn spoken_for(
+    conn: &mut PgConnection,
+    payment: PaymentId,
+    but_for: Option<DisputeId>,
+) -> sqlx::Result<SpokenFor> {
+    sqlx::query_as!(
+        SpokenFor,
+        r#"select coalesce((select sum(amount_minor) from standing_refunds where payment_id = $1), 0)::bigint
+                  as "refunded!",
+                  coalesce(sum(amount_minor) filter (where status <> 'won'), 0)::bigint as "taken!",
+                  coalesce(sum(covered_minor) filter (where status = 'open'), 0)::bigint as "disputed!",
+                  coalesce(sum(covered_minor) filter (where status = 'lost'), 0)::bigint as "lost!"
+             from disputes where payment_id = $1 and id is distinct from $2"#,
+        payment.0,
+        but_for.map(|dispute| dispute.0)
     )
     .fetch_one(conn)
     .await

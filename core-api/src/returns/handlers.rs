@@ -171,7 +171,7 @@ pub async fn reject(
     request_body = ReturnReceipt,
     responses(
         (status = 200, description = "Received; it is `refunded` once the buyer has the money", body = Return),
-        (status = 409, description = "`wrong_state`: it is not approved. `refund_too_large`: the payment is disputed. \
+        (status = 409, description = "`wrong_state`: it is not approved. `payment_disputed`. `refund_too_large`: so much is not left of the payment. \
                                       `payment_in_progress`")
     )
 )]

@@ -223,7 +223,7 @@ pub async fn of_all(db: &PgPool, filter: AdminFilter, page: &Page) -> Result<Lis
 ///
 /// # Errors
 /// `not_found`, `invalid_body` for more units than come back, `wrong_state` unless it was
-/// approved, `refund_too_large` where the payment is disputed.
+/// approved, `payment_disputed`, `refund_too_large`.
 pub async fn receive(
     till: &Till,
     by: Taker,

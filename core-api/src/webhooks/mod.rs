@@ -26,7 +26,7 @@ use crate::http::{Error, Result};
 use crate::payments::event::{About, Unbelieved};
 use crate::payments::provider::Provider as _;
 use crate::payments::{TestProvider, Till};
-use crate::{payments, payouts, refunds};
+use crate::{disputes, payments, payouts, refunds};
 pub use model::Outcome;
 use model::{ATTEMPTS_MAX, CARRIER, backoff};
 use signature::Unsigned;
@@ -136,7 +136,7 @@ async fn handle(till: &Till, settings: &Commerce, due: &store::Due) -> Result<Ou
         About::Payment(id) => payments::heed(till, id).await,
         About::Refund(id) => refunds::heed(till, id).await,
         About::Payout(id) => payouts::settle::heed(till, id).await,
-        About::Dispute { .. } => Ok(Outcome::Later("disputes are not recorded yet")),
+        About::Dispute { reference } => disputes::heed(till, &due.provider, &reference).await,
         About::Nothing => Ok(Outcome::Ignored),
     }
 }

@@ -226,8 +226,8 @@ async fn nobody_leaves_an_open_return_or_dispute_behind_and_why_it_was_asked_for
                 select gen_random_uuid(), order_id, id, seller_id, 1, 'It smells of Fayencen'
                   from order_items where order_id = $1";
     market.sql(open, order.id.0).await;
-    let open = "insert into disputes (id, payment_id, provider_ref, amount_minor, currency)
-                select gen_random_uuid(), id, 'dp_1', amount_minor, currency from payments where order_id = $1";
+    let open = "insert into disputes (id, payment_id, provider_ref, amount_minor, covered_minor, currency)
+                select gen_random_uuid(), id, 'dp_1', amount_minor, amount_minor, currency from payments where order_id = $1";
     market.sql(open, order.id.0).await;
     let export: Value = buyer.get("/auth/export").await.ok();
     assert_eq!(export["orders"][0]["returns"][0]["reason"], "It smells of Fayencen");

@@ -16,6 +16,8 @@ mod database;
 mod dead_letters;
 mod description;
 mod discounts;
+mod disputes;
+mod fees;
 mod files;
 mod flash;
 mod flash_orders;

@@ -35,7 +35,9 @@ impl Market {
     pub fn telling_till(&self) -> Till {
         let db = self.app.db.pool.clone();
         let secret = Some(Secret::new(SECRET.to_owned()));
-        let provider = TestProvider::new(db.clone(), self.commerce.test_provider_delay).telling(secret);
+        let provider = TestProvider::new(db.clone(), self.commerce.test_provider_delay)
+            .charging(self.commerce.test_provider_fee)
+            .telling(secret);
         Till::of(db, self.app.bus.clone(), &self.commerce, provider)
     }
 

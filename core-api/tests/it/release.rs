@@ -7,6 +7,7 @@ use shared::status::OrderStatus;
 
 use crate::fulfilment::{calls_off, paid};
 use crate::market::{Buyer, Market};
+use crate::provider_events::telling;
 
 const DUE: &str = "update order_items set release_after = clock_timestamp() where order_id = $1";
 
@@ -63,7 +64,7 @@ async fn earnings_are_released_days_after_arrival_or_many_days_after_shipping() 
 
 #[tokio::test]
 async fn an_open_return_or_dispute_keeps_earnings_from_being_released() {
-    let market = Market::open(10, 1_000).await;
+    let market = Market::open_with(10, 1_000, telling).await;
     let buyer = market.buyer().await;
     let (returned, disputed) = (delivered(&market, &buyer, 1).await, delivered(&market, &buyer, 1).await);
     for order in [&returned, &disputed] {
@@ -72,9 +73,7 @@ async fn an_open_return_or_dispute_keeps_earnings_from_being_released() {
     let open = "insert into returns (id, order_id, order_item_id, seller_id, quantity, reason)
                 select gen_random_uuid(), order_id, id, seller_id, 1, 'too small' from order_items where order_id = $1";
     market.sql(open, returned.id.0).await;
-    let open = "insert into disputes (id, payment_id, provider_ref, amount_minor, currency)
-                select gen_random_uuid(), id, 'dp_1', amount_minor, currency from payments where order_id = $1";
-    market.sql(open, disputed.id.0).await;
+    let dispute = market.is_disputed(&disputed, None).await;
     assert_eq!(released(&market).await, 0);
     market
         .sql(
@@ -83,9 +82,7 @@ async fn an_open_return_or_dispute_keeps_earnings_from_being_released() {
         )
         .await;
     assert_eq!(released(&market).await, 1);
-    let won = "update disputes set status = 'won', closed_at = now()
-                where payment_id = (select id from payments where order_id = $1)";
-    market.sql(won, disputed.id.0).await;
+    market.is_decided(&dispute, true).await;
     assert_eq!(released(&market).await, 1);
     market.verified().await;
 }

@@ -23,14 +23,20 @@ pub const CHECKS: &[Invariant] = &[
                       ('payout_paid', array['payouts_payable', 'provider_clearing']),
                       ('payout_undone', array['seller_payable', 'payouts_payable']),
                       ('payout_returned', array['seller_payable', 'provider_clearing']),
-                      ('write_off', array['seller_payable', 'write_offs'])) k (kind, accounts) on k.kind = t.kind
+                      ('write_off', array['seller_payable', 'write_offs']),
+                      ('provider_fee', array['provider_clearing', 'provider_fees']),
+                      ('dispute_opened', array['provider_clearing', 'disputed']),
+                      ('dispute_won', array['disputed', 'provider_clearing', 'dispute_losses', 'seller_payable',
+                                            'platform_commission', 'platform_discounts', 'tax_payable']),
+                      ('dispute_lost', array['disputed', 'provider_clearing', 'dispute_losses', 'seller_payable',
+                                             'platform_commission', 'platform_discounts', 'tax_payable'])) k (kind, accounts) on k.kind = t.kind
                 join ledger_entries e on e.transaction_id = t.id
                 join ledger_accounts a on a.id = e.account_id",
     },
     Invariant {
         name: "lines_in_ledger",
         proves: "of every line that was paid, of every part of one that was refunded, and of every refund that was \
-                 undone, the shop, the platform's commission and discounts, and the tax office have exactly theirs",
+                 undone or lost to a dispute, the shop, the platform's commission and discounts, and the tax office have exactly theirs",
         sql: "select coalesce(r.account, e.account) || ' ' || coalesce(r.kind, e.kind) || ' of item '
                      || coalesce(r.item::text, '-') as subject,
                      coalesce(r.minor, 0) <> coalesce(e.minor, 0) or coalesce(e.astray, false) as broken
@@ -51,7 +57,18 @@ pub const CHECKS: &[Invariant] = &[
                                 join orders o on o.id = r.order_id
                                 left join refunds f on f.id = r.replaces
                                 join (values ('refund', -1), ('refund_failed', 1)) k (kind, sign)
-                                  on case k.kind when 'refund' then coalesce(f.undone, true) else r.undone end) p
+                                  on case k.kind when 'refund' then coalesce(f.undone, true) else r.undone end
+                              union all
+                              select k.kind, d.id, n.order_item_id, k.sign, o.tax_included,
+                                     o.tax_remitted_by = 'seller', n.commission_minor, n.platform_discount_minor,
+                                     n.goods_minor + n.platform_discount_minor + n.shipping_minor,
+                                     n.tax_minor + n.shipping_tax_minor
+                                from dispute_items n
+                                join disputes d on d.id = n.dispute_id
+                                join order_items i on i.id = n.order_item_id
+                                join orders o on o.id = i.order_id
+                                join (values ('dispute_lost', -1), ('dispute_won', 1)) k (kind, sign)
+                                  on k.kind = 'dispute_lost' or d.status = 'won') p
                        cross join lateral (values
                              ('platform_discounts', p.discount),
                              ('platform_commission', -p.commission),
@@ -68,7 +85,7 @@ pub const CHECKS: &[Invariant] = &[
                              join ledger_transactions t on t.id = e.transaction_id
                              join ledger_accounts a on a.id = e.account_id
                              left join order_items i on i.id = e.order_item_id
-                            where t.kind in ('capture', 'refund', 'refund_failed')
+                            where t.kind in ('capture', 'refund', 'refund_failed', 'dispute_lost', 'dispute_won')
                               and a.kind in ('seller_payable', 'platform_commission', 'platform_discounts', 'tax_payable')
                             group by 1, 2, 3, 4) e
                   on (e.account, e.kind, e.source, e.item) = (r.account, r.kind, r.source, r.item)",

@@ -303,11 +303,12 @@ pub const CHECKS: &[Invariant] = &[
     },
     Invariant {
         name: "provider_agrees",
-        proves: "what the test provider has captured is what we have, payment by payment",
+        proves: "what the test provider has captured and kept of it is what we have, payment by payment",
         sql: "select coalesce(p.id, t.payment_id)::text as subject,
                      case when p.status = 'captured'
                           then t.status is distinct from 'succeeded'
                                or t.amount_minor <> p.amount_minor or t.currency <> p.currency
+                               or t.fee_minor <> p.fee_minor
                           -- The provider may be ahead of us for as long as our side is unsettled.
                           when t.status = 'succeeded'
                           then coalesce(p.status not in ('created', 'processing', 'requires_action'), true)

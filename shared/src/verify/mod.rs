@@ -7,6 +7,7 @@
 
 mod books;
 mod checks;
+mod disputes;
 mod fulfilment;
 mod payouts;
 mod purchases;
@@ -23,6 +24,7 @@ fn invariants() -> impl Iterator<Item = &'static Invariant> {
         .chain(fulfilment::CHECKS)
         .chain(payouts::CHECKS)
         .chain(books::CHECKS)
+        .chain(disputes::CHECKS)
 }
 
 /// One invariant.

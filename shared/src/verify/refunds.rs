@@ -23,15 +23,16 @@ pub const CHECKS: &[Invariant] = &[
     },
     Invariant {
         name: "refunds_within_captures",
-        proves: "of no payment goes more back, or into disputes that are not won, than was captured",
+        proves: "of no payment goes more back, or into disputes that are not won and it covers, than was captured",
         sql: "select p.id::text as subject,
                      p.status <> 'captured'
                      or p.amount_minor < coalesce((select sum(amount_minor) from refunds
                                                     where payment_id = p.id
                                                       and (status <> 'failed' or refund_is_owed(refunds))), 0)
-                                         + coalesce((select sum(amount_minor) from disputes
+                                         + coalesce((select sum(covered_minor) from disputes
                                                       where payment_id = p.id and status <> 'won'), 0) as broken
-                from payments p where exists (select from refunds r where r.payment_id = p.id)",
+                from payments p where exists (select from refunds r where r.payment_id = p.id)
+                                   or exists (select from disputes d where d.payment_id = p.id)",
     },
     Invariant {
         name: "refunds_within_lines",
@@ -46,6 +47,7 @@ pub const CHECKS: &[Invariant] = &[
                      or sum(i.commission_minor) > l.commission_minor
                      -- All units are the whole line, to the cent.
                      or (sum(i.quantity) = l.quantity
+                         and not exists (select from dispute_items t where t.order_item_id = l.id)
                          and (sum(i.goods_minor), sum(i.commission_minor), sum(i.tax_minor))
                              is distinct from (l.gross_minor - l.seller_discount_minor - l.platform_discount_minor,
                                                l.commission_minor, l.tax_minor)) as broken

@@ -77,6 +77,7 @@ const WORDS = {
   already_paid: 'This order is paid already.',
   payment_in_progress: 'A payment for this order is still under way.',
   refund_too_large: 'So much is not left to be refunded.',
+  payment_disputed: 'A bank has called the payment into question: until that is decided nothing of it goes back.',
   stream_not_live: 'The show is not on air.',
   not_joined: 'One moment, you are not in the room yet.',
   already_joined: 'You are in the room already.',

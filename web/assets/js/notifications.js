@@ -63,6 +63,12 @@ function words({ kind, seller, stream, product }) {
       return 'A payout to your shop has arrived.';
     case 'payout_failed':
       return 'A payout to your shop did not arrive.';
+    case 'dispute_opened':
+      return `A bank has called a payment for goods of ${shop} into question.`;
+    case 'dispute_won':
+      return `A disputed payment for goods of ${shop} stands.`;
+    case 'dispute_lost':
+      return `A disputed payment for goods of ${shop} went back to its buyer.`;
     default:
       return null;
   }

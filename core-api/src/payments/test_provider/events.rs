@@ -88,7 +88,9 @@ impl TestProvider {
         let late = store::succeed_late(&mut conn, None, self.delay, limit.into(), self.tells());
         let payments = late.await.map_err(failed)?;
         let late = store::transfer_late(&mut conn, None, self.delay, limit.into(), self.tells());
-        Ok(payments + late.await.map_err(failed)?)
+        let transfers = late.await.map_err(failed)?;
+        let disputes = store::dispute_by_token(&mut conn, self.delay, limit.into(), self.tells());
+        Ok(payments + transfers + disputes.await.map_err(failed)?)
     }
 
     /// Takes events that are to be sent, `limit` at most, signed now; nobody else does for a

@@ -5,6 +5,7 @@
 //! of its own, in transactions of its own, never in one of ours. What a payment comes
 //! to is in its token.
 
+mod disputes;
 mod events;
 mod page;
 mod payouts;
@@ -24,6 +25,7 @@ use super::event::{Event, Unbelieved};
 use super::provider::{
     Charge, DisputeFound, Intent, IntentState, Provider, ProviderError, RefundOrder, Transfer, TransferState,
 };
+use crate::commerce::Fee;
 use store::{Row, TransferRow};
 
 pub use page::pages;
@@ -47,6 +49,13 @@ enum Token {
     RefundFails,
     /// Succeeds; the answers about its refunds are lost.
     RefundTimeout,
+    /// Succeeds; after a while its buyer's bank disputes all of it, and whoever calls
+    /// [`TestProvider::decide_dispute`] decides.
+    Disputed,
+    /// The same, and after as long again it is won.
+    DisputeWon,
+    /// The same, and lost.
+    DisputeLost,
 }
 
 impl Token {
@@ -60,6 +69,9 @@ impl Token {
             "test_success_refund_late" => Self::RefundLate,
             "test_success_refund_fails" => Self::RefundFails,
             "test_success_refund_timeout" => Self::RefundTimeout,
+            "test_success_disputed" => Self::Disputed,
+            "test_success_dispute_won" => Self::DisputeWon,
+            "test_success_dispute_lost" => Self::DisputeLost,
             _ => return None,
         })
     }
@@ -67,7 +79,14 @@ impl Token {
     /// As what the books open it.
     const fn opens_as(self) -> &'static str {
         match self {
-            Self::Success | Self::Timeout | Self::RefundLate | Self::RefundFails | Self::RefundTimeout => "succeeded",
+            Self::Success
+            | Self::Timeout
+            | Self::RefundLate
+            | Self::RefundFails
+            | Self::RefundTimeout
+            | Self::Disputed
+            | Self::DisputeWon
+            | Self::DisputeLost => "succeeded",
             Self::Decline => "declined",
             Self::SecondStep => "requires_action",
             Self::LateSuccess => "processing",
@@ -80,6 +99,7 @@ impl Token {
 pub struct TestProvider {
     db: PgPool,
     delay: Duration,
+    fee: Fee,
     /// What its events are signed with; without one it sends none.
     secret: Option<Secret>,
     /// Where the pages of its second step are, without a slash at the end; none: nowhere.
@@ -93,9 +113,16 @@ impl TestProvider {
         Self {
             db,
             delay,
+            fee: Fee::NONE,
             secret: None,
             pages_at: None,
         }
+    }
+
+    /// The same, which keeps so much for itself of each capture.
+    #[must_use]
+    pub fn charging(self, fee: Fee) -> Self {
+        Self { fee, ..self }
     }
 
     /// The same, whose second step has a page at this server: `https://shop.example`.
@@ -179,8 +206,8 @@ fn intent(row: &Row, pages_at: Option<&str>) -> Result<Intent, ProviderError> {
     Ok(Intent {
         reference: row.id.to_string(),
         amount: Money::new(row.amount_minor, currency),
+        fee: Some(Money::new(row.fee_minor, currency)).filter(|_| state == IntentState::Succeeded),
         state,
-        fee: None,
     })
 }
 
@@ -214,9 +241,15 @@ impl Provider for TestProvider {
         let token =
             Token::read(&charge.token).ok_or_else(|| ProviderError::Failed(format!("no token {:?}", charge.token)))?;
         let mut conn = self.db.acquire().await.map_err(failed)?;
-        store::open(&mut conn, charge, token.opens_as(), self.tells())
-            .await
-            .map_err(failed)?;
+        store::open(
+            &mut conn,
+            charge,
+            token.opens_as(),
+            self.fee.of(charge.amount),
+            self.tells(),
+        )
+        .await
+        .map_err(failed)?;
         drop(conn);
         if token == Token::Timeout {
             return Err(ProviderError::Timeout);
@@ -246,7 +279,7 @@ impl Provider for TestProvider {
     async fn cancel(&self, charge: &Charge) -> Result<Intent, ProviderError> {
         let mut conn = self.db.acquire().await.map_err(failed)?;
         // What it has never heard of is opened as cancelled, and stays so.
-        store::open(&mut conn, charge, "cancelled", self.tells())
+        store::open(&mut conn, charge, "cancelled", self.fee.of(charge.amount), self.tells())
             .await
             .map_err(failed)?;
         store::step(
@@ -273,6 +306,9 @@ impl Provider for TestProvider {
         let token = Token::read(&paid.token);
         let left = paid.amount_minor - paid.refunded_minor;
         let (status, code) = match token {
+            _ if paid.disputed_minor > 0 && order.amount.minor > left - paid.disputed_minor => {
+                ("failed", Some("charge_disputed"))
+            }
             _ if order.amount.minor > left || order.amount.currency.code() != paid.currency => {
                 ("failed", Some("amount_too_large"))
             }
@@ -297,22 +333,7 @@ impl Provider for TestProvider {
     }
 
     async fn find_dispute(&self, reference: &str) -> Result<Option<DisputeFound>, ProviderError> {
-        let Ok(id) = reference.parse() else {
-            return Ok(None);
-        };
-        let mut conn = self.db.acquire().await.map_err(failed)?;
-        let row = store::find_dispute(&mut conn, id).await.map_err(failed)?;
-        row.map(|row| {
-            let currency = Currency::parse(&row.currency).map_err(|e| ProviderError::Failed(e.to_string()))?;
-            Ok(DisputeFound {
-                reference: row.id.to_string(),
-                payment: Some(PaymentId(row.payment_id)),
-                amount: Money::new(row.amount_minor, currency),
-                status: row.status,
-                reason: "general".to_owned(),
-            })
-        })
-        .transpose()
+        self.look_at_dispute(reference).await
     }
 
     fn event(&self, headers: &HeaderMap, body: &[u8]) -> Result<Event, Unbelieved> {

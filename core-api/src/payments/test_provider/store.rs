@@ -17,6 +17,7 @@ use crate::payouts::provider::PayoutOrder;
 pub struct Row {
     pub id: Uuid,
     pub amount_minor: i64,
+    pub fee_minor: i64,
     pub currency: String,
     pub status: String,
     pub token: String,
@@ -24,11 +25,12 @@ pub struct Row {
 }
 
 /// Opens a payment once, however often it is asked for.
-pub async fn open(conn: &mut PgConnection, charge: &Charge, status: &str, tells: bool) -> sqlx::Result<()> {
+pub async fn open(conn: &mut PgConnection, charge: &Charge, status: &str, fee: Money, tells: bool) -> sqlx::Result<()> {
     sqlx::query!(
         "with opened as (
-             insert into test_provider_intents (id, payment_id, amount_minor, currency, token, status, return_url)
-             values ($1, $2, $3, $4, $5, $6, $8) on conflict (payment_id) do nothing returning payment_id, status)
+             insert into test_provider_intents (id, payment_id, amount_minor, currency, token, status, fee_minor,
+                                                return_url)
+             values ($1, $2, $3, $4, $5, $6, $8, $9) on conflict (payment_id) do nothing returning payment_id, status)
          insert into test_provider_events (kind, subject)
          select 'payment.' || status, payment_id from opened where $7",
         Uuid::now_v7(),
@@ -38,6 +40,7 @@ pub async fn open(conn: &mut PgConnection, charge: &Charge, status: &str, tells:
         charge.token,
         status,
         tells,
+        fee.minor,
         charge.return_url.as_ref().map(|page| page.of(charge.payment))
     )
     .execute(conn)
@@ -106,7 +109,7 @@ pub async fn succeed_late(
 pub async fn find(conn: &mut PgConnection, payment: PaymentId) -> sqlx::Result<Option<Row>> {
     sqlx::query_as!(
         Row,
-        "select id, amount_minor, currency, status, token, return_url
+        "select id, amount_minor, fee_minor, currency, status, token, return_url
            from test_provider_intents where payment_id = $1",
         payment.0
     )
@@ -152,6 +155,8 @@ pub struct Captured {
     pub currency: String,
     pub token: String,
     pub refunded_minor: i64,
+    /// Of disputes that were not won.
+    pub disputed_minor: i64,
     pub has_refunds: bool,
 }
 
@@ -171,7 +176,9 @@ pub async fn lock_captured(conn: &mut PgConnection, payment: PaymentId) -> sqlx:
         Captured,
         r#"select i.amount_minor, i.currency, i.token,
                   coalesce(sum(t.amount_minor) filter (where t.status in ('processing', 'succeeded')), 0)::bigint
-                  as "refunded_minor!", count(t.id) > 0 as "has_refunds!"
+                  as "refunded_minor!", count(t.id) > 0 as "has_refunds!",
+                  coalesce((select sum(d.amount_minor) from test_provider_disputes d
+                             where d.payment_id = $1 and d.status <> 'won'), 0)::bigint as "disputed_minor!"
              from test_provider_intents i
              left join test_provider_transfers t on t.payment_id = i.payment_id and t.kind = 'refund'
             where i.payment_id = $1 group by i.id"#,
@@ -361,4 +368,81 @@ pub async fn find_dispute(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Opt
     )
     .fetch_optional(conn)
     .await
+}
+
+/// A bank disputes a payment that has succeeded; `None`: there is none.
+pub async fn open_dispute(
+    conn: &mut PgConnection,
+    payment: PaymentId,
+    amount_minor: Option<i64>,
+    tells: bool,
+) -> sqlx::Result<Option<Uuid>> {
+    sqlx::query_scalar!(
+        "with opened as (
+             insert into test_provider_disputes (id, payment_id, amount_minor, currency, status)
+             select $1, payment_id, coalesce($3::bigint, amount_minor), currency, 'open'
+               from test_provider_intents where payment_id = $2 and status = 'succeeded' returning id),
+         told as (
+             insert into test_provider_events (kind, subject) select 'dispute.opened', id from opened where $4)
+         select id from opened",
+        Uuid::now_v7(),
+        payment.0,
+        amount_minor,
+        tells
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A dispute is decided.
+pub async fn decide_dispute(conn: &mut PgConnection, id: Uuid, status: &str, tells: bool) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with decided as (
+             update test_provider_disputes set status = $2, updated_at = clock_timestamp()
+              where id = $1 and status <> $2 returning id, status)
+         insert into test_provider_events (kind, subject) select 'dispute.' || status, id from decided where $3",
+        id,
+        status,
+        tells
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What is disputed by its token is, once, after `delay`; and is decided after as long again.
+/// Returns how many steps.
+pub async fn dispute_by_token(conn: &mut PgConnection, delay: Duration, limit: i64, tells: bool) -> sqlx::Result<u64> {
+    let count = sqlx::query_scalar!(
+        r#"with opened as (
+               insert into test_provider_disputes (id, payment_id, amount_minor, currency, status, by_token)
+               select gen_random_uuid(), i.payment_id, i.amount_minor, i.currency, 'open', true
+                 from test_provider_intents i
+                where i.status = 'succeeded'
+                  and i.token in ('test_success_disputed', 'test_success_dispute_won', 'test_success_dispute_lost')
+                  and i.created_at <= clock_timestamp() - make_interval(secs => $1)
+                  and not exists (select from test_provider_disputes d where d.payment_id = i.payment_id and d.by_token)
+                order by i.created_at limit $2
+               on conflict (payment_id) where by_token do nothing returning id),
+           due as (
+               select d.id, case i.token when 'test_success_dispute_won' then 'won' else 'lost' end as status
+                 from test_provider_disputes d join test_provider_intents i on i.payment_id = d.payment_id
+                where d.by_token and d.status = 'open' and i.token <> 'test_success_disputed'
+                  and d.created_at <= clock_timestamp() - make_interval(secs => $1)
+                order by d.created_at limit $2 for update of d),
+           decided as (
+               update test_provider_disputes d set status = due.status, updated_at = clock_timestamp()
+                 from due where d.id = due.id returning d.id, d.status),
+           told as (
+               insert into test_provider_events (kind, subject)
+               select 'dispute.opened', id from opened where $3
+               union all select 'dispute.' || status, id from decided where $3)
+           select (select count(*) from opened) + (select count(*) from decided) as "count!""#,
+        delay.as_secs_f64(),
+        limit,
+        tells
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count.unsigned_abs())
 }

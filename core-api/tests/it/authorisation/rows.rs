@@ -41,6 +41,11 @@ macro_rules! payout {
     };
 }
 
+/// An open dispute of an order's payment.
+const DISPUTE: &str =
+    "insert into disputes (id, payment_id, provider_ref, amount_minor, covered_minor, currency, reason)
+    select $1, id, 'dp_' || id, amount_minor, amount_minor, currency, 'general' from payments where order_id = $2";
+
 /// Runs a statement whose parameters are these ids.
 pub async fn run(pool: &PgPool, sql: &'static str, ids: &[Uuid]) {
     let query = ids.iter().fold(sqlx::query(sql), |query, id| query.bind(*id));
@@ -149,6 +154,11 @@ impl<'a> Rows<'a> {
             "checkout" | "order" | "sent" | "sent_item" | "claim" | "parcel" | "delivered" | "payment" | "item"
             | "review" | "sale" | "hold" | "line" => self.bought(name).await,
             "paid" | "paid_item" | "refund" => self.paid(name).await,
+            "dispute" => {
+                let (order, id) = (self.paid("paid").await, Uuid::now_v7());
+                run(&self.app.db.pool, DISPUTE, &[id, order.parse().expect("an id")]).await;
+                id.to_string()
+            }
             "arrived" | "arrived_item" | "return" | "approved" => self.arrived(name).await,
             _ => self.inserted(name).await,
         }

@@ -178,6 +178,8 @@ GET    /admin/refunds                           401 403 403 403 403 403 200
 GET    /admin/refunds/$refund                   401 403 403 403 403 403 200
 POST   /admin/refunds/$refund/retry             401 403 403 403 403 403 201
 POST   /admin/refunds/$refund/settle-outside    401 403 403 403 403 403 201  {"reason": "Bank transfer, the card is closed"}
+GET    /admin/disputes                          401 403 403 403 403 403 200
+GET    /admin/disputes/$dispute                 401 403 403 403 403 403 200
 GET    /orders/$delivered/receipt               401 200 404 404 404 404 404
 POST   /orders/$order/payments                  401 201 404 404 404 404 404  {"token": "test_success"}
 GET    /orders/$order/payments/$payment         401 200 404 404 404 404 404

@@ -4,11 +4,13 @@ use core_api::earnings::model::{Balance, EarningState, HeldBecause};
 use core_api::payouts::model::Payout;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use shared::ids::PaymentId;
 use shared::status::PayoutStatus;
 use uuid::Uuid;
 
 use super::{account, ask, balance, earnings, paid, refund, released, sold};
 use crate::market::Market;
+use crate::provider_events::telling;
 
 #[tokio::test]
 async fn what_is_released_is_paid_out_and_every_line_of_it_is_explained() {
@@ -115,13 +117,22 @@ async fn nothing_is_paid_without_an_account_below_the_least_or_while_it_is_held(
 
 #[tokio::test]
 async fn a_payment_in_dispute_is_not_paid_out() {
-    let market = Market::open(10, 5_000).await;
+    let market = Market::open_with(10, 5_000, telling).await;
     let owner = market.owner();
     account(&owner, "test_bank").await;
     let order = released(&market).await;
-    let dispute = "insert into disputes (id, payment_id, provider_ref, amount_minor, currency)
-                   select gen_random_uuid(), id, id::text, amount_minor, currency from payments where order_id = $1";
-    assert_eq!(market.sql(dispute, order.id.0).await, 1);
+    let payment = "select id from payments where order_id = $1";
+    let payment = sqlx::query_scalar(payment)
+        .bind(order.id.0)
+        .fetch_one(&market.app.db.pool)
+        .await;
+    let payment = PaymentId(payment.expect("it was paid"));
+    market
+        .test_provider()
+        .open_dispute(payment, None)
+        .await
+        .expect("opened");
+    market.hears().await;
     assert_eq!(balance(&owner).await.disputed_minor, 4_500);
     ask(&owner, Uuid::now_v7()).await.refused(409, "payout_too_small");
 }

@@ -61,8 +61,8 @@ async fn every_invariant_of_refunds_is_noticed_when_it_is_broken() {
         (
             "refunds_within_captures",
             &[
-                "insert into disputes (id, payment_id, provider_ref, amount_minor, currency)
-               select gen_random_uuid(), id, 'dp_1', 1, currency from payments",
+                "insert into disputes (id, payment_id, provider_ref, amount_minor, covered_minor, currency)
+               select gen_random_uuid(), id, 'dp_1', 1, 1, currency from payments",
             ],
             &["delete from disputes"],
         ),

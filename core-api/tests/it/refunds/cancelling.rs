@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::only_refund;
 use crate::fulfilment::try_ship;
 use crate::market::Market;
+use crate::provider_events::telling;
 
 #[tokio::test]
 async fn a_paid_order_is_called_off_whole_and_all_its_money_goes_back() {
@@ -118,20 +119,13 @@ async fn what_was_sent_is_not_called_off_and_of_another_nothing_is() {
 
 #[tokio::test]
 async fn money_that_is_disputed_does_not_go_back_twice() {
-    let market = Market::open(10, 1_000).await;
+    let market = Market::open_with(10, 1_000, telling).await;
     let buyer = market.buyer().await;
     let order = buyer.paid(&market, 2, "test_success").await;
-    let dispute = "insert into disputes (id, payment_id, provider_ref, amount_minor, currency)
-        select gen_random_uuid(), id, 'dp_1', 1, currency from payments where order_id = $1";
-    market.sql(dispute, order.id.0).await;
-    buyer.try_cancel(&order).await.refused(409, "refund_too_large");
+    let dispute = market.is_disputed(&order, Some(1)).await;
+    buyer.try_cancel(&order).await.refused(409, "payment_disputed");
     assert_eq!(buyer.order_now(order.id).await.status, OrderStatus::Paid);
-    market
-        .sql(
-            "update disputes set status = 'won', closed_at = now() where id <> $1",
-            order.id.0,
-        )
-        .await;
+    market.is_decided(&dispute, true).await;
     assert_eq!(buyer.try_cancel(&order).await.ok::<Order>().refunded, order.total);
     market.verified().await;
 }

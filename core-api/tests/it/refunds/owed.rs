@@ -18,6 +18,7 @@ use super::returns::arrives;
 use crate::harness::{Reply, Session};
 use crate::market::{Buyer, Market};
 use crate::payouts::{account, ask, balance, paid};
+use crate::provider_events::telling;
 
 const DUE: &str = "update order_items set release_after = clock_timestamp() where order_id = $1";
 /// The provider's first refund of a payment fails: it has forgotten that it had one.
@@ -239,16 +240,13 @@ async fn goodwill_for_units_that_were_called_off_since_is_owed() {
 
 #[tokio::test]
 async fn what_is_owed_does_not_go_back_beside_a_dispute_of_the_same_money() {
-    let market = Market::open(10, 1_000).await;
+    let market = Market::open_with(10, 1_000, telling).await;
     let (buyer, admin) = (market.buyer().await, market.app.admin().await);
     let order = buyer.paid(&market, 1, "test_success_refund_fails").await;
     let failed = only_refund(&buyer.try_cancel(&order).await.ok()).id;
-    let dispute = "insert into disputes (id, payment_id, provider_ref, amount_minor, currency)
-                   select gen_random_uuid(), id, 'dp_1', amount_minor, currency from payments where order_id = $1";
-    market.sql(dispute, order.id.0).await;
-    retry(&admin, failed).await.refused(409, "refund_too_large");
-    let won = "update disputes set status = 'won', closed_at = now() where id <> $1";
-    market.sql(won, order.id.0).await;
+    let dispute = market.is_disputed(&order, None).await;
+    retry(&admin, failed).await.refused(409, "payment_disputed");
+    market.is_decided(&dispute, true).await;
     retry(&admin, failed).await.created::<Value>();
     assert_eq!(buyer.order_now(order.id).await.refunded, order.total);
     market.verified().await;
