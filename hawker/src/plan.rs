@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rand::distr::{Alphanumeric, SampleString as _};
 use shared::admin::AdminConfig;
 use shared::bus::{BusConfig, Unset};
 use shared::config::{Secret, Settings};
 use shared::db::DbOptions;
 use shared::telemetry::LogFormat;
 use shared::token::TokenKey;
-use uuid::Uuid;
 
 use crate::cli::{PlaceArgs, RunArgs};
 use crate::data_dir;
@@ -168,10 +168,9 @@ impl Plan {
             api.media.folder.get_or_insert_with(|| place.data_dir.join("media"));
         }
         // What the test provider sends to ourselves is signed anew in each process.
-        let (one, two) = (Uuid::new_v4().simple(), Uuid::new_v4().simple());
         api.webhooks
             .test
-            .get_or_insert_with(|| Secret::new(format!("{one}{two}")));
+            .get_or_insert_with(|| Secret::new(Alphanumeric.sample_string(&mut rand::rng(), 48)));
         if place.database_url.is_none() {
             // Nobody else works on a private database.
             engine.node.get_or_insert_with(|| ONLY_NODE.to_owned());
