@@ -324,7 +324,7 @@ impl Provider for Stripe {
             .get::<Dispute>(&format!("/v1/disputes/{reference}"), expand)
             .await
         {
-            Ok(dispute) => dispute.found(),
+            Ok(dispute) => dispute.found().map(Some),
             Err(CallError::Refused(refused)) if refused.status == 404 => Ok(None),
             Err(error) => Err(error.into()),
         }

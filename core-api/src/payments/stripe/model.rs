@@ -281,30 +281,30 @@ pub struct Dispute {
 }
 
 impl Dispute {
-    /// What it says. An inquiry (`warning_…`) is none yet: nothing was taken, and if it
-    /// becomes one, an event says so.
+    /// What it says. An inquiry (`warning_…`) is of no payment yet: nothing was taken, and if it
+    /// becomes a dispute, an event says so.
     ///
     /// # Errors
     /// When it is in a state that is not known.
-    pub fn found(&self) -> Result<Option<DisputeFound>, ProviderError> {
-        let status = match self.status.as_str() {
-            "needs_response" | "under_review" => DisputeStatus::Open,
-            "won" => DisputeStatus::Won,
+    pub fn found(&self) -> Result<DisputeFound, ProviderError> {
+        let (status, is_inquiry) = match self.status.as_str() {
+            "needs_response" | "under_review" => (DisputeStatus::Open, false),
+            "won" => (DisputeStatus::Won, false),
             // Older accounts: what was disputed was refunded.
-            "lost" | "charge_refunded" => DisputeStatus::Lost,
-            "warning_needs_response" | "warning_under_review" | "warning_closed" | "prevented" => return Ok(None),
+            "lost" | "charge_refunded" => (DisputeStatus::Lost, false),
+            "warning_needs_response" | "warning_under_review" => (DisputeStatus::Open, true),
+            "warning_closed" | "prevented" => (DisputeStatus::Won, true),
             _ => return Err(wrong(&self.id, "is in a state that is not known here")),
         };
         let intent = self.payment_intent.as_ref().and_then(Expandable::whole);
-        Ok(Some(DisputeFound {
+        let payment = intent.and_then(|intent| id_in(&intent.metadata, PAYMENT));
+        Ok(DisputeFound {
             reference: self.id.clone(),
-            payment: intent
-                .and_then(|intent| id_in(&intent.metadata, PAYMENT))
-                .map(PaymentId),
+            payment: payment.filter(|_| !is_inquiry).map(PaymentId),
             amount: amount::ours(self.amount, &self.currency)?,
             status,
             reason: self.reason.clone(),
-        }))
+        })
     }
 }
 

@@ -397,6 +397,9 @@ async fn a_dispute_is_looked_up_by_its_name() {
     let id = double.look(|books| books.open_dispute(&intent.reference));
     let found = stripe.find_dispute(&id).await.expect("an answer").expect("it is there");
     assert_eq!((found.payment, found.amount), (Some(charge.payment), charge.amount));
+    double.look(|books| books.disputes[0]["status"] = json!("warning_needs_response"));
+    let inquiry = stripe.find_dispute(&id).await.expect("an answer").expect("it is there");
+    assert_eq!(inquiry.payment, None, "nothing was taken yet");
     for unknown in ["dp_1", "../refunds", "", "pi_1"] {
         assert_eq!(
             stripe.find_dispute(unknown).await.expect("an answer"),
