@@ -296,6 +296,17 @@ mod tests {
     }
 
     #[test]
+    fn an_amount_is_good_for_goods_of_its_currency() {
+        let shop = SellerId::new();
+        let mut discount = discount(None, Cut::Amount(500));
+        discount.currency = Currency::parse("USD").ok();
+        let refused = discount
+            .split(&[goods(shop, 1_000, false)])
+            .expect_err("these are in EUR");
+        assert_eq!(refused.code, ErrorCode::DiscountNotForThese);
+    }
+
+    #[test]
     fn a_code_is_written_in_any_case() {
         assert_eq!(canonical(" spring-10 "), "SPRING-10");
         assert!(is_code("spring-10", &()).is_ok());

@@ -208,6 +208,16 @@ async fn what_is_paid_too_late_does_not_use_a_code_past_its_limit() {
     let mut conn = market.app.db.pool.acquire().await.expect("a connection");
     let may = core_api::discounts::retake(&mut conn, expired.id, late.session.id).await;
     assert!(may.expect("asked"), "nobody has used it since");
+    // The price was agreed: that the code is switched off by now makes no difference.
+    let off = "update discount_codes set disabled_at = $1 where code = 'ONCE'";
+    let switch = async |at: Option<chrono::DateTime<chrono::Utc>>| {
+        let done = sqlx::query(off).bind(at).execute(&market.app.db.pool).await;
+        done.expect("it is there");
+    };
+    switch(Some(chrono::Utc::now())).await;
+    let may = core_api::discounts::retake(&mut conn, expired.id, late.session.id).await;
+    assert!(may.expect("asked"), "it was agreed");
+    switch(None).await;
     order(&market, &quick, "ONCE").await;
     let may = core_api::discounts::retake(&mut conn, expired.id, late.session.id).await;
     assert!(!may.expect("asked"));
@@ -265,6 +275,12 @@ async fn codes_are_the_funders_own_and_every_change_is_written_down() {
     assert_eq!((same.uses_max, same.uses_per_buyer_max), (None, Some(1)));
     let list: List<DiscountCode> = owner.get(path).await.ok();
     assert_eq!(list.items, [same]);
+    let many = "insert into discount_codes (id, code, seller_id, percent_bps, created_by)
+                select gen_random_uuid(), 'MANY-' || i, seller_id, 100, created_by from discount_codes, generate_series(1, 999) i
+                 where id = $1";
+    assert_eq!(market.sql(many, created.id.0).await, 999);
+    let problem = owner.post(path, &json!({"code": "ONE-MORE", "percent_bps": 1})).await;
+    problem.refused(409, "conflict");
     let platforms: List<DiscountCode> = admin.get("/admin/discount-codes").await.ok();
     assert!(platforms.items.is_empty());
     admin

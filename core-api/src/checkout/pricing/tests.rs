@@ -183,6 +183,29 @@ proptest! {
     }
 }
 
+#[test]
+fn tax_is_of_what_the_shop_asks_for_whatever_the_platform_takes_off() {
+    let mut line = line(SellerId::new(), 1, 1_000, None);
+    line.discount = LineDiscount {
+        seller_minor: 100,
+        platform_minor: 200,
+    };
+    let rule = TaxRule {
+        rate: BasisPoints::new(1_000).expect("a rate"),
+        goods: true,
+        shipping: true,
+        terms: Terms {
+            tax_included: false,
+            seller_remits: false,
+        },
+    };
+    let priced = price(eur(), &[line], None, Some(rule)).expect("a price");
+    assert_eq!((priced.tax.minor, priced.total.minor), (90, 790));
+    let of_shipping_alone = TaxRule { goods: false, ..rule };
+    let priced = price(eur(), &[line], None, Some(of_shipping_alone)).expect("a price");
+    assert_eq!((priced.tax.minor, priced.total.minor), (0, 700));
+}
+
 fn any_tax() -> impl Strategy<Value = Option<TaxRule>> {
     prop::option::of((0_u16..=3_000, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
         |(rate, goods, shipping, tax_included)| TaxRule {
