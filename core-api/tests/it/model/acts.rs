@@ -433,7 +433,7 @@ fn scene() -> impl Strategy<Value = Vec<Act>> {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     // A flag that is set shrinks to one that is not: an act is left out, or asked for once.
     let flags = (proptest::bool::weighted(0.97), proptest::bool::weighted(0.1));
-    let scene = (scene(), [flags.clone(), flags.clone(), flags]).prop_map(|(acts, flags)| {
+    let scene = (scene(), [flags; 3]).prop_map(|(acts, flags)| {
         let step = |(act, (kept, twice))| Step { act, kept, twice };
         acts.into_iter().zip(flags).map(step).collect::<Vec<_>>()
     });

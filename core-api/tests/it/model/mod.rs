@@ -69,9 +69,9 @@ async fn broken(db: &TestDb) -> Result<(), String> {
 
 /// Plays a sequence alone.
 async fn alone(sequence: &Sequence) -> Result<(), String> {
-    let (db, state, _folder) = market().await;
-    Play::whole(state, sequence).await?;
-    broken(&db).await
+    let (db, state, _folder) = Box::pin(market()).await;
+    Box::pin(Play::whole(state, sequence)).await?;
+    Box::pin(broken(&db)).await
 }
 
 /// Deals a sequence: the same one for the same seed and number.
@@ -109,7 +109,7 @@ async fn shortest(seed: u64, number: u64) -> Result<(), String> {
 }
 
 async fn complaint(seed: u64, number: u64, first: &str) -> String {
-    let why = match shortest(seed, number).await {
+    let why = match Box::pin(shortest(seed, number)).await {
         Err(why) => why,
         Ok(()) => format!("{first}\n(played alone it does not fail)"),
     };
@@ -121,20 +121,20 @@ type Tally = BTreeMap<String, (u64, u64)>;
 
 /// Plays a batch in one database.
 async fn batch(seed: u64, numbers: std::ops::Range<u64>) -> Result<Tally, String> {
-    let (db, state, _folder) = market().await;
+    let (db, state, _folder) = Box::pin(market()).await;
     let mut tally = Tally::new();
     for number in numbers.clone() {
-        match Play::whole(state.clone(), &deal(seed, number).current()).await {
+        match Box::pin(Play::whole(state.clone(), &deal(seed, number).current())).await {
             Ok(log) => count(&mut tally, &log),
-            Err(first) => return Err(complaint(seed, number, &first).await),
+            Err(first) => return Err(Box::pin(complaint(seed, number, &first)).await),
         }
     }
-    let Err(broken) = broken(&db).await else {
+    let Err(broken) = Box::pin(broken(&db)).await else {
         return Ok(tally);
     };
     for number in numbers {
-        if shortest(seed, number).await.is_err() {
-            return Err(complaint(seed, number, &broken).await);
+        if Box::pin(shortest(seed, number)).await.is_err() {
+            return Err(Box::pin(complaint(seed, number, &broken)).await);
         }
     }
     Err(broken)
@@ -165,10 +165,11 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "how much was played is for whoever runs it")]
 fn after_any_sequence_the_books_say_what_the_model_says() {
     let seed = setting("HAWKER_MONEY_SEED").unwrap_or(20_261_123);
     if let Some(only) = setting("HAWKER_MONEY_ONLY") {
-        let told = run(async || batch(seed, only..only + 1).await);
+        let told = run(async || Box::pin(batch(seed, only..only + 1)).await);
         told.unwrap_or_else(|why| panic!("{why}"));
         return;
     }
@@ -182,7 +183,7 @@ fn after_any_sequence_the_books_say_what_the_model_says() {
                 return Ok(());
             }
             let to = most.map_or(from + BATCH, |most| most.min(from + BATCH));
-            let of_batch = run(async || batch(seed, from..to).await)?;
+            let of_batch = run(async || Box::pin(batch(seed, from..to)).await)?;
             let mut tally = tally.lock().expect("nobody panics with it");
             for (name, (done, refused)) in of_batch {
                 let sum = tally.entry(name).or_default();
@@ -196,8 +197,10 @@ fn after_any_sequence_the_books_say_what_the_model_says() {
         workers.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let (played, seconds) = (played.load(Ordering::Relaxed), begun.elapsed().as_secs());
-    println!("{played} sequences of seed {seed} in {seconds} s; of each act so many were done, and refused:");
-    println!("{:?}", tally.lock().expect("nobody panics with it"));
+    let tally = tally.lock().expect("nobody panics with it");
+    eprintln!(
+        "{played} sequences of seed {seed} in {seconds} s; of each act so many were done, and refused:\n{tally:?}"
+    );
     for told in done {
         told.unwrap_or_else(|why| panic!("{why}"));
     }
