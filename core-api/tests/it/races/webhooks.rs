@@ -79,7 +79,7 @@ async fn buys(market: &Market, buyer: &Buyer, nth: usize) {
                 .await
                 .ok::<Value>();
         }
-        if token == "test_timeout" && nth % 4 == 0 {
+        if token == "test_timeout" && nth.is_multiple_of(4) {
             // Its order ends behind the payment's back: what succeeds is given back.
             let ends = "with o as (update orders set status = 'cancelled' where id = $1)
                         update product_variants v set reserved = reserved - i.quantity
@@ -162,9 +162,10 @@ async fn posts(market: &Market, messages: &[Message]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stderr, reason = "whoever sees it fail can have the same order again")]
 async fn ten_thousand_messages_of_the_provider_in_any_order_end_where_the_provider_is() {
     let seed: u64 = rand::random();
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let market = Market::open_with(1_000, 1_000, |config| {
         telling(config);

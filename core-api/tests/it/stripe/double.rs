@@ -95,7 +95,7 @@ fn missing(param: &str) -> (u16, Value) {
     refusal(404, "invalid_request_error", "resource_missing", Some(param))
 }
 
-fn list(url: &str, data: Vec<Value>, has_more: bool) -> (u16, Value) {
+fn list(url: &str, data: &[Value], has_more: bool) -> (u16, Value) {
     (
         200,
         json!({"object": "list", "url": url, "data": data, "has_more": has_more}),
@@ -282,7 +282,7 @@ impl Books {
             None => 0,
         };
         let page: Vec<Value> = of.iter().skip(from).take(limit).cloned().collect();
-        list(path, page, of.len() > from + limit)
+        list(path, &page, of.len() > from + limit)
     }
 
     fn search(&self, fields: &[(String, String)]) -> (u16, Value) {

@@ -120,7 +120,7 @@ async fn localstripe_takes_payments_and_refunds_and_tells_of_them_signed() {
         .iter()
         .map(|one| one["amount"].clone())
         .collect();
-    amounts.sort_by_key(|amount| amount.as_i64());
+    amounts.sort_by_key(Value::as_i64);
     assert_eq!(amounts, [json!(5_000), json!(10_000)]);
     let now = buyer.order_now(order.id).await;
     assert_eq!(now.refunded, order.total);

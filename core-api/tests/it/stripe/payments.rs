@@ -369,7 +369,7 @@ async fn what_is_old_is_searched_for_and_never_sent_again() {
     let (_market, stripe) = stripe(&double).await;
     let paid = charge("pm_card_visa");
     stripe.charge(&paid).await.expect("an answer");
-    double.look(|books| books.forget_keys());
+    double.look(super::double::Books::forget_keys);
     let old = |charge: Charge| Charge { is_old: true, ..charge };
     let found = stripe
         .find(&old(paid.clone()))
