@@ -108,9 +108,9 @@ async fn of_an_order_a_connection_is_told_which() {
              insert into addresses (id, user_id, recipient, line1, city, postal_code, country)
              values (gen_random_uuid(), $1, 'Test Buyer', '1 Quay Street', 'Hamburg', '20457', 'DE') returning id),
          checkout as (
-             insert into checkouts (id, user_id, address_id, currency, items_minor, shipping_minor, total_minor,
+             insert into checkouts (id, user_id, address_id, address, currency, items_minor, shipping_minor, total_minor,
                                     expires_at)
-             select gen_random_uuid(), $1, id, 'EUR', 0, 0, 0, now() from address returning id),
+             select gen_random_uuid(), $1, id, '{}', 'EUR', 0, 0, 0, now() from address returning id),
          placed as (
              insert into orders (id, user_id, checkout_id, currency, items_minor, shipping_minor, total_minor,
                                  address, expires_at)
