@@ -28,6 +28,10 @@ pub fn taken(left: &[Share], minor: i64, terms: Terms, currency: Currency) -> Ve
 /// remainder, what was not is multiplied and rounded half up once.
 fn part_of(parts: &Parts, minor: i64, terms: Terms, currency: Currency) -> Parts {
     let whole = parts.paid(terms);
+    // Nor is anything taken of what cost its buyer nothing.
+    if minor == 0 {
+        return Parts::default();
+    }
     if minor == whole {
         return *parts;
     }
@@ -110,6 +114,17 @@ mod tests {
         assert_eq!(all, [left[0]]);
         assert_eq!(taken(&left, 0, Terms::UNTAXED, euro()), []);
         assert_eq!(taken(&[], 10, Terms::UNTAXED, euro()), []);
+    }
+
+    #[test]
+    fn what_cost_its_buyer_nothing_is_left_to_its_shop() {
+        let given = share(Parts {
+            platform_discount: 1_000,
+            commission: 100,
+            ..Parts::default()
+        });
+        let taken = taken(&[goods(500, 50), given], 500, Terms::UNTAXED, euro());
+        assert_eq!((taken.len(), taken[0].parts.goods), (1, 500));
     }
 
     fn any_parts() -> impl Strategy<Value = Parts> {
