@@ -121,6 +121,16 @@ pub enum Act {
     SettleOutside {
         refund: u8,
     },
+    /// A bank disputes so many quarters of a payment.
+    Dispute {
+        order: u8,
+        quarters: u8,
+    },
+    /// A dispute is decided, or decided otherwise.
+    Judge {
+        dispute: u8,
+        won: bool,
+    },
     /// A shop sends all that is left, or so many units of its first line.
     Send {
         order: u8,
@@ -329,6 +339,8 @@ fn after_the_sale() -> impl Strategy<Value = Act> {
             .prop_map(|(order, units, shipping, restock)| Act::Give { order, units, shipping, restock }),
         2 => (0..4_u8).prop_map(|refund| Act::Retry { refund }),
         1 => (0..4_u8).prop_map(|refund| Act::SettleOutside { refund }),
+        1 => (order(), 1..=4_u8).prop_map(|(order, quarters)| Act::Dispute { order, quarters }),
+        2 => (0..3_u8, any::<bool>()).prop_map(|(dispute, won)| Act::Judge { dispute, won }),
         3 => (order(), 0..3_u8, 1..=2_u8).prop_map(|(order, line, units)| Act::AskBack { order, line, units }),
         3 => (0..3_u8, answers).prop_map(|(back, to)| Act::Answer { back, to }),
         3 => (0..3_u8, 0..=2_u8, any::<bool>())

@@ -20,6 +20,8 @@ pub struct Ids {
     pub payments: Vec<Vec<Uuid>>,
     /// Refunds.
     pub refunds: Vec<Uuid>,
+    /// Disputes, by the provider's names.
+    pub disputes: Vec<String>,
     /// Returns.
     pub returns: Vec<Uuid>,
     /// Payouts.
@@ -57,6 +59,11 @@ const REFUNDS: &str = "
       from refunds r join orders o on o.id = r.order_id
       left join test_provider_transfers t on t.our_id = r.id and t.kind = 'refund' and t.amount_minor = r.amount_minor
      where o.user_id = any($1) order by r.id";
+
+const DISPUTES: &str = "
+    select d.id, p.order_id, d.amount_minor, d.covered_minor, d.status, d.provider_ref
+      from disputes d join payments p on p.id = d.payment_id join orders o on o.id = p.order_id
+     where o.user_id = any($1) order by d.id";
 
 const RETURNS: &str = "
     select r.id, r.order_item_id, r.quantity, r.status
@@ -166,6 +173,22 @@ impl Books {
             ));
             self.ids.refunds.push(row.get("id"));
         }
+        for (nth, row) in sqlx::query(DISPUTES)
+            .bind(buyers)
+            .fetch_all(db)
+            .await?
+            .iter()
+            .enumerate()
+        {
+            let order: Uuid = row.get("order_id");
+            let order = self.ids.orders.iter().position(|id| *id == order).unwrap_or_default();
+            let (amount, covered): (i64, i64) = (row.get("amount_minor"), row.get("covered_minor"));
+            let state = named(row.get("status"));
+            self.shown.push(format!(
+                "dispute {nth} of order {order} is of {amount}, {covered} of it covered, {state}"
+            ));
+            self.ids.disputes.push(row.get("provider_ref"));
+        }
         for (nth, row) in sqlx::query(RETURNS)
             .bind(buyers)
             .fetch_all(db)
@@ -255,6 +278,9 @@ impl Books {
                 ("tax_payable", None) => Account::Tax,
                 ("refunds_payable", None) => Account::RefundsDue,
                 ("payouts_payable", None) => Account::PayoutsDue,
+                ("provider_fees", None) => Account::Fees,
+                ("disputed", None) => Account::Disputed,
+                ("dispute_losses", None) => Account::DisputeLosses,
                 ("write_offs", None) => Account::WriteOffs,
                 ("paid_outside", None) => Account::PaidOutside,
                 (other, _) => {
@@ -275,12 +301,15 @@ impl Books {
 /// What the provider has of a market's money, by its own books.
 pub async fn with_the_provider(world: &World) -> sqlx::Result<i64> {
     sqlx::query_scalar(
-        "select (coalesce((select sum(t.amount_minor) from test_provider_intents t
+        "select (coalesce((select sum(t.amount_minor - t.fee_minor) from test_provider_intents t
                              join payments p on p.id = t.payment_id join orders o on o.id = p.order_id
                             where o.user_id = any($1) and t.status = 'succeeded'), 0)
                  - coalesce((select sum(t.amount_minor) from test_provider_transfers t
                                join refunds r on r.id = t.our_id join orders o on o.id = r.order_id
                               where o.user_id = any($1) and t.status = 'succeeded'), 0)
+                 - coalesce((select sum(d.amount_minor) from test_provider_disputes d
+                               join payments p on p.id = d.payment_id join orders o on o.id = p.order_id
+                              where o.user_id = any($1) and d.status <> 'won'), 0)
                  - coalesce((select sum(t.amount_minor) from test_provider_transfers t
                                join seller_payouts p on p.id = t.our_id
                               where p.seller_id = any($2) and t.status = 'succeeded'), 0))::bigint",

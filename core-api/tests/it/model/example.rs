@@ -230,6 +230,8 @@ fn happens() -> Vec<Act> {
             bank: Bank::Good,
         },
         Act::AskForPayout { shop: 1 },
+        Act::Dispute { order: 0, quarters: 1 },
+        Act::Judge { dispute: 0, won: false },
     ]
 }
 

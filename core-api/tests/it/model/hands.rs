@@ -3,14 +3,16 @@
 
 use core_api::checkout::{self, model::NewCheckout, model::NewLine};
 use core_api::orders::model::NewOrder;
-use core_api::{orders, payments, payouts, refunds};
+use core_api::{disputes, orders, payments, payouts, refunds};
 use shared::ids::{CheckoutId, PaymentId, RequestId};
+use shared::money::Money;
 use uuid::Uuid;
 
 use super::acts::{COUNTRIES, Then};
-use super::paper::{Bank, May, RefundState, Stage, Theirs};
+use super::paper::{Bank, DisputeState, May, Ours, RefundState, Stage, Theirs};
 use super::play::{ALL, Play, Went, asks, code, run};
 use super::sheet::Wanted;
+use super::world::euro;
 
 impl Play {
     /// A basket is checked out and placed, given up, or lapses.
@@ -153,6 +155,40 @@ impl Play {
         self.paper
             .end(order, if cancelled { Stage::Cancelled } else { Stage::Expired });
         Some((Ok(()), Ok(())))
+    }
+
+    /// A bank disputes so many quarters of what was paid for an order, and the platform hears of
+    /// it. `None`: it was not paid for.
+    pub(super) async fn dispute(&mut self, order: usize, quarters: i64) -> Went {
+        let o = &self.paper.orders[order];
+        let amount = o.total * quarters / 4;
+        let captured = o.attempts.iter().position(|a| a.ours == Ours::Captured)?;
+        if amount == 0 || o.stage != Stage::Paid {
+            return None;
+        }
+        let id = PaymentId(self.ids.payments[order][captured]);
+        let till = &self.world.state.till;
+        let provider = till.built_in.as_ref().expect("it is the provider");
+        let opened = provider.open_dispute(id, Some(Money::new(amount, euro()))).await;
+        let said = code(disputes::heed(till, "test", &opened.expect("it was captured")).await);
+        self.paper.dispute(order, amount);
+        Some((Ok(()), said))
+    }
+
+    /// A dispute is decided, and the platform hears of it. `None`: that was so, or it was decided
+    /// twice before.
+    pub(super) async fn judge(&mut self, nth: usize, won: bool) -> Went {
+        let to = if won { DisputeState::Won } else { DisputeState::Lost };
+        let dispute = &self.paper.disputes[nth];
+        if dispute.state == to || dispute.judged > 1 {
+            return None;
+        }
+        let (till, reference) = (&self.world.state.till, &self.ids.disputes[nth]);
+        let provider = till.built_in.as_ref().expect("it is the provider");
+        provider.decide_dispute(reference, won).await.expect("there is one");
+        let said = code(disputes::heed(till, "test", reference).await);
+        self.paper.judge(nth, to);
+        Some((Ok(()), said))
     }
 
     /// Time passes for parcels, returns and releases.

@@ -24,10 +24,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use core_api::commerce::Fee;
 use core_api::{Config, State};
 use proptest::strategy::{Strategy as _, ValueTree};
 use proptest::test_runner::{Config as Settings, RngAlgorithm, TestRng, TestRunner};
 use shared::bus::MemoryBus;
+use shared::money::BasisPoints;
 use testkit::TestDb;
 
 use crate::market::still;
@@ -50,6 +52,10 @@ async fn market() -> (TestDb, State, tempfile::TempDir) {
     let mut config = Config::new(bind, testkit::token_key(), "ws://127.0.0.1:1/ws".to_owned());
     config.commerce = still();
     config.commerce.payout_minimum_minor = PAYOUT_MINIMUM;
+    config.commerce.test_provider_fee = Fee {
+        rate: BasisPoints::new(290).expect("a rate"),
+        fixed_minor: 30,
+    };
     config.taxes = core_api::tax::TaxTable::parse(acts::TAX_RULES).expect("rules");
     config.mail.folder = Some(folder.path().join("mail"));
     config.media.folder = Some(folder.path().join("media"));

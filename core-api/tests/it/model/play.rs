@@ -318,6 +318,14 @@ impl Play {
                 let said = asks(twice, async |key| refunds::anew::retry(till, admin, id, key).await).await;
                 Some((self.paper.retry(nth), said))
             }
+            Act::Dispute { order, quarters } => {
+                let order = self.order(*order)?;
+                self.dispute(order, i64::from(*quarters)).await
+            }
+            Act::Judge { dispute, won } => {
+                let nth = pick(*dispute, self.paper.disputes.len())?;
+                self.judge(nth, *won).await
+            }
             Act::SettleOutside { refund } => {
                 let nth = pick(*refund, self.paper.refunds.len())?;
                 let (admin, id) = (self.world.admin, RefundId(self.ids.refunds[nth]));

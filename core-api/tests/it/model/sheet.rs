@@ -20,6 +20,12 @@ pub enum Account {
     RefundsDue,
     /// On its way to shops.
     PayoutsDue,
+    /// What the provider keeps for itself.
+    Fees,
+    /// With buyers' banks, until it is decided whose it is.
+    Disputed,
+    /// What lost disputes cost the platform.
+    DisputeLosses,
     /// Given up.
     WriteOffs,
     /// Paid to buyers past the provider.
@@ -146,6 +152,11 @@ pub fn split(amount: i64, weights: &[i64]) -> Vec<i64> {
     parts
 }
 
+/// What the provider keeps of a capture: 2.9 % and 30 cents, and never more than all.
+pub fn fee_of(amount: i64) -> i64 {
+    (rounded(amount, 290, 10_000) + 30).min(amount)
+}
+
 /// The tax of an amount that bears it.
 fn tax_of(amount: i64, tax: Tax) -> i64 {
     let whole = if tax.included { 10_000 + tax.rate } else { 10_000 };
@@ -266,6 +277,11 @@ impl Cells {
         self.map2(other, |one, other| one + other)
     }
 
+    /// Column by column, and never less than nothing.
+    pub fn less(self, other: Self) -> Self {
+        self.map2(other, |one, other| (one - other).max(0))
+    }
+
     /// What the buyer pays, or gets back.
     pub fn paid(self, tax: Option<Tax>) -> i64 {
         let on_top = tax.is_some_and(|tax| !tax.included);
@@ -312,4 +328,30 @@ pub fn going_back(line: &Line, units_before: i64, before: Cells, units: i64, shi
         shipping: all_of(whole.shipping, before.shipping),
         shipping_tax: all_of(whole.shipping_tax, before.shipping_tax),
     }
+}
+
+/// What a bank that keeps `amount` takes of what is `left` of the lines: in proportion to what
+/// was paid for that, and of each line from its columns likewise.
+pub fn taken(left: &[Cells], amount: i64, tax: Option<Tax>) -> Vec<Cells> {
+    let paid: Vec<i64> = left.iter().map(|cells| cells.paid(tax)).collect();
+    let on_top = tax.is_some_and(|tax| !tax.included);
+    let shares = split(amount.min(paid.iter().sum()), &paid);
+    let part = |(cells, (share, whole)): (&Cells, (i64, i64))| {
+        if share == 0 {
+            return Cells::default();
+        }
+        let added = |cents: i64| if on_top { cents } else { 0 };
+        let weights = [cells.goods, cells.shipping, added(cells.tax), added(cells.shipping_tax)];
+        let of_paid = split(share, &weights);
+        let of = |cents: i64| rounded(cents, share, whole);
+        Cells {
+            goods: of_paid[0],
+            shipping: of_paid[1],
+            tax: if on_top { of_paid[2] } else { of(cells.tax) },
+            shipping_tax: if on_top { of_paid[3] } else { of(cells.shipping_tax) },
+            given: of(cells.given),
+            commission: of(cells.commission),
+        }
+    };
+    left.iter().zip(shares.into_iter().zip(paid)).map(part).collect()
 }

@@ -199,6 +199,8 @@ impl Paper {
     }
 
     fn capture(&mut self, order: usize, at: usize) {
+        let fee = sheet::fee_of(self.orders[order].total);
+        self.transfer(Account::Clearing, Account::Fees, fee);
         let takes = match self.orders[order].stage {
             Stage::Pending => true,
             Stage::Expired if self.may_be_had_again(order) => {

@@ -3,6 +3,7 @@
 //! code; then nothing moves.
 
 mod buying;
+mod disputing;
 mod paying_out;
 mod sending;
 mod sending_back;
@@ -12,7 +13,8 @@ use std::collections::BTreeMap;
 
 use super::sheet::{Account, Cells, Code, Line, Postage, Tax};
 
-pub use buying::{Attempt, Theirs};
+pub use buying::{Attempt, Ours, Theirs};
+pub use disputing::{Dispute, DisputeState};
 pub use paying_out::{Bank, Payout, PayoutState};
 pub use sending::Parcel;
 pub use sending_back::{Back, BackState};
@@ -120,6 +122,8 @@ pub struct Paper {
     pub orders: Vec<Order>,
     /// The refunds, in the order in which they were decided.
     pub refunds: Vec<Refund>,
+    /// The disputes, in the order in which they were heard of.
+    pub disputes: Vec<Dispute>,
     /// The returns, in the order in which they were asked for.
     pub returns: Vec<Back>,
     /// What was earned.
@@ -140,6 +144,7 @@ impl Paper {
             codes,
             orders: Vec::new(),
             refunds: Vec::new(),
+            disputes: Vec::new(),
             returns: Vec::new(),
             earnings: Vec::new(),
             payouts: Vec::new(),
@@ -222,6 +227,7 @@ impl Paper {
             (Some(_), _) => "on_its_way",
             (None, None) => "available",
             (None, Some((order, line))) if !self.orders[order].lines[line].released => "held",
+            (None, Some((order, _))) if self.is_disputed(order) => "disputed",
             (None, Some(_)) => "available",
         }
     }
@@ -250,6 +256,8 @@ impl Paper {
         }
         let refunds = self.refunds.iter().enumerate();
         shown.extend(refunds.map(|(nth, refund)| format!("refund {nth} {}", refund.shown())));
+        let disputes = self.disputes.iter().enumerate();
+        shown.extend(disputes.map(|(nth, dispute)| format!("dispute {nth} {}", dispute.shown())));
         let returns = self.returns.iter().enumerate();
         shown.extend(returns.map(|(nth, back)| format!("return {nth} {}", back.shown())));
         let payouts = self.payouts.iter().enumerate();

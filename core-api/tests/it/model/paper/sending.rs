@@ -119,7 +119,7 @@ impl Paper {
                     .returns
                     .iter()
                     .any(|b| (b.order, b.line) == (order, line) && b.is_open());
-                if is_due && !open {
+                if is_due && !open && !self.is_disputed(order) {
                     self.orders[order].lines[line].released = true;
                 }
             }

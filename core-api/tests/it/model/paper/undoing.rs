@@ -1,6 +1,6 @@
 //! What goes back: calling off, and refunds with the provider's word about them.
 
-use super::{BackState, May, Paper, Stage, Theirs};
+use super::{BackState, DisputeState, May, Paper, Stage, Theirs};
 use crate::model::acts::Means;
 use crate::model::sheet::{Account, Cells, going_back};
 
@@ -85,6 +85,11 @@ impl Refund {
         self.ours == RefundState::Submitted
     }
 
+    /// The provider has given it back, or is about to.
+    fn has_left(&self) -> bool {
+        matches!(self.theirs, Some(RefundState::Submitted | RefundState::Succeeded))
+    }
+
     /// It is of goods of this order's line.
     pub(super) fn is_of(&self, order: usize, line: usize) -> bool {
         self.order == order && self.parts.iter().any(|(at, ..)| *at == line)
@@ -111,12 +116,25 @@ type Asked = (usize, i64, bool);
 
 impl Paper {
     /// What stands of a line's refunds: units, and columns.
-    fn given_back(&self, order: usize, line: usize) -> (i64, Cells) {
+    pub(super) fn given_back(&self, order: usize, line: usize) -> (i64, Cells) {
         let refunds = self.refunds.iter().filter(|r| r.order == order && r.stands());
         let parts = refunds.flat_map(|r| &r.parts).filter(|(at, ..)| *at == line);
-        parts.fold((0, Cells::default()), |(n, sum), (_, units, cells)| {
+        let refunded = parts.fold((0, Cells::default()), |(n, sum), (_, units, cells)| {
             (n + units, sum.plus(*cells))
-        })
+        });
+        // What a lost dispute took is of no units: the next that go back make up for it.
+        let lost = self
+            .disputes
+            .iter()
+            .filter(|d| d.order == order && d.state == DisputeState::Lost);
+        let taken = lost.flat_map(|d| &d.taken).filter(|(at, _)| *at == line);
+        taken.fold(refunded, |(n, sum), (_, cells)| (n, sum.plus(*cells)))
+    }
+
+    /// What of an order's payment has gone back, is on its way, or owed.
+    pub(super) fn refunded(&self, order: usize) -> i64 {
+        let refunds = self.refunds.iter().filter(|r| r.order == order && r.stands());
+        refunds.map(|r| r.amount).sum()
     }
 
     /// Units of a line whose money has not gone back.
@@ -147,12 +165,15 @@ impl Paper {
         let tax = self.orders[order].tax;
         let amount: i64 = parts.iter().map(|(.., cells)| cells.paid(tax)).sum();
         let attempt = self.attempt(order).filter(|_| amount > 0);
-        let stands: i64 = { self.refunds.iter() }
-            .filter(|r| r.order == order && r.stands())
-            .map(|r| r.amount)
-            .sum();
-        if amount > self.orders[order].total - stands {
-            return Err("refund_too_large");
+        let (disputed, lost) = self.disputed(order, None);
+        let left = self.orders[order].total - self.refunded(order) - disputed - lost;
+        if amount > left {
+            let in_question = amount <= left + disputed;
+            return Err(if in_question {
+                "payment_disputed"
+            } else {
+                "refund_too_large"
+            });
         }
         let shares: Vec<_> = parts.iter().map(|&(line, _, cells)| (line, cells)).collect();
         self.share_out(order, &shares, Account::RefundsDue, -1);
@@ -184,11 +205,18 @@ impl Paper {
         if amount == 0 {
             return;
         }
+        let with_banks = self.with_banks(order);
+        let gone: i64 = { self.refunds.iter() }
+            .filter(|r| r.attempt == Some(at) && r.order == order && r.has_left())
+            .map(|r| r.amount)
+            .sum();
+        let is_too_much = with_banks > 0 && amount > self.orders[order].total - gone - with_banks;
         let attempt = &mut self.orders[order].attempts[at];
         debug_assert_eq!(attempt.theirs, Theirs::Succeeded);
         let first = !std::mem::replace(&mut attempt.refunded_before, true);
         let means = attempt.means;
         self.refunds[refund].theirs = Some(match means {
+            _ if is_too_much => RefundState::Failed,
             Means::RefundFails if first => RefundState::Failed,
             Means::RefundsLate => RefundState::Submitted,
             _ => RefundState::Succeeded,
@@ -337,6 +365,9 @@ impl Paper {
             return Err("wrong_state");
         }
         let anew = if failed.is_owed() {
+            if self.refunded(failed.order) + self.with_banks(failed.order) > self.orders[failed.order].total {
+                return Err("payment_disputed");
+            }
             self.again(&failed)
         } else {
             let asked: Vec<Asked> = { failed.parts.iter() }
