@@ -72,14 +72,32 @@ impl From<&str> for Means {
 
 /// What the buyer is to do now.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum NextAction {
+pub struct NextAction {
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: NextActionKind,
+    /// The page that the buyer is sent to.
+    pub url: String,
+}
+
+/// What a buyer may have to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NextActionKind {
     /// The app sends the buyer to a page of the bank's, which sends them back to its
     /// `return_url`.
-    Redirect {
-        /// That page.
-        url: String,
-    },
+    Redirect,
+}
+
+impl NextAction {
+    /// To go to this page of the bank's.
+    #[must_use]
+    pub const fn redirect(url: String) -> Self {
+        Self {
+            kind: NextActionKind::Redirect,
+            url,
+        }
+    }
 }
 
 /// An attempt to pay an order.

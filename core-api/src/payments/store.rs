@@ -32,7 +32,7 @@ impl Row {
             order_id: self.order_id,
             status: self.status,
             amount: Money::new(self.amount_minor, currency),
-            next_action: self.next_action_url.map(|url| NextAction::Redirect { url }),
+            next_action: self.next_action_url.map(NextAction::redirect),
             failure_code: self.failure_code,
             created_at: self.created_at,
         })

@@ -36,6 +36,8 @@ pub struct Export {
     pub follows: Vec<Value>,
     /// What is in the person's cart.
     pub cart: Vec<Value>,
+    /// What the person was about to buy, and where it was to go.
+    pub checkouts: Vec<Value>,
     /// What the person was told.
     pub notifications: Vec<Value>,
     /// How the person wants to be told what.

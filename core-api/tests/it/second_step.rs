@@ -41,7 +41,7 @@ async fn pay(buyer: &Buyer, order: OrderId) -> Payment {
 /// The path of the page that a buyer is sent to.
 #[track_caller]
 fn page_of(payment: &Payment) -> String {
-    let Some(NextAction::Redirect { url }) = &payment.next_action else {
+    let Some(NextAction { url, .. }) = &payment.next_action else {
         panic!("nowhere to go: {payment:?}");
     };
     let path = url

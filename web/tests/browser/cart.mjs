@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 
-import { act, button, createAccount, enterAddress, payWith, run, total } from './people.mjs';
+import { act, approveAtTheBank, button, createAccount, enterAddress, payWith, run, total } from './people.mjs';
 import { signInHost } from './host.mjs';
 
 const dialog = (page) => page.locator('dialog');
@@ -113,7 +113,7 @@ const onThePhone = (host) => async (page, shot) => {
   await button(page, /^Account of Cart Viewer/).click();
   await openOrder(page);
   await button(page, `Pay ${price}`).click();
-  await button(page, 'Yes, it is me').click();
+  await approveAtTheBank(page);
   await page.getByRole('heading', { name: 'Yours. Thank you!' }).waitFor();
   assert.equal(await total(page), price);
   await button(page, 'Back to the show').click();

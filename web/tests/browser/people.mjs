@@ -35,6 +35,13 @@ export async function payWith(page, card) {
   await button(page, /^Pay /).click();
 }
 
+/** The second step, on the test provider's own page, and back. */
+export async function approveAtTheBank(page) {
+  await button(page, 'Go to your bank').click();
+  await page.getByRole('heading', { name: 'Test bank' }).waitFor();
+  await button(page, 'Approve').click();
+}
+
 /** A part of the test on a screen of its own. */
 export async function act({ browser, screen, baseUrl, screenshots, part, name, address = baseUrl, expected = () => false }) {
   const { context, page, faults } = await openPage(browser, screen, address);

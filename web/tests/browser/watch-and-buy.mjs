@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 
 import { DEADLINE_MS } from './browser.mjs';
-import { act, button, createAccount, enterAddress, payWith, run, total } from './people.mjs';
+import { act, approveAtTheBank, button, createAccount, enterAddress, payWith, run, total } from './people.mjs';
 
 // A simulated show opens a sale again and again; this is how long one may let wait.
 const SALE_DEADLINE_MS = 180_000;
@@ -104,7 +104,7 @@ async function onTheDesktop(page, shot) {
   await page.getByText('The bank declined the card').waitFor();
   await shot('declined');
   await payWith(page, 'A card whose bank asks back');
-  await button(page, 'Yes, it is me').click();
+  await approveAtTheBank(page);
   await seeReceipt(page, price, shot);
   const words = `Got one ${run}`;
   await write(page, words);

@@ -210,7 +210,8 @@ impl<'a> Rows<'a> {
             }
             "checkout" => {
                 let address = fixtures::address(&self.app.db.pool, self.buyer.id).await;
-                let items = json!([{"variant_id": self.shop.variant, "quantity": 1}]);
+                // Two, so that more than one return or claim of an order can be there at once.
+                let items = json!([{"variant_id": self.shop.variant, "quantity": 2}]);
                 let body = json!({"address_id": address, "items": items});
                 self.post("/orders/checkout", &body).await
             }

@@ -174,7 +174,7 @@ async fn a_second_step_is_taken_at_the_bank_and_asked_about() {
     };
     let refused = pay_from(&buyer, order.id, "pm_second_step").await;
     let url = "https://hooks.stripe.example/authenticate".to_owned();
-    assert_eq!(refused.next_action, Some(NextAction::Redirect { url }));
+    assert_eq!(refused.next_action, Some(NextAction::redirect(url)));
     let intent = intent_of(&double, &refused);
     let back = format!("https://shop.example/paid?payment={}", refused.id);
     assert_eq!(intent["next_action"]["redirect_to_url"]["return_url"], json!(back));
