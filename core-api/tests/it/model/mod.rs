@@ -37,7 +37,7 @@ use acts::{Sequence, sequence};
 use play::Play;
 
 /// How long sequences are played where nobody says how many.
-const TIME: Duration = Duration::from_secs(25);
+const TIME: Duration = Duration::from_secs(12);
 /// How long a failing one is shortened at most.
 const SHORTENING: Duration = Duration::from_secs(120);
 /// Sequences of one database.

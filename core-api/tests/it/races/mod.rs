@@ -13,7 +13,7 @@ use crate::harness::Reply;
 use crate::market::Market;
 
 /// How often a race is run.
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 12;
 
 /// Those who got what they asked for, and the rest.
 fn won(replies: &[Reply]) -> (Vec<&Reply>, Vec<&Reply>) {
