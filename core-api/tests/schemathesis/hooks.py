@@ -14,6 +14,7 @@ import os
 import re
 import socket
 import struct
+import uuid
 import zlib
 
 import schemathesis
@@ -140,6 +141,10 @@ def before_call(context, case, kwargs):
         # A sequence goes on as whoever began it: they may have left, but are nobody else.
         made = [seen[value] for value in case.path_parameters.values() if value in seen]
         token = made[0] if made else token
+        # A key that an earlier sequence used would be answered with what that one made,
+        # and may have deleted since.
+        if "Idempotency-Key" in case.headers and not is_wrong_on_purpose(case, "header"):
+            case.headers["Idempotency-Key"] = str(uuid.uuid4())
     if not is_without_token(case):
         case.headers["Authorization"] = f"Bearer {token}"
     if rows is None:
