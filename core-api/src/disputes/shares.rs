@@ -78,6 +78,7 @@ mod tests {
     use shared::ids::{OrderItemId, SellerId};
 
     use super::*;
+    use crate::ledger::parts::tests::any_parts;
 
     fn euro() -> Currency {
         Currency::parse("EUR").expect("a currency")
@@ -125,27 +126,6 @@ mod tests {
         });
         let taken = taken(&[goods(500, 50), given], 500, Terms::UNTAXED, euro());
         assert_eq!((taken.len(), taken[0].parts.goods), (1, 500));
-    }
-
-    fn any_parts() -> impl Strategy<Value = Parts> {
-        (
-            0..100_000_i64,
-            0..10_000_i64,
-            0..1_000_i64,
-            0..5_000_i64,
-            0..500_i64,
-            0..10_000_i64,
-        )
-            .prop_map(
-                |(goods, platform_discount, tax, shipping, shipping_tax, commission)| Parts {
-                    goods,
-                    platform_discount,
-                    tax: tax.min(goods / 2),
-                    shipping,
-                    shipping_tax: shipping_tax.min(shipping / 2),
-                    commission: commission.min(goods / 2),
-                },
-            )
     }
 
     proptest! {

@@ -203,7 +203,7 @@ pub fn to_give_back(whole: &Parts, quantity: i32, before: &GivenBack, units: i32
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -264,7 +264,8 @@ mod tests {
         assert_eq!(given, [33, 34, 33]);
     }
 
-    fn any_parts() -> impl Strategy<Value = Parts> {
+    /// What a line may be made of.
+    pub(crate) fn any_parts() -> impl Strategy<Value = Parts> {
         (
             0..1_000_000_i64,
             0..1_000_000_i64,

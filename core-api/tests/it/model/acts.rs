@@ -311,20 +311,28 @@ fn bank() -> impl Strategy<Value = Bank> {
 fn buy() -> impl Strategy<Value = Act> {
     let then = prop_oneof![12 => Just(Then::Placed), 1 => Just(Then::GivenUp), 1 => Just(Then::Lapsed)];
     let units = proptest::collection::vec((0..4_u8, 1..=5_u8), 1..=3);
-    (0..2_u8, units, proptest::option::of(0..3_u8), 0..6_u8, then).prop_map(|(buyer, units, code, country, then)| {
-        Act::Buy {
+    (0..2_u8, units, proptest::option::weighted(0.4, 0..3_u8), 0..6_u8, then).prop_map(
+        |(buyer, units, code, country, then)| Act::Buy {
             buyer,
             units,
             code,
             country,
             then,
-        }
-    })
+        },
+    )
 }
 
-/// Which order, mostly one of the first.
+/// The newest there is of something, in place of its number.
+pub const NEWEST: u8 = u8::MAX;
+
+/// Which order, mostly one of the last or first.
 fn order() -> impl Strategy<Value = u8> + Clone {
-    prop_oneof![3 => Just(0_u8), 2 => Just(1_u8), 2 => 0..8_u8]
+    prop_oneof![4 => Just(NEWEST), 2 => Just(0_u8), 2 => Just(1_u8), 2 => 0..8_u8]
+}
+
+/// Which refund, return, dispute or payout.
+fn some() -> impl Strategy<Value = u8> + Clone {
+    prop_oneof![3 => Just(NEWEST), 2 => 0..4_u8]
 }
 
 fn after_the_sale() -> impl Strategy<Value = Act> {
@@ -337,15 +345,15 @@ fn after_the_sale() -> impl Strategy<Value = Act> {
             .prop_map(|(order, line, units, by_shop)| Act::CancelUnits { order, line, units, by_shop }),
         4 => (order(), few(), any::<bool>(), proptest::bool::weighted(0.3))
             .prop_map(|(order, units, shipping, restock)| Act::Give { order, units, shipping, restock }),
-        2 => (0..4_u8).prop_map(|refund| Act::Retry { refund }),
-        1 => (0..4_u8).prop_map(|refund| Act::SettleOutside { refund }),
+        2 => some().prop_map(|refund| Act::Retry { refund }),
+        1 => some().prop_map(|refund| Act::SettleOutside { refund }),
         1 => (order(), 1..=4_u8).prop_map(|(order, quarters)| Act::Dispute { order, quarters }),
-        2 => (0..3_u8, any::<bool>()).prop_map(|(dispute, won)| Act::Judge { dispute, won }),
+        2 => (some(), any::<bool>()).prop_map(|(dispute, won)| Act::Judge { dispute, won }),
         3 => (order(), 0..3_u8, 1..=2_u8).prop_map(|(order, line, units)| Act::AskBack { order, line, units }),
-        3 => (0..3_u8, answers).prop_map(|(back, to)| Act::Answer { back, to }),
-        3 => (0..3_u8, 0..=2_u8, any::<bool>())
+        3 => (some(), answers).prop_map(|(back, to)| Act::Answer { back, to }),
+        3 => (some(), 0..=2_u8, any::<bool>())
             .prop_map(|(back, restocked, shipping)| Act::Receive { back, restocked, shipping }),
-        1 => (0..3_u8).prop_map(|back| Act::ReturnIsSent { back }),
+        1 => some().prop_map(|back| Act::ReturnIsSent { back }),
         1 => Just(Act::LapseReturns),
     ]
 }
@@ -365,8 +373,8 @@ fn paying_out() -> impl Strategy<Value = Act> {
         2 => (0..2_u8, bank()).prop_map(|(shop, bank)| Act::Name { shop, bank }),
         5 => (0..2_u8).prop_map(|shop| Act::AskForPayout { shop }),
         2 => (0..2_u8).prop_map(|shop| Act::Claim { shop }),
-        1 => (0..3_u8).prop_map(|payout| Act::CancelPayout { payout }),
-        1 => (0..3_u8).prop_map(|payout| Act::PayAgain { payout }),
+        1 => some().prop_map(|payout| Act::CancelPayout { payout }),
+        1 => some().prop_map(|payout| Act::PayAgain { payout }),
         1 => (0..2_u8, any::<bool>()).prop_map(|(shop, held)| Act::Hold { shop, held }),
         1 => (0..2_u8).prop_map(|shop| Act::WriteOff { shop }),
     ]
@@ -390,66 +398,73 @@ fn any_act() -> impl Strategy<Value = Act> {
 
 /// A few acts that lead somewhere, so that sequences get far.
 fn scene() -> impl Strategy<Value = Vec<Act>> {
-    let sold =
-        (buy(), order(), means()).prop_map(|(buy, order, means)| vec![buy, Act::Pay { order, means }, Act::Reconcile]);
-    let delivered = order().prop_map(|order| {
+    let sold = (buy(), means()).prop_map(|(buy, means)| {
+        let order = NEWEST;
         vec![
-            Act::Send {
-                order,
-                shop: 0,
-                some: None,
-            },
-            Act::Send {
-                order,
-                shop: 1,
-                some: None,
-            },
-            Act::Arrive { order },
-        ]
-    });
-    let released = order().prop_map(|order| vec![Act::Arrive { order }, Act::Days { days: 4 }, Act::Release]);
-    let paid_out =
-        (0..2_u8, bank()).prop_map(|(shop, bank)| vec![Act::Name { shop, bank }, Act::AskForPayout { shop }]);
-    let returned = (order(), 0..3_u8, 1..=2_u8, any::<bool>()).prop_map(|(order, line, units, shipping)| {
-        vec![
-            Act::AskBack { order, line, units },
-            Act::Answer {
-                back: 0,
-                to: BackState::Approved,
-            },
-            Act::Receive {
-                back: 0,
-                restocked: 1,
-                shipping,
-            },
-        ]
-    });
-    let late = (order(), any::<bool>()).prop_map(|(order, cancelled)| {
-        vec![
-            Act::EndRegardless { order, cancelled },
-            Act::ProviderIsThrough,
+            buy,
+            Act::Pay { order, means },
+            Act::SecondStep { order },
             Act::Reconcile,
         ]
     });
+    let sent = |order, shop| Act::Send {
+        order,
+        shop,
+        some: None,
+    };
+    let delivered = order().prop_map(move |order| vec![sent(order, 0), sent(order, 1), Act::Arrive { order }]);
+    let released = order().prop_map(move |order| {
+        let arrives = Act::Arrive { order };
+        vec![
+            sent(order, 0),
+            sent(order, 1),
+            arrives,
+            Act::Days { days: 4 },
+            Act::Release,
+        ]
+    });
+    let paid_out =
+        (0..2_u8, bank()).prop_map(|(shop, bank)| vec![Act::Name { shop, bank }, Act::AskForPayout { shop }]);
+    let returned = (order(), 0..3_u8, 1..=2_u8, any::<bool>()).prop_map(|(order, line, units, shipping)| {
+        let (back, to, restocked) = (NEWEST, BackState::Approved, 1);
+        let asked = Act::AskBack { order, line, units };
+        let received = Act::Receive {
+            back,
+            restocked,
+            shipping,
+        };
+        vec![Act::Arrive { order }, asked, Act::Answer { back, to }, received]
+    });
+    let late = (buy(), any::<bool>(), any::<bool>()).prop_map(|(buy, is_lost, cancelled)| {
+        let (order, means) = (NEWEST, if is_lost { Means::AnswerLost } else { Means::Late });
+        let (pays, ends) = (Act::Pay { order, means }, Act::EndRegardless { order, cancelled });
+        vec![buy, pays, ends, Act::ProviderIsThrough, Act::Reconcile]
+    });
+    let disputed = (order(), 1..=4_u8, any::<bool>()).prop_map(|(order, quarters, won)| {
+        let dispute = NEWEST;
+        vec![Act::Dispute { order, quarters }, Act::Judge { dispute, won }]
+    });
     prop_oneof![
-        5 => sold,
+        6 => sold,
         3 => delivered,
-        3 => released,
-        3 => paid_out,
-        2 => returned,
+        4 => released,
+        4 => paid_out,
+        3 => returned,
         1 => late,
-        12 => any_act().prop_map(|act| vec![act]),
+        2 => disputed,
+        9 => after_the_sale().prop_map(|act| vec![act]),
+        8 => any_act().prop_map(|act| vec![act]),
     ]
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     // A flag that is set shrinks to one that is not: an act is left out, or asked for once.
     let flags = (proptest::bool::weighted(0.97), proptest::bool::weighted(0.1));
-    let scene = (scene(), [flags; 3]).prop_map(|(acts, flags)| {
+    let scene = (scene(), [flags; 5]).prop_map(|(acts, flags)| {
         let step = |(act, (kept, twice))| Step { act, kept, twice };
         acts.into_iter().zip(flags).map(step).collect::<Vec<_>>()
     });
-    proptest::collection::vec(scene, 2..16).prop_map(|scenes| scenes.into_iter().flatten().collect())
+    proptest::collection::vec(scene, 4..28).prop_map(|scenes| scenes.into_iter().flatten().collect())
 }
 
 /// Any sequence; it begins with a basket.

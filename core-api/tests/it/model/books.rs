@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
@@ -108,6 +109,8 @@ impl Books {
         };
         books.orders(db, &buyers).await?;
         books.refunds(db, &buyers).await?;
+        books.disputes(db, &buyers).await?;
+        books.returns(db, &buyers).await?;
         books.payouts(db, &sellers).await?;
         books.stock(world).await?;
         books.shops(db, &sellers).await?;
@@ -144,16 +147,17 @@ impl Books {
         Ok(())
     }
 
+    /// The number of the order that a row is of.
+    fn order_of(&self, row: &PgRow) -> usize {
+        let id: Uuid = row.get("order_id");
+        let nth = self.ids.orders.iter().position(|order| *order == id);
+        nth.expect("orders were read before")
+    }
+
     async fn refunds(&mut self, db: &PgPool, buyers: &[Uuid]) -> sqlx::Result<()> {
-        for (nth, row) in sqlx::query(REFUNDS)
-            .bind(buyers)
-            .fetch_all(db)
-            .await?
-            .iter()
-            .enumerate()
-        {
-            let order: Uuid = row.get("order_id");
-            let order = self.ids.orders.iter().position(|id| *id == order).unwrap_or_default();
+        let rows = sqlx::query(REFUNDS).bind(buyers).fetch_all(db).await?;
+        for (nth, row) in rows.iter().enumerate() {
+            let order = self.order_of(row);
             let (amount, ours): (i64, String) = (row.get("amount_minor"), row.get("status"));
             let theirs = match row.get::<Option<String>, _>("theirs").as_deref() {
                 None => "nothing".to_owned(),
@@ -173,15 +177,13 @@ impl Books {
             ));
             self.ids.refunds.push(row.get("id"));
         }
-        for (nth, row) in sqlx::query(DISPUTES)
-            .bind(buyers)
-            .fetch_all(db)
-            .await?
-            .iter()
-            .enumerate()
-        {
-            let order: Uuid = row.get("order_id");
-            let order = self.ids.orders.iter().position(|id| *id == order).unwrap_or_default();
+        Ok(())
+    }
+
+    async fn disputes(&mut self, db: &PgPool, buyers: &[Uuid]) -> sqlx::Result<()> {
+        let rows = sqlx::query(DISPUTES).bind(buyers).fetch_all(db).await?;
+        for (nth, row) in rows.iter().enumerate() {
+            let order = self.order_of(row);
             let (amount, covered): (i64, i64) = (row.get("amount_minor"), row.get("covered_minor"));
             let state = named(row.get("status"));
             self.shown.push(format!(
@@ -189,13 +191,12 @@ impl Books {
             ));
             self.ids.disputes.push(row.get("provider_ref"));
         }
-        for (nth, row) in sqlx::query(RETURNS)
-            .bind(buyers)
-            .fetch_all(db)
-            .await?
-            .iter()
-            .enumerate()
-        {
+        Ok(())
+    }
+
+    async fn returns(&mut self, db: &PgPool, buyers: &[Uuid]) -> sqlx::Result<()> {
+        let rows = sqlx::query(RETURNS).bind(buyers).fetch_all(db).await?;
+        for (nth, row) in rows.iter().enumerate() {
             let (item, units): (Uuid, i32) = (row.get("order_item_id"), row.get("quantity"));
             let find = |items: &Vec<Uuid>| items.iter().position(|id| *id == item);
             let place = self
@@ -214,13 +215,8 @@ impl Books {
     }
 
     async fn payouts(&mut self, db: &PgPool, sellers: &[Uuid]) -> sqlx::Result<()> {
-        for (nth, row) in sqlx::query(PAYOUTS)
-            .bind(sellers)
-            .fetch_all(db)
-            .await?
-            .iter()
-            .enumerate()
-        {
+        let rows = sqlx::query(PAYOUTS).bind(sellers).fetch_all(db).await?;
+        for (nth, row) in rows.iter().enumerate() {
             let shop = shop_of(sellers, row.get("seller_id"));
             let (amount, ours): (i64, String) = (row.get("amount_minor"), named(row.get("status")));
             let theirs = match row.get::<Option<String>, _>("theirs").as_deref() {

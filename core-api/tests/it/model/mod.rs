@@ -12,14 +12,14 @@
 
 mod acts;
 mod books;
+mod doing;
 mod example;
-mod hands;
 mod paper;
 mod play;
 mod sheet;
+mod tally;
 mod world;
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -35,13 +35,14 @@ use testkit::TestDb;
 use crate::market::still;
 use acts::{Sequence, sequence};
 use play::Play;
+use tally::Tally;
 
 /// How long sequences are played where nobody says how many.
 const TIME: Duration = Duration::from_secs(12);
 /// How long a failing one is shortened at most.
 const SHORTENING: Duration = Duration::from_secs(120);
 /// Sequences of one database.
-const BATCH: u64 = 50;
+const BATCH: u64 = 20;
 /// The least that is paid out.
 const PAYOUT_MINIMUM: i64 = 300;
 
@@ -122,16 +123,13 @@ async fn complaint(seed: u64, number: u64, first: &str) -> String {
     format!("sequence {number} fails: HAWKER_MONEY_SEED={seed} HAWKER_MONEY_ONLY={number}\n{why}")
 }
 
-/// How often each kind of act was done, and refused.
-type Tally = BTreeMap<String, (u64, u64)>;
-
 /// Plays a batch in one database.
 async fn batch(seed: u64, numbers: std::ops::Range<u64>) -> Result<Tally, String> {
     let (db, state, _folder) = Box::pin(market()).await;
-    let mut tally = Tally::new();
+    let mut tally = Tally::default();
     for number in numbers.clone() {
         match Box::pin(Play::whole(state.clone(), &deal(seed, number).current())).await {
-            Ok(log) => count(&mut tally, &log),
+            Ok(of_one) => tally.add(of_one),
             Err(first) => return Err(Box::pin(complaint(seed, number, &first)).await),
         }
     }
@@ -144,14 +142,6 @@ async fn batch(seed: u64, numbers: std::ops::Range<u64>) -> Result<Tally, String
         }
     }
     Err(broken)
-}
-
-fn count(tally: &mut Tally, log: &[String]) {
-    for line in log {
-        let name = line.split_whitespace().nth(1).unwrap_or_default();
-        let (done, refused) = tally.entry(name.trim_end_matches([':', ',']).to_owned()).or_default();
-        *(if line.ends_with(": done") { done } else { refused }) += 1;
-    }
 }
 
 /// Runs to its end on a thread of its own.
@@ -180,7 +170,7 @@ fn after_any_sequence_the_books_say_what_the_model_says() {
         return;
     }
     let (most, begun) = (setting("HAWKER_MONEY_SEQUENCES"), Instant::now());
-    let (next, played, tally) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(Tally::new()));
+    let (next, played, tally) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(Tally::default()));
     let worker = || -> Result<(), String> {
         loop {
             let from = next.fetch_add(BATCH, Ordering::Relaxed);
@@ -190,11 +180,7 @@ fn after_any_sequence_the_books_say_what_the_model_says() {
             }
             let to = most.map_or(from + BATCH, |most| most.min(from + BATCH));
             let of_batch = run(async || Box::pin(batch(seed, from..to)).await)?;
-            let mut tally = tally.lock().expect("nobody panics with it");
-            for (name, (done, refused)) in of_batch {
-                let sum = tally.entry(name).or_default();
-                *sum = (sum.0 + done, sum.1 + refused);
-            }
+            tally.lock().expect("nobody panics with it").add(of_batch);
             played.fetch_add(to - from, Ordering::Relaxed);
         }
     };
@@ -205,7 +191,7 @@ fn after_any_sequence_the_books_say_what_the_model_says() {
     let (played, seconds) = (played.load(Ordering::Relaxed), begun.elapsed().as_secs());
     let tally = tally.lock().expect("nobody panics with it");
     eprintln!(
-        "{played} sequences of seed {seed} in {seconds} s; of each act so many were done, and refused:\n{tally:?}"
+        "{played} sequences of seed {seed} in {seconds} s; how often each act was done or refused, and what came of it:\n{tally}"
     );
     for told in done {
         told.unwrap_or_else(|why| panic!("{why}"));

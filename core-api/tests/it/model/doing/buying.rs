@@ -1,22 +1,82 @@
-//! The acts that are more than one call of the product: a purchase, asking the provider, and
-//! what tests do behind the service's back, such as letting time pass.
+//! From a basket to a paid order, and asking the provider about what it was asked for before.
 
 use core_api::checkout::{self, model::NewCheckout, model::NewLine};
 use core_api::orders::model::NewOrder;
-use core_api::{disputes, orders, payments, payouts, refunds};
+use core_api::{orders, payments, payouts, refunds};
 use shared::ids::{CheckoutId, PaymentId, RequestId};
-use shared::money::Money;
 use uuid::Uuid;
 
-use super::acts::{COUNTRIES, Then};
-use super::paper::{Bank, DisputeState, May, Ours, RefundState, Stage, Theirs};
-use super::play::{ALL, Play, Went, asks, code, run};
-use super::sheet::Wanted;
-use super::world::euro;
+use super::{ALL, Went, asks, code, run};
+use crate::model::acts::{Act, COUNTRIES, Then};
+use crate::model::paper::{Attempt, May, RefundState, Stage, Theirs};
+use crate::model::play::Play;
+use crate::model::sheet::Wanted;
 
 impl Play {
+    pub(super) async fn act_on_unsold(&mut self, act: &Act, twice: bool) -> Went {
+        let done: Went = Some((Ok(()), Ok(())));
+        match act {
+            Act::Buy {
+                buyer,
+                units,
+                code,
+                country,
+                then,
+            } => {
+                let buyer = usize::from(*buyer);
+                self.buy(buyer, units, code.map(usize::from), usize::from(*country), *then, twice)
+                    .await
+            }
+            Act::Pay { order, means } => {
+                let order = self.order(*order)?;
+                let (till, buyer, id) = (&self.world.state.till, self.buyer_of(order), self.order_id(order));
+                let said = asks(twice, async |key| {
+                    payments::pay(till, buyer, id, key, means.token()).await
+                })
+                .await;
+                Some((self.paper.pay(order, *means), said))
+            }
+            Act::SecondStep { order } => {
+                let order = self.order(*order)?;
+                let payment = PaymentId(*self.ids.payments[order].last()?);
+                let (till, buyer, id) = (&self.world.state.till, self.buyer_of(order), self.order_id(order));
+                let said = asks(twice, async |key| {
+                    payments::confirm(till, buyer, id, payment, key).await
+                })
+                .await;
+                Some((self.paper.second_step(order), said))
+            }
+            Act::ProviderIsThrough => {
+                self.provider_is_through().await;
+                done
+            }
+            Act::Reconcile => {
+                let said = self.reconcile().await;
+                Some((Ok(()), said))
+            }
+            Act::Lapse { order } => {
+                let order = self.order(*order)?;
+                self.paper.orders[order].overdue = true;
+                let sql = "update orders set expires_at = clock_timestamp() where id = any($1) and $2 = 0";
+                run(&self.world.state.db, sql, &[self.ids.orders[order]], 0).await;
+                done
+            }
+            Act::Expire => {
+                let state = &self.world.state;
+                let said = code(orders::expire(&state.db, &state.bus, ALL).await);
+                self.paper.expire();
+                Some((Ok(()), said))
+            }
+            Act::EndRegardless { order, cancelled } => {
+                let order = self.order(*order)?;
+                self.end_regardless(order, *cancelled).await
+            }
+            _ => None,
+        }
+    }
+
     /// A basket is checked out and placed, given up, or lapses.
-    pub(super) async fn buy(
+    async fn buy(
         &mut self,
         buyer: usize,
         units: &[(u8, u8)],
@@ -92,7 +152,7 @@ impl Play {
     }
 
     /// The provider has had the time that it takes over whatever it has by now.
-    pub(super) async fn provider_is_through(&mut self) {
+    async fn provider_is_through(&mut self) {
         let db = &self.world.state.db;
         let payments: Vec<Uuid> = self.ids.payments.concat();
         let sql = "update test_provider_intents set created_at = now() - interval '2 hours'
@@ -117,16 +177,13 @@ impl Play {
 
     /// The platform asks about everything: payments one after the other, because two that
     /// come late may want the same goods, then refunds and payouts.
-    pub(super) async fn reconcile(&mut self) -> May {
+    async fn reconcile(&mut self) -> May {
         let till = self.world.state.till.clone();
         for order in 0..self.paper.orders.len() {
             if !self.paper.is_asked_about(order) {
                 continue;
             }
-            let open = self.paper.orders[order]
-                .attempts
-                .iter()
-                .position(super::paper::Attempt::is_open);
+            let open = self.paper.orders[order].attempts.iter().position(Attempt::is_open);
             let id = PaymentId(self.ids.payments[order][open.expect("it is asked about")]);
             let sql = "update payments set updated_at = now() - interval '1 day' where id = any($1) and $2 = 0";
             run(&till.db, sql, &[id.0], 0).await;
@@ -141,9 +198,9 @@ impl Play {
     }
 
     /// An unpaid order that is being paid ends behind the service's back.
-    pub(super) async fn end_regardless(&mut self, order: usize, cancelled: bool) -> Went {
+    async fn end_regardless(&mut self, order: usize, cancelled: bool) -> Went {
         let o = &self.paper.orders[order];
-        if o.stage != Stage::Pending || !o.attempts.iter().any(super::paper::Attempt::is_open) {
+        if o.stage != Stage::Pending || !o.attempts.iter().any(Attempt::is_open) {
             return None;
         }
         let (id, db) = ([self.ids.orders[order]], &self.world.state.db);
@@ -155,68 +212,5 @@ impl Play {
         self.paper
             .end(order, if cancelled { Stage::Cancelled } else { Stage::Expired });
         Some((Ok(()), Ok(())))
-    }
-
-    /// A bank disputes so many quarters of what was paid for an order, and the platform hears of
-    /// it. `None`: it was not paid for.
-    pub(super) async fn dispute(&mut self, order: usize, quarters: i64) -> Went {
-        let o = &self.paper.orders[order];
-        let amount = o.total * quarters / 4;
-        let captured = o.attempts.iter().position(|a| a.ours == Ours::Captured)?;
-        if amount == 0 || o.stage != Stage::Paid {
-            return None;
-        }
-        let id = PaymentId(self.ids.payments[order][captured]);
-        let till = &self.world.state.till;
-        let provider = till.built_in.as_ref().expect("it is the provider");
-        let opened = provider.open_dispute(id, Some(Money::new(amount, euro()))).await;
-        let said = code(disputes::heed(till, "test", &opened.expect("it was captured")).await);
-        self.paper.dispute(order, amount);
-        Some((Ok(()), said))
-    }
-
-    /// A dispute is decided, and the platform hears of it. `None`: that was so, or it was decided
-    /// twice before.
-    pub(super) async fn judge(&mut self, nth: usize, won: bool) -> Went {
-        let to = if won { DisputeState::Won } else { DisputeState::Lost };
-        let dispute = &self.paper.disputes[nth];
-        if dispute.state == to || dispute.judged > 1 {
-            return None;
-        }
-        let (till, reference) = (&self.world.state.till, &self.ids.disputes[nth]);
-        let provider = till.built_in.as_ref().expect("it is the provider");
-        provider.decide_dispute(reference, won).await.expect("there is one");
-        let said = code(disputes::heed(till, "test", reference).await);
-        self.paper.judge(nth, to);
-        Some((Ok(()), said))
-    }
-
-    /// Time passes for parcels, returns and releases.
-    pub(super) async fn days(&self, days: i32) {
-        let (db, buyers) = (&self.world.state.db, self.world.buyer_ids());
-        for sql in [
-            "update shipments s set shipped_at = shipped_at - make_interval(days => $2),
-                                    delivered_at = delivered_at - make_interval(days => $2)
-               from orders o where o.id = s.order_id and o.user_id = any($1)",
-            "update order_items i set release_after = release_after - make_interval(days => $2)
-               from orders o where o.id = i.order_id and o.user_id = any($1)",
-            "update returns r set answered_at = answered_at - make_interval(days => $2)
-               from orders o where o.id = r.order_id and o.user_id = any($1)",
-        ] {
-            run(db, sql, &buyers, days).await;
-        }
-    }
-
-    /// A shop's money goes there from now on.
-    pub(super) async fn name(&mut self, shop: usize, bank: Bank) {
-        let (db, seller) = (&self.world.state.db, self.world.shops[shop].seller);
-        let sql = "update payout_accounts set disabled_at = clock_timestamp()
-                    where seller_id = any($1) and disabled_at is null and $2 = 0";
-        run(db, sql, &[seller.0], 0).await;
-        let sql = "insert into payout_accounts (id, seller_id, provider, provider_ref, currency)
-                   values (gen_random_uuid(), $1, 'test', $2, 'EUR')";
-        let insert = sqlx::query(sql).bind(seller.0).bind(bank.destination());
-        insert.execute(db).await.expect("the account is new");
-        self.paper.shops[shop].bank = Some(bank);
     }
 }
