@@ -128,6 +128,9 @@ pub struct DisputeFound {
     pub reason: String,
 }
 
+/// What a provider answered, if it did.
+pub type Told<T> = std::result::Result<T, ProviderError>;
+
 /// The provider did not answer; what it did is not known.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProviderError {
