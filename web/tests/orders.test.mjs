@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { redirectOf, rememberPaying, takePaying } from '../assets/js/buying/away.js';
-import { lateWords, mayCallOff, mayCancel, mayName, mayReturn, mayWithdraw, onTheWay, outcome, refundWords, returnWords, statusWords, unitsWords } from '../assets/js/orders/standing.js';
+import { claimWords, lateWords, mayCallOff, mayCancel, mayClaim, mayName, mayReturn, mayTakeBack, mayWithdraw, onTheWay, outcome, owedWords, refundWords, returnWords, statusWords, unitsWords } from '../assets/js/orders/standing.js';
 
 const eur = (minor) => ({ minor, currency: 'EUR' });
 const line = (extra = {}) => ({ id: 'i1', title: 'Mug', quantity: 3, cancelled: 0, shipped: 0, delivered: 0, returned: 0, ...extra });
@@ -73,6 +73,24 @@ test('what has arrived may be sent back once', () => {
   assert.ok(mayName(unsent) && !mayName(sent) && !mayName(returned('approved')));
   assert.ok(!mayWithdraw(sent));
   assert.match(returnWords(sent), /on its way to the shop/);
+});
+
+test('what was sent and has not arrived may be claimed once', () => {
+  const away = line({ shipped: 3, delivered: 1 });
+  const claimed = (status, quantity = 1) => ({ order_item_id: 'i1', quantity, status, title: 'Mug' });
+  assert.equal(mayClaim(order('shipped'), away, []), 2);
+  assert.equal(mayClaim(order('shipped'), away, [claimed('answered')]), 1);
+  assert.equal(mayClaim(order('shipped'), away, [claimed('upheld', 2), claimed('withdrawn')]), 0);
+  assert.equal(mayClaim(order('shipped'), away, [claimed('rejected', 2)]), 2);
+  assert.equal(mayClaim(order('cancelled'), away, []), 0);
+  for (const status of ['open', 'answered', 'upheld', 'rejected', 'withdrawn']) assert.doesNotMatch(claimWords(claimed(status)), new RegExp(`\\. ${status}\\.$`));
+  assert.ok(mayTakeBack(claimed('open')) && mayTakeBack(claimed('answered')) && !mayTakeBack(claimed('upheld')) && !mayTakeBack(claimed('rejected')));
+});
+
+test('money that is owed is named once a refund of it has failed', () => {
+  assert.equal(owedWords(order('cancelled', { refunds: [refund()], owed_back: eur(900) })), null);
+  assert.match(owedWords(order('cancelled', { refunds: [refund({ status: 'failed' })], owed_back: eur(900) })), /€9\.00 is still to go back/);
+  assert.equal(owedWords(order('cancelled', { refunds: [refund({ status: 'failed' }), refund({ status: 'succeeded' })], owed_back: eur(0) })), null);
 });
 
 test('a parcel is on its way until it was heard to have arrived', () => {

@@ -148,6 +148,14 @@ async function sendAndTakeBack(page, host, number, shot) {
   await status(page, 'On its way');
   assert.ok(await dialog(page).getByText(`JD${run}`.toUpperCase()).isVisible());
   await shot('order-shipped');
+  await dialog(page).getByRole('button', { name: /never came$/ }).click();
+  await page.getByLabel('Why').fill('Nothing was at my door');
+  await shot('never-came');
+  await button(page, 'Tell the shop').click();
+  await dialog(page).getByText('The shop has not answered yet').waitFor();
+  await shot('order-claimed');
+  await dialog(page).getByRole('button', { name: /has come after all$/ }).click();
+  await dialog(page).getByText('nobody looks for it any more').waitFor();
   await button(page, 'It has arrived').click();
   await status(page, 'Delivered');
   await dialog(page).getByRole('button', { name: /^Send .* back$/ }).click();

@@ -7,7 +7,7 @@ import { words } from '../errors.js';
 import { formatMoney } from '../money.js';
 import { h } from '../ui/dom.js';
 import { askAboutOrder } from './page.js';
-import { askForParcel, askToCallOff, askToCancel, askToSendBack } from './questions.js';
+import { askForParcel, askToCallOff, askToCancel, askToClaim, askToSendBack } from './questions.js';
 import { lateWords, statusWords } from './standing.js';
 
 function row(order, done) {
@@ -85,6 +85,18 @@ function deeds({ sheet, api }, order, keys) {
       await api.withdrawReturn(order.id, one.id);
       return 'You are keeping it.';
     },
+    async claim({ item, most }) {
+      const send = ({ quantity, reason }) => {
+        const body = { order_item_id: item.id, quantity, reason };
+        return api.openClaim(order.id, body, keys.key({ claim: body }));
+      };
+      return (await askToClaim(sheet, item, most, send)) && 'The shop has been told.';
+    },
+    async cameAfterAll({ claim }) {
+      sheet.busy('One moment');
+      await api.withdrawClaim(order.id, claim.id);
+      return 'Thank you: nobody looks for it any more.';
+    },
     async arrived({ parcel }) {
       sheet.busy('One moment');
       if (parcel === null) await api.confirmDelivery(order.id);
@@ -107,8 +119,8 @@ export async function showOrder(tools, id) {
   let problem = null;
   for (;;) {
     sheet.busy('Your order');
-    const [order, returns] = await Promise.all([api.order(id), api.returns(id)]);
-    const wish = await askAboutOrder(sheet, { order, returns: returns.items }, said, problem);
+    const [order, returns, claims] = await Promise.all([api.order(id), api.returns(id), api.claims(id)]);
+    const wish = await askAboutOrder(sheet, { order, returns: returns.items, claims: claims.items }, said, problem);
     if (['pay', 'back'].includes(wish.act)) return wish.act;
     [said, problem] = [null, null];
     try {

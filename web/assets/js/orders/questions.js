@@ -73,5 +73,9 @@ export const askForParcel = (sheet, one, send) =>
   });
 
 /** @param {(what: {quantity: number, reason: string}) => Promise<object>} send refused in the form */
+export const askToClaim = (sheet, item, most, send) =>
+  askForUnits(sheet, { title: 'It never came?', item, most, send, label: 'Tell the shop', note: 'The shop says what it knows of the parcel, and if you do not agree, the marketplace decides. Until then the shop is not paid for it.', mustSayWhy: true });
+
+/** @param {(what: {quantity: number, reason: string}) => Promise<object>} send refused in the form */
 export const askToSendBack = (sheet, item, most, send) =>
   askForUnits(sheet, { title: 'Send it back?', item, most, send, label: 'Ask the shop', note: 'The shop says whether and where to send it. Your money goes back when it has arrived there.', mustSayWhy: true });

@@ -36,7 +36,7 @@ export function lateWords(order) {
   return refund?.status === 'succeeded' ? `${start} All of it is back with you.` : `${start} All of it goes back to you: it is on its way.`;
 }
 
-const WHY = { cancellation: 'for what was called off', return: 'for what you sent back', goodwill: 'as a courtesy', late_payment: 'because the payment came too late' };
+const WHY = { cancellation: 'for what was called off', return: 'for what you sent back', not_received: 'for what never came', goodwill: 'as a courtesy', late_payment: 'because the payment came too late' };
 
 /** A refund, and how far it is. */
 export function refundWords(refund) {
@@ -58,6 +58,20 @@ const RETURN = {
 export function returnWords(one) {
   const far = one.status === 'approved' && one.sent_at ? 'It is on its way to the shop' : RETURN[one.status];
   return `${one.quantity} × ${one.title}. ${far ?? one.status}.`;
+}
+
+const CLAIM = {
+  open: 'The shop has not answered yet', answered: 'The shop has answered, and the marketplace decides', upheld: 'It was decided for you: your money goes back to you',
+  rejected: 'It was decided for the shop', withdrawn: 'It has come after all',
+};
+
+/** What a buyer says never came, and how far that is. */
+export const claimWords = (claim) => `${claim.quantity} × ${claim.title}. ${CLAIM[claim.status] ?? claim.status}.`;
+
+/** What still goes back of an order's money, where a refund alone does not say it; null: nothing is owed. */
+export function owedWords(order) {
+  const failed = order.refunds.some((refund) => refund.status === 'failed');
+  return failed && order.owed_back?.minor > 0 ? `${formatMoney(order.owed_back)} is still to go back to you.` : null;
 }
 
 /** Units of a line that were neither sent nor called off. */
@@ -86,6 +100,16 @@ export function mayReturn(order, item, returns) {
   const taken = returns.filter((one) => one.order_item_id === item.id && !GIVEN_UP.includes(one.status));
   return Math.max(0, item.delivered - taken.reduce((sum, one) => sum + one.quantity, 0));
 }
+
+/** Units of a line that were sent, have not arrived and are in no claim. */
+export function mayClaim(order, item, claims) {
+  if (!PAID.includes(order.status)) return 0;
+  const taken = claims.filter((claim) => claim.order_item_id === item.id && !GIVEN_UP.includes(claim.status));
+  return Math.max(0, item.shipped - item.delivered - taken.reduce((sum, claim) => sum + claim.quantity, 0));
+}
+
+/** A claim that its buyer may still take back: nobody has decided it. */
+export const mayTakeBack = (claim) => ['open', 'answered'].includes(claim.status);
 
 /** A return that its buyer may still think better of. */
 export const mayWithdraw = (one) => ['requested', 'approved'].includes(one.status) && !one.sent_at;
