@@ -203,7 +203,8 @@ create index products_shipping_profile_idx on products (shipping_profile_id);
 create index products_public_idx on products (published_at desc, id desc) where status = 'active';
 create index products_category_idx on products (category_id, published_at desc, id desc) where status = 'active';
 create index products_public_seller_idx on products (seller_id, published_at desc, id desc) where status = 'active';
-create index products_price_idx on products (currency, price_from_minor, id) where status = 'active';
+-- The highest price is there so that what is too cheap is passed over without being looked at.
+create index products_price_idx on products (currency, price_from_minor, id, price_to_minor) where status = 'active';
 -- Of all products, not only of those on sale: what has words and a price between two is where both indexes meet,
 -- and the planner never takes two indexes together of which each has the condition of the other.
 create index products_prices_idx on products (currency, price_from_minor, price_to_minor);

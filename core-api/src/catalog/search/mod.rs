@@ -141,6 +141,7 @@ async fn found(conn: &mut PgConnection, search: &Search, effort: Effort) -> Resu
 async fn correct(conn: &mut PgConnection, folded: &str) -> Result<Option<String>> {
     let tokens = spelling::tokens(folded);
     let mut instead = Vec::new();
+    store::look_words_up(conn, true).await?;
     for token in &tokens {
         let Token::Wanted(word) = token else { continue };
         let near = store::near(conn, word, &spelling::neighbours(word)).await?;
@@ -150,6 +151,7 @@ async fn correct(conn: &mut PgConnection, folded: &str) -> Result<Option<String>
             nearest_found(conn, word, &near.words).await?
         });
     }
+    store::look_words_up(conn, false).await?;
     Ok(spelling::meant(&tokens, &instead))
 }
 

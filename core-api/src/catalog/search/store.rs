@@ -14,7 +14,7 @@ use shared::money::Currency;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub(super) use self::spelling::{delete_unused_words, is_found, near};
+pub(super) use self::spelling::{delete_unused_words, is_found, look_words_up, near};
 use super::facets::Tally;
 
 /// A text as the database reads it.
@@ -231,11 +231,12 @@ pub(super) async fn newest_gathered(
 ) -> Result<Vec<Sorted>, sqlx::Error> {
     by_time!(
         Sorted,
-        ["with found as materialized (select p.published_at, p.id from products p"],
-        [r#"limit $14)
-            select (extract(epoch from published_at) * 1000000)::bigint as "key!", id as "id!: ProductId",
-                   (select count(*) from found) as "of!"
-              from found order by published_at desc, id desc limit $13"#],
+        [
+            r#"select (extract(epoch from published_at) * 1000000)::bigint as "key!", id as "id!: ProductId",
+                   count(*) over () as "of!"
+              from (select p.published_at, p.id from products p"#
+        ],
+        ["limit $14) found order by published_at desc, id desc limit $13"],
         narrow,
         among,
         after,
@@ -267,7 +268,8 @@ pub(super) async fn cheapest(
     .await
 }
 
-/// The same of the next `near` products of the currency alone.
+/// The same of the next `near` products alone that are in the currency and not too cheap, which
+/// the index knows.
 pub(super) async fn cheapest_near(
     conn: &mut PgConnection,
     narrow: &Narrow,
@@ -279,6 +281,7 @@ pub(super) async fn cheapest_near(
         Place,
         [r#"select p.price_from_minor as "key!", p.id as "id: ProductId"
               from (select * from products where status = 'active' and currency = $5
+                       and ($6::bigint is null or price_to_minor >= $6)
                        and ($8::bigint is null or (price_from_minor, id) > ($8, $9::uuid))
                      order by price_from_minor, id limit $11) p"#],
         ["order by p.price_from_minor, p.id limit $10"],
@@ -313,7 +316,7 @@ pub(super) async fn dearest(
     .await
 }
 
-/// The same of the next `near` products of the currency alone.
+/// The same of the next `near` products alone that are in the currency and within the prices.
 pub(super) async fn dearest_near(
     conn: &mut PgConnection,
     narrow: &Narrow,
@@ -325,6 +328,7 @@ pub(super) async fn dearest_near(
         Place,
         [r#"select p.price_from_minor as "key!", p.id as "id: ProductId"
               from (select * from products where status = 'active' and currency = $5
+                       and ($6::bigint is null or price_to_minor >= $6)
                        and ($7::bigint is null or price_from_minor <= $7)
                        and ($8::bigint is null or (price_from_minor, id) < ($8, $9::uuid))
                      order by price_from_minor desc, id desc limit $11) p"#],
@@ -350,15 +354,16 @@ pub(super) async fn priced_gathered(
 ) -> Result<Vec<Sorted>, sqlx::Error> {
     narrowed!(
         Sorted,
-        ["with found as materialized (select p.price_from_minor, p.id from products p"],
-        [r#"and ($8::bigint is null
-                 or case when $12::boolean then (p.price_from_minor, p.id) < ($8, $9::uuid)
-                         else (p.price_from_minor, p.id) > ($8, $9::uuid) end)
-            limit $11)
-            select price_from_minor as "key!", id as "id!: ProductId", (select count(*) from found) as "of!"
-              from found
-             order by case when $12 then price_from_minor end desc, case when $12 then id end desc,
-                      price_from_minor, id limit $10"#],
+        [
+            r#"select price_from_minor as "key!", id as "id!: ProductId", count(*) over () as "of!"
+              from (select p.price_from_minor, p.id from products p"#
+        ],
+        ["and ($8::bigint is null
+               or case when $12::boolean then (p.price_from_minor, p.id) < ($8, $9::uuid)
+                       else (p.price_from_minor, p.id) > ($8, $9::uuid) end)
+          limit $11) found
+          order by case when $12 then price_from_minor end desc, case when $12 then id end desc,
+                   price_from_minor, id limit $10"],
         narrow,
         after.map(|(key, _)| key),
         after.map(|(_, id)| id),
@@ -380,14 +385,14 @@ pub(super) async fn ranked(
 ) -> Result<Vec<Sorted>, sqlx::Error> {
     narrowed!(
         Sorted,
-        [r#"with found as materialized (
+        [r#"select rank as "key!", id as "id!: ProductId", "of" as "of!"
+              from (select id, rank, count(*) over () as "of" from (
                select p.id, (ts_rank(p.search, $1::text::tsquery, 1) * 1000000)::bigint
                             + case when p.folded_title = $8 then 1000000 else 0 end as rank
                  from products p"#],
-        [r#"limit $9)
-           select rank as "key!", id as "id!: ProductId", (select count(*) from found) as "of!" from found
-            where ($10::bigint is null or (rank, id) < ($10, $11::uuid))
-            order by rank desc, id desc limit $12"#],
+        ["limit $9) found) counted
+           where ($10::bigint is null or (rank, id) < ($10, $11::uuid))
+           order by rank desc, id desc limit $12"],
         narrow,
         narrow.folded(),
         most,

@@ -10,6 +10,17 @@ pub(in crate::catalog::search) struct Near {
     pub words: Vec<String>,
 }
 
+/// From here on in this transaction, words are looked up in the index of words alone. Where one
+/// product is enough, the planner takes a frequent word to be met soon in any order, and reads
+/// 80,000 products where the word stands in the oldest alone.
+pub(in crate::catalog::search) async fn look_words_up(conn: &mut PgConnection, only: bool) -> Result<(), sqlx::Error> {
+    match only {
+        true => sqlx::query!("set local enable_indexscan = off").execute(conn).await?,
+        false => sqlx::query!("set local enable_indexscan = on").execute(conn).await?,
+    };
+    Ok(())
+}
+
 /// What is spelt nearly like `word`, or is one of `others`.
 pub(in crate::catalog::search) async fn near(
     conn: &mut PgConnection,
