@@ -152,6 +152,18 @@ comment on column order_items.released_at is
 comment on column order_items.tax_minor is
     'Of the goods, within the price or on top of it as the order says; shipping_tax_minor likewise of the shipping.';
 
+-- What shipping of an order in a show would cost without the show's cap, by cap: of the show's
+-- own goods, and only where some of them have one. From it what its orders owe together is
+-- known, whichever of them are called off.
+create table show_shipping (
+    order_id   uuid   not null references orders,
+    cap_minor  bigint check (cap_minor >= 0),
+    full_minor bigint not null check (full_minor >= 0),
+    constraint show_shipping_key unique nulls not distinct (order_id, cap_minor)
+);
+comment on column show_shipping.cap_minor is
+    'The cap of these goods'' shipping profiles when the order was placed; null: of those without one.';
+
 create table order_status_history (
     id         uuid primary key,
     order_id   uuid        not null references orders,

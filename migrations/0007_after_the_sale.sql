@@ -136,11 +136,16 @@ create table order_parts (
     seller_id uuid not null references sellers,
     status    text not null
         check (status in ('paid', 'partially_shipped', 'shipped', 'delivered', 'completed', 'cancelled')),
+    shipping_check_at timestamptz,
     primary key (order_id, seller_id)
 );
 create index order_parts_seller_idx on order_parts (seller_id, order_id desc);
 create index order_parts_status_idx on order_parts (seller_id, status, order_id desc);
+create index order_parts_shipping_idx on order_parts (shipping_check_at) where shipping_check_at is not null;
 comment on table order_parts is 'What a shop has in a paid order, and how far that is: as its lines'' units say.';
+comment on column order_parts.shipping_check_at is
+    'When it is asked again what of its shipping stays paid, though it was called off: because an order of the same show
+     that it is kept for was called off, too, or may still run out of time. Null: nothing of that can change.';
 
 create function order_parts_begin() returns trigger language plpgsql as $$
 begin
@@ -183,6 +188,7 @@ create table refunds (
     undone       boolean     not null default false,
     replaces     uuid references refunds,
     outside      boolean     not null default false,
+    shipping_kept_minor bigint not null default 0 check (shipping_kept_minor >= 0),
     created_at   timestamptz not null default now(),
     updated_at   timestamptz not null default now(),
     settled_at   timestamptz,
@@ -201,6 +207,8 @@ create unique index refunds_replaces_key on refunds (replaces) where replaces is
 comment on column refunds.id is 'Also the idempotency key with which the provider is called.';
 comment on column refunds.undone is
     'It has failed, and what was taken for it stands again. Any other that fails stays owed until one replaces it.';
+comment on column refunds.shipping_kept_minor is
+    'What of the shipping did not go back with it, because other orders of the same show were spared theirs on its account.';
 comment on column refunds.outside is 'The buyer has the money otherwise than through the payment provider.';
 
 -- One place says which are owed, and which count: what has gone back, is on its way, or is owed.

@@ -9,7 +9,7 @@ pub mod handlers;
 pub mod model;
 mod opening;
 pub mod pricing;
-mod show;
+pub mod show;
 mod store;
 
 use shared::bus::SharedBus;

@@ -19,6 +19,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::commerce::Commerce;
 use crate::http::{List, Owner, Page, Result};
 use crate::idempotency::{self, Answer};
+use crate::ledger::parts::ShippingBack;
 use crate::payments::Till;
 use crate::refunds::model::{Back, Line, RefundKind};
 use crate::refunds::{self, Decision, news};
@@ -254,7 +255,7 @@ async fn uphold_once(conn: &mut PgConnection, admin: UserId, id: ClaimId, why: &
         item: claim.order_item_id,
         units,
         // With the last of the line, the line's shipping was for nothing.
-        with_shipping: left.is_some_and(|line| units == line.quantity),
+        shipping: ShippingBack::when(left.is_some_and(|line| units == line.quantity)),
     };
     let decided = Decision {
         kind: RefundKind::NotReceived,

@@ -59,6 +59,9 @@ pub(crate) fn start(tasks: &TaskTracker, state: &State) {
         "settle refunds",
         |s, n| async move { refunds::reconcile(&s.till, n).await },
     );
+    jobs.work("give kept shipping back", |s, n| async move {
+        orders::give_kept_shipping_back(&s.till, n).await
+    });
     jobs.work("lapse returns", |s, n| async move {
         returns::lapse(&s.db, &s.bus, &s.config.commerce, n).await
     });

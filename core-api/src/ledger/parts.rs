@@ -164,9 +164,13 @@ impl Parts {
 
 /// `component × units ÷ quantity`, rounded half up. Neither is negative.
 fn share(component: i64, units: i32, quantity: i32) -> i64 {
-    let (units, quantity) = (i128::from(units), i128::from(quantity.max(1)));
-    let rounded = (2 * i128::from(component) * units + quantity) / (2 * quantity);
-    // At most the component, for at most all units.
+    rounded(component, units.into(), quantity.into())
+}
+
+fn rounded(component: i64, part: i64, whole: i64) -> i64 {
+    let (part, whole) = (i128::from(part), i128::from(whole.max(1)));
+    let rounded = (2 * i128::from(component) * part + whole) / (2 * whole);
+    // At most the component, for at most the whole.
     i64::try_from(rounded).unwrap_or(i64::MAX)
 }
 
@@ -179,12 +183,58 @@ pub struct GivenBack {
     pub parts: Parts,
 }
 
-/// What goes back for `units` more of a line of `quantity`, and for what is left of its
-/// shipping where `with_shipping`: up to the cumulative units, less what went before. Of
-/// no component less than nothing: once refunds between others have failed, what stands
+/// What becomes of what is left of a line's shipping.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ShippingBack {
+    /// All of it stays paid.
+    Stays,
+    /// It goes back.
+    Goes,
+    /// It goes back, but for so many minor units before added tax.
+    GoesBut(i64),
+}
+
+impl ShippingBack {
+    /// It goes back where somebody says so.
+    #[must_use]
+    pub const fn when(goes: bool) -> Self {
+        if goes { Self::Goes } else { Self::Stays }
+    }
+
+    /// What of it would go back and does not, in minor units.
+    #[must_use]
+    pub const fn kept(self) -> i64 {
+        match self {
+            Self::Stays | Self::Goes => 0,
+            Self::GoesBut(minor) => minor,
+        }
+    }
+
+    /// What goes back of `left`: what of it stays is taxed as all of it was, rounded half up.
+    fn of(self, left: &Parts) -> Parts {
+        let stays = match self {
+            Self::Stays => left.shipping,
+            Self::Goes => 0,
+            Self::GoesBut(minor) => minor.clamp(0, left.shipping),
+        };
+        let tax = match stays {
+            0 => 0,
+            _ => rounded(left.shipping_tax, stays, left.shipping),
+        };
+        Parts {
+            shipping: left.shipping - stays,
+            shipping_tax: left.shipping_tax - tax,
+            ..Parts::default()
+        }
+    }
+}
+
+/// What goes back for `units` more of a line of `quantity`, and of what is left of its
+/// shipping: up to the cumulative units, less what went before. Of no component less than
+/// nothing: once refunds between others have failed, what stands
 /// may be a cent ahead of its units, and the next ones make up for it.
 #[must_use]
-pub fn to_give_back(whole: &Parts, quantity: i32, before: &GivenBack, units: i32, with_shipping: bool) -> Parts {
+pub fn to_give_back(whole: &Parts, quantity: i32, before: &GivenBack, units: i32, shipping: ShippingBack) -> Parts {
     let goods_before = Parts {
         shipping: 0,
         shipping_tax: 0,
@@ -195,11 +245,8 @@ pub fn to_give_back(whole: &Parts, quantity: i32, before: &GivenBack, units: i32
         _ => whole.of_units(before.units + units, quantity).minus(&goods_before),
     };
     let goods = goods.at_least_nothing();
-    if !with_shipping {
-        return goods;
-    }
-    let shipping = whole.shipping_alone().minus(&before.parts.shipping_alone());
-    goods.plus(&shipping.at_least_nothing())
+    let left = whole.shipping_alone().minus(&before.parts.shipping_alone());
+    goods.plus(&shipping.of(&left.at_least_nothing()))
 }
 
 #[cfg(test)]
@@ -254,7 +301,7 @@ pub(crate) mod tests {
         let mut before = GivenBack::default();
         let mut given = Vec::new();
         for _ in 0..3 {
-            let parts = to_give_back(&whole, 3, &before, 1, false);
+            let parts = to_give_back(&whole, 3, &before, 1, ShippingBack::Stays);
             before = GivenBack {
                 units: before.units + 1,
                 parts: before.parts.plus(&parts),
@@ -262,6 +309,20 @@ pub(crate) mod tests {
             given.push(parts.goods);
         }
         assert_eq!(given, [33, 34, 33]);
+    }
+
+    #[test]
+    fn shipping_that_stays_is_taxed_and_goes_back_to_the_cent_in_the_end() {
+        let whole = line();
+        let first = to_give_back(&whole, 1, &GivenBack::default(), 1, ShippingBack::GoesBut(301));
+        assert_eq!((first.shipping, first.shipping_tax), (199, 80 - 48));
+        let mut before = GivenBack { units: 1, parts: first };
+        let none = to_give_back(&whole, 1, &before, 0, ShippingBack::GoesBut(301));
+        assert_eq!(none, Parts::default(), "it stays as it was");
+        let some = to_give_back(&whole, 1, &before, 0, ShippingBack::GoesBut(1));
+        before.parts = before.parts.plus(&some);
+        let rest = to_give_back(&whole, 1, &before, 0, ShippingBack::Goes);
+        assert_eq!(before.parts.plus(&rest), whole);
     }
 
     /// What a line may be made of.
@@ -302,7 +363,8 @@ pub(crate) mod tests {
             let quantity: i32 = steps.iter().sum();
             let mut before = GivenBack::default();
             for (i, &units) in steps.iter().enumerate() {
-                let parts = to_give_back(&whole, quantity, &before, units, i == shipping_at.min(steps.len() - 1));
+                let shipping = ShippingBack::when(i == shipping_at.min(steps.len() - 1));
+                let parts = to_give_back(&whole, quantity, &before, units, shipping);
                 prop_assert!(parts.paid(terms) >= 0 && parts.goods >= 0 && parts.commission >= 0 && parts.shipping >= 0);
                 before = GivenBack { units: before.units + units, parts: before.parts.plus(&parts) };
             }
@@ -320,7 +382,7 @@ pub(crate) mod tests {
             });
             let mut stand: Vec<(i32, Parts)> = Vec::new();
             for &(units, fails) in &steps {
-                stand.push((units, to_give_back(&whole, quantity, &sum(&stand), units, false)));
+                stand.push((units, to_give_back(&whole, quantity, &sum(&stand), units, ShippingBack::Stays)));
                 // The one before it has failed at the provider meanwhile.
                 if fails && stand.len() > 1 {
                     stand.remove(stand.len() - 2);
@@ -330,7 +392,7 @@ pub(crate) mod tests {
                 }
             }
             let before = sum(&stand);
-            let rest = to_give_back(&whole, quantity, &before, quantity - before.units, true);
+            let rest = to_give_back(&whole, quantity, &before, quantity - before.units, ShippingBack::Goes);
             prop_assert_eq!(before.parts.plus(&rest), whole);
         }
     }

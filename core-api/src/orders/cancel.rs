@@ -1,9 +1,9 @@
 //! Calling off: an unpaid order as a whole; of a paid one whatever was not sent yet, by its
 //! buyer, by the shop whose goods they are, or by an admin. The units are the shop's again
 //! and their money goes back, decided in the same transaction. Once nothing of a shop's part
-//! will be sent, its shipping goes back too.
+//! will be sent, its shipping goes back too, but for what others of the same show were spared.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use shared::error::{ErrorCode, Refusal};
 use shared::ids::{OrderId, OrderItemId, RefundId, RequestId, SellerId, UserId};
@@ -13,7 +13,7 @@ use sqlx::PgConnection;
 
 use super::model::{Ending, Locked, Order, status_before_shipping};
 use super::store::{self, cancel::Unsent};
-use super::{follow_units, release, tell_room, view};
+use super::{follow_units, kept, release, tell_room, view};
 use crate::audit;
 use crate::commerce::Commerce;
 use crate::discounts;
@@ -21,7 +21,7 @@ use crate::faults::{self, Step};
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
 use crate::payments::{self, Till};
-use crate::refunds::model::{Back, CalledOff, NewCancellation, RefundKind};
+use crate::refunds::model::{CalledOff, NewCancellation, RefundKind};
 use crate::refunds::{self, Decision, Purchase};
 use crate::stock::{self, Units};
 
@@ -41,8 +41,8 @@ pub struct CallOff<'a> {
 }
 
 /// Calls an order off: an unpaid one, whose stock is free again and whose flash holds are
-/// the buyer's until they lapse; or a paid one of which nothing was sent, all of whose money
-/// goes back. Doing it twice is no error.
+/// the buyer's until they lapse; or a paid one of which nothing was sent, whose money goes
+/// back. Doing it twice is no error.
 ///
 /// # Errors
 /// `not_found`, `payment_in_progress`, `order_expired`, `wrong_state`, `refund_too_large`,
@@ -189,7 +189,7 @@ pub async fn call_off(
     store::cancel::call_off(conn, &units).await?;
     restock(conn, order, &lines, &units, call.by).await?;
 
-    let what = what_goes_back(conn, order, &lines, call).await?;
+    let what = kept::what_goes_back(conn, order, &lines, (call.units, call.with_shipping)).await?;
     let decision = Decision {
         kind: RefundKind::Cancellation,
         reason: call.reason,
@@ -226,27 +226,4 @@ async fn restock(
     stock::restock(conn, order.id, &stock::summed(back), by).await?;
     let products = units.iter().filter_map(|&(item, _)| Some(line(item)?.product));
     stock::notify(conn, products).await
-}
-
-/// The units' money, as far as it has not gone back before; the shipping of shops of which
-/// nothing will be sent any more; and where that is asked for, that of every line that is
-/// named, be it with no unit.
-async fn what_goes_back(
-    conn: &mut PgConnection,
-    order: &Locked,
-    lines: &[Unsent],
-    call: &CallOff<'_>,
-) -> Result<Vec<Back>> {
-    let mut sends: BTreeMap<SellerId, bool> = BTreeMap::new();
-    for line in lines {
-        *sends.entry(line.seller).or_default() |= line.unsent > 0 || line.sent > 0;
-    }
-    let named: BTreeMap<_, _> = call.units.iter().copied().collect();
-    let back = refunds::lines(conn, order.id).await?.into_iter().map(|line| Back {
-        item: line.item,
-        units: named.get(&line.item).copied().unwrap_or(0).min(line.left()),
-        with_shipping: !sends.get(&line.seller).copied().unwrap_or(true)
-            || (call.with_shipping && named.contains_key(&line.item)),
-    });
-    Ok(back.filter(|back| back.units > 0 || back.with_shipping).collect())
 }

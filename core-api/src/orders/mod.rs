@@ -11,6 +11,7 @@ pub mod admin_handlers;
 mod cancel;
 mod fulfil;
 pub mod handlers;
+mod kept;
 pub mod model;
 mod progress;
 mod store;
@@ -46,6 +47,7 @@ use model::{Head, Locked, NewOrder, Order, OrderItem, Receipt, SoldLine};
 
 pub use cancel::{CallOff, Who, call_off, cancel, cancel_item};
 pub use fulfil::{Fulfilled, fulfil};
+pub use kept::give_back as give_kept_shipping_back;
 pub use progress::{follow_release, follow_units};
 
 /// Places an open checkout as an order. One that costs nothing is paid at once.
@@ -100,6 +102,7 @@ async fn place_in(conn: &mut PgConnection, settings: &Commerce, buyer: UserId, c
     };
     let (number, created_at, expires_at) = store::insert(conn, &row).await?;
     let id = row.id;
+    checkout::show::record(conn, id, &agreed, &lines).await?;
     if let Some(code) = agreed.discount {
         discounts::record_use(conn, code, id, buyer).await?;
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod admin;
 pub mod cancel;
+pub mod kept;
 pub mod progress;
 
 use std::time::Duration;

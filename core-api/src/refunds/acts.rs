@@ -13,6 +13,7 @@ use super::{Decision, decide, get, lock, store};
 use crate::commerce::Commerce;
 use crate::http::{List, Page, Result};
 use crate::idempotency::{self, Answer};
+use crate::ledger::parts::ShippingBack;
 use crate::orders::{self, CallOff};
 use crate::payments::Till;
 
@@ -89,7 +90,7 @@ async fn decide_new(
         .map(|item| Back {
             item: item.order_item_id,
             units: item.quantity,
-            with_shipping: new.shipping,
+            shipping: ShippingBack::when(new.shipping),
         })
         .collect();
     let decision = Decision {

@@ -16,6 +16,7 @@ use super::{Decision, Purchase, decide, get, lines, lock, news, spoken_for, stor
 use crate::http::Result;
 use crate::idempotency::{self, Answer};
 use crate::ledger::model::{Account, Kind, Transaction};
+use crate::ledger::parts::ShippingBack;
 use crate::payments::Till;
 use crate::{audit, ledger, returns};
 
@@ -142,7 +143,7 @@ async fn again_as_goodwill(
             Some(Back {
                 item,
                 units: units.min(line.left()),
-                with_shipping: parts.shipping > 0 || parts.shipping_tax > 0,
+                shipping: ShippingBack::when(parts.shipping > 0 || parts.shipping_tax > 0),
             })
         })
         .collect();

@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::http::Result;
 use crate::ledger::model::{Account, EarningKind, Kind, Share, Transaction, Way};
 use crate::payments::model::Open;
-use crate::{audit, ledger, orders, payments};
+use crate::{audit, checkout, ledger, orders, payments};
 use model::{Back, Line, Portion, Refund, RefundKind, SpokenFor, portions};
 use orders::model::Locked;
 
@@ -43,11 +43,13 @@ pub struct Purchase {
     pub payment: Option<Open>,
 }
 
-/// Step: locks an order with its payment; of `buyer`, where one is given.
+/// Step: locks an order with its payment; of `buyer`, where one is given. What its buyer has
+/// bought in the same show is called off by nobody else meanwhile, nor more of it placed.
 ///
 /// # Errors
 /// `not_found`.
 pub async fn lock(conn: &mut PgConnection, id: OrderId, buyer: Option<UserId>) -> Result<Purchase> {
+    checkout::show::lock_of(conn, id).await?;
     let payment = payments::lock_open(conn, id).await?;
     let order = orders::lock(conn, id, buyer).await?;
     Ok(Purchase { order, payment })
@@ -109,7 +111,17 @@ pub async fn decide(
     let amount = Money::new(minor, currency);
     let payment = paying(conn, purchase, amount).await?;
     let id = RefundId::new();
-    write(conn, id, order.id, payment, amount, decision, &portions).await?;
+    let shipping_kept = what.iter().map(|back| back.shipping.kept()).sum();
+    write(
+        conn,
+        id,
+        order.id,
+        payment,
+        (amount, shipping_kept),
+        decision,
+        &portions,
+    )
+    .await?;
 
     let sellers: Vec<Uuid> = shares.iter().map(|share| share.seller.0).collect();
     ledger::lock_sellers(conn, &sellers, currency).await?;
@@ -158,7 +170,7 @@ async fn write(
     id: RefundId,
     order: OrderId,
     payment: Option<PaymentId>,
-    amount: Money,
+    (amount, shipping_kept_minor): (Money, i64),
     decision: &Decision<'_>,
     portions: &[Portion],
 ) -> Result<()> {
@@ -168,12 +180,14 @@ async fn write(
         payment,
         kind: decision.kind,
         amount,
+        shipping_kept_minor,
         reason: decision.reason,
         by: decision.by,
     };
     store::insert(conn, &row, portions).await?;
     let detail = serde_json::json!({
-        "before": null, "after": {"order": order, "kind": decision.kind, "amount": amount},
+        "before": null,
+        "after": {"order": order, "kind": decision.kind, "amount": amount, "shipping_kept_minor": shipping_kept_minor},
     });
     audit::record(conn, decision.by, "refund.decided", id.0, detail).await
 }
@@ -216,7 +230,7 @@ pub async fn give_back_all(
         reason: "the payment came after the order had ended",
         by: None,
     };
-    write(conn, id, order, Some(payment), amount, &decision, &[]).await?;
+    write(conn, id, order, Some(payment), (amount, 0), &decision, &[]).await?;
     Ok(id)
 }
 

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::http::rules::{prose, shown};
 use crate::ledger::model::Share;
-use crate::ledger::parts::{GivenBack, Parts, to_give_back};
+use crate::ledger::parts::{GivenBack, Parts, ShippingBack, to_give_back};
 
 /// Why money goes back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, sqlx::Type, ToSchema)]
@@ -75,6 +75,11 @@ pub struct Refund {
     /// Why the provider could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_code: Option<String>,
+    /// What of the shipping stays paid, before added tax: other orders of the same show were
+    /// spared theirs on account of it. Once those are called off, too, it goes back. Null:
+    /// nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipping_kept: Option<Money>,
     /// It has failed, and its money is still owed to the buyer. One that was goodwill is not.
     pub owed: bool,
     /// Which one that has failed it replaces.
@@ -221,8 +226,8 @@ pub struct Back {
     pub item: OrderItemId,
     /// The goods of so many units.
     pub units: i32,
-    /// And what is left of its shipping.
-    pub with_shipping: bool,
+    /// And of its shipping.
+    pub shipping: ShippingBack,
 }
 
 /// What goes back of a line.
@@ -257,7 +262,7 @@ pub fn portions(lines: &[Line], what: &[Back]) -> Result<Vec<Portion>, Refusal> 
             let detail = format!("of {} units, {} are left to be refunded", line.quantity, line.left());
             return Err(Refusal::new(ErrorCode::RefundTooLarge, detail));
         }
-        let parts = to_give_back(&line.parts, line.quantity, &line.before, back.units, back.with_shipping);
+        let parts = to_give_back(&line.parts, line.quantity, &line.before, back.units, back.shipping);
         if back.units == 0 && parts == Parts::default() {
             continue;
         }
@@ -327,7 +332,7 @@ mod tests {
         let back = |units| Back {
             item: line.item,
             units,
-            with_shipping: false,
+            shipping: ShippingBack::Stays,
         };
         let refused = portions(&[line], &[back(2)]).expect_err("one is left");
         assert_eq!(refused.code, ErrorCode::RefundTooLarge);
@@ -341,7 +346,7 @@ mod tests {
         let back = Back {
             item: line.item,
             units: 0,
-            with_shipping: true,
+            shipping: ShippingBack::Goes,
         };
         let first = portions(&[line], &[back]).expect("it is there");
         assert_eq!((first[0].share.parts.goods, first[0].share.parts.shipping), (0, 300));

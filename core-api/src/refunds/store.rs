@@ -88,6 +88,7 @@ pub struct NewRow<'a> {
     pub payment: Option<PaymentId>,
     pub kind: RefundKind,
     pub amount: Money,
+    pub shipping_kept_minor: i64,
     pub reason: &'a str,
     pub by: Option<UserId>,
 }
@@ -100,8 +101,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>, portions: &[Porti
     };
     sqlx::query!(
         "insert into refunds (id, order_id, payment_id, kind, status, amount_minor, currency, reason, requested_by,
-                              settled_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, case when $5 = 'succeeded' then clock_timestamp() end)",
+                              settled_at, shipping_kept_minor)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, case when $5 = 'succeeded' then clock_timestamp() end, $10)",
         new.id.0,
         new.order.0,
         new.payment.map(|payment| payment.0),
@@ -110,7 +111,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewRow<'_>, portions: &[Porti
         new.amount.minor,
         new.amount.currency.code(),
         new.reason,
-        new.by.map(|by| by.0)
+        new.by.map(|by| by.0),
+        new.shipping_kept_minor
     )
     .execute(&mut *conn)
     .await?;
@@ -147,6 +149,7 @@ struct Row {
     failure_code: Option<String>,
     replaces: Option<RefundId>,
     outside: bool,
+    shipping_kept_minor: i64,
     owed: bool,
     created_at: Timestamp,
     settled_at: Option<Timestamp>,
@@ -185,6 +188,9 @@ async fn whole(conn: &mut PgConnection, rows: Vec<Row>) -> sqlx::Result<Vec<Refu
                     })
                     .collect(),
                 failure_code: row.failure_code,
+                shipping_kept: Some(row.shipping_kept_minor)
+                    .filter(|minor| *minor > 0)
+                    .map(|minor| Money::new(minor, currency)),
                 replaces: row.replaces,
                 outside: row.outside,
                 owed: row.owed,
@@ -201,7 +207,8 @@ pub async fn get(conn: &mut PgConnection, id: RefundId) -> sqlx::Result<Option<R
         Row,
         r#"select id as "id: RefundId", order_id as "order_id: OrderId", payment_id as "payment_id: PaymentId",
                   kind as "kind: RefundKind", status as "status: RefundStatus", amount_minor, currency, reason,
-                  failure_code, replaces as "replaces: RefundId", outside, refund_is_owed(r) as "owed!", created_at,
+                  failure_code, replaces as "replaces: RefundId", outside,
+                  shipping_kept_minor, refund_is_owed(r) as "owed!", created_at,
                   settled_at
              from refunds r where id = $1"#,
         id.0
@@ -217,7 +224,8 @@ pub async fn of_orders(conn: &mut PgConnection, orders: &[Uuid]) -> sqlx::Result
         Row,
         r#"select id as "id: RefundId", order_id as "order_id: OrderId", payment_id as "payment_id: PaymentId",
                   kind as "kind: RefundKind", status as "status: RefundStatus", amount_minor, currency, reason,
-                  failure_code, replaces as "replaces: RefundId", outside, refund_is_owed(r) as "owed!", created_at,
+                  failure_code, replaces as "replaces: RefundId", outside,
+                  shipping_kept_minor, refund_is_owed(r) as "owed!", created_at,
                   settled_at
              from refunds r where order_id = any($1) order by id"#,
         orders
@@ -242,7 +250,8 @@ pub async fn list(
         Row,
         r#"select id as "id: RefundId", order_id as "order_id: OrderId", payment_id as "payment_id: PaymentId",
                   kind as "kind: RefundKind", status as "status: RefundStatus", amount_minor, currency, reason,
-                  failure_code, replaces as "replaces: RefundId", outside, refund_is_owed(r) as "owed!", created_at,
+                  failure_code, replaces as "replaces: RefundId", outside,
+                  shipping_kept_minor, refund_is_owed(r) as "owed!", created_at,
                   settled_at
              from refunds r
             where ($1::text is null or status = $1) and ($2::uuid is null or order_id = $2)
@@ -368,9 +377,9 @@ pub async fn insert_anew(conn: &mut PgConnection, new: &Anew<'_>) -> sqlx::Resul
     sqlx::query!(
         "with anew as (
              insert into refunds (id, order_id, payment_id, kind, status, amount_minor, currency, reason, requested_by,
-                                  replaces, outside, settled_at)
+                                  replaces, outside, settled_at, shipping_kept_minor)
              select $1, order_id, payment_id, kind, case when $4 then 'succeeded' else 'pending' end, amount_minor,
-                    currency, coalesce($5, reason), $3, id, $4, case when $4 then clock_timestamp() end
+                    currency, coalesce($5, reason), $3, id, $4, case when $4 then clock_timestamp() end, shipping_kept_minor
                from refunds where id = $2 returning id)
          insert into refund_items
          select a.id, i.order_item_id, i.quantity, i.goods_minor, i.platform_discount_minor, i.tax_minor,

@@ -24,6 +24,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::commerce::Commerce;
 use crate::http::{List, Page, Result};
 use crate::idempotency::{self, Answer};
+use crate::ledger::parts::ShippingBack;
 use crate::payments::Till;
 use crate::refunds::model::{Back, RefundKind};
 use crate::refunds::{self, Decision, Purchase, news};
@@ -299,7 +300,7 @@ async fn decide(
     let back = Back {
         item: asked.order_item_id,
         units: asked.quantity.min(left.map_or(0, refunds::model::Line::left)),
-        with_shipping: receipt.shipping,
+        shipping: ShippingBack::when(receipt.shipping),
     };
     let decision = Decision {
         kind: RefundKind::Return,

@@ -28,6 +28,7 @@ mod history;
 mod http;
 mod identity;
 mod jobs;
+mod kept_shipping;
 mod kills;
 pub mod late_payments;
 mod leaving;

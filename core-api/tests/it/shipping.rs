@@ -137,14 +137,14 @@ async fn what_is_not_shipped_to_an_address_is_not_sold_there() {
 }
 
 /// A buyer in a show whose shop caps its shipping, and how they buy there.
-struct Capped {
-    market: Market,
+pub struct Capped {
+    pub market: Market,
     profile: String,
 }
 
 impl Capped {
     /// Five euros a parcel, eight a show.
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         let market = Market::open(50, 1_500).await;
         let owner = market.owner();
         let body = json!({"name": "Parcel", "base_minor": 500, "show_cap_minor": 800});
@@ -156,7 +156,7 @@ impl Capped {
     }
 
     /// A checkout of one unit in the show.
-    async fn checkout(&self, buyer: &Buyer) -> Checkout {
+    pub async fn checkout(&self, buyer: &Buyer) -> Checkout {
         let mut basket = buyer.basket(&[(self.market.shop.variant, 1)], &[]);
         basket["stream_id"] = json!(self.market.shop.stream);
         buyer.try_checkout(&basket).await.created()

@@ -56,6 +56,52 @@ pub const CHECKS: &[Invariant] = &[
                 join refunds r on r.id = i.refund_id and (r.status <> 'failed' or refund_is_owed(r))
                group by l.id",
     },
+    // An order after the other, as they were placed; of one the goods without a cap come first.
+    Invariant {
+        name: "kept_shipping",
+        proves: "of orders of a show that were called off no more shipping stays than those that stand were spared, or it \
+                 is about to go back; and none costs more with the show's cap than without it",
+        sql: "with recursive parts as (
+                  select o.id, o.user_id, o.stream_id, o.address, bool_or(i.cancelled < i.quantity) as stands,
+                         sum(i.shipping_minor) as charged,
+                         sum(i.shipping_minor - coalesce((select sum(n.shipping_minor)
+                                                            from refund_items n join standing_refunds r on r.id = n.refund_id
+                                                           where n.order_item_id = i.id), 0)) as stays,
+                         bool_or(p.shipping_check_at is not null) as waits
+                    from orders o
+                    join streams s on s.id = o.stream_id
+                    join order_items i on i.order_id = o.id and i.seller_id = s.seller_id
+                    left join order_parts p on p.order_id = o.id and p.seller_id = s.seller_id
+                   where o.paid_at is not null or o.status = 'pending_payment'
+                   group by o.id
+              ), costs as (
+                  select p.user_id, p.stream_id, p.address, u.cap_minor as cap, coalesce(u.full_minor, p.charged) as full_cost,
+                         row_number() over (partition by p.user_id, p.stream_id, p.address
+                                            order by p.id, u.cap_minor nulls first) as n
+                    from parts p left join show_shipping u on u.order_id = p.id where p.stands
+              ), spent as (
+                  select user_id, stream_id, address, n, least(full_cost, coalesce(cap, full_cost)) as minor
+                    from costs where n = 1
+                  union all
+                  select c.user_id, c.stream_id, c.address, c.n,
+                         s.minor + least(c.full_cost, greatest(coalesce(c.cap - s.minor, c.full_cost), 0))
+                    from spent s join costs c on c.user_id = s.user_id and c.stream_id = s.stream_id
+                                             and c.address = s.address and c.n = s.n + 1
+              )
+              select g.stream_id || ' buyer ' || g.user_id as subject,
+                     g.kept > greatest(coalesce(d.minor, 0) - g.charged, 0) and not g.waits
+                     or g.dear as broken
+                from (select user_id, stream_id, address,
+                             coalesce(sum(stays) filter (where not stands), 0) as kept,
+                             coalesce(sum(charged) filter (where stands), 0) as charged,
+                             bool_or(waits) as waits,
+                             bool_or(charged > coalesce((select sum(full_minor) from show_shipping
+                                                          where order_id = id), charged)) as dear
+                        from parts group by 1, 2, 3) g
+                left join lateral (select max(minor) as minor from spent s
+                                    where s.user_id = g.user_id and s.stream_id = g.stream_id
+                                      and s.address = g.address) d on true",
+    },
     Invariant {
         name: "refunds_owed",
         proves: "a refund replaces one that has failed, of its order, kind and payment, and what was owed line by line; \

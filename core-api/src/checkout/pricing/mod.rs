@@ -15,7 +15,7 @@ use shared::money::{Currency, Money, MoneyError};
 use crate::discounts::model::LineDiscount;
 use crate::ledger::parts::Terms;
 use crate::tax::TaxRule;
-pub use shipping::ShippingRule;
+pub use shipping::{ShippingRule, Uncapped, together, uncapped};
 
 /// The show that a purchase is made in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,5 +1,6 @@
 //! What shipping costs: charged once for all goods of one seller that share a profile, cut
-//! to what the cap of a show leaves, and split over their lines by largest remainder.
+//! to what the cap of a show leaves, and split over their lines by largest remainder. And
+//! what several orders of a show cost together, whichever of them stand.
 
 use std::collections::BTreeMap;
 
@@ -72,6 +73,48 @@ fn groups(lines: &[Line]) -> Vec<Group> {
         }
     }
     groups.into_values().collect()
+}
+
+/// What shipping of one cap costs before it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Uncapped {
+    /// The cap; `None`: there is none.
+    pub cap_minor: Option<i64>,
+    /// The cost.
+    pub full_minor: i64,
+}
+
+/// What shipping of the lines costs without a cap, by seller and cap: those without one come
+/// first, then the lowest. Of one cap all profiles cost as if they were one, as [`cap`] has it.
+///
+/// # Errors
+/// When the sum does not fit.
+pub fn uncapped(currency: Currency, lines: &[Line]) -> Result<Vec<(SellerId, Uncapped)>, MoneyError> {
+    let mut totals = Vec::with_capacity(lines.len());
+    for line in lines {
+        totals.push(line.unit_price.checked_mul(i64::from(line.quantity))?);
+    }
+    let mut sums: BTreeMap<(SellerId, Option<i64>), i64> = BTreeMap::new();
+    for group in groups(lines) {
+        let cost = group_cost(currency, &group, lines, &totals)?;
+        let sum = sums.entry((group.seller, group.rule.show_cap_minor)).or_default();
+        *sum = sum.checked_add(cost.minor).ok_or(MoneyError::Overflow)?;
+    }
+    let sums = sums.into_iter().map(|((seller, cap_minor), full_minor)| {
+        let uncapped = Uncapped { cap_minor, full_minor };
+        (seller, uncapped)
+    });
+    Ok(sums.collect())
+}
+
+/// What orders of a show cost together for shipping, each after those before it. Of an order
+/// the goods without a cap come first, then those of the lowest.
+#[must_use]
+pub fn together<'a>(orders: impl IntoIterator<Item = &'a [Uncapped]>) -> i64 {
+    orders.into_iter().flatten().fold(0, |spent: i64, part| {
+        let left = part.cap_minor.map_or(i64::MAX, |cap| cap.saturating_sub(spent).max(0));
+        spent.saturating_add(part.full_minor.min(left))
+    })
 }
 
 /// Cuts the costs of the show's seller: with what was paid before, and what has no cap, no

@@ -175,6 +175,29 @@ proptest! {
     }
 
     #[test]
+    fn orders_of_a_show_cost_together_what_they_are_charged_one_after_another(
+        orders in prop::collection::vec((any_lines(), prop::collection::vec(prop::option::of(0..2_000_i64), 12)), 1..5),
+    ) {
+        let seller = SellerId::new();
+        let (mut spent, mut uncapped_of) = (0, Vec::new());
+        for (lines, caps) in orders {
+            // Goods of one profile have one cap.
+            let cap = |rule: ShippingRule| caps[usize::from(rule.profile.0.as_bytes()[15]) % caps.len()];
+            let lines: Vec<Line> = lines.into_iter().map(|line| Line {
+                seller,
+                shipping: line.shipping.map(|rule| ShippingRule { show_cap_minor: cap(rule), ..rule }),
+                ..line
+            }).collect();
+            let show = Show { seller, charged_minor: spent };
+            spent += price(eur(), &lines, Some(show), None).expect("priced").shipping.minor;
+            uncapped_of.push(uncapped(eur(), &lines).expect("priced"));
+        }
+        let costs: Vec<Vec<_>> = uncapped_of.into_iter()
+            .map(|parts| parts.into_iter().map(|(_, part)| part).collect()).collect();
+        prop_assert_eq!(together(costs.iter().map(Vec::as_slice)), spent);
+    }
+
+    #[test]
     fn what_has_no_profile_carries_no_shipping(lines in any_lines()) {
         let price = price(eur(), &lines, None, None).expect("priced");
         for (line, share) in lines.iter().zip(&price.lines) {

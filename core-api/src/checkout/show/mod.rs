@@ -1,16 +1,20 @@
 //! The cap that a shop sets on the shipping of its show: what a buyer has paid for it is
 //! counted, by the place that it goes to. It is priced with what is paid, and placed only
-//! where what is ordered but unpaid makes no difference.
+//! where what is ordered but unpaid makes no difference. What an order was spared stays paid
+//! with another of the show that is called off.
 
+mod spared;
 mod store;
 
 use shared::error::{ErrorCode, Refusal};
-use shared::ids::{StreamId, UserId};
+use shared::ids::{OrderId, StreamId, UserId};
 use sqlx::PgConnection;
 
 use super::model::{Head, Line, PostalAddress};
 use super::{pricing, to_be_priced};
 use crate::http::Result;
+
+pub use spared::{Part, Spared};
 
 /// What a show's cap counts.
 #[derive(Clone, Copy)]
@@ -91,4 +95,36 @@ pub(super) async fn check(conn: &mut PgConnection, buyer: UserId, head: &Head, l
         return refused("its shipping depends on an unpaid order of the same show: pay or cancel that one first");
     }
     Ok(())
+}
+
+/// Step: writes down what an order in a show would cost to send without the show's cap.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record(conn: &mut PgConnection, order: OrderId, head: &Head, lines: &[Line]) -> Result<()> {
+    let (Some(stream), true) = (head.stream, lines.iter().any(Line::has_cap)) else {
+        return Ok(());
+    };
+    let uncapped = pricing::uncapped(head.currency, &to_be_priced(lines.iter()));
+    let uncapped = uncapped.map_err(anyhow::Error::from)?;
+    Ok(store::insert(conn, order, stream, &uncapped).await?)
+}
+
+/// Step: has purchases of the order's buyer in its show placed and called off one after another
+/// until the transaction ends. It comes before the locks of payments and orders.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_of(conn: &mut PgConnection, order: OrderId) -> Result<()> {
+    Ok(store::lock_show_of(conn, order).await?)
+}
+
+/// Step: what the buyer of an order has bought in its show to the same place, of the show's own
+/// goods, as far as it was paid or may be; `None`: it was bought in no show, or nothing of its
+/// seller's. [`lock_of`] was called.
+///
+/// # Errors
+/// When the database fails.
+pub async fn spared(conn: &mut PgConnection, order: OrderId) -> Result<Option<Spared>> {
+    Ok(store::spared(conn, order).await?)
 }

@@ -3,6 +3,7 @@
 
 use core_api::fulfilment::release::release;
 use core_api::http::List;
+use core_api::ledger::parts::ShippingBack;
 use core_api::orders::model::Order;
 use core_api::refunds::model::{Back, CalledOff, Refund, RefundKind};
 use core_api::refunds::{self, Decision};
@@ -48,7 +49,7 @@ async fn goodwill(market: &Market, order: &Order) -> RefundId {
     let back = order.items.iter().map(|item| Back {
         item: item.id,
         units: item.quantity,
-        with_shipping: false,
+        shipping: ShippingBack::Stays,
     });
     let what: Vec<_> = back.collect();
     let decision = Decision {

@@ -1,6 +1,7 @@
 //! Refunds of parts, of orders with every kind of discount and tax.
 
 use core_api::checkout::model::Checkout;
+use core_api::ledger::parts::ShippingBack;
 use core_api::orders::model::Order;
 use core_api::refunds::model::{Back, RefundKind};
 use core_api::refunds::{self, Decision};
@@ -105,7 +106,7 @@ async fn give_back(market: &Market, order: &Order, rng: &mut StdRng, all: bool) 
             what.push(Back {
                 item: line.item,
                 units,
-                with_shipping,
+                shipping: ShippingBack::when(with_shipping),
             });
         }
     }
