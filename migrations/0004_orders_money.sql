@@ -133,6 +133,7 @@ create table order_items (
     shipped                 int    not null default 0 check (shipped >= 0),
     delivered               int    not null default 0 check (delivered between 0 and shipped),
     returned                int    not null default 0 check (returned between 0 and shipped),
+    lost                    int    not null default 0 check (lost between 0 and shipped),
     release_after           timestamptz,
     released_at             timestamptz,
     check (shipped + cancelled <= quantity),
@@ -149,6 +150,8 @@ comment on column order_items.release_after is
 comment on column order_items.released_at is
     'Since when what the line earned may be paid out. It holds for all of its earnings: a reversal waits with a sale
      that is held, and counts at once against one that is released.';
+comment on column order_items.lost is
+    'Units that were sent and paid back because they never came: nobody waits for them any more.';
 comment on column order_items.tax_minor is
     'Of the goods, within the price or on top of it as the order says; shipping_tax_minor likewise of the shipping.';
 

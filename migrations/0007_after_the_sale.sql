@@ -117,7 +117,8 @@ create table shipment_items (
 create index shipment_items_item_idx on shipment_items (order_item_id);
 
 -- How far units are, as a status says it: the same rule for a shop's part of an order and
--- for the whole of it.
+-- for the whole of it. Delivered are those that arrived, and those that nobody waits for any
+-- more because they were paid back as lost.
 create function units_status(p_due bigint, p_shipped bigint, p_delivered bigint, p_settled boolean)
 returns text language sql immutable as $$
     select case when p_due = 0 then 'cancelled'
@@ -151,7 +152,7 @@ create function order_parts_begin() returns trigger language plpgsql as $$
 begin
     insert into order_parts (order_id, seller_id, status)
     select order_id, seller_id,
-           units_status(sum(quantity - cancelled), sum(shipped), sum(delivered),
+           units_status(sum(quantity - cancelled), sum(shipped), sum(least(shipped, delivered + lost)),
                         bool_and(released_at is not null or quantity = cancelled))
       from order_items where order_id = new.id group by order_id, seller_id
         on conflict do nothing;
@@ -164,7 +165,7 @@ create function order_parts_follow() returns trigger language plpgsql as $$
 begin
     update order_parts p set status = n.status
       from (select order_id, seller_id,
-                   units_status(sum(quantity - cancelled), sum(shipped), sum(delivered),
+                   units_status(sum(quantity - cancelled), sum(shipped), sum(least(shipped, delivered + lost)),
                                 bool_and(released_at is not null or quantity = cancelled)) as status
               from order_items where order_id in (select order_id from moved) group by order_id, seller_id) n
      where p.order_id = n.order_id and p.seller_id = n.seller_id and p.status <> n.status;

@@ -212,7 +212,8 @@ async fn step(
 }
 
 /// An admin decides for the buyer: the units' money goes back, of whoever had it. What is left
-/// of the shop's shipping goes with it once nothing of its part has arrived or may.
+/// of the shop's shipping goes with it once nothing of its part has arrived or may. They are not
+/// waited for any more: an order of which all else has arrived is delivered by it.
 ///
 /// # Errors
 /// `not_found`, `wrong_state` once it has ended or its units are in a return,
@@ -266,6 +267,8 @@ async fn uphold_once(conn: &mut PgConnection, admin: UserId, id: ClaimId, why: &
     if let Some(refund) = refund {
         store::set_refund(conn, id, refund).await?;
     }
+    store::set_lost(conn, claim.order_item_id, claim.quantity).await?;
+    orders::follow_release(conn, order, purchase.order.status).await?;
     let detail = json!({"before": claim.status, "after": ClaimStatus::Upheld, "said": why, "refund": refund});
     audit::record(conn, admin, "claim.upheld", id.0, detail).await?;
     tell(conn, &claim, NotificationKind::ClaimDecided, why).await?;

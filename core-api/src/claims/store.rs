@@ -182,6 +182,14 @@ pub async fn units_open(conn: &mut PgConnection, id: ClaimId) -> sqlx::Result<i6
     .await
 }
 
+/// Nobody waits any more for units of a line of a locked order.
+pub async fn set_lost(conn: &mut PgConnection, item: OrderItemId, units: i32) -> sqlx::Result<()> {
+    sqlx::query!("update order_items set lost = lost + $2 where id = $1", item.0, units)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Which refund a claim came to.
 pub async fn set_refund(conn: &mut PgConnection, id: ClaimId, refund: RefundId) -> sqlx::Result<()> {
     sqlx::query!("update claims set refund_id = $2 where id = $1", id.0, refund.0)

@@ -257,8 +257,8 @@ pub enum Ending {
     Expired,
 }
 
-/// What became of a line's units. `delivered ≤ shipped`, `shipped + cancelled ≤ quantity`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What became of a line's units. `delivered ≤ shipped`, `lost ≤ shipped`, `shipped + cancelled ≤ quantity`.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Fulfilment {
     /// Units ordered.
     pub quantity: i32,
@@ -268,6 +268,15 @@ pub struct Fulfilment {
     pub shipped: i32,
     /// Units that arrived.
     pub delivered: i32,
+    /// Units that were sent and paid back because they never came.
+    pub lost: i32,
+}
+
+impl Fulfilment {
+    /// Units that nobody waits for any more. What was lost may come after all.
+    fn at_rest(&self) -> i32 {
+        (self.delivered + self.lost).min(self.shipped)
+    }
 }
 
 /// Everything that an order's status follows from.
@@ -294,7 +303,7 @@ pub fn derive_status(facts: &Facts<'_>) -> OrderStatus {
     }
     let sum = |of: fn(&Fulfilment) -> i32| facts.items.iter().map(|item| i64::from(of(item))).sum::<i64>();
     let due = sum(|item| item.quantity - item.cancelled);
-    let (shipped, delivered) = (sum(|item| item.shipped), sum(|item| item.delivered));
+    let (shipped, delivered) = (sum(|item| item.shipped), sum(Fulfilment::at_rest));
     if due == 0 {
         OrderStatus::Cancelled
     } else if delivered >= due && facts.settled {
@@ -317,9 +326,7 @@ pub fn status_before_shipping(paid: bool, ending: Option<Ending>, quantities: &[
         .iter()
         .map(|&quantity| Fulfilment {
             quantity,
-            cancelled: 0,
-            shipped: 0,
-            delivered: 0,
+            ..Fulfilment::default()
         })
         .collect();
     derive_status(&Facts {
@@ -406,6 +413,7 @@ mod tests {
             cancelled,
             shipped,
             delivered,
+            lost: 0,
         }
     }
 
@@ -450,15 +458,24 @@ mod tests {
         assert_eq!(paid(&[item(2, 0, 2, 2)], false), OrderStatus::Delivered);
         assert_eq!(paid(&[item(2, 0, 2, 2)], true), OrderStatus::Completed);
         assert_eq!(paid(&[item(2, 2, 0, 0)], false), OrderStatus::Cancelled);
+        let lost = |item| [Fulfilment { lost: 1, ..item }];
+        assert_eq!(paid(&lost(item(2, 0, 2, 0)), false), OrderStatus::Shipped);
+        assert_eq!(paid(&lost(item(2, 0, 2, 1)), false), OrderStatus::Delivered);
+        assert_eq!(
+            paid(&lost(item(2, 0, 2, 2)), true),
+            OrderStatus::Completed,
+            "it came after all"
+        );
     }
 
-    /// One unit moves on: shipped, delivered or called off, as far as it may.
+    /// One unit moves on: shipped, delivered or lost, as far as it may.
     fn step(items: &mut [Fulfilment], at: usize, kind: u8) {
         let len = items.len();
         let item = &mut items[at % len];
         match kind {
             0 if item.shipped + item.cancelled < item.quantity => item.shipped += 1,
             1 if item.delivered < item.shipped => item.delivered += 1,
+            2 if item.lost < item.shipped => item.lost += 1,
             _ => {}
         }
     }
@@ -467,7 +484,7 @@ mod tests {
         #[test]
         fn units_on_their_way_never_take_a_status_that_is_no_step(
             quantities in prop::collection::vec(1..4_i32, 1..4),
-            steps in prop::collection::vec((0..4_usize, 0..2_u8), 0..40),
+            steps in prop::collection::vec((0..4_usize, 0..3_u8), 0..40),
         ) {
             let mut items: Vec<_> = quantities.iter().map(|&q| item(q, 0, 0, 0)).collect();
             let mut status = paid(&items, false);

@@ -29,7 +29,8 @@ pub async fn follow_units(
     advance(conn, order.id, order.status, actor).await
 }
 
-/// Step: as [`follow_units`], where units are as they were and only earnings were released.
+/// Step: as [`follow_units`], where only earnings were released, or units are not waited for any
+/// more: the lines' times of release are as they were.
 ///
 /// # Errors
 /// As there.

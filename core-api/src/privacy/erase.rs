@@ -77,6 +77,11 @@ fn reasons(open: &Obligations) -> Vec<String> {
         ),
         some(open.returns, "return or claim is open", "returns or claims are open"),
         some(open.disputes, "payment is in dispute", "payments are in dispute"),
+        some(
+            open.refunds,
+            "refund has failed and is owed: ask for it",
+            "refunds have failed and are owed: ask for them",
+        ),
         some(open.balances, "balance is not paid out", "balances are not paid out"),
         open.last_admin.then(|| "there is no other administrator".to_owned()),
     ]
@@ -98,6 +103,7 @@ mod tests {
             sold_orders: 0,
             returns: 0,
             disputes: 0,
+            refunds: 0,
             balances: 0,
             last_admin: false,
         };
@@ -109,10 +115,11 @@ mod tests {
             sold_orders: 3,
             returns: 1,
             disputes: 1,
+            refunds: 1,
             balances: 1,
             last_admin: true,
         };
-        assert_eq!(reasons(&all).len(), 8);
+        assert_eq!(reasons(&all).len(), 9);
         assert_eq!(reasons(&all)[3], "3 orders of customers are not delivered");
     }
 }

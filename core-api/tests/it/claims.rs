@@ -10,7 +10,7 @@ use core_api::returns::model::Return;
 use futures_util::future::join_all;
 use serde_json::json;
 use shared::ids::ClaimId;
-use shared::status::{ClaimStatus, RefundStatus};
+use shared::status::{ClaimStatus, OrderStatus, RefundStatus};
 use uuid::Uuid;
 
 use crate::harness::{Reply, Session};
@@ -92,7 +92,9 @@ async fn what_never_came_is_held_until_an_admin_has_decided() {
         (RefundKind::NotReceived, RefundStatus::Succeeded, order.total)
     );
     assert_eq!(told(&market, "claim_decided").await, 2);
+    assert_eq!(now.status, OrderStatus::Delivered, "nobody waits for it any more");
     assert_eq!(released(&market, &order).await, 1);
+    assert_eq!(buyer.order_now(order.id).await.status, OrderStatus::Completed);
     let balance: Balance = owner.get("/seller/balance").await.ok();
     assert_eq!(balance.balances[0].available_minor, 0);
     market.verified().await;
@@ -149,14 +151,22 @@ async fn what_is_not_received_and_cannot_be_given_back_is_owed_and_what_comes_la
     let upheld: Claim = decide(&admin, claim.id, "uphold").await.ok();
     let now = buyer.order_now(order.id).await;
     assert_eq!((now.owed_back.minor, only_refund(&now).owed), (1_000, true));
+    assert_eq!(now.status, OrderStatus::Shipped, "the other one may arrive");
     market.verified().await;
+    let forgotten = "update order_items set lost = 0 where order_id = $1";
+    market.sql(forgotten, order.id.0).await;
+    assert_eq!(market.broken().await, ["claims_are_of_what_was_sent"]);
+    market
+        .sql("update order_items set lost = 1 where order_id = $1", order.id.0)
+        .await;
     let retry = format!("/admin/refunds/{}/retry", upheld.refund_id.expect("a refund"));
     let anew: Refund = admin.post_once(&retry, Uuid::now_v7(), &json!({})).await.created();
     let claims: List<Claim> = buyer.session.get(&format!("/orders/{}/claims", order.id)).await.ok();
     assert_eq!(claims.items[0].refund_id, Some(anew.id));
     // Both come after all: one of them is paid back for already.
     let confirm = format!("/orders/{}/confirm", order.id);
-    buyer.session.post(&confirm, &json!({})).await.ok::<Order>();
+    let confirmed: Order = buyer.session.post(&confirm, &json!({})).await.ok();
+    assert_eq!(confirmed.status, OrderStatus::Delivered);
     let send_back = async |quantity: i32| {
         let body = json!({"order_item_id": order.items[0].id, "quantity": quantity, "reason": "Too small"});
         let path = format!("/orders/{}/returns", order.id);

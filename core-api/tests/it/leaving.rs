@@ -250,6 +250,33 @@ async fn nobody_leaves_an_open_return_or_dispute_behind_and_why_it_was_asked_for
 }
 
 #[tokio::test]
+async fn nobody_leaves_who_is_owed_a_refund() {
+    let market = Market::open(10, 1_000).await;
+    let app = &market.app;
+    let (buyer, admin) = (app.register("Buyer").await, app.admin().await);
+    let order = Buyer {
+        address: fixtures::address(&app.db.pool, buyer.id).await,
+        session: buyer.clone(),
+    }
+    .paid(&market, 1, "test_success_refund_fails")
+    .await;
+    let cancel = format!("/orders/{}/cancel", order.id);
+    let cancelled: Value = buyer.post(&cancel, &json!({})).await.ok();
+    assert_eq!(cancelled["refunds"][0]["owed"], true);
+    let problem = leave(&buyer, PASSWORD).await.refused(409, "obligations_open");
+    let detail = problem["detail"].as_str().expect("words");
+    assert!(detail.contains("1 refund has failed and is owed"), "{detail}");
+    let settle = format!(
+        "/admin/refunds/{}/settle-outside",
+        cancelled["refunds"][0]["id"].as_str().expect("an id")
+    );
+    let body = json!({"reason": "bank transfer, the card is closed"});
+    admin.post_once(&settle, Uuid::now_v7(), &body).await.created::<Value>();
+    leave(&buyer, PASSWORD).await.gone();
+    market.verified().await;
+}
+
+#[tokio::test]
 async fn the_last_administrator_stays() {
     let app = App::start().await;
     let admin = app.register("Admin").await;

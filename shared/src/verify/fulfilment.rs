@@ -25,10 +25,11 @@ pub(super) const CHECKS: &[Invariant] = &[
     },
     Invariant {
         name: "order_follows_its_units",
-        proves: "a paid order is as far as its units are, and completed once all has arrived and is released",
+        proves: "a paid order is as far as its units are, and completed once all has arrived, or was paid back as lost, and is released",
         sql: "select o.id::text as subject,
                      o.status is distinct from units_status(
-                         sum(i.quantity - i.cancelled), sum(i.shipped), sum(i.delivered),
+                         sum(i.quantity - i.cancelled), sum(i.shipped),
+                         sum(least(i.shipped, i.delivered + i.lost)),
                          bool_and(i.released_at is not null or i.quantity = i.cancelled)) as broken
                 from orders o join order_items i on i.order_id = o.id
                where o.paid_at is not null group by o.id",
@@ -38,7 +39,8 @@ pub(super) const CHECKS: &[Invariant] = &[
         proves: "a shop's part of a paid order is as far as its units are, and of an order that is not paid there is none",
         sql: "select i.order_id || ' shop ' || i.seller_id as subject,
                      p.status is distinct from case when o.paid_at is not null then units_status(
-                         sum(i.quantity - i.cancelled), sum(i.shipped), sum(i.delivered),
+                         sum(i.quantity - i.cancelled), sum(i.shipped),
+                         sum(least(i.shipped, i.delivered + i.lost)),
                          bool_and(i.released_at is not null or i.quantity = i.cancelled)) end as broken
                 from orders o join order_items i on i.order_id = o.id
                 left join order_parts p on p.order_id = i.order_id and p.seller_id = i.seller_id

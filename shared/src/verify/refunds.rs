@@ -206,11 +206,11 @@ pub const CHECKS: &[Invariant] = &[
     },
     Invariant {
         name: "claims_are_of_what_was_sent",
-        proves: "units that were paid back as lost were sent, and did not come back as well; their refund says so",
+        proves: "units that were paid back as lost were sent, and did not come back as well; their line and their refund say so",
         sql: "select l.id::text as subject,
                      c.lost + coalesce((select sum(quantity) from returns
                                          where order_item_id = l.id and status not in ('rejected', 'withdrawn')), 0)
-                     > l.shipped or c.astray as broken
+                     > l.shipped or c.astray or l.lost <> coalesce(c.lost, 0) as broken
                 from order_items l
                 join (select c.order_item_id, sum(c.quantity) filter (where c.status = 'upheld') as lost,
                              bool_or(coalesce(r.kind <> 'not_received' or r.order_id <> c.order_id, false)) as astray

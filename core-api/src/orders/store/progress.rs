@@ -22,7 +22,7 @@ pub async fn has_sold(conn: &mut PgConnection, id: OrderId, seller: SellerId) ->
 /// released.
 pub async fn fulfilments(conn: &mut PgConnection, id: OrderId) -> sqlx::Result<Vec<(Fulfilment, bool)>> {
     let rows = sqlx::query!(
-        r#"select quantity, cancelled, shipped, delivered, released_at is not null as "released!"
+        r#"select quantity, cancelled, shipped, delivered, lost, released_at is not null as "released!"
              from order_items where order_id = $1"#,
         id.0
     )
@@ -34,6 +34,7 @@ pub async fn fulfilments(conn: &mut PgConnection, id: OrderId) -> sqlx::Result<V
             cancelled: row.cancelled,
             shipped: row.shipped,
             delivered: row.delivered,
+            lost: row.lost,
         };
         (item, row.released)
     });

@@ -19,6 +19,7 @@ pub(in crate::privacy) struct Obligations {
     pub sold_orders: i64,
     pub returns: i64,
     pub disputes: i64,
+    pub refunds: i64,
     pub balances: i64,
     pub last_admin: bool,
 }
@@ -46,6 +47,8 @@ pub(in crate::privacy) async fn obligations(tx: &mut PgConnection, user: UserId)
                  and (o.user_id = $1
                       or exists (select from order_items i join sellers s on s.id = i.seller_id
                                   where i.order_id = o.id and s.user_id = $1))) as "disputes!",
+             (select count(*) from refunds r join orders o on o.id = r.order_id
+               where o.user_id = $1 and r.status = 'failed' and refund_is_owed(r)) as "refunds!",
              (select count(*) from (
                   select 1 from ledger_entries e
                     join ledger_accounts a on a.id = e.account_id and a.kind = 'seller_payable'
