@@ -419,6 +419,7 @@ create table unclaimed_earnings (
     amount_minor  bigint not null
 );
 create index unclaimed_earnings_seller_idx on unclaimed_earnings (seller_id, currency);
+create index unclaimed_earnings_page_idx on unclaimed_earnings (seller_id, earning_id desc);
 comment on table unclaimed_earnings is
     'Earnings that are in no payout, or only in such as came to nothing. What it says of them never changes.';
 

@@ -66,13 +66,21 @@ impl Row {
     }
 }
 
-/// A shop's earnings, newest first.
+/// A shop's earnings, newest first: of a state, or all.
 pub async fn list(
     conn: &mut PgConnection,
     seller: SellerId,
     state: Option<EarningState>,
     page: &Page,
 ) -> sqlx::Result<Vec<Earning>> {
+    let ids = match state {
+        None => of_shop(conn, seller, page).await?,
+        Some(state @ (EarningState::Held | EarningState::Disputed | EarningState::Available)) => {
+            unclaimed(conn, seller, state, page).await?
+        }
+        Some(EarningState::OnItsWay) => on_their_way(conn, seller, page).await?,
+        Some(EarningState::PaidOut) => paid_out(conn, seller, page).await?,
+    };
     let rows = sqlx::query_as!(
         Row,
         r#"select id as "id!: EarningId", because as "because!: Because", source_id as "source_id!",
@@ -82,16 +90,76 @@ pub async fn list(
                   currency as "currency!", state as "state!: EarningState", held_because as "held_because: HeldBecause",
                   release_after, released_at, payout_id as "payout_id: PayoutId", created_at as "created_at!"
              from earning_lines
-            where seller_id = $1 and ($2::text is null or state = $2) and ($3::uuid is null or id < $3)
-            order by id desc limit $4"#,
-        seller.0,
-        state.map(EarningState::as_str),
-        page.cursor,
-        page.rows()
+            where id = any($1) order by id desc"#,
+        &ids
     )
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(Row::view).collect()
+}
+
+async fn of_shop(conn: &mut PgConnection, seller: SellerId, page: &Page) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "select id from seller_earnings where seller_id = $1 and ($2::uuid is null or id < $2)
+          order by id desc limit $3",
+        seller.0,
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Of what no payout has taken: it is kept apart, whatever the shop has ever earned beside it.
+async fn unclaimed(
+    conn: &mut PgConnection,
+    seller: SellerId,
+    state: EarningState,
+    page: &Page,
+) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"select id as "id!" from unclaimed_states
+            where seller_id = $1 and state = $2 and ($3::uuid is null or id < $3)
+            order by id desc limit $4"#,
+        seller.0,
+        state.as_str(),
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Of the few payouts without an outcome.
+async fn on_their_way(conn: &mut PgConnection, seller: SellerId, page: &Page) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "select t.seller_earning_id
+           from seller_payouts p join seller_payout_items t on t.seller_payout_id = p.id and t.released_at is null
+          where p.seller_id = $1 and p.status in ('creating', 'processing')
+            and ($2::uuid is null or t.seller_earning_id < $2)
+          order by t.seller_earning_id desc limit $3",
+        seller.0,
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// All but the newest, as a rule: from the newest on, the page is full soon.
+async fn paid_out(conn: &mut PgConnection, seller: SellerId, page: &Page) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "select e.id from seller_earnings e
+          where e.seller_id = $1 and ($2::uuid is null or e.id < $2)
+            and exists (select from seller_payout_items t join seller_payouts p on p.id = t.seller_payout_id
+                         where t.seller_earning_id = e.id and t.released_at is null and p.status = 'paid')
+          order by e.id desc limit $3",
+        seller.0,
+        page.cursor,
+        page.rows()
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// What a payout was made of, newest first, whether it counts or not.

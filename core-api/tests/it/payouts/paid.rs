@@ -1,6 +1,7 @@
 //! What may be paid out: all of it, once, and nothing that may not.
 
-use core_api::earnings::model::{Balance, EarningState, HeldBecause};
+use core_api::earnings::model::{Balance, Earning, EarningState, HeldBecause};
+use core_api::http::List;
 use core_api::payouts::model::Payout;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -197,4 +198,50 @@ async fn what_a_refund_takes_back_is_never_paid_out_beside_it() {
         }
         market.verified().await;
     }
+}
+
+#[tokio::test]
+async fn a_statement_by_state_has_the_lines_of_the_whole_one_page_by_page() {
+    let market = Market::open(20, 5_000).await;
+    let (owner, admin) = (market.owner(), market.app.admin().await);
+    account(&owner, "test_bank").await;
+    for _ in 0..3 {
+        released(&market).await;
+    }
+    paid(&owner).await;
+    let (order, _) = (released(&market).await, released(&market).await);
+    refund(&admin, &order).await;
+    let under_way = super::claimed(&market).await;
+    for _ in 0..3 {
+        sold(&market).await;
+    }
+    let (disputed, next) = (released(&market).await, released(&market).await);
+    let open = "insert into disputes (id, payment_id, provider_ref, amount_minor, covered_minor, currency)
+                select gen_random_uuid(), id, 'dp_1', amount_minor, amount_minor, currency from payments where order_id = $1";
+    market.sql(open, disputed.id.0).await;
+    let all = earnings(&owner, "/seller/earnings?limit=100").await;
+    for (state, name, count) in [
+        (EarningState::PaidOut, "paid_out", 3),
+        (EarningState::OnItsWay, "on_its_way", 3),
+        (EarningState::Held, "held", 3),
+        (EarningState::Disputed, "disputed", 1),
+        (EarningState::Available, "available", 1),
+    ] {
+        let expected: Vec<_> = all.iter().filter(|earning| earning.state == state).cloned().collect();
+        assert_eq!(expected.len(), count, "{name}");
+        let (mut shown, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/seller/earnings?state={name}&limit=2{cursor}");
+            let page: List<Earning> = owner.get(&path).await.ok();
+            shown.extend(page.items);
+            match page.next_cursor {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(shown, expected, "{name}");
+    }
+    let available = all.iter().find(|earning| earning.state == EarningState::Available);
+    assert_eq!(available.and_then(|earning| earning.order_id), Some(next.id));
+    assert!(all.iter().any(|earning| earning.payout_id == Some(under_way)));
 }
