@@ -274,8 +274,8 @@ create unique index ledger_accounts_seller_key on ledger_accounts (kind, seller_
 create table ledger_transactions (
     id         uuid primary key,
     kind       text        not null
-        check (kind in ('capture', 'late_capture', 'refund', 'refund_paid', 'refund_failed', 'payout', 'payout_paid',
-                        'payout_undone', 'payout_returned', 'dispute_opened', 'dispute_won', 'dispute_lost',
+        check (kind in ('capture', 'late_capture', 'refund', 'refund_paid', 'refund_returned', 'refund_failed',
+                        'payout', 'payout_paid', 'payout_undone', 'payout_returned', 'dispute_opened', 'dispute_won', 'dispute_lost',
                         'write_off', 'provider_fee')),
     subject_id uuid        not null,
     order_id   uuid references orders,

@@ -207,8 +207,8 @@ machine! {
         Pending = "pending" => [Submitted, Succeeded, Failed],
         /// With the provider.
         Submitted = "submitted" => [Succeeded, Failed],
-        /// The buyer has it.
-        Succeeded = "succeeded" => [],
+        /// The buyer has it, as far as the provider knows: their bank may send it back.
+        Succeeded = "succeeded" => [Failed],
         /// The provider could not: what is still owed is decided anew as another refund.
         Failed = "failed" => [],
     }

@@ -80,6 +80,8 @@ pub enum Kind {
     Refund,
     /// Its buyer has it.
     RefundPaid,
+    /// Their bank has sent it back.
+    RefundReturned,
     /// The provider could not, and it was goodwill: what was taken back for it stands again.
     RefundFailed,
     /// A payout was begun.
@@ -111,6 +113,7 @@ impl Kind {
             Self::LateCapture => "late_capture",
             Self::Refund => "refund",
             Self::RefundPaid => "refund_paid",
+            Self::RefundReturned => "refund_returned",
             Self::RefundFailed => "refund_failed",
             Self::Payout => "payout",
             Self::PayoutPaid => "payout_paid",

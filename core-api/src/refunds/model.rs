@@ -89,7 +89,7 @@ pub struct Refund {
     pub outside: bool,
     /// When it was decided.
     pub created_at: DateTime<Utc>,
-    /// When it succeeded or failed.
+    /// When it succeeded or failed; it may fail after it has succeeded, too.
     pub settled_at: Option<DateTime<Utc>>,
 }
 
@@ -299,6 +299,14 @@ pub struct Outgoing {
     pub kind: RefundKind,
     /// The provider may have forgotten its id: it is not asked for again, only about.
     pub is_old: bool,
+}
+
+impl Outgoing {
+    /// It has no outcome yet.
+    #[must_use]
+    pub const fn is_under_way(&self) -> bool {
+        matches!(self.status, RefundStatus::Pending | RefundStatus::Submitted)
+    }
 }
 
 #[cfg(test)]

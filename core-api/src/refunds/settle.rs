@@ -1,7 +1,8 @@
 //! A refund and the provider: asked after the decision is committed and under the refund's
 //! id, so that however often it is asked, and whoever asks, the money goes back once. The
 //! outcome is written under the locks of payment, order and refund; an answer that does not
-//! come is no outcome, and the reconciler asks again.
+//! come is no outcome, and the reconciler asks again. What a buyer's bank sends back after it
+//! had arrived the provider tells by itself.
 
 use futures_util::{StreamExt as _, stream};
 use shared::ids::RefundId;
@@ -33,7 +34,7 @@ const NEVER_SENT: &str = "never_sent";
 /// When the database fails, or the provider's amount is not ours.
 pub async fn submit(till: &Till, id: RefundId) -> Result<()> {
     let outgoing = store::outgoing(&mut *till.db.acquire().await?, id).await?;
-    let Some(refund) = outgoing.filter(|refund| !refund.status.is_final()) else {
+    let Some(refund) = outgoing.filter(Outgoing::is_under_way) else {
         return Ok(());
     };
     let told = send(till, &refund).await;
@@ -73,7 +74,7 @@ pub async fn reconcile(till: &Till, limit: u32) -> Result<u64> {
 
 async fn reconcile_one(till: &Till, id: RefundId) -> Result<()> {
     let outgoing = store::outgoing(&mut *till.db.acquire().await?, id).await?;
-    let Some(refund) = outgoing.filter(|refund| !refund.status.is_final()) else {
+    let Some(refund) = outgoing.filter(Outgoing::is_under_way) else {
         return Ok(());
     };
     let told = match find(till, &refund).await {
@@ -93,6 +94,7 @@ pub async fn heed(till: &Till, id: RefundId) -> Result<Verdict> {
     let Some(refund) = store::outgoing(&mut *till.db.acquire().await?, id).await? else {
         return Ok(Verdict::Ignored);
     };
+    // One that has succeeded may still come back.
     if refund.status.is_final() {
         return Ok(Verdict::Done);
     }
@@ -193,21 +195,35 @@ async fn succeed(till: &Till, refund: &Outgoing, reference: Option<&str>) -> Res
     Ok(())
 }
 
+/// The buyer had it in our books, and it is with the provider again.
+async fn returned(conn: &mut PgConnection, refund: &Outgoing) -> Result<()> {
+    let Money { minor, currency } = refund.amount;
+    let accounts = (Account::RefundsPayable, Account::ProviderClearing);
+    let order = Some(refund.order);
+    let returned = Transaction::moving(Kind::RefundReturned, refund.id.0, order, currency, accounts, minor);
+    ledger::post(conn, &returned).await
+}
+
 /// Its money is still owed, and waits in the books until another refund replaces it: a shop
 /// never has it for goods that it did not send or has again. What was goodwill, and stands for
 /// no such goods by now, is undone.
 async fn fail(till: &Till, refund: &Outgoing, reference: Option<&str>, code: &str) -> Result<()> {
     let mut tx = till.db.begin().await?;
     let order = lock(&mut tx, refund).await?;
+    // Since it was read it may have gone on.
+    let before = store::outgoing(&mut tx, refund.id).await?.map(|refund| refund.status);
     if !store::step(&mut tx, refund.id, RefundStatus::Failed, reference, Some(code)).await? {
         return Ok(());
+    }
+    if before == Some(RefundStatus::Succeeded) {
+        returned(&mut tx, refund).await?;
     }
     let is_undone = refund.kind == RefundKind::Goodwill && store::may_be_undone(&mut tx, refund.id).await?;
     if is_undone {
         store::set_undone(&mut tx, refund.id).await?;
         undo(&mut tx, refund, order.terms).await?;
     }
-    let detail = serde_json::json!({ "before": refund.status, "failure_code": code, "owed": !is_undone });
+    let detail = serde_json::json!({ "before": before, "failure_code": code, "owed": !is_undone });
     audit::record(&mut tx, None, "refund.failed", refund.id.0, detail).await?;
     faults::around(Step::RefundFail, tx.commit()).await?;
     tracing::warn!(refund = %refund.id, order = %refund.order, code, is_owed = !is_undone, "a refund has failed");

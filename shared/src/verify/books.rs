@@ -19,6 +19,7 @@ pub const CHECKS: &[Invariant] = &[
                       ('refund_failed', array['refunds_payable', 'seller_payable', 'platform_commission',
                                               'platform_discounts', 'tax_payable']),
                       ('refund_paid', array['refunds_payable', 'provider_clearing', 'paid_outside']),
+                      ('refund_returned', array['refunds_payable', 'provider_clearing']),
                       ('payout', array['seller_payable', 'payouts_payable']),
                       ('payout_paid', array['payouts_payable', 'provider_clearing']),
                       ('payout_undone', array['seller_payable', 'payouts_payable']),
@@ -107,7 +108,8 @@ pub const CHECKS: &[Invariant] = &[
                 left join (select a.currency, sum(e.amount_minor) as amount
                              from ledger_accounts a join ledger_entries e on e.account_id = a.id
                              join ledger_transactions t on t.id = e.transaction_id
-                              and t.kind in ('capture', 'late_capture', 'refund_paid', 'payout_paid', 'payout_returned')
+                              and t.kind in ('capture', 'late_capture', 'refund_paid', 'refund_returned', 'payout_paid',
+                                             'payout_returned')
                             where a.kind = 'provider_clearing' group by 1) l using (currency)",
     },
     Invariant {

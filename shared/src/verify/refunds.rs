@@ -131,13 +131,13 @@ pub const CHECKS: &[Invariant] = &[
                 from (refunds r left join refunds f on f.id = r.replaces)
                 full join (select t.subject_id,
                                   sum(e.amount_minor) filter (where t.kind = 'refund') as decided,
-                                  sum(e.amount_minor) filter (where t.kind = 'refund_paid') as paid,
+                                  sum(e.amount_minor) filter (where t.kind in ('refund_paid', 'refund_returned')) as paid,
                                   sum(e.amount_minor) filter (where t.kind = 'refund_failed') as failed
                              from ledger_transactions t
                              left join (ledger_entries e
                                         join ledger_accounts a on a.id = e.account_id and a.kind = 'refunds_payable')
                                on e.transaction_id = t.id
-                            where t.kind in ('refund', 'refund_paid', 'refund_failed') group by 1) t
+                            where t.kind in ('refund', 'refund_paid', 'refund_returned', 'refund_failed') group by 1) t
                   on t.subject_id = r.id",
     },
     Invariant {
@@ -262,7 +262,11 @@ pub const CHECKS: &[Invariant] = &[
                      l.returned <> coalesce(sum(r.quantity) filter (where r.status in ('received', 'refunded')), 0)
                      or sum(r.quantity) filter (where r.status not in ('rejected', 'withdrawn')) > l.delivered
                      or bool_or(r.order_id <> l.order_id or r.seller_id <> l.seller_id)
-                     or bool_or((r.status = 'refunded') <> coalesce(f.status = 'succeeded', r.status = 'refunded'))
+                     or bool_or((r.status = 'refunded') <> coalesce(f.status = 'succeeded', r.status = 'refunded')
+                                -- Its money had gone back, and the buyer's bank returned it.
+                                and not (r.status = 'refunded'
+                                         and exists (select from refunds p join ledger_transactions t on t.subject_id = p.id
+                                                      where p.order_id = r.order_id and t.kind = 'refund_returned')))
                      as broken
                 from order_items l
                 join returns r on r.order_item_id = l.id

@@ -11,14 +11,17 @@ use core_api::payments::provider::{
     Charge, DisputeFound, Intent, Provider, ProviderError, RefundOrder, Transfer, TransferState,
 };
 use core_api::refunds::model::RefundKind;
+use serde_json::{Value, json};
 use shared::ids::RefundId;
 use shared::money::Money;
 use shared::status::{OrderStatus, RefundStatus};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::only_refund;
 use crate::late_payments::Silent;
 use crate::market::{Buyer, Market};
+use crate::provider_events::telling;
 
 #[tokio::test]
 async fn a_refund_that_takes_a_while_is_asked_about() {
@@ -79,6 +82,47 @@ async fn a_refund_that_fails_is_still_owed_to_its_buyer() {
     assert_eq!(market.balance("refunds_payable").await, 1_000);
     assert_eq!(market.settle_refunds().await, 0, "it has its outcome");
     assert_eq!(market.balance("refunds_payable").await, 1_000);
+    market.verified().await;
+}
+
+#[tokio::test]
+async fn a_refund_that_comes_back_after_it_had_arrived_is_owed_again_and_once() {
+    let market = Market::open_with(10, 1_000, telling).await;
+    let (buyer, admin) = (market.buyer().await, market.app.admin().await);
+    let order = buyer.paid(&market, 1, "test_success").await;
+    let cancelled: Order = buyer.try_cancel(&order).await.ok();
+    assert_eq!(only_refund(&cancelled).status, RefundStatus::Succeeded);
+    market.hears().await;
+
+    let comes_back =
+        "update test_provider_transfers set status = 'failed', failure_code = 'card_closed' where our_id = $1";
+    let id = only_refund(&cancelled).id;
+    assert_eq!(market.sql(comes_back, id.0).await, 1);
+    let tells = "insert into test_provider_events (kind, subject) values ('refund.failed', $1)";
+    for _ in 0..2 {
+        assert_eq!(market.sql(tells, id.0).await, 1);
+        market.hears().await;
+    }
+    let now = buyer.order_now(order.id).await;
+    let refund = only_refund(&now);
+    assert_eq!(
+        (refund.status, refund.owed, refund.failure_code.as_deref()),
+        (RefundStatus::Failed, true, Some("card_closed"))
+    );
+    assert_eq!((now.refunded.minor, now.owed_back), (0, order.total));
+    assert_eq!(market.balance("refunds_payable").await, 1_000);
+    assert_eq!(market.balance("provider_clearing").await, -1_000);
+    assert_eq!(market.balance("seller_payable").await, 0);
+    market.verified().await;
+
+    let retry = format!("/admin/refunds/{id}/retry");
+    admin
+        .post_once(&retry, Uuid::now_v7(), &json!({}))
+        .await
+        .created::<Value>();
+    let now = buyer.order_now(order.id).await;
+    assert_eq!((now.refunded, now.owed_back.minor), (order.total, 0));
+    assert_eq!(market.balance("refunds_payable").await, 0);
     market.verified().await;
 }
 
