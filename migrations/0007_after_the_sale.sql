@@ -314,12 +314,16 @@ create table disputes (
     opened_at    timestamptz not null default now(),
     asked_at     timestamptz not null default now(),
     closed_at    timestamptz,
-    check ((status = 'open') = (closed_at is null))
+    superseded   boolean     not null default false,
+    check ((status = 'open') = (closed_at is null)),
+    check (not superseded or status = 'won')
 );
-create unique index disputes_ref_key on disputes (provider_ref);
+create unique index disputes_ref_key on disputes (provider_ref) where not superseded;
 create index disputes_payment_idx on disputes (payment_id);
 create index disputes_status_idx on disputes (status, id desc);
 create index disputes_open_idx on disputes (asked_at) where status = 'open';
+comment on column disputes.superseded is
+    'It was won, and its money was taken anew: what became of that is another row of the same name.';
 comment on column disputes.covered_minor is
     'What of the amount the payment still had beside refunds and other disputes: if it is lost, that is taken from the
      lines, and the rest is the platform''s loss.';

@@ -254,8 +254,8 @@ machine! {
     DisputeStatus {
         /// The bank holds the money, and what was earned by it is frozen.
         Open = "open" => [Won, Lost],
-        /// The money came back.
-        Won = "won" => [Lost],
+        /// The money came back. Should the bank take it anew, that is another dispute.
+        Won = "won" => [],
         /// The buyer keeps it.
         Lost = "lost" => [Won],
     }

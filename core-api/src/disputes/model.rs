@@ -22,7 +22,8 @@ pub struct Dispute {
     pub payment_id: PaymentId,
     /// The provider's own name for it.
     pub reference: String,
-    /// How far it is. What was decided may be decided otherwise once more.
+    /// How far it is. What was lost may be won after all. Should the bank take anew what was won,
+    /// that is a further dispute of the same reference.
     pub status: DisputeStatus,
     /// What the bank has taken, or took until it was won.
     pub amount: Money,

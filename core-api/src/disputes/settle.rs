@@ -1,7 +1,9 @@
 //! Writing down how a dispute stands at the provider: one transaction, under the locks of
 //! payment, order and the shops' accounts, in that order. Whoever asks first writes it;
 //! everybody after finds it written. It converges on the provider's word, from wherever it
-//! is: a dispute may be lost when we first hear of it, and won after it was lost.
+//! is: a dispute may be lost when we first hear of it, and won after it was lost. One that was
+//! won and is lost after all is another dispute of the same name: what happens to one is booked
+//! once, however often the bank changes its mind.
 
 use serde_json::json;
 use shared::ids::{DisputeId, PaymentId, SellerId};
@@ -100,7 +102,14 @@ async fn record(till: &Till, payment: PaymentId, found: &DisputeFound) -> Result
         let (ours, theirs) = (known.amount, found.amount);
         return Err(anyhow::anyhow!("dispute {} is of {ours}, the provider has {theirs}", known.id).into());
     }
-    // What was decided is not in question again: that is an answer from before.
+    let known = match (known.status, found.status) {
+        (DisputeStatus::Won, DisputeStatus::Lost) => {
+            store::supersede(&mut tx, known.id).await?;
+            open(&mut tx, &case, found).await?
+        }
+        _ => known,
+    };
+    // What was decided is not open again: that is an answer from before.
     if known.status.may_become(found.status) {
         decide(&mut tx, &case, &known, found.status).await?;
     }
@@ -192,12 +201,8 @@ async fn take(conn: &mut PgConnection, case: &Case, known: &Known) -> Result<()>
         parts: line.parts.minus(&line.before.parts).at_least_nothing(),
     });
     let taken = shares::taken(&left.collect::<Vec<_>>(), known.covered, terms, currency);
-    let from = match known.status {
-        DisputeStatus::Open => Account::Disputed,
-        // It was won meanwhile, and is taken anew.
-        DisputeStatus::Won | DisputeStatus::Lost => Account::ProviderClearing,
-    };
-    let lost = moved(case, known, &taken, from, (Kind::DisputeLost, Way::TakenBack))?;
+    let kind = (Kind::DisputeLost, Way::TakenBack);
+    let lost = moved(case, known, &taken, Account::Disputed, kind)?;
     ledger::post(conn, &lost).await?;
     ledger::earn(conn, EarningKind::Dispute, known.id.0, currency, &taken, terms).await?;
     store::insert_items(conn, known.id, &taken).await?;

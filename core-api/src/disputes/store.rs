@@ -18,12 +18,13 @@ fn currency(code: &str) -> sqlx::Result<Currency> {
     Currency::parse(code).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// The dispute of this name. Its payment is locked by whoever changes it.
+/// The dispute of this name, the last time that its money was taken. Its payment is locked by
+/// whoever changes it.
 pub async fn by_reference(conn: &mut PgConnection, reference: &str) -> sqlx::Result<Option<Known>> {
     let row = sqlx::query!(
         r#"select id as "id: DisputeId", payment_id as "payment: PaymentId", status as "status: DisputeStatus",
                   amount_minor, currency, covered_minor
-             from disputes where provider_ref = $1"#,
+             from disputes where provider_ref = $1 and not superseded"#,
         reference
     )
     .fetch_optional(conn)
@@ -55,6 +56,14 @@ pub async fn insert(conn: &mut PgConnection, new: &Known, found: &DisputeFound) 
     )
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// What was won is in question again, as another one.
+pub async fn supersede(conn: &mut PgConnection, id: DisputeId) -> sqlx::Result<()> {
+    sqlx::query!("update disputes set superseded = true where id = $1", id.0)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

@@ -158,7 +158,16 @@ async fn goes(market: &Market, states: &[bool]) {
 #[tokio::test]
 async fn a_dispute_ends_as_the_provider_says_whatever_was_heard_of_it_before() {
     let market = market(100, 1_000).await;
-    for states in [&[true][..], &[false], &[true, false], &[false, true]] {
+    for states in [
+        &[true][..],
+        &[false],
+        &[true, false],
+        &[false, true],
+        &[true, false, true],
+        &[true, false, true, false],
+        &[false, true, false, true],
+        &[false, true, false, true, false],
+    ] {
         let before = market.balance("seller_payable").await;
         goes(&market, states).await;
         let kept = market.balance("seller_payable").await - before;

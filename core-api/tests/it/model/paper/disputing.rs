@@ -98,7 +98,12 @@ impl Paper {
         match (state, to) {
             (DisputeState::Open, DisputeState::Won) => self.transfer(Account::Disputed, Account::Clearing, amount),
             (DisputeState::Open, DisputeState::Lost) => self.lose(nth, order, Account::Disputed),
-            (DisputeState::Won, DisputeState::Lost) => self.lose(nth, order, Account::Clearing),
+            // The bank takes it anew: that is another one, and the first is over.
+            (DisputeState::Won, DisputeState::Lost) => {
+                self.disputes[nth].judged = 2;
+                self.dispute(order, amount);
+                return self.judge(self.disputes.len() - 1, to);
+            }
             (DisputeState::Lost, DisputeState::Won) => self.give_again(nth, order),
             _ => return,
         }
