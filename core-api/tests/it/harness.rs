@@ -285,6 +285,11 @@ impl App {
 
     /// Waits until somebody in the test's database waits for a lock.
     pub async fn somebody_waits(&self) {
+        self.so_many_wait(1).await;
+    }
+
+    /// Waits until so many transactions wait for locks.
+    pub async fn so_many_wait(&self, many: i64) {
         let looking = async {
             let mut turns = tokio::time::interval(std::time::Duration::from_millis(5));
             loop {
@@ -295,14 +300,14 @@ impl App {
                 .fetch_one(&self.db.pool)
                 .await
                 .expect("a count");
-                if waiting > 0 {
+                if waiting >= many {
                     return;
                 }
             }
         };
         tokio::time::timeout(std::time::Duration::from_secs(10), looking)
             .await
-            .expect("somebody waits");
+            .expect("they wait");
     }
 
     /// A new admin, signed in.

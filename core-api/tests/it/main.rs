@@ -27,6 +27,7 @@ mod harness;
 mod history;
 mod http;
 mod identity;
+mod invariants;
 mod jobs;
 mod kept_shipping;
 mod kills;

@@ -13,7 +13,7 @@ mod payouts;
 mod purchases;
 mod refunds;
 
-use sqlx::{Connection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 
 /// Every invariant, in the order in which they are reported.
 fn invariants() -> impl Iterator<Item = &'static Invariant> {
@@ -91,22 +91,7 @@ pub async fn run(pool: &PgPool) -> Result<Report, sqlx::Error> {
     sqlx::query("set local statement_timeout = 0").execute(&mut *tx).await?;
     let mut checks = Vec::new();
     for invariant in invariants() {
-        let sql = format!(
-            "select count(*), count(*) filter (where broken),
-                    coalesce((array_agg(subject order by subject) filter (where broken))[1:3], '{{}}')
-               from ({}) examined",
-            invariant.sql
-        );
-        // The text is a constant of this module's files; nothing of it comes from outside.
-        let (examined, broken, sample): (i64, i64, Vec<String>) =
-            sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_one(&mut *tx).await?;
-        checks.push(Check {
-            name: invariant.name,
-            proves: invariant.proves,
-            examined,
-            broken,
-            sample,
-        });
+        checks.push(examine(&mut tx, invariant).await?);
     }
     let (rejected_rows, undelivered_notices): (i64, i64) = sqlx::query_as(
         "select (select count(*) from persist_rejects where payload is not null), (select count(*) from outbox where delivered_at is null and stream_id is not null)",
@@ -119,4 +104,40 @@ pub async fn run(pool: &PgPool) -> Result<Report, sqlx::Error> {
         rejected_rows,
         undelivered_notices,
     })
+}
+
+async fn examine(conn: &mut PgConnection, invariant: &Invariant) -> Result<Check, sqlx::Error> {
+    let sql = format!(
+        "select count(*), count(*) filter (where broken),
+                coalesce((array_agg(subject order by subject) filter (where broken))[1:3], '{{}}')
+           from ({}) examined",
+        invariant.sql
+    );
+    // The text is a constant of this module's files; nothing of it comes from outside.
+    let (examined, broken, sample): (i64, i64, Vec<String>) =
+        sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_one(conn).await?;
+    Ok(Check {
+        name: invariant.name,
+        proves: invariant.proves,
+        examined,
+        broken,
+        sample,
+    })
+}
+
+/// The name of every invariant, in the order in which they are reported.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    invariants().map(|invariant| invariant.name)
+}
+
+/// Runs one invariant on what the connection sees, be it not committed; `None`: there is none
+/// of this name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn run_one(conn: &mut PgConnection, name: &str) -> Result<Option<Check>, sqlx::Error> {
+    match invariants().find(|invariant| invariant.name == name) {
+        Some(invariant) => examine(conn, invariant).await.map(Some),
+        None => Ok(None),
+    }
 }
