@@ -104,7 +104,7 @@ async fn a_success_after_a_decline_goes_back_by_itself() {
     assert_eq!(declined.status, PaymentStatus::Failed);
     buyer.pay(order.id, "test_success").await;
     market.hears().await;
-    let succeeds = "update test_provider_intents set status = 'succeeded' where payment_id = $1";
+    let succeeds = "update test_provider_intents set status = 'succeeded', fee_minor = 59 where payment_id = $1";
     market.sql(succeeds, declined.id.0).await;
     let told = serde_json::json!({"id": "evt_late", "type": "payment.succeeded", "subject": declined.id});
     for _ in 0..2 {
@@ -127,6 +127,7 @@ async fn a_success_after_a_decline_goes_back_by_itself() {
     );
     assert_eq!((refund.payment_id, refund.amount), (Some(declined.id), order.total));
     market.verified().await;
+    assert_eq!(market.balance("provider_fees").await, -2 * 59, "of each capture");
     // The order's own payment is what its refunds go back of.
     let cancelled: core_api::orders::model::Order = buyer.try_cancel(&now).await.ok();
     assert_eq!(cancelled.refunds[1].payment_id, Some(now.payments[1].id));

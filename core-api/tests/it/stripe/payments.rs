@@ -282,14 +282,23 @@ async fn another_amount_or_another_payments_intent_is_never_taken_for_ours() {
         ("status", json!("requires_capture"), json!("processing")),
         ("status", json!("of_tomorrow"), json!("processing")),
     ] {
-        double.look(|books| books.intent(&id)[what] = wrong);
+        // Even where it says that the money is there.
+        double.look(|books| {
+            let intent = books.intent(&id);
+            intent["status"] = json!("succeeded");
+            intent[what] = wrong;
+        });
         assert_eq!(market.asks(&double.api).await, 1);
         assert_eq!(
             buyer.payment_now(&payment).await.status,
             PaymentStatus::Processing,
             "{what}"
         );
-        double.look(|books| books.intent(&id)[what] = right);
+        double.look(|books| {
+            let intent = books.intent(&id);
+            intent["status"] = json!("processing");
+            intent[what] = right;
+        });
     }
     double.look(|books| books.succeed(&id));
     market.asks(&double.api).await;
@@ -334,6 +343,28 @@ async fn a_charge_is_one_however_often_it_is_asked_for() {
         ),
         (1, 1)
     );
+    let other = Charge {
+        amount: Money::new(999, charge.amount.currency),
+        reference: Some(double.look(|books| name_of(&books.intents[0]))),
+        ..charge
+    };
+    let found = stripe.find(&other).await;
+    assert!(found.is_err(), "it is of another amount: {found:?}");
+}
+
+#[tokio::test]
+async fn what_was_answered_before_about_asking_for_money_is_not_how_it_stands() {
+    let double = Double::start();
+    let (_market, stripe) = stripe(&double).await;
+    let charge = charge("pm_slow");
+    assert_eq!(
+        stripe.charge(&charge).await.expect("an answer").state,
+        IntentState::Processing
+    );
+    // As whoever asks at the same moment sees it: not confirmed yet, and then it is.
+    double.look(|books| books.intents[0]["status"] = json!("requires_confirmation"));
+    let answer = stripe.charge(&charge).await;
+    assert!(answer.is_err(), "only the intent says how it stands: {answer:?}");
 }
 
 #[tokio::test]

@@ -113,6 +113,11 @@ async fn a_refund_is_found_among_hundreds_and_a_final_no_is_told_from_trouble() 
         assert_eq!((made.state, made.amount), (TransferState::Succeeded, first.amount));
     }
     assert_eq!(double.look(|books| books.refunds.len()), 1, "once");
+    // Under the same key Stripe says what it said then, and much may have happened since.
+    double.look(|books| books.refunds[0]["status"] = json!("failed"));
+    let now = stripe.refund(&first).await.expect("an answer");
+    assert_eq!(now.state, TransferState::Failed("refund_failed".to_owned()));
+    double.look(|books| books.refunds[0]["status"] = json!("succeeded"));
     double.look(|books| {
         for nth in 0..230 {
             let mut other = books.refunds[0].clone();

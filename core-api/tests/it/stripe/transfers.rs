@@ -1,8 +1,11 @@
 //! Payouts over Stripe: transfers to shops' connected accounts.
 
+use core_api::payments::provider::{ProviderError, TransferState};
+use core_api::payouts::provider::PayoutOrder;
 use core_api::payouts::settle;
 use serde_json::{Value, json};
 use shared::ids::PayoutId;
+use shared::money::{Currency, Money};
 use shared::status::PayoutStatus;
 
 use super::double::{Double, Trouble};
@@ -133,6 +136,37 @@ async fn a_payout_of_yesterday_that_stripe_has_never_heard_of_is_not_sent() {
     );
     assert_eq!(double.asked("POST", "/transfers"), 1);
     market.verified().await;
+}
+
+#[tokio::test]
+async fn a_transfer_that_is_asked_for_again_is_looked_up_as_it_is_now_and_an_old_one_is_not_sent() {
+    let (market, double) = market().await;
+    let payer = market.stripe_till(&double.api).payer;
+    let order = PayoutOrder {
+        payout: PayoutId::new(),
+        destination: "acct_1Shop".to_owned(),
+        amount: Money::new(1_000, Currency::parse("EUR").expect("a currency")),
+        provider: "stripe".to_owned(),
+        is_old: false,
+    };
+    for _ in 0..2 {
+        let made = payer.pay_out(&order).await.expect("an answer");
+        assert_eq!(made.state, TransferState::Succeeded);
+    }
+    assert_eq!(double.look(|books| books.transfers.len()), 1);
+    double.look(|books| books.transfers[0]["amount_reversed"] = json!(1_000));
+    let now = payer.pay_out(&order).await.expect("an answer");
+    assert_eq!(now.state, TransferState::Failed("reversed".to_owned()));
+
+    let posts = double.asked("POST", "/transfers");
+    let old = PayoutOrder {
+        payout: PayoutId::new(),
+        is_old: true,
+        ..order
+    };
+    let refused = payer.pay_out(&old).await;
+    assert!(matches!(refused, Err(ProviderError::Failed(_))), "{refused:?}");
+    assert_eq!(double.asked("POST", "/transfers"), posts);
 }
 
 #[tokio::test]
