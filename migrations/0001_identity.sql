@@ -126,6 +126,7 @@ create table refresh_tokens (
     used_at    timestamptz,
     next_seed  bytea,
     user_agent text        not null default '' check (length(user_agent) <= 200),
+    place      text        not null default '' check (length(place) <= 64),
     revoked_at timestamptz,
     created_at timestamptz not null default now(),
     check ((used_at is null) = (next_seed is null)),
@@ -135,11 +136,14 @@ create table refresh_tokens (
 create unique index refresh_tokens_hash_key on refresh_tokens (token_hash);
 create index refresh_tokens_family_idx on refresh_tokens (family_id, id desc);
 create index refresh_tokens_user_idx on refresh_tokens (user_id, id);
+create index refresh_tokens_place_idx on refresh_tokens (user_id, place) where place <> '';
 -- Sessions, and what is left of renewals: the oldest are forgotten first.
 create index refresh_tokens_begun_idx on refresh_tokens (expires_at) where id = family_id;
 create index refresh_tokens_spent_idx on refresh_tokens (used_at) where used_at is not null and id <> family_id;
 comment on table refresh_tokens is
     'Rotating: each use spends the row and adds one of the same family. A spent token seen again revokes its family.';
+comment on column refresh_tokens.place is
+    'A keyed fingerprint of the network that asked: from there, passwords are tried apart from those of strangers.';
 comment on column refresh_tokens.revoked_at is
     'Of the row that began the session, whose id is the session''s: when it was ended before its time.';
 comment on column refresh_tokens.next_seed is

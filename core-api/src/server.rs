@@ -20,7 +20,7 @@ use utoipa_actix_web::AppExt as _;
 use crate::catalog::pages;
 use crate::config::Config;
 use crate::http::operations::{Described, Part};
-use crate::http::{AllowedMethods, METRICS, answer, extractor_errors, no_route};
+use crate::http::{AllowedMethods, METRICS, RequestSpan, answer, extractor_errors, no_route};
 use crate::state::State;
 use crate::{idempotency, identity, jobs, mail, openapi, routes};
 
@@ -79,7 +79,7 @@ pub async fn start(config: Config, db: PgPool, bus: SharedBus, site: Option<Page
             .configure(|config| site.into_iter().for_each(|site| site(config)))
             .default_service(web::to(no_route))
             .wrap(from_fn(answer))
-            .wrap(TracingLogger::default())
+            .wrap(TracingLogger::<RequestSpan>::new())
     })
     .workers(workers)
     .client_request_timeout(HEAD_WAIT)

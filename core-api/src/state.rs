@@ -66,8 +66,10 @@ pub struct Rates {
     pub register_email: RateLimit<Email>,
     /// Attempts to sign in by address.
     pub login: AddressLimit,
-    /// Attempts to sign in by account.
+    /// Attempts to sign in by account, of all who are where nobody signed in to it of late.
     pub login_email: RateLimit<Email>,
+    /// And of the others, by account and place.
+    pub login_known: RateLimit<(Email, String)>,
     /// Links that were mailed, followed or asked for, by address.
     pub links: AddressLimit,
     /// Passwords shown again within a session, by account.
@@ -110,6 +112,7 @@ impl Rates {
             register_email: RateLimit::per_minute(limits.login_per_email_per_minute),
             login: AddressLimit::per_minute(limits.login_per_minute),
             login_email: RateLimit::per_minute(limits.login_per_email_per_minute),
+            login_known: RateLimit::per_minute(limits.login_per_email_per_minute),
             links: AddressLimit::per_minute(limits.login_per_minute),
             proofs: RateLimit::per_minute(limits.login_per_email_per_minute),
             mails_to: RateLimit::per_hour(limits.mails_per_hour),
@@ -135,6 +138,7 @@ impl Rates {
         self.register_email.tidy();
         self.login.tidy();
         self.login_email.tidy();
+        self.login_known.tidy();
         self.links.tidy();
         self.proofs.tidy();
         self.mails_to.tidy();

@@ -12,7 +12,6 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
-use metrics::SharedString;
 use metrics::Unit::{Count, Seconds};
 use shared::error::{ErrorCode, Refusal};
 use shared::metric::Metric;
@@ -21,6 +20,7 @@ use uuid::Uuid;
 
 use super::body::require_plain;
 use super::error::{Error, problem};
+use super::meter::count;
 use super::origin;
 use super::request::{Late, within};
 use super::traffic::Told;
@@ -258,31 +258,6 @@ fn add_security_headers(headers: &mut HeaderMap, hsts: Option<HeaderValue>) {
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; frame-ancestors 'none'",
         );
-    }
-}
-
-fn count(method: &Method, route: String, status: StatusCode, started: Instant) {
-    // Each metric takes its labels for itself: what they are made of is shared.
-    let labels = [
-        ("method", SharedString::const_str(label_of(method))),
-        ("route", SharedString::from_shared(route.into())),
-        ("status", SharedString::from_shared(status.as_str().into())),
-    ];
-    metrics::counter!("http_requests_total", &labels).increment(1);
-    metrics::histogram!("http_request_seconds", &labels).record(started.elapsed().as_secs_f64());
-}
-
-/// Whatever a client calls its method, the labels stay few.
-fn label_of(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        Method::HEAD => "HEAD",
-        _ => "other",
     }
 }
 

@@ -3,8 +3,9 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 
+use super::client::Client;
 use super::model::{Me, Profile, PublicProfile, Register, Session};
-use super::session_handlers::{check_origin, respond, user_agent};
+use super::session_handlers::{check_origin, respond};
 use crate::http::{Body, Caller, Result, client_address};
 use crate::identity;
 use crate::state::State;
@@ -22,7 +23,7 @@ pub async fn register(request: HttpRequest, state: web::Data<State>, body: Body<
     state.rates.register_email.check(&body.0.email)?;
     let keep = body.0.session;
     check_origin(&request, &state.config, keep)?;
-    let opened = identity::register(&state, body.0, &user_agent(&request)).await?;
+    let opened = identity::register(&state, body.0, &Client::of(&request, &state.config)?).await?;
     Ok(respond(&state.config, HttpResponse::Created(), opened, keep))
 }
 

@@ -13,8 +13,10 @@
 
 pub mod account_handlers;
 pub mod admin_handlers;
+mod attempts;
 pub(crate) mod avatar;
 mod change;
+pub(crate) mod client;
 pub mod email;
 pub mod handle;
 pub mod handlers;
@@ -35,6 +37,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 pub(crate) use change::Proof;
+use client::Client;
 use handle::Handle;
 use model::{Account, Find, Login, Profile, PublicProfile, Register};
 pub use model::{Me, OpenSession, Role, Session, Shop, Standing};
@@ -55,7 +58,7 @@ const FIND_MAX_CHARS: usize = 254;
 /// # Errors
 /// `EmailTaken`, `HandleTaken`, `Overloaded`; `RateLimited` when too many letters went to the
 /// address.
-pub(crate) async fn register(state: &State, new: Register, user_agent: &str) -> Result<Opened> {
+pub(crate) async fn register(state: &State, new: Register, client: &Client) -> Result<Opened> {
     let hash = state.passwords.hash(new.password).await?;
     let mut connection = state.db.acquire().await?;
     let mut tx = connection.begin().await?;
@@ -76,7 +79,7 @@ pub(crate) async fn register(state: &State, new: Register, user_agent: &str) -> 
     // account under somebody else's has no more letters sent there than that one may.
     state.rates.confirms_to.check(&new.email)?;
     links::ask_to_confirm(&mut tx, user, &new.email).await?;
-    let opened = sessions::open(state, &mut tx, user, user_agent).await?;
+    let opened = sessions::open(state, &mut tx, user, client).await?;
     tx.commit().await?;
     state.mailer.nudge();
     Ok(opened)
@@ -95,7 +98,7 @@ fn handle_taken(error: sqlx::Error) -> Error {
 ///
 /// # Errors
 /// `InvalidCredentials`, `AccountSuspended`, `Overloaded`.
-pub(crate) async fn login(state: &State, login: Login, user_agent: &str) -> Result<Opened> {
+pub(crate) async fn login(state: &State, login: Login, client: &Client) -> Result<Opened> {
     let found = store::credentials(&mut *state.db.acquire().await?, login.email.as_str()).await?;
     let hash = found.as_ref().map(|found| found.password_hash.clone());
     // No connection is held while the password is hashed.
@@ -112,7 +115,7 @@ pub(crate) async fn login(state: &State, login: Login, user_agent: &str) -> Resu
     if confirmed.suspended {
         return Err(ErrorCode::AccountSuspended.into());
     }
-    let opened = sessions::open(state, &mut tx, found.id, user_agent).await?;
+    let opened = sessions::open(state, &mut tx, found.id, client).await?;
     tx.commit().await?;
     // A person has so many sessions at most: the oldest may have ended.
     outbox::hint_people(state.bus.as_ref()).await;

@@ -4,11 +4,12 @@
 
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
-use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
 use shared::error::{ErrorCode, Refusal};
 use uuid::Uuid;
 
+use super::attempts;
+use super::client::Client;
 use super::model::{Keep, Login, OpenSession, Renew, Session};
 use super::secrets::Secret;
 use super::sessions::{self, Opened, REFRESH_DAYS};
@@ -59,21 +60,6 @@ pub(super) fn check_origin(request: &HttpRequest, config: &Config, keep: Keep) -
     }
 }
 
-/// What the client calls itself, as a person reads it in the list of their sessions.
-pub(super) fn user_agent(request: &HttpRequest) -> String {
-    const MAX_CHARS: usize = 200;
-    let text = request
-        .headers()
-        .get(header::USER_AGENT)
-        .and_then(|value| value.to_str().ok());
-    let printable = |c: &char| !c.is_control();
-    text.unwrap_or_default()
-        .chars()
-        .filter(printable)
-        .take(MAX_CHARS)
-        .collect()
-}
-
 /// Signs in.
 #[utoipa::path(
     tag = "identity",
@@ -83,10 +69,11 @@ pub(super) fn user_agent(request: &HttpRequest) -> String {
 #[post("/auth/login")]
 pub async fn login(request: HttpRequest, state: web::Data<State>, body: Body<Login>) -> Result<HttpResponse> {
     state.rates.login.check(client_address(&request, &state.config))?;
-    state.rates.login_email.check(&body.0.email)?;
+    let client = Client::of(&request, &state.config)?;
+    attempts::count(&state, &body.0.email, &client).await?;
     let keep = body.0.session;
     check_origin(&request, &state.config, keep)?;
-    let opened = identity::login(&state, body.0, &user_agent(&request)).await?;
+    let opened = identity::login(&state, body.0, &client).await?;
     Ok(respond(&state.config, HttpResponse::Ok(), opened, keep))
 }
 
@@ -118,7 +105,7 @@ pub async fn refresh(request: HttpRequest, state: web::Data<State>, body: Body<R
     state.rates.refresh.check(client_address(&request, &state.config))?;
     let (token, keep) = refresh_token(&request, &state.config, body.0)?
         .ok_or_else(|| Refusal::new(ErrorCode::Unauthenticated, "Send a refresh token").at("refresh_token"))?;
-    let opened = sessions::refresh(&state, &token, &user_agent(&request)).await?;
+    let opened = sessions::refresh(&state, &token, &Client::of(&request, &state.config)?).await?;
     Ok(respond(&state.config, HttpResponse::Ok(), opened, keep))
 }
 

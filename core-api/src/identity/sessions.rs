@@ -20,6 +20,7 @@ use shared::token::{ACCESS_SECONDS, Access};
 use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::client::Client;
 use super::model::{OpenSession, Session};
 use super::secrets::{Secret, seed};
 use super::store::{self, sessions::NewToken};
@@ -49,7 +50,7 @@ pub(crate) struct Opened {
 }
 
 /// Begins a session. Whoever calls has locked the account.
-pub(super) async fn open(state: &State, tx: &mut PgConnection, user: UserId, user_agent: &str) -> Result<Opened> {
+pub(super) async fn open(state: &State, tx: &mut PgConnection, user: UserId, client: &Client) -> Result<Opened> {
     let refresh = Secret::random();
     let family = Uuid::now_v7();
     let token = NewToken {
@@ -57,7 +58,7 @@ pub(super) async fn open(state: &State, tx: &mut PgConnection, user: UserId, use
         family,
         user,
         hash: &refresh.hash(),
-        user_agent,
+        client,
         days: REFRESH_DAYS,
         days_in_all: SESSION_DAYS,
     };
@@ -86,7 +87,7 @@ async fn answer(state: &State, tx: &mut PgConnection, user: UserId, family: Uuid
 ///
 /// # Errors
 /// `Unauthenticated`, `AccountSuspended`, `RateLimited`.
-pub(crate) async fn refresh(state: &State, token: &Secret, user_agent: &str) -> Result<Opened> {
+pub(crate) async fn refresh(state: &State, token: &Secret, client: &Client) -> Result<Opened> {
     let mut connection = state.db.acquire().await?;
     let mut tx = connection.begin().await?;
     let refused = || {
@@ -133,7 +134,7 @@ pub(crate) async fn refresh(state: &State, token: &Secret, user_agent: &str) -> 
         family,
         user: found.user,
         hash: &next.hash(),
-        user_agent,
+        client,
         days: REFRESH_DAYS,
         days_in_all: SESSION_DAYS,
     };

@@ -5,15 +5,15 @@ use std::error::Error as _;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::Utc;
 use lettre::message::header::{ContentTransferEncoding, ContentType};
 use lettre::message::{Body, Mailbox, SinglePart};
-use lettre::transport::smtp::AsyncSmtpTransport;
 use lettre::transport::smtp::response::Category;
+use lettre::transport::smtp::{AsyncSmtpTransport, AsyncSmtpTransportBuilder, PoolConfig};
 use lettre::{AsyncTransport as _, Message, Tokio1Executor};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Notify;
@@ -29,11 +29,12 @@ const SILENT: &str = "the server fell silent";
 /// Files of the folder that are kept, the newest.
 const FILES_MAX: usize = 1_000;
 
+/// How long a connection is kept for the next letter.
+const IDLE: Duration = Duration::from_secs(60);
+/// Connections kept at most: as many as letters are sent at once.
+const KEPT_MAX: usize = 8;
+
 /// Sends letters.
-///
-/// Each letter has a connection of its own, which ends with it: one that is given up in the
-/// middle is closed. The library's pool would take it back as it is, with an answer on its
-/// way that the next letter takes for its own.
 #[derive(Clone)]
 pub struct Mailer {
     from: Mailbox,
@@ -44,8 +45,47 @@ pub struct Mailer {
 
 #[derive(Clone)]
 enum Way {
-    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+    Smtp(Arc<Lines>),
     Here { folder: Option<PathBuf>, log_links: bool },
+}
+
+/// Lines to the SMTP server, each with a connection at most, which one letter at a time has to
+/// itself. One that is given up in the middle takes its line with it: the library would keep
+/// the connection as it is, with an answer on its way that the next letter takes for its own.
+struct Lines {
+    make: AsyncSmtpTransportBuilder,
+    free: Mutex<Vec<Line>>,
+}
+
+type Line = AsyncSmtpTransport<Tokio1Executor>;
+
+impl Lines {
+    fn new(url: &str) -> anyhow::Result<Self> {
+        let make = Line::from_url(url).context("mail_smtp_url")?;
+        let pool = PoolConfig::new().max_size(1).idle_timeout(IDLE);
+        Ok(Self {
+            make: make.timeout(Some(CONNECT_TIMEOUT)).pool_config(pool),
+            free: Mutex::default(),
+        })
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<Line>> {
+        // A list is whole after each change.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a letter; an error is what the server, or the way to it, had against it.
+    async fn send(&self, message: Message) -> Result<(), lettre::transport::smtp::Error> {
+        let free = self.free().pop();
+        let line = free.unwrap_or_else(|| self.make.clone().build());
+        let sent = line.send(message).await;
+        // Only here: who drops this before drops the line.
+        let mut free = self.free();
+        if free.len() < KEPT_MAX {
+            free.push(line);
+        }
+        sent.map(drop)
+    }
 }
 
 /// Why a letter was not sent, in words that are kept and logged: what a server says may name
@@ -65,12 +105,7 @@ impl Mailer {
     /// When the SMTP server's URL is none.
     pub fn new(config: &MailConfig) -> anyhow::Result<Self> {
         let way = match &config.smtp_url {
-            Some(url) => Way::Smtp(
-                AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose())
-                    .context("mail_smtp_url")?
-                    .timeout(Some(CONNECT_TIMEOUT))
-                    .build(),
-            ),
+            Some(url) => Way::Smtp(Arc::new(Lines::new(url.expose())?)),
             None => Way::Here {
                 folder: config.folder.clone(),
                 log_links: config.log_links,
@@ -101,7 +136,7 @@ impl Mailer {
         match &self.way {
             // The library waits for an answer for ever.
             Way::Smtp(smtp) => match tokio::time::timeout(self.send_timeout, smtp.send(message)).await {
-                Ok(Ok(_)) => {}
+                Ok(Ok(())) => {}
                 Ok(Err(error)) if is_about_the_letter(&error) => return Err(Unsent::Never(in_words(&error))),
                 Ok(Err(error)) => return Err(Unsent::Later(in_words(&error))),
                 Err(_) => return Err(Unsent::Later(SILENT.to_owned())),

@@ -244,6 +244,38 @@ async fn attempts_are_counted_by_address_and_by_account() {
 }
 
 #[tokio::test]
+async fn who_tries_passwords_from_elsewhere_keeps_no_owner_out() {
+    let app = App::start_with(|config| {
+        config.limits.login_per_email_per_minute = two();
+        config.trusted_proxies = vec!["127.0.0.1".parse().expect("an address")];
+    })
+    .await;
+    let from = async |place: &str, path: &str, email: &str, password: &str| {
+        let body = json!({"email": email, "password": password, "display_name": "Somebody"});
+        app.post(path).json(&body).header("X-Forwarded-For", place).send().await
+    };
+    let (owner, attacker) = ("owner@example.com", "other@example.com");
+    for (place, email) in [("192.0.2.1", owner), ("198.51.100.1", attacker)] {
+        from(place, "/auth/register", email, PASSWORD).await.created::<Opened>();
+    }
+    // Strangers to the account share two, whoever else's account they are at home in.
+    for place in ["198.51.100.1", "198.51.100.2"] {
+        let wrong = from(place, "/auth/login", owner, "wrong horse").await;
+        wrong.refused(401, "invalid_credentials");
+    }
+    for place in ["198.51.100.1", "198.51.100.3"] {
+        let limited = from(place, "/auth/login", owner, PASSWORD).await;
+        limited.refused(429, "rate_limited");
+    }
+    // Where its owner was before there are two more, and those are all.
+    for _ in 0..2 {
+        from("192.0.2.1", "/auth/login", owner, PASSWORD).await.ok::<Opened>();
+    }
+    let limited = from("192.0.2.1", "/auth/login", owner, PASSWORD).await;
+    limited.refused(429, "rate_limited");
+}
+
+#[tokio::test]
 async fn an_address_is_registered_so_often_whoever_tries() {
     let app = App::start_with(|config| config.limits.login_per_email_per_minute = two()).await;
     let attempt = async |email: &str| {

@@ -174,3 +174,17 @@ async fn a_letter_that_a_process_died_over_is_sent_by_another() {
     run(&app, "update outbox set not_before = now()").await;
     app.letter(&viewer.email, "Your password was changed").await;
 }
+
+#[tokio::test]
+async fn letters_go_over_connections_that_are_kept() {
+    let server = Server::start().await;
+    let app = over(&server).await;
+    for number in 1..=6 {
+        app.register_unconfirmed(&format!("Viewer {number}")).await;
+        app.mail_is_done().await;
+    }
+    assert_eq!(server.letters().len(), 6);
+    // The server sees a letter's end a little before its sender does, so the next may find the
+    // connection not back yet.
+    assert!(server.connections() < 6, "{}", server.connections());
+}

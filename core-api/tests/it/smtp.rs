@@ -1,6 +1,7 @@
 //! As much of an SMTP server as a client needs to hand a letter over.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct Server {
 struct Shared {
     answer: Mutex<&'static str>,
     letters: Mutex<Vec<String>>,
+    /// Connections that there have been.
+    connections: AtomicUsize,
     heard: watch::Sender<usize>,
 }
 
@@ -29,12 +32,14 @@ impl Server {
         let shared = Arc::new(Shared {
             answer: Mutex::new("250 thank you"),
             letters: Mutex::default(),
+            connections: AtomicUsize::new(0),
             heard: sender,
         });
         tokio::spawn({
             let shared = shared.clone();
             async move {
                 while let Ok((socket, _)) = listener.accept().await {
+                    shared.connections.fetch_add(1, Ordering::Relaxed);
                     tokio::spawn(talk(socket, shared.clone()));
                 }
             }
@@ -55,6 +60,11 @@ impl Server {
     /// The letters that were taken.
     pub fn letters(&self) -> Vec<String> {
         self.shared.letters.lock().expect("unpoisoned").clone()
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// Waits until so many recipients have been named.

@@ -475,7 +475,8 @@ pub const CHECKS: &[Invariant] = &[
                      or exists (select 1 from checkouts c
                                  where c.user_id = u.id and c.address ->> 'recipient' <> '-')
                      or exists (select 1 from refresh_tokens t
-                                 where t.user_id = u.id and t.id = t.family_id and t.revoked_at is null)
+                                 where t.user_id = u.id and (t.id = t.family_id and t.revoked_at is null
+                                                      or t.user_agent <> '' or t.place <> ''))
                      or exists (select 1 from mailed_links l where l.user_id = u.id)
                      or exists (select 1 from wished_addresses w where w.user_id = u.id)
                      or exists (select 1 from follows f where f.user_id = u.id) as broken

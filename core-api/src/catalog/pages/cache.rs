@@ -11,6 +11,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix_web::web::Bytes;
+use metrics::Counter;
 use shared::error::Refusal;
 use shared::ids::SellerId;
 use tokio::sync::OnceCell;
@@ -40,8 +41,10 @@ type Slot = Arc<OnceCell<Outcome>>;
 #[derive(Debug)]
 pub struct Cache<K> {
     most_bytes: usize,
-    /// Counts where pages come from.
-    metric: &'static str,
+    /// Counts pages that were kept.
+    from_memory: Counter,
+    /// Counts pages that were read.
+    from_database: Counter,
     inner: Mutex<Inner<K>>,
 }
 
@@ -65,12 +68,13 @@ struct Entry {
 }
 
 impl<K: Copy + Eq + Hash> Cache<K> {
-    /// Keeps nothing until [`Cache::follow`].
+    /// Keeps nothing until [`Cache::follow`]. `metric` counts where pages come from.
     #[must_use]
     pub fn new(most_bytes: usize, metric: &'static str) -> Self {
         Self {
             most_bytes,
-            metric,
+            from_memory: metrics::counter!(metric, "from" => "memory"),
+            from_database: metrics::counter!(metric, "from" => "database"),
             inner: Mutex::new(Inner {
                 follows: false,
                 entries: HashMap::new(),
@@ -96,12 +100,12 @@ impl<K: Copy + Eq + Hash> Cache<K> {
             return read().await;
         };
         if let Some(kept) = slot.get() {
-            metrics::counter!(self.metric, "from" => "memory").increment(1);
+            self.from_memory.increment(1);
             return kept.clone();
         }
         let outcome = slot
             .get_or_init(async || {
-                metrics::counter!(self.metric, "from" => "database").increment(1);
+                self.from_database.increment(1);
                 let outcome = read().await;
                 self.settle(id, &slot, &outcome);
                 outcome

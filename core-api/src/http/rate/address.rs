@@ -66,6 +66,15 @@ impl AddressLimit {
     }
 }
 
+/// What counts as one address: itself, or its /64.
+#[must_use]
+pub fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(network(v6, 64)),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 /// The first `bits` of an address.
 fn network(address: Ipv6Addr, bits: u32) -> Ipv6Addr {
     let rest = u128::MAX.checked_shr(bits).unwrap_or_default();

@@ -15,7 +15,7 @@ use governor::{Quota, RateLimiter};
 use shared::error::{ErrorCode, Refusal};
 
 use super::Result;
-pub use address::AddressLimit;
+pub use address::{AddressLimit, counted};
 use keys::Keys;
 
 /// Keys that are remembered at most: some 60 bytes each.

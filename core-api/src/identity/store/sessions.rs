@@ -6,6 +6,7 @@ use shared::ids::UserId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::identity::client::Client;
 use crate::identity::model::OpenSession;
 
 /// A token to store: its row, its hash, and who asked for it.
@@ -14,7 +15,7 @@ pub(in crate::identity) struct NewToken<'a> {
     pub family: Uuid,
     pub user: UserId,
     pub hash: &'a [u8],
-    pub user_agent: &'a str,
+    pub client: &'a Client,
     pub days: i32,
     /// How many days after the session began it ends, whatever renewed it.
     pub days_in_all: i32,
@@ -22,15 +23,16 @@ pub(in crate::identity) struct NewToken<'a> {
 
 pub(in crate::identity) async fn insert(tx: &mut PgConnection, new: NewToken<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into refresh_tokens (id, family_id, user_id, token_hash, user_agent, expires_at)
-         values ($1, $2, $3, $4, $5,
-                 least(now() + make_interval(days => $6),
-                       (select created_at from refresh_tokens where id = $2) + make_interval(days => $7)))",
+        "insert into refresh_tokens (id, family_id, user_id, token_hash, user_agent, place, expires_at)
+         values ($1, $2, $3, $4, $5, $6,
+                 least(now() + make_interval(days => $7),
+                       (select created_at from refresh_tokens where id = $2) + make_interval(days => $8)))",
         new.id,
         new.family,
         new.user.0,
         new.hash,
-        new.user_agent,
+        new.client.agent,
+        new.client.place,
         new.days,
         new.days_in_all
     )
@@ -178,12 +180,29 @@ pub(in crate::identity) async fn revoke_all(
 /// Forgets which programs a person has used.
 pub(in crate::identity) async fn forget_agents(tx: &mut PgConnection, user: UserId) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update refresh_tokens set user_agent = '' where user_id = $1 and user_agent <> ''",
+        "update refresh_tokens set user_agent = '', place = ''
+          where user_id = $1 and (user_agent <> '' or place <> '')",
         user.0
     )
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Whether somebody signed in to the account of this address from there, or renewed a session.
+pub(in crate::identity) async fn is_known(
+    conn: &mut PgConnection,
+    email: &str,
+    place: &str,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select 1 from refresh_tokens t join users u on u.id = t.user_id
+                           where u.email = $1 and t.place = $2 and t.place <> '') as "known!""#,
+        email,
+        place
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Ends the person's oldest sessions beyond so many; how many that were. They are locked
