@@ -156,13 +156,16 @@ async fn succeeded_after_its_end(conn: &mut PgConnection, payment: Payment, inte
     Ok((captured, Some(refund)))
 }
 
-/// Books what the provider keeps for itself of a capture, once it has told.
+/// Books what the provider keeps for itself of a capture, once it has told. One in another
+/// currency, as where the provider's account is held in one, is not the order's to book: it
+/// must not keep the money that was taken from being recorded.
 async fn book_fee(conn: &mut PgConnection, payment: &Payment, intent: &Intent) -> Result<()> {
     let Some(fee) = intent.fee else {
         return Ok(());
     };
     if fee.currency != payment.amount.currency || fee.minor < 0 {
-        return Err(anyhow::anyhow!("the provider's fee of payment {} is {fee}", payment.id).into());
+        tracing::error!(payment = %payment.id, %fee, "a provider's fee cannot be booked");
+        return Ok(());
     }
     if !store::set_fee(conn, payment.id, fee.minor).await? {
         return Ok(());

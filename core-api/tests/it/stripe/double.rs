@@ -46,6 +46,8 @@ pub struct Books {
     pub refunds: Vec<Value>,
     pub transfers: Vec<Value>,
     pub disputes: Vec<Value>,
+    /// What the account is held in, where that is not what buyers pay in.
+    pub settles_in: Option<&'static str>,
     kept: BTreeMap<String, (String, u16, Value)>,
     pub exchanges: Vec<Exchange>,
     pub troubles: VecDeque<(&'static str, Trouble)>,
@@ -135,8 +137,9 @@ impl Books {
     fn charge(&mut self, intent: &Value, outcome: &str) -> Value {
         let (charge, transaction) = (self.id("ch_"), self.id("txn_"));
         let (amount, currency) = (intent["amount"].clone(), intent["currency"].clone());
+        let settled_in = self.settles_in.map_or_else(|| currency.clone(), |held| json!(held));
         let booked = json!({
-            "id": transaction, "object": "balance_transaction", "amount": amount, "currency": currency,
+            "id": transaction, "object": "balance_transaction", "amount": amount, "currency": settled_in,
             "available_on": 1_795_399_200, "created": 1_795_399_200, "fee": 59, "fee_details": [], "net": 1,
             "reporting_category": "charge", "status": "available", "type": "charge", "source": charge,
         });

@@ -71,6 +71,18 @@ async fn an_order_is_paid_with_two_requests_under_two_keys() {
 }
 
 #[tokio::test]
+async fn a_fee_in_the_accounts_own_currency_keeps_no_capture_from_being_recorded() {
+    let (market, double) = market().await;
+    double.look(|books| books.settles_in = Some("usd"));
+    let buyer = market.buyer().await;
+    let order = buyer.order(market.shop.variant, 1).await;
+    let payment = buyer.pay(order.id, "pm_card_visa").await;
+    assert_eq!(payment.status, PaymentStatus::Captured);
+    assert_eq!(market.balance("provider_fees").await, 0);
+    market.verified().await;
+}
+
+#[tokio::test]
 async fn a_decline_is_an_answer_with_a_reason_of_ours() {
     let (market, double) = market().await;
     let buyer = market.buyer().await;
