@@ -17,13 +17,17 @@ const cart = (page, pieces) => button(page, `Cart: ${pieces} pieces`);
 async function fill(page, shot) {
   const held = page.locator('.product .go-cart:not([disabled])');
   await held.waitFor();
+  const shown = [await page.locator('.product').innerText()];
   await held.click();
   await button(page, 'Cart: 1 piece').waitFor();
+  // What is shown may change at any time.
+  shown.push(await page.locator('.product').innerText());
   await button(page, 'In this show').click();
   const rows = dialog(page).locator('.lined-up');
   await rows.first().waitFor();
   await shot('line-up');
-  const last = rows.last();
+  const titles = await rows.locator('.strong').allTextContents();
+  const last = rows.nth(titles.findLastIndex((title) => shown.every((text) => !text.includes(title))));
   for (const pieces of [2, 3]) {
     await last.getByRole('button', { name: /into the cart/ }).click();
     await cart(page, pieces).waitFor({ state: 'attached' });
